@@ -1,0 +1,60 @@
+/** IPv4 arithmetic on plain numbers: enough for the plan, no dependency. */
+
+const OCTET = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const IPV4 = new RegExp(`^${OCTET}(\\.${OCTET}){3}$`);
+
+export function isIpv4(text: string): boolean {
+  return IPV4.test(text);
+}
+
+/** A dotted address as an unsigned 32-bit number. */
+export function ipv4ToNumber(text: string): number {
+  return text.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+}
+
+export function numberToIpv4(value: number): string {
+  return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
+}
+
+export interface Cidr {
+  /** First address, as a number. */
+  first: number;
+  /** Last address, as a number. */
+  last: number;
+  prefix: number;
+}
+
+/** Parses `a.b.c.d/p`; undefined when it is no network or has host bits set. */
+export function parseCidr(text: string): Cidr | undefined {
+  const [address, prefixText, rest] = text.split("/");
+  if (address === undefined || prefixText === undefined || rest !== undefined) return undefined;
+  if (!isIpv4(address) || !/^\d{1,2}$/.test(prefixText)) return undefined;
+  const prefix = Number(prefixText);
+  if (prefix > 32) return undefined;
+  const size = 2 ** (32 - prefix);
+  const first = ipv4ToNumber(address);
+  if (first % size !== 0) return undefined;
+  return { first, last: first + size - 1, prefix };
+}
+
+/** True for an IPv6 network or address in CIDR notation; the kernel's tools do the rest. */
+export function isIpv6Cidr(text: string): boolean {
+  const [address, prefix, rest] = text.split("/");
+  if (address === undefined || rest !== undefined) return false;
+  if (prefix !== undefined && (!/^\d{1,3}$/.test(prefix) || Number(prefix) > 128)) return false;
+  return address.includes(":") && URL.canParse(`http://[${address}]/`);
+}
+
+export function cidrContains(cidr: Cidr, address: string): boolean {
+  const n = ipv4ToNumber(address);
+  return n >= cidr.first && n <= cidr.last;
+}
+
+export function cidrsOverlap(a: Cidr, b: Cidr): boolean {
+  return a.first <= b.last && b.first <= a.last;
+}
+
+/** The address `offset` places after the network's first one. */
+export function hostAddress(cidr: Cidr, offset: number): string {
+  return numberToIpv4(cidr.first + offset);
+}

@@ -1,0 +1,125 @@
+/**
+ * The port plan: who may listen where on a node. Pure.
+ *
+ * Three kinds of range share a node and must never meet: the users' blocks, the pool of berthd's
+ * own containers, and Ray's pinned ports. All lie below the kernel's ephemeral range
+ * (`net.ipv4.ip_local_port_range`, 32768 by default), so no outgoing connection can take one.
+ */
+
+export interface PortRange {
+  /** First port, inclusive. */
+  start: number;
+  /** Last port, inclusive. */
+  end: number;
+}
+
+export interface RayPorts {
+  gcs: number;
+  dashboard: number;
+  client: number;
+  nodeManager: number;
+  objectManager: number;
+  runtimeEnvAgent: number;
+  dashboardAgentHttp: number;
+  dashboardAgentGrpc: number;
+  metrics: number;
+  workers: PortRange;
+}
+
+export interface PortPlan {
+  users: { start: number; blocks: number };
+  pool: PortRange;
+  ray: RayPorts;
+}
+
+/** Ports in one user's block. 100 each: room for the user's own servers beside Berth's. */
+export const PORTS_PER_USER = 100;
+
+/** The kernel's default first ephemeral port (ip-sysctl, ip_local_port_range). */
+export const FIRST_EPHEMERAL_PORT = 32768;
+
+/** Where each service sits inside a user's block. */
+export const userPortOffsets = {
+  vnc: 0,
+  novnc: 1,
+  code: 2,
+  jupyter: 3,
+  tensorboard: 4,
+  rdp: 5,
+  ssh: 22,
+} as const;
+
+export type UserService = keyof typeof userPortOffsets;
+export type UserPorts = Record<UserService, number> & { block: PortRange };
+
+/**
+ * Defaults. Ray's GCS and dashboard keep Ray's own well-known numbers; Ray's default worker range
+ * (10002-19999) and client port (10001) would fall into the users' blocks, so they move above the pool.
+ */
+export const defaultPorts: PortPlan = {
+  users: { start: 10000, blocks: 100 },
+  pool: { start: 20000, end: 29999 },
+  ray: {
+    gcs: 6379,
+    dashboard: 8265,
+    client: 30001,
+    nodeManager: 30002,
+    objectManager: 30003,
+    runtimeEnvAgent: 30004,
+    dashboardAgentHttp: 30005,
+    dashboardAgentGrpc: 30006,
+    metrics: 30007,
+    workers: { start: 31000, end: 31999 },
+  },
+};
+
+/** The block and service ports of the user with this index. */
+export function userPorts(plan: PortPlan, index: number): UserPorts {
+  const base = plan.users.start + PORTS_PER_USER * index;
+  const services = Object.fromEntries(
+    Object.entries(userPortOffsets).map(([service, offset]) => [service, base + offset]),
+  ) as Record<UserService, number>;
+  return { ...services, block: { start: base, end: base + PORTS_PER_USER - 1 } };
+}
+
+export interface NamedRange extends PortRange {
+  /** Configuration path, such as `berth:ports.ray.client`. */
+  path: string;
+  /** What uses it, for people. */
+  what: string;
+}
+
+/** Every range of the plan with its name, SSH included. */
+export function namedRanges(plan: PortPlan): NamedRange[] {
+  const one = (path: string, what: string, port: number): NamedRange => ({
+    path,
+    what,
+    start: port,
+    end: port,
+  });
+  const { workers, ...rayPorts } = plan.ray;
+  return [
+    one("ssh", "the node's SSH", 22),
+    {
+      path: "berth:ports.users",
+      what: "the users' blocks",
+      start: plan.users.start,
+      end: plan.users.start + PORTS_PER_USER * plan.users.blocks - 1,
+    },
+    { path: "berth:ports.pool", what: "the container pool", ...plan.pool },
+    ...Object.entries(rayPorts).map(([key, port]) =>
+      one(`berth:ports.ray.${key}`, `Ray's ${key} port`, port),
+    ),
+    { path: "berth:ports.ray.workers", what: "Ray's worker ports", ...workers },
+  ];
+}
+
+/** All pairs of ranges that meet, each once, in the plan's order. */
+export function overlaps(ranges: readonly NamedRange[]): [NamedRange, NamedRange][] {
+  return ranges.flatMap((a, i) =>
+    ranges
+      .slice(i + 1)
+      .filter((b) => a.start <= b.end && b.start <= a.end)
+      .map((b): [NamedRange, NamedRange] => [a, b]),
+  );
+}

@@ -1,0 +1,38 @@
+/**
+ * One thing wrong with a stack's configuration.
+ *
+ * `path` is where it stands (`berth:users[1].node`), `value` what stands there (never a secret),
+ * `problem` what is wrong, `allowed` what would be right.
+ */
+export interface Problem {
+  path: string;
+  value: unknown;
+  problem: string;
+  allowed: string;
+}
+
+/** Thrown once with every problem found, before anything is touched. */
+export class ConfigError extends Error {
+  constructor(
+    readonly stackName: string,
+    readonly problems: readonly Problem[],
+  ) {
+    super(formatProblems(stackName, problems));
+    this.name = "ConfigError";
+  }
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return "(nothing)";
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+}
+
+export function formatProblems(stack: string, problems: readonly Problem[]): string {
+  const one = problems.length === 1;
+  const head = `The configuration of stack "${stack}" has ${one ? "a problem" : `${problems.length} problems`}; nothing was touched.`;
+  const body = problems.map(
+    (p, i) => `  ${i + 1}. ${p.path} = ${show(p.value)}\n     ${p.problem}\n     Allowed: ${p.allowed}`,
+  );
+  return [head, ...body, `Mend ${one ? "it" : "them"} in Pulumi.${stack}.yaml and preview again.`].join("\n");
+}

@@ -1,0 +1,293 @@
+import { cidrContains, cidrsOverlap, hostAddress, isIpv4, isIpv6Cidr, parseCidr } from "./net";
+import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
+import { FIRST_EPHEMERAL_PORT, namedRanges, overlaps, PORTS_PER_USER, type PortPlan } from "./ports";
+import type { Problem } from "./problems";
+import type { StackConfig } from "./schema";
+
+/**
+ * Linux user names as Debian's adduser takes them (NAME_REGEX `^[a-z][-a-z0-9_]*$`), at most 32 long
+ * (utmp). They also name containers and host directories, so nothing else may pass.
+ */
+const USER_NAME = /^[a-z][a-z0-9_-]{0,31}$/;
+
+/** RFC 1123 label, short enough for a container name with its prefix. */
+const NODE_NAME = /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/;
+
+/** System accounts of Debian and Ubuntu base installs, and ours: a workspace user may not be one. */
+export const reservedNames = new Set(
+  (
+    "root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc _apt nobody nogroup " +
+    "systemd-network systemd-resolve systemd-timesync messagebus sshd polkitd syslog uuidd tcpdump landscape " +
+    "admin sudo docker adm tty disk kmem staff users shadow utmp video audio plugdev berth ray system shared datasets"
+  ).split(" "),
+);
+
+const KEY_TYPES = [
+  "ssh-ed25519",
+  "ssh-rsa",
+  "ecdsa-sha2-nistp256",
+  "ecdsa-sha2-nistp384",
+  "ecdsa-sha2-nistp521",
+  "sk-ssh-ed25519@openssh.com",
+  "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+/** True for one public key line `type base64 [comment]` whose blob really holds that type. */
+export function isPublicKey(line: string): boolean {
+  const match = /^(\S+) ([A-Za-z0-9+/]+={0,2})( [^\r\n]*)?$/.exec(line);
+  const type = match?.[1];
+  if (!match || type === undefined || !KEY_TYPES.includes(type)) return false;
+  const blob = Buffer.from(match[2] as string, "base64");
+  if (blob.length < 4 + type.length + 4) return false;
+  return (
+    blob.readUInt32BE(0) === type.length && blob.subarray(4, 4 + type.length).toString("latin1") === type
+  );
+}
+
+export type SetupValidator = (path: string, setup: unknown) => Omit<Problem, "problem">[];
+
+/** Everything that is wrong with a well-shaped configuration, in the order of the file. */
+export function validate(config: StackConfig, ports: PortPlan, validateSetup: SetupValidator): Problem[] {
+  const problems: Problem[] = [];
+  const report = (path: string, value: unknown, problem: string, allowed: string) =>
+    problems.push({ path: `berth:${path}`, value, problem, allowed });
+
+  checkNetwork(config, report);
+  checkNodes(config, report);
+  checkUsers(config, ports, report);
+  for (const [i, user] of config.users.entries()) {
+    if (!user.setup) continue;
+    for (const p of validateSetup(`users[${i}].setup`, user.setup))
+      report(p.path, p.value, "cannot be used in the set-up", p.allowed);
+  }
+  checkFirewall(config, report);
+  checkPorts(ports, report);
+  return problems;
+}
+
+type Report = (path: string, value: unknown, problem: string, allowed: string) => void;
+
+function checkNetwork(config: StackConfig, report: Report): void {
+  const cidr = parseCidr(config.network.cidr);
+  if (!cidr || cidr.prefix < 16 || cidr.prefix > 27) {
+    report(
+      "network.cidr",
+      config.network.cidr,
+      "is not a network",
+      'an IPv4 network from /16 to /27 such as "10.88.0.0/24"',
+    );
+    return;
+  }
+  const workspaces = parseCidr(WORKSPACE_NETWORK);
+  if (workspaces && cidrsOverlap(cidr, workspaces))
+    report(
+      "network.cidr",
+      config.network.cidr,
+      `overlaps ${WORKSPACE_NETWORK}, which the workspaces of each node use`,
+      "another private network",
+    );
+}
+
+function checkNodes(config: StackConfig, report: Report): void {
+  const heads = config.nodes.filter((n) => n.role === "head").map((n) => n.name);
+  if (heads.length !== 1)
+    report(
+      "nodes[*].role",
+      heads,
+      heads.length === 0 ? "no node is the head" : "more than one node is the head",
+      'exactly one node with role "head"',
+    );
+
+  const cidr = parseCidr(config.network.cidr);
+  const userNames = new Set(config.users.map((u) => u.name));
+  for (const [i, node] of config.nodes.entries()) {
+    const path = `nodes[${i}]`;
+    if (!NODE_NAME.test(node.name))
+      report(
+        `${path}.name`,
+        node.name,
+        "is no node name",
+        "lower-case letters, digits and '-', from a letter to a letter or digit, at most 40",
+      );
+    const twin = config.nodes.findIndex((n) => n.name === node.name);
+    if (twin < i)
+      report(
+        `${path}.name`,
+        node.name,
+        `is the name of nodes[${twin}] too`,
+        "a name of its own for every node",
+      );
+    if (!isIpv4(node.address)) {
+      report(`${path}.address`, node.address, "is no address", 'an IPv4 address such as "10.88.0.10"');
+    } else {
+      const same = config.nodes.findIndex((n) => n.address === node.address);
+      if (same < i)
+        report(
+          `${path}.address`,
+          node.address,
+          `is the address of nodes[${same}] too`,
+          "an address of its own for every node",
+        );
+      const taken =
+        cidr && [hostAddress(cidr, 0), hostAddress(cidr, 1), hostAddress(cidr, 2)].includes(node.address);
+      if (cidr && (!cidrContains(cidr, node.address) || taken))
+        report(
+          `${path}.address`,
+          node.address,
+          taken ? "is kept for the network, its gateway or its registry" : "is outside the stack's network",
+          `an address in ${config.network.cidr}, from ${hostAddress(cidr, 3)} on`,
+        );
+    }
+    const rayBytes = rayMemory(config, node);
+    if (config.ray.enabled && rayBytes > node.memory)
+      report("ray.memory", rayBytes, `is more than node "${node.name}" has`, `at most ${node.memory} bytes`);
+    if (node.autoExec) {
+      if (!USER_NAME.test(node.autoExec.login))
+        report(`${path}.autoExec.login`, node.autoExec.login, "is no login", "a Linux user name of the node");
+      const target = config.users.find((u) => u.name === node.autoExec?.user);
+      if (!userNames.has(node.autoExec.user) || target?.node !== node.name)
+        report(
+          `${path}.autoExec.user`,
+          node.autoExec.user,
+          "has no workspace on this node",
+          `a user of "${node.name}"`,
+        );
+    }
+  }
+}
+
+function checkUsers(config: StackConfig, ports: PortPlan, report: Report): void {
+  const nodeNames = config.nodes.map((n) => n.name);
+  for (const [i, user] of config.users.entries()) {
+    const path = `users[${i}]`;
+    if (!USER_NAME.test(user.name) || reservedNames.has(user.name))
+      report(
+        `${path}.name`,
+        user.name,
+        reservedNames.has(user.name) ? "is a system account" : "is no Linux user name",
+        "a lower-case letter, then lower-case letters, digits, '_' or '-', at most 32, and no system account",
+      );
+    const twin = config.users.findIndex((u) => u.name === user.name);
+    if (twin < i)
+      report(
+        `${path}.name`,
+        user.name,
+        `is the name of users[${twin}] too`,
+        "a name of its own for every user",
+      );
+    if (!nodeNames.includes(user.node))
+      report(`${path}.node`, user.node, "is no node of this stack", `one of ${nodeNames.join(", ")}`);
+    if (user.index >= ports.users.blocks)
+      report(
+        `${path}.index`,
+        user.index,
+        "is past the last block of ports",
+        `0 to ${ports.users.blocks - 1} (${PORTS_PER_USER} ports each, from ${ports.users.start})`,
+      );
+    const same = config.users.findIndex((u) => u.index === user.index);
+    if (same < i)
+      report(
+        `${path}.index`,
+        user.index,
+        `is the index of users[${same}] ("${config.users[same]?.name}") too`,
+        "an index of its own for every user: it decides the ports and the uid",
+      );
+    for (const [k, key] of user.keys.entries())
+      if (!isPublicKey(key))
+        report(
+          `${path}.keys[${k}]`,
+          key.slice(0, 40),
+          "is no SSH public key",
+          `one line "TYPE BASE64 [comment]" with TYPE one of ${KEY_TYPES.join(", ")}`,
+        );
+    if (user.purge && user.state !== "removed")
+      report(
+        `${path}.purge`,
+        user.purge,
+        `deletes the home of a workspace that is ${user.state}`,
+        'purge: true only with state: "removed"',
+      );
+    checkLimits(config, path, i, report);
+  }
+  for (const [i, node] of config.nodes.entries()) {
+    const here = config.users.filter((u) => u.node === node.name && u.state === "running");
+    const reserved = here.reduce((sum, u) => sum + userLimits(config, u).memoryReservationBytes, 0);
+    if (reserved > node.memory)
+      report(
+        `nodes[${i}].memory`,
+        node.memory,
+        `is less than the reservations of its workspaces (${reserved} bytes for ${here.map((u) => u.name).join(", ")})`,
+        "more memory, smaller reservations, or users on another node",
+      );
+  }
+}
+
+function checkLimits(config: StackConfig, path: string, i: number, report: Report): void {
+  const user = config.users[i];
+  const node = config.nodes.find((n) => n.name === user?.node);
+  if (!user || !node) return;
+  const limits = userLimits(config, user);
+  if (limits.memoryBytes > node.memory)
+    report(
+      `${path}.memory`,
+      limits.memoryBytes,
+      `is more than node "${node.name}" has`,
+      `at most ${node.memory} bytes`,
+    );
+  if (limits.cpus > node.cpus)
+    report(`${path}.cpus`, limits.cpus, `is more than node "${node.name}" has`, `at most ${node.cpus}`);
+  for (const key of ["memoryReservation", "shm"] as const)
+    if ((user[key] ?? 0) > limits.memoryBytes)
+      report(
+        `${path}.${key}`,
+        user[key],
+        "is more than the workspace's memory",
+        `at most ${limits.memoryBytes} bytes`,
+      );
+}
+
+function checkFirewall(config: StackConfig, report: Report): void {
+  const networks = (path: string, list: readonly string[] | undefined) => {
+    for (const [i, network] of (list ?? []).entries())
+      if (!parseCidr(network) && !isIpv4(network) && !isIpv6Cidr(network))
+        report(
+          `${path}[${i}]`,
+          network,
+          "is no network",
+          'an address or a network in CIDR notation such as "192.0.2.0/24"',
+        );
+  };
+  networks("firewall.allowSsh", config.firewall.allowSsh);
+  networks("firewall.allowUsers", config.firewall.allowUsers);
+  if (config.firewall.allowSsh?.length === 0)
+    report(
+      "firewall.allowSsh",
+      [],
+      "would lock Berth itself out",
+      "at least the network that the operator connects from",
+    );
+  for (const [i, rule] of config.firewall.rules.entries()) networks(`firewall.rules[${i}].from`, rule.from);
+}
+
+function checkPorts(ports: PortPlan, report: Report): void {
+  const ranges = namedRanges(ports);
+  for (const r of ranges) {
+    const bare = r.path.replace(/^berth:/, "");
+    if (r.start > r.end) report(bare, `${r.start}-${r.end}`, "ends before it starts", "start at most end");
+    if (r.end >= FIRST_EPHEMERAL_PORT)
+      report(
+        bare,
+        r.start === r.end ? r.start : `${r.start}-${r.end}`,
+        `reaches into the kernel's ephemeral ports (from ${FIRST_EPHEMERAL_PORT})`,
+        `ports below ${FIRST_EPHEMERAL_PORT}`,
+      );
+  }
+  for (const [a, b] of overlaps(ranges)) {
+    report(
+      b.path.replace(/^berth:/, ""),
+      `${b.start}-${b.end}`,
+      `${a.what} (${a.start}-${a.end}) and ${b.what} (${b.start}-${b.end}) overlap`,
+      "ranges that do not meet",
+    );
+  }
+}
