@@ -1,0 +1,143 @@
+/** What changed between two property bags, and whether it asks for a replace. Pure. */
+import type { Property, Schema } from "./schema";
+import type { DiffKind, DiffRequest, Path, PropertyChange, Props, Value } from "./types";
+import { formatPath, isUnknown } from "./values";
+
+export interface DiffOptions {
+  /** Normalises a top-level property before it is compared (docker: image name with and without tag). */
+  readonly normalize?: (property: string, value: Value) => Value;
+  /** Top-level properties left out (computed by the host, absent in the program). */
+  readonly skip?: readonly string[];
+  /** Decides instead of the schema's `replace`. */
+  readonly replaces?: (change: { path: Path; kind: DiffKind }) => boolean;
+}
+
+/**
+ * Compares the inputs in state with the new ones, property by property, down to the smallest difference.
+ * `null`, absent, and the engine's own `__…` keys do not count; nor does being secret. An unknown new
+ * value is a change, for it may be one. Properties in `ignoreChanges` are left out.
+ */
+export function diffInputs(
+  schema: Schema,
+  req: Pick<DiffRequest, "oldInputs" | "news" | "ignoreChanges">,
+  options: DiffOptions = {},
+): PropertyChange[] {
+  const changes: PropertyChange[] = [];
+  const olds = req.oldInputs.values;
+  const news = req.news.values;
+  const skip = new Set(options.skip ?? []);
+  for (const key of Object.keys(schema)) {
+    if (skip.has(key)) continue;
+    const property = schema[key] as Property;
+    const clean = (bag: Props): Value => {
+      const value = Object.hasOwn(bag, key) ? (bag[key] as Value) : null;
+      return value === null || options.normalize === undefined ? value : options.normalize(key, value);
+    };
+    const found: { path: Path; kind: DiffKind }[] = [];
+    compare(clean(olds), clean(news), [key], property, found);
+    for (const change of found) {
+      if (ignored(change.path, req.ignoreChanges)) continue;
+      const replace = options.replaces?.(change) ?? replaces(schema, change.path);
+      changes.push({ ...change, replace });
+    }
+  }
+  return changes;
+}
+
+function compare(
+  old: Value,
+  next: Value,
+  path: Path,
+  property: Property | undefined,
+  found: { path: Path; kind: DiffKind }[],
+): void {
+  if (isUnknown(next)) {
+    found.push({ path, kind: isAbsent(old) ? "add" : "update" });
+    return;
+  }
+  if (isAbsent(old) && isAbsent(next)) return;
+  if (isAbsent(old)) found.push({ path, kind: "add" });
+  else if (isAbsent(next)) found.push({ path, kind: "delete" });
+  else if (Array.isArray(old) && Array.isArray(next)) compareArrays(old, next, path, property, found);
+  else if (isObject(old) && isObject(next)) {
+    if (SIGNATURE in old || SIGNATURE in next) {
+      // Assets: the content's hash says it all; their path may be absolute on one machine only.
+      if (old.hash !== next.hash || old[SIGNATURE] !== next[SIGNATURE]) found.push({ path, kind: "update" });
+      return;
+    }
+    for (const key of new Set([...Object.keys(old), ...Object.keys(next)])) {
+      if (key.startsWith("__")) continue;
+      const inner = property?.type === "object" ? property.properties?.[key] : property?.items;
+      compare(old[key] ?? null, next[key] ?? null, [...path, key], inner, found);
+    }
+  } else if (old !== next) found.push({ path, kind: "update" });
+}
+
+function compareArrays(
+  old: Value[],
+  next: Value[],
+  path: Path,
+  property: Property | undefined,
+  found: { path: Path; kind: DiffKind }[],
+): void {
+  if (property?.set === true) {
+    const [left, right] = [old, next].map((list) => [...new Set(list.map(canonical))].sort());
+    if (JSON.stringify(left) !== JSON.stringify(right)) found.push({ path, kind: "update" });
+    return;
+  }
+  for (let i = 0; i < Math.max(old.length, next.length); i++) {
+    const at = [...path, i];
+    if (i >= old.length) found.push({ path: at, kind: "add" });
+    else if (i >= next.length) found.push({ path: at, kind: "delete" });
+    else compare(old[i] as Value, next[i] as Value, at, property?.items, found);
+  }
+}
+
+/** True if the property, or one it lies in, is marked `replace`. */
+function replaces(schema: Schema, path: Path): boolean {
+  let property: Property | undefined = schema[path[0] as string];
+  for (let i = 0; property !== undefined; i++) {
+    if (property.replace === true) return true;
+    const part = path[i + 1];
+    if (part === undefined) return false;
+    property = property.type === "object" ? property.properties?.[part] : property.items;
+  }
+  return false;
+}
+
+/** `ignoreChanges` entries are paths such as `ports`, `ports[0].ip`, `labels.x`, `ports[*].ip`. */
+function ignored(path: Path, ignoreChanges: readonly string[]): boolean {
+  if (ignoreChanges.length === 0) return false;
+  const prefixes = path.map((_, i) => path.slice(0, i + 1));
+  return ignoreChanges.some(
+    (pattern) =>
+      pattern === "*" ||
+      prefixes.some(
+        (prefix) =>
+          formatPath(prefix) === pattern || formatPath(prefix).replace(/\[\d+\]/g, "[*]") === pattern,
+      ),
+  );
+}
+
+/** One text per value, whatever the order of its keys. */
+function canonical(value: Value): string {
+  return JSON.stringify(value, (_, item) =>
+    isObject(item)
+      ? Object.fromEntries(
+          Object.entries(item)
+            .filter(([, v]) => v !== null)
+            .sort(([a], [b]) => (a < b ? -1 : 1)),
+        )
+      : item,
+  );
+}
+
+function isAbsent(value: Value): boolean {
+  return value === null;
+}
+
+function isObject(value: Value): value is Props {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const SIGNATURE = "4dabf18193072939515e22adb298388d";

@@ -1,0 +1,64 @@
+/**
+ * What Berth's own provider plugins share: plain values with secrets kept apart, a schema check, a diff,
+ * the gRPC server, and a pool of SSH connections.
+ *
+ * A plugin is `serve({ name, version, config, resources, functions, configure, close })`; see
+ * {@link ProviderSpec} and {@link ResourceType}. Its handlers see plain values; secrets are put back by
+ * the server. SSH goes through {@link SshPool}: one connection per host, port, user and key.
+ */
+export { type DiffOptions, diffInputs } from "./diff";
+export { fingerprint, type HostKey, parseHostKeys } from "./hostkey";
+export { checkInputs, type Property, type Schema } from "./schema";
+export { ProviderError, serve } from "./server";
+export {
+  type Channel,
+  defaultPool,
+  type ExecOptions,
+  type ExecResult,
+  RemoteFiles,
+  type SshConnection,
+  SshError,
+  SshPool,
+  type SshPoolOptions,
+  type SshProxy,
+  type UploadOptions,
+} from "./ssh";
+export { addressOf, prepare as prepareConnection } from "./ssh-dial";
+export type {
+  Bag,
+  CheckFailure,
+  CheckRequest,
+  Context,
+  CreateRequest,
+  CreateResult,
+  DeleteRequest,
+  DiffKind,
+  DiffRequest,
+  DiffResult,
+  FunctionType,
+  InvokeResult,
+  Outputs,
+  Path,
+  PropertyChange,
+  Props,
+  ProviderSpec,
+  ReadRequest,
+  ReadResult,
+  ResourceType,
+  Severity,
+  UpdateRequest,
+  Value,
+} from "./types";
+export {
+  type Asset,
+  asAsset,
+  formatPath,
+  getPath,
+  hasUnknown,
+  isSecretPath,
+  isUnknown,
+  markSecrets,
+  redact,
+  UNKNOWN,
+  unwrapSecrets,
+} from "./values";

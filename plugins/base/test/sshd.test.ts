@@ -1,0 +1,175 @@
+/** The SSH pool against OpenSSH: files, signals, session limits, agents; what a fake server cannot prove. */
+import { execFileSync, spawn } from "node:child_process";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type SshConnection, SshPool } from "../src/index";
+import { type Sshd, startSshd } from "./sshd";
+
+let sshd: Sshd;
+let folder: string;
+const pool = new SshPool({ idleMs: 500 });
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "berth-ssh-"));
+  sshd = await startSshd(["MaxSessions 3"]);
+}, 30_000);
+
+afterAll(async () => {
+  await pool.close();
+  await sshd?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const to = (): SshConnection => ({
+  host: "127.0.0.1",
+  port: sshd.port,
+  user: sshd.user,
+  privateKey: sshd.privateKey,
+  hostKey: sshd.hostKey,
+});
+
+async function until(what: string, holds: () => boolean, ms = 10_000): Promise<void> {
+  const end = Date.now() + ms;
+  while (!holds()) {
+    if (Date.now() > end) throw new Error(`not so within ${ms} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const alive = (path: string): boolean => {
+  const pid = readFileSync(path, "utf8").trim();
+  // A zombie has ended; only its parent has not looked yet.
+  return existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+};
+
+describe("OpenSSH", () => {
+  it("takes many commands over one connection, within its MaxSessions", async () => {
+    const before = sshd.connections();
+    const results = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => pool.exec(to(), `echo ${i}; sleep 0.1`)),
+    );
+    expect(results.map(({ stdout }) => stdout.toString())).toEqual(
+      Array.from({ length: 10 }, (_, i) => `${i}\n`),
+    );
+    expect(sshd.connections() - before).toBe(1);
+  }, 20_000);
+
+  it("takes the environment that AcceptEnv names, and refuses the rest before it runs anything", async () => {
+    const env = { BERTH_TEST_A: "one two", BERTH_TEST_B: "ä" };
+    const { stdout } = await pool.exec(to(), 'echo "$BERTH_TEST_A $BERTH_TEST_B"', { env });
+    expect(stdout.toString()).toBe("one two ä\n");
+    const marker = join(folder, "ran");
+    await expect(pool.exec(to(), `touch ${marker}`, { env: { OTHER: "x" } })).rejects.toMatchObject({
+      kind: "env",
+    });
+    expect(existsSync(marker)).toBe(false);
+  });
+
+  it("ends the right process, with its children, and leaves its neighbour alone", async () => {
+    const control = new AbortController();
+    const script = (name: string): string =>
+      `echo $$ >${folder}/${name}; sleep 60 & echo $! >${folder}/${name}-child; wait`;
+    const other = new AbortController();
+    const neighbour = pool.exec(to(), script("neighbour"), { signal: other.signal }).catch((error) => error);
+    const cut = pool.exec(to(), script("cut"), { signal: control.signal }).catch((error) => error);
+    const files = ["cut", "cut-child", "neighbour", "neighbour-child"].map((name) => join(folder, name));
+    await until("both run", () =>
+      files.every((file) => existsSync(file) && readFileSync(file, "utf8") !== ""),
+    );
+    control.abort();
+    expect((await cut).kind).toBe("cancelled");
+    await until("it is gone", () => !alive(files[0] as string) && !alive(files[1] as string));
+    expect(alive(files[2] as string) && alive(files[3] as string)).toBe(true);
+    other.abort();
+    await neighbour;
+    await until("all are gone", () => files.every((file) => !alive(file)));
+  }, 20_000);
+
+  it("kills what ignores TERM", async () => {
+    const file = join(folder, "stubborn");
+    const work = pool.exec(to(), `trap "" TERM; echo $$ >${file}; while :; do sleep 0.2; done`, {
+      deadline: Date.now() + 700,
+    });
+    await expect(work).rejects.toMatchObject({ kind: "deadline" });
+    await until("it is gone", () => !alive(file));
+  }, 20_000);
+
+  it("signs in with the keys of an agent", async () => {
+    const socket = join(folder, "agent");
+    const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
+    try {
+      await until("the agent answers", () => existsSync(socket));
+      execFileSync("ssh-add", ["-q", sshd.keyPath], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
+      const { stdout } = await pool.exec(
+        { ...to(), privateKey: undefined, agentSocketPath: socket },
+        "echo in",
+      );
+      expect(stdout.toString()).toBe("in\n");
+    } finally {
+      agent.kill();
+    }
+  });
+});
+
+describe("files", () => {
+  it("puts a new file in place with parents and mode, and leaves no temporary one", async () => {
+    const target = join(folder, "a/b/c.bin");
+    const content = Buffer.from(Array.from({ length: 700_001 }, (_, i) => i % 251));
+    await pool.upload(to(), content, target, { mode: 0o600 });
+    expect(readFileSync(target).equals(content)).toBe(true);
+    expect(statSync(target).mode & 0o777).toBe(0o600);
+    expect(readdirSync(join(folder, "a/b"))).toEqual(["c.bin"]);
+  });
+
+  it("replaces by rename: an open reader keeps the old content, the mode stays, links are followed", async () => {
+    const real = join(folder, "real");
+    writeFileSync(real, "old", { mode: 0o640 });
+    symlinkSync(real, join(folder, "link"));
+    const inode = statSync(real).ino;
+    const source = join(folder, "source");
+    writeFileSync(source, "new");
+    await pool.upload(to(), { path: source }, join(folder, "link"));
+    expect(readFileSync(real, "utf8")).toBe("new");
+    expect(statSync(real).ino).not.toBe(inode);
+    expect(statSync(real).mode & 0o777).toBe(0o640);
+  });
+
+  it("flushes to disk before the rename", async () => {
+    // The server's own log is the witness.
+    const trace = join(folder, "trace");
+    const wrapper = join(folder, "sftp-server");
+    writeFileSync(wrapper, `#!/bin/sh\nexec /usr/lib/openssh/sftp-server -e -l DEBUG3 2>${trace}\n`, {
+      mode: 0o755,
+    });
+    const traced = await startSshd([`Subsystem sftp ${wrapper}`]);
+    try {
+      const target = { ...to(), port: traced.port, privateKey: traced.privateKey, hostKey: traced.hostKey };
+      await pool.upload(target, "x", join(folder, "flushed"));
+      const steps = readFileSync(trace, "utf8").match(/: (open|fsync|posix-rename)\b/g);
+      expect(steps).toEqual([": open", ": fsync", ": posix-rename"]);
+    } finally {
+      await traced.stop();
+    }
+  }, 20_000);
+
+  it("says which file it could not write, and leaves the old one whole", async () => {
+    const target = join(folder, "kept");
+    writeFileSync(target, "old");
+    await expect(pool.upload(to(), { path: join(folder, "missing") }, target)).rejects.toThrow("missing");
+    expect(readFileSync(target, "utf8")).toBe("old");
+    expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+    await expect(pool.upload(to(), "x", join(target, "below"))).rejects.toMatchObject({ kind: "sftp" });
+    await expect(pool.upload(to(), "x", folder)).rejects.toThrow(/is a directory/);
+  });
+});

@@ -1,0 +1,76 @@
+/** The bundle: the same bytes each time, starts from anywhere, ends with the engine that started it. */
+import { execFileSync, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+let folder: string;
+let archive: string;
+
+beforeAll(async () => {
+  const { buildPlugin } = await import("../../../scripts/plugins.mjs");
+  ({ archive } = await buildPlugin("command"));
+  folder = mkdtempSync(join(tmpdir(), "berth bundle's "));
+  mkdirSync(join(folder, "un packed"));
+  execFileSync("tar", ["-xzf", archive, "-C", join(folder, "un packed")]);
+}, 60_000);
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const hash = (): string => createHash("sha256").update(readFileSync(archive)).digest("hex");
+
+describe("bundle", () => {
+  it("is the same bytes when built again", async () => {
+    const before = hash();
+    const { buildPlugin } = await import("../../../scripts/plugins.mjs");
+    await buildPlugin("command");
+    expect(hash()).toBe(before);
+  }, 60_000);
+
+  it("needs nothing beside itself, starts through links and odd paths, and ends with its parent", async () => {
+    const link = join(folder, "link");
+    symlinkSync("un packed/pulumi-resource-command", link);
+    const env = { PATH: "/usr/bin:/bin", BERTH_NODE: process.execPath };
+    // The shell stands for the engine; it tells the plugin's process id and then only waits.
+    const parent = spawn("sh", ["-c", '"$1" 127.0.0.1:1 & echo "pid $!"; wait', "sh", link], {
+      env,
+      cwd: "/",
+    });
+    let said = "";
+    parent.stdout.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await until("it listens", () => /^\d+$/m.test(said) && /pid \d+/.test(said));
+    const pid = /pid (\d+)/.exec(said)?.[1];
+    expect(existsSync(`/proc/${pid}`)).toBe(true);
+    parent.kill("SIGKILL");
+    await until(
+      "it has ended",
+      () => !existsSync(`/proc/${pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8")),
+    );
+  }, 30_000);
+
+  it("says what is missing where there is no Node.js", () => {
+    const starter = join(folder, "un packed", "pulumi-resource-command");
+    const env = { PATH: join(folder, "tools") };
+    mkdirSync(env.PATH);
+    for (const tool of ["dirname", "readlink"]) symlinkSync(`/usr/bin/${tool}`, join(env.PATH, tool));
+    let said = "";
+    try {
+      execFileSync("/bin/sh", [starter], { env, stdio: "pipe" });
+    } catch (error) {
+      said = (error as { stderr: Buffer }).stderr.toString();
+    }
+    expect(said).toContain("no Node.js on PATH; install it or set BERTH_NODE");
+  });
+});
+
+async function until(what: string, holds: () => boolean, ms = 10_000): Promise<void> {
+  const end = Date.now() + ms;
+  while (!holds()) {
+    if (Date.now() > end) throw new Error(`not so within ${ms} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

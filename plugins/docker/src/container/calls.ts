@@ -1,0 +1,139 @@
+/** The Engine API calls that containers need, each with its deadline. */
+import { setTimeout as pause } from "node:timers/promises";
+import type { Props } from "@berth/plugin-base";
+import { ProviderError } from "@berth/plugin-base";
+import type { CallOptions, Engine } from "../engine/engine";
+import { EngineError } from "../engine/engine";
+import { bool, int } from "../schema/access";
+import type { Inspect } from "./inspect";
+
+/** Removing a big container's layers and volumes takes the engine a while. */
+const REMOVE_MS = 180_000;
+/** Between two looks at a container that is waited for. */
+const POLL_MS = 250;
+/** An engine under load kills late. */
+const STOP_MARGIN_MS = 60_000;
+
+export function inspect(engine: Engine, id: string, options: CallOptions = {}): Promise<Inspect | undefined> {
+  return engine.find(`inspect container ${short(id)}`, options, async (docker, signal) => {
+    const answer = await docker.getContainer(encodeURIComponent(id)).inspect({ abortSignal: signal });
+    return answer as unknown as Inspect;
+  });
+}
+
+/** As {@link inspect}, for a container that must be there. */
+export async function inspectNow(engine: Engine, id: string, options: CallOptions = {}): Promise<Inspect> {
+  const found = await inspect(engine, id, options);
+  if (found === undefined) {
+    throw new ProviderError(
+      `container ${short(id)} is gone; run "pulumi refresh", the next up makes it again`,
+    );
+  }
+  return found;
+}
+
+export async function start(engine: Engine, id: string, name: string, options: CallOptions): Promise<void> {
+  await engine.call(`start container ${name}`, options, async (docker, signal) => {
+    try {
+      await docker.getContainer(id).start({ abortSignal: signal });
+    } catch (error) {
+      if ((error as { statusCode?: number }).statusCode !== 304) throw error; // it runs already
+    }
+  });
+}
+
+/**
+ * Waits until the container's own healthcheck says `healthy`.
+ *
+ * @throws ProviderError with the last check's output if it does not within `waitTimeout`.
+ */
+export async function waitHealthy(
+  engine: Engine,
+  id: string,
+  inputs: Props,
+  options: CallOptions,
+): Promise<void> {
+  const seconds = int(inputs, "waitTimeout") ?? 60;
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
+    const state = (await inspectNow(engine, id, options)).State;
+    if (state.Health === undefined || state.Health === null || state.Health.Status === "none") {
+      throw new ProviderError(
+        `wait is set, but the container has no healthcheck; give one, or leave wait out`,
+      );
+    }
+    if (state.Health.Status === "healthy") return;
+    const last = state.Health.Log?.at(-1);
+    const said =
+      last === undefined
+        ? "no check has ended yet"
+        : `last check: status ${last.ExitCode}, ${last.Output.trim().slice(-300)}`;
+    if (!state.Running) {
+      throw new ProviderError(
+        `the container ended with status ${state.ExitCode} before it was healthy; see docker logs`,
+      );
+    }
+    if (Date.now() >= end) {
+      throw new ProviderError(
+        `the container was not healthy within waitTimeout of ${seconds} s (${state.Health.Status}; ${said})`,
+      );
+    }
+    await pause(POLL_MS, undefined, { signal: options.signal });
+  }
+}
+
+/** Stops (unless it should go at once), removes, and waits until it is gone. A container that is gone is fine. */
+export async function remove(
+  engine: Engine,
+  id: string,
+  settings: { graceSeconds: number; volumes: boolean },
+  options: CallOptions,
+): Promise<void> {
+  const label = `container ${short(id)}`;
+  const stopMs = settings.graceSeconds * 1000 + STOP_MARGIN_MS;
+  await gone(() =>
+    engine.call(`stop ${label}`, { ...options, deadlineMs: stopMs }, async (docker, signal) => {
+      try {
+        await docker.getContainer(id).stop({ t: settings.graceSeconds, abortSignal: signal });
+      } catch (error) {
+        if ((error as { statusCode?: number }).statusCode !== 304) throw error; // it is stopped already
+      }
+    }),
+  );
+  const end = Date.now() + REMOVE_MS;
+  await gone(() =>
+    engine.call(`remove ${label}`, { ...options, deadlineMs: REMOVE_MS }, (docker, signal) =>
+      docker.getContainer(id).remove({ v: settings.volumes, force: true, abortSignal: signal }),
+    ),
+  );
+  // Someone else's removal (or `rm`) may still be under way.
+  while ((await inspect(engine, id, options)) !== undefined) {
+    if (Date.now() > end)
+      throw new ProviderError(`${label} is still being removed after ${REMOVE_MS / 1000} s`);
+    await pause(POLL_MS, undefined, { signal: options.signal });
+  }
+}
+
+/** The settings of {@link remove} in a resource's state; official defaults. */
+export function removal(state: Props): { graceSeconds: number; volumes: boolean } {
+  return {
+    graceSeconds: int(state, "destroyGraceSeconds") ?? 0,
+    volumes: bool(state, "removeVolumes") ?? true,
+  };
+}
+
+async function gone(work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const missing = error instanceof EngineError && error.status === 404;
+    const removing =
+      error instanceof EngineError && error.status === 409 && /already in progress/.test(error.message);
+    if (!missing && !removing) throw error;
+  }
+}
+
+/** An id as `docker ps` shows it. */
+export function short(id: string): string {
+  return /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id;
+}

@@ -1,0 +1,182 @@
+/** `docker:index/container:Container`. */
+import {
+  type CheckFailure,
+  type Context,
+  type DiffRequest,
+  type DiffResult,
+  hasUnknown,
+  type PropertyChange,
+  type Props,
+  ProviderError,
+  type ResourceType,
+} from "@berth/plugin-base";
+import type { CallOptions, Engine } from "../engine/engine";
+import { importInputsOf } from "../resource/imports";
+import {
+  checkResource,
+  diffResource,
+  driftedInputs,
+  inputSchema,
+  previewState,
+  secretTops,
+} from "../resource/resource";
+import { bool, int, objects, sub, text } from "../schema/access";
+import { plainProps } from "../schema/defaults";
+import { diffFields } from "../schema/diff";
+import { zero } from "../schema/field";
+import { readWhole } from "./adopt";
+import { inspect, inspectNow, removal, remove, short, start, waitHealthy } from "./calls";
+import { createContainer } from "./create";
+import { containerFields, updatable } from "./schema";
+import { GPUS, limits } from "./spec";
+import { containerState } from "./state";
+import { uploadFaults } from "./uploads";
+
+/** @param engine asked at each call: the provider is configured only after the table of resources is made. */
+export function containerType(engine: () => Engine): ResourceType {
+  return {
+    inputs: inputSchema(containerFields),
+    deleteBeforeReplace: true,
+    check: (req, ctx) => {
+      const { inputs, failures } = checkResource(containerFields, req, ctx);
+      return { inputs, failures: [...failures, ...faults(req.news.values)] };
+    },
+    diff: containerDiff,
+    async create({ inputs }, ctx) {
+      if (ctx.preview) return { id: "", outs: previewState(containerFields, inputs.values) };
+      const made = await createContainer(engine(), plainProps(inputs.values), ctx);
+      return { ...made, secrets: secretTops(inputs.secrets) };
+    },
+    async read({ id, props, inputs }, ctx) {
+      const options: CallOptions = { signal: ctx.signal };
+      const found = await inspect(engine(), id, options);
+      if (found === undefined) return { id: "", outs: {} };
+      if (Object.keys(props.values).length === 0) {
+        const outs = await readWhole(engine(), found, options);
+        return { id: found.Id, outs, inputs: importInputsOf(containerFields, outs) };
+      }
+      const outs = containerState(found, props.values);
+      return {
+        id: found.Id,
+        outs,
+        inputs: driftedInputs(containerFields, inputs.values, outs),
+        secrets: secretTops(props.secrets, inputs.secrets),
+      };
+    },
+    async update({ id, olds, news }, ctx) {
+      const secrets = secretTops(news.secrets);
+      if (ctx.preview)
+        return { outs: previewState(containerFields, news.values, plainProps(olds.values)), secrets };
+      return {
+        outs: await updateContainer(engine(), id, olds.values, plainProps(news.values), ctx),
+        secrets,
+      };
+    },
+    async delete({ id, olds }, ctx) {
+      await remove(engine(), id, removal(olds.values), { signal: ctx.signal });
+    },
+  };
+}
+
+/** Rules that one property's description cannot say. Pure. */
+export function faults(news: Props): CheckFailure[] {
+  const out: CheckFailure[] = [];
+  if (bool(news, "attach") === true) {
+    out.push({
+      property: "attach",
+      reason:
+        "is not offered by this plugin, which does not wait for a container's end; leave it out, or use the official plugin",
+    });
+  }
+  const gpus = text(news, "gpus");
+  if (gpus !== undefined && !hasUnknown(gpus) && !GPUS.test(gpus)) {
+    out.push({ property: "gpus", reason: `takes "all", a number of GPUs, or "device=ID,ID"` });
+  }
+  if (gpus !== undefined && objects(news, "deviceRequests").length > 0) {
+    out.push({ property: "gpus", reason: "excludes deviceRequests; give one of the two" });
+  }
+  if (!hasUnknown(news.uploads ?? null)) {
+    for (const { index, reason } of uploadFaults(news)) out.push({ property: `uploads[${index}]`, reason });
+  }
+  objects(news, "volumes").forEach((entry, index) => {
+    const [from, path] = [text(entry, "fromContainer"), text(entry, "containerPath")];
+    if ((from === undefined) === (path === undefined)) {
+      out.push({ property: `volumes[${index}]`, reason: "takes either containerPath or fromContainer" });
+    }
+  });
+  return out;
+}
+
+/** By the official rules; see schema.ts for the four that differ. Pure. */
+export function containerDiff(req: DiffRequest): DiffResult {
+  const { values: news } = req.news;
+  const old = plainProps(req.olds.values);
+  return diffResource(containerFields, req, "always", (change) => adjust(change, old, news));
+}
+
+function adjust(change: PropertyChange, old: Props, news: Props): PropertyChange | undefined {
+  const key = String(change.path[0]);
+  // Without memorySwap the engine sets twice the memory; the official plugin shows that as a change for ever.
+  if (
+    key === "memorySwap" &&
+    change.kind === "delete" &&
+    int(old, "memorySwap") === 2 * (int(old, "memory") ?? 0)
+  ) {
+    return undefined;
+  }
+  // The engine takes 0 and "" for "leave it as it is", so taking a limit away needs a new container.
+  const field = containerFields[key];
+  const limit =
+    (updatable as readonly string[]).includes(key) && key !== "restart" && key !== "maxRetryCount";
+  if (limit && field !== undefined && field.type !== "array") {
+    const next = news[key] ?? null;
+    if (next === null || next === zero(field)) return { ...change, replace: true };
+  }
+  return change;
+}
+
+async function updateContainer(
+  engine: Engine,
+  id: string,
+  olds: Props,
+  news: Props,
+  ctx: Context,
+): Promise<Props> {
+  const options: CallOptions = { signal: ctx.signal };
+  const name = text(news, "name") ?? short(id);
+  const now = await inspectNow(engine, id, options);
+  if (changedLimits(olds, news)) {
+    const wanted = limits(news);
+    const memory = int(news, "memory") ?? 0;
+    // The engine refuses more memory than the swap that it once chose itself.
+    if (memory > 0 && wanted.MemorySwap === undefined) wanted.MemorySwap = 2 * memory * 1024 * 1024;
+    await engine.call(`update container ${name}`, options, (docker, signal) =>
+      docker.getContainer(id).update({ ...wanted, abortSignal: signal }),
+    );
+  }
+  const wantsRun = (bool(news, "mustRun") ?? true) && (bool(news, "start") ?? true);
+  if (wantsRun && !now.State.Running) await start(engine, id, name, options);
+  if (wantsRun && bool(news, "wait") && sub(news, "healthcheck") !== undefined) {
+    try {
+      await waitHealthy(engine, id, news, options);
+    } catch (error) {
+      const outs = containerState(await inspectNow(engine, id), news);
+      throw new ProviderError(`${name}: ${(error as Error).message}`, { id, outs });
+    }
+  }
+  const after = await inspectNow(engine, id, options);
+  return containerState(after, { ...carried(olds), ...news });
+}
+
+/** Outputs that no inspection gives again. */
+function carried(olds: Props): Props {
+  const logs = text(olds, "containerLogs");
+  return logs === undefined ? {} : { containerLogs: logs };
+}
+
+function changedLimits(olds: Props, news: Props): boolean {
+  const keys = updatable as readonly string[];
+  return diffFields(containerFields, plainProps(olds), news).some((change) =>
+    keys.includes(String(change.path[0])),
+  );
+}

@@ -1,0 +1,253 @@
+/**
+ * The properties of `docker:index/container:Container` in version 5.2.0 of the official plugin: types, defaults, and
+ * what replaces the container. Source of the facts: that version's package schema, and the schema of
+ * terraform-provider-docker 4.5.0, which it wraps. Sizes are in MiB unless said otherwise.
+ *
+ * Four properties differ on purpose: official 5.2.0 calls a change of `healthcheck`, `tmpfs`, `init` and `rm` an
+ * update but cannot make it (the engine has no way to), so that the state then says what is not so. Here
+ * they replace the container. So does an edit inside an entry of `mounts`, for the same reason.
+ */
+
+import {
+  boolean,
+  type Field,
+  type Fields,
+  integer,
+  labels,
+  list,
+  object,
+  set,
+  string,
+  stringMap,
+} from "../schema/field";
+import { sameDuration } from "./duration";
+
+const replace = true;
+const computed = true;
+const DURATION = /^(([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+|0)$/;
+const duration = (): Field => string({ default: "0s", pattern: DURATION, same: sameDuration });
+/** `2` and `2.0`. */
+const sameNumber = (a: string, b: string): boolean => Number(a) === Number(b);
+/** `CHOWN` and `CAP_CHOWN`. */
+const sameCapability = (a: string, b: string): boolean => capability(a) === capability(b);
+const capability = (name: string): string => name.toUpperCase().replace(/^CAP_/, "");
+const rates = (): Field =>
+  set(object({ path: string({ required: true }), rate: integer({ required: true, min: 0 }) }));
+
+export const containerFields: Fields = {
+  name: string({ replace }),
+  image: string({ required: true, replace }),
+  command: list(string(), { replace, computed }),
+  entrypoints: list(string(), { replace, computed }),
+  envs: set(string(), { replace, computed }),
+  labels: labels({ replace, computed }),
+  hostname: string({ replace, computed }),
+  domainname: string({ replace }),
+  user: string({ replace, computed, emptyIsAbsent: true }),
+  workingDir: string({ replace, computed, emptyIsAbsent: true }),
+  platform: string({ replace, computed }),
+  tty: boolean({ replace }),
+  stdinOpen: boolean({ replace }),
+  stopSignal: string({ replace, computed }),
+  stopTimeout: integer({ replace, computed, min: 0 }),
+
+  // How the plugin treats the container.
+  mustRun: boolean({ default: true }),
+  start: boolean({ default: true }),
+  attach: boolean(),
+  logs: boolean(),
+  wait: boolean(),
+  /** Seconds. */
+  waitTimeout: integer({ default: 60, min: 0 }),
+  destroyGraceSeconds: integer({ min: 0 }),
+  removeVolumes: boolean({ default: true }),
+  containerReadRefreshTimeoutMilliseconds: integer({ default: 15000, min: 0 }),
+  rm: boolean({ replace }),
+  restart: string({ default: "no", enum: ["no", "on-failure", "always", "unless-stopped"] }),
+  maxRetryCount: integer({ min: 0 }),
+
+  // Storage.
+  mounts: set(
+    object({
+      target: string({ required: true }),
+      source: string(),
+      type: string({ required: true, enum: ["bind", "volume", "tmpfs"] }),
+      readOnly: boolean(),
+      bindOptions: object({
+        propagation: string({ enum: ["private", "rprivate", "shared", "rshared", "slave", "rslave"] }),
+      }),
+      volumeOptions: object({
+        noCopy: boolean(),
+        labels: labels(),
+        driverName: string(),
+        driverOptions: stringMap(),
+        subpath: string(),
+      }),
+      /** Bytes, and permission bits as a decimal number. */
+      tmpfsOptions: object({ sizeBytes: integer({ min: 0 }), mode: integer({ min: 0 }) }),
+    }),
+    { replace },
+  ),
+  volumes: set(
+    object({
+      fromContainer: string(),
+      containerPath: string(),
+      hostPath: string({ pattern: /^[a-zA-Z]:[\\/]|^\// }),
+      volumeName: string(),
+      readOnly: boolean(),
+      selinuxRelabel: string({ enum: ["z", "Z"] }),
+    }),
+    { replace },
+  ),
+  tmpfs: stringMap({ replace }),
+  readOnly: boolean({ replace }),
+  storageOpts: stringMap({ replace }),
+  uploads: set(
+    object({
+      file: string({ required: true }),
+      content: string(),
+      contentBase64: string({ pattern: /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/ }),
+      source: string(),
+      sourceHash: string(),
+      executable: boolean(),
+      permissions: string({ pattern: /^0[0-7]{3}$/ }),
+    }),
+    { replace },
+  ),
+
+  // Network.
+  networkMode: string({ replace, default: "bridge" }),
+  networksAdvanced: set(
+    object({
+      name: string({ required: true }),
+      aliases: set(string()),
+      ipv4Address: string(),
+      ipv6Address: string(),
+      linkLocalIps: set(string()),
+      macAddress: string(),
+      driverOpts: set(string({ pattern: /=/ })),
+      gwPriority: integer({ min: 0 }),
+    }),
+    { replace },
+  ),
+  ports: set(
+    object({
+      internal: integer({ required: true, min: 1, max: 65535 }),
+      external: integer({ computed, min: 0, max: 65535 }),
+      ip: string({ default: "0.0.0.0" }),
+      protocol: string({ default: "tcp", enum: ["tcp", "udp", "sctp"] }),
+    }),
+    { replace },
+  ),
+  publishAllPorts: boolean({ replace }),
+  hosts: set(object({ host: string({ required: true }), ip: string({ required: true }) }), { replace }),
+  dns: set(string(), { replace }),
+  dnsOpts: set(string(), { replace }),
+  dnsSearches: set(string(), { replace }),
+
+  // Privileges and namespaces.
+  privileged: boolean({ replace }),
+  capabilities: object(
+    { adds: set(string({ same: sameCapability })), drops: set(string({ same: sameCapability })) },
+    { replace },
+  ),
+  securityOpts: set(string(), { replace, computed }),
+  sysctls: stringMap({ replace }),
+  groupAdds: set(string(), { replace }),
+  pidMode: string({ replace }),
+  ipcMode: string({ replace, computed }),
+  usernsMode: string({ replace }),
+  cgroupnsMode: string({ replace, enum: ["private", "host"] }),
+  cgroupParent: string({ replace }),
+  runtime: string({ replace, computed }),
+  init: boolean({ replace, computed }),
+
+  // Devices.
+  devices: set(
+    object({
+      hostPath: string({ required: true }),
+      containerPath: string(),
+      permissions: string({ default: "rwm" }),
+    }),
+    { replace },
+  ),
+  deviceRequests: set(
+    object({
+      driver: string({ default: "cdi" }),
+      count: integer(),
+      deviceIds: set(string()),
+      capabilities: set(string()),
+      options: stringMap(),
+    }),
+    { replace },
+  ),
+  gpus: string({ replace }),
+  deviceReadBps: rates(),
+  deviceReadIops: rates(),
+  deviceWriteBps: rates(),
+  deviceWriteIops: rates(),
+
+  // Limits.
+  memory: integer({ min: 0 }),
+  memoryReservation: integer({ min: 0 }),
+  memorySwap: integer({ min: -1 }),
+  shmSize: integer({ replace, computed, min: 0 }),
+  cpus: string({ replace, pattern: /^[0-9]+(\.[0-9]+)?$/, same: sameNumber }),
+  cpuShares: integer({ min: 0 }),
+  cpuSet: string({ pattern: /^\d+([,-]\d+)*$/ }),
+  cpuPeriod: integer({ min: 0 }),
+  cpuQuota: integer({ min: 0 }),
+  ulimits: set(
+    object({
+      name: string({ required: true }),
+      soft: integer({ required: true }),
+      hard: integer({ required: true }),
+    }),
+    { replace },
+  ),
+
+  // Health and logs.
+  healthcheck: object(
+    {
+      tests: list(string()),
+      interval: duration(),
+      timeout: duration(),
+      startPeriod: duration(),
+      startInterval: duration(),
+      retries: integer({ min: 0 }),
+    },
+    { replace, computed },
+  ),
+  logDriver: string({ replace, computed }),
+  logOpts: stringMap({ replace }),
+
+  // Outputs.
+  bridge: string({ output: true }),
+  containerLogs: string({ output: true }),
+  exitCode: integer({ output: true }),
+  networkDatas: list(object({}), { output: true }),
+};
+
+/** Settings that the engine changes in a container that exists (`POST /containers/ID/update`). */
+export const updatable = [
+  "restart",
+  "maxRetryCount",
+  "memory",
+  "memoryReservation",
+  "memorySwap",
+  "cpuShares",
+  "cpuSet",
+  "cpuPeriod",
+  "cpuQuota",
+  "deviceReadBps",
+  "deviceReadIops",
+  "deviceWriteBps",
+  "deviceWriteIops",
+] as const;
+
+/**
+ * The Pulumi-Terraform bridge keeps this in each resource's outputs: the timeouts in nanoseconds (20 min
+ * each) and the version of the state's shape. The key is the bridge's constant for "timeouts".
+ */
+export const containerMeta =
+  '{"e2bfb730-ecaa-11e6-8f88-34363bc7c4c0":{"create":1200000000000,"delete":1200000000000,"update":1200000000000},"schema_version":"2"}';

@@ -1,0 +1,138 @@
+/** From an `ssh://` address and the provider's `sshOpts` to a connection whose host key is known. */
+import { appendFile, mkdir, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { ProviderError, type SshConnection } from "@berth/plugin-base";
+import { Client } from "ssh2";
+import type { Host } from "../config/host";
+import { knownHostLines, knownHostName } from "../config/knownhosts";
+import type { SshOptions } from "../config/sshopts";
+
+/** OpenSSH's own names, in its order. */
+const DEFAULT_KEYS = ["id_rsa", "id_ecdsa", "id_ed25519"];
+const DEFAULT_KNOWN_HOSTS = join("~", ".ssh", "known_hosts");
+/** A `hostKey` exchange is a handful of packets. */
+const SCAN_SECONDS = 15;
+
+/**
+ * Reads key and known_hosts files anew, so that a run that rotates them needs no new plugin process.
+ *
+ * @throws ProviderError naming the file that is missing or the host that is not known, and what to do.
+ */
+export async function sshConnection(
+  host: Extract<Host, { kind: "ssh" }>,
+  options: SshOptions,
+  signal?: AbortSignal,
+): Promise<SshConnection> {
+  const port = host.port ?? options.port ?? 22;
+  const user = host.user ?? options.user;
+  const privateKey = await readKey(options);
+  return {
+    host: host.host,
+    port,
+    ...(user === undefined ? {} : { user }),
+    ...(privateKey === undefined ? {} : { privateKey }),
+    // "" turns the agent off, as `IdentitiesOnly=yes` does.
+    ...(options.identitiesOnly ? { agentSocketPath: "" } : {}),
+    hostKey: await hostKey(host.host, port, options, signal),
+    perDialTimeout: options.connectTimeout ?? SCAN_SECONDS,
+  };
+}
+
+async function readKey(options: SshOptions): Promise<string | undefined> {
+  if (options.identityFile !== undefined) {
+    const path = expand(options.identityFile);
+    try {
+      return await readFile(path, "utf8");
+    } catch (error) {
+      throw new ProviderError(`sshOpts: cannot read the key ${path} given with -i: ${code(error)}`);
+    }
+  }
+  if ((process.env.SSH_AUTH_SOCK ?? "") !== "" && !options.identitiesOnly) return undefined;
+  for (const name of DEFAULT_KEYS) {
+    try {
+      return await readFile(join(homedir(), ".ssh", name), "utf8");
+    } catch {
+      // Not there: the next one.
+    }
+  }
+  return undefined;
+}
+
+async function hostKey(
+  host: string,
+  port: number,
+  options: SshOptions,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const files = (options.knownHostsFiles.length > 0 ? options.knownHostsFiles : [DEFAULT_KNOWN_HOSTS]).map(
+    expand,
+  );
+  const lines: string[] = [];
+  for (const file of files) {
+    try {
+      lines.push(knownHostLines(await readFile(file, "utf8"), host, port));
+    } catch (error) {
+      if (code(error) !== "ENOENT") throw new ProviderError(`sshOpts: cannot read ${file}: ${code(error)}`);
+    }
+  }
+  const known = lines.filter((text) => text !== "").join("\n");
+  if (known !== "") return known;
+  const name = knownHostName(host, port);
+  const file = files[0] as string;
+  if (options.strict === "yes") {
+    throw new ProviderError(
+      `no host key of ${name} in ${files.join(", ")}; add it (ssh-keyscan -p ${port} ${host}, compared with the machine's ` +
+        `own /etc/ssh/ssh_host_ed25519_key.pub), or set "-o", "StrictHostKeyChecking=accept-new" to trust the first answer`,
+    );
+  }
+  const seen = await scan(host, port, signal);
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  await appendFile(file, `${name} ${seen}\n`, { mode: 0o600 });
+  return seen;
+}
+
+/** The key that a server shows, without signing in. */
+function scan(host: string, port: number, signal: AbortSignal | undefined): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const client = new Client();
+    let seen: string | undefined;
+    const end = (error: Error | undefined): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", aborted);
+      client.destroy();
+      if (seen !== undefined) resolve(seen);
+      else
+        reject(
+          new ProviderError(
+            `cannot ask ${host} port ${port} for its host key: ${error?.message ?? "no answer"}`,
+          ),
+        );
+    };
+    const aborted = (): void => end(new Error("cancelled"));
+    const timer = setTimeout(() => end(new Error(`no answer in ${SCAN_SECONDS} s`)), SCAN_SECONDS * 1000);
+    signal?.addEventListener("abort", aborted, { once: true });
+    client.on("error", end);
+    client.on("close", () => end(undefined));
+    client.connect({
+      host,
+      port,
+      username: "root",
+      // ed25519 first: it is what Berth's nodes have.
+      algorithms: { serverHostKey: { prepend: ["ssh-ed25519"], append: [], remove: [] } as never },
+      hostVerifier: (key: Buffer) => {
+        const length = key.readUInt32BE(0);
+        seen = `${key.toString("latin1", 4, 4 + length)} ${key.toString("base64")}`;
+        return false;
+      },
+    });
+  });
+}
+
+function expand(path: string): string {
+  return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(2)) : path;
+}
+
+function code(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+}

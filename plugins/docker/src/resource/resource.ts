@@ -1,0 +1,180 @@
+/** What the resource types share: schema check with defaults, names, diff by the official rules, secrets. */
+import { randomBytes } from "node:crypto";
+import {
+  type CheckFailure,
+  type CheckRequest,
+  type Context,
+  type DiffRequest,
+  type DiffResult,
+  isUnknown,
+  type Path,
+  type PropertyChange,
+  type Props,
+  type Schema,
+  UNKNOWN,
+  type Value,
+} from "@berth/plugin-base";
+import { str, strings } from "../schema/access";
+import { DEFAULTS, plainProps, withDefaults } from "../schema/defaults";
+import { diffFields, sameValue } from "../schema/diff";
+import type { Field, Fields } from "../schema/field";
+
+/** The table as plugins/base checks it: inputs alone, and no defaults, for the bridge's `__defaults` must know which were filled in. */
+export function inputSchema(fields: Fields): Schema {
+  const out: Record<string, Schema[string]> = {};
+  for (const [key, field] of Object.entries(fields)) {
+    if (field.output === true) continue;
+    const { default: _, items, properties, ...rest } = field;
+    out[key] = {
+      ...rest,
+      ...(items === undefined ? {} : { items: inputSchema({ items }).items as Schema[string] }),
+      ...(properties === undefined ? {} : { properties: inputSchema(properties) }),
+    };
+  }
+  return out;
+}
+
+/**
+ * Fills in the defaults, makes up a name where none is given (kept from then on), and checks patterns.
+ *
+ * @param named false: the name is no input that can be made up.
+ */
+export function checkResource(
+  fields: Fields,
+  req: CheckRequest,
+  ctx: Context,
+  named = true,
+): { inputs: Props; failures: CheckFailure[] } {
+  const given = req.news.values;
+  const failures: CheckFailure[] = [];
+  checkPatterns(fields, given, "", failures);
+  const filled = fillDefaults(fields, given);
+  const more: string[] = [];
+  if (named && (filled.name ?? null) === null) {
+    const olds = req.olds.values;
+    const old = strings(olds, DEFAULTS)?.includes("name") === true ? str(olds, "name") : undefined;
+    // As the bridge does: the resource's name, a dash, 7 random hex digits.
+    filled.name = old ?? `${ctx.name}-${randomBytes(4).toString("hex").slice(0, 7)}`;
+    more.push("name");
+  }
+  return { inputs: withDefaults(fields, given, filled, more), failures };
+}
+
+function fillDefaults(fields: Fields, given: Props): Props {
+  const out: Props = {};
+  for (const [key, field] of Object.entries(fields)) {
+    if (field.output === true) continue;
+    const value = given[key] ?? null;
+    if (value !== null) out[key] = fill(field, value);
+    else if (field.default !== undefined) out[key] = field.default;
+  }
+  return out;
+}
+
+function fill(field: Field, value: Value): Value {
+  if (Array.isArray(value)) {
+    const items = field.items;
+    return items === undefined ? value : value.map((item) => fill(items, item));
+  }
+  if (field.type === "object" && typeof value === "object" && value !== null) {
+    return fillDefaults(field.properties ?? {}, value);
+  }
+  return value;
+}
+
+function checkPatterns(fields: Fields, given: Props, at: string, failures: CheckFailure[]): void {
+  for (const [key, field] of Object.entries(fields)) {
+    const value = given[key] ?? null;
+    if (value !== null) checkPattern(field, value, at === "" ? key : `${at}.${key}`, failures);
+  }
+}
+
+function checkPattern(field: Field, value: Value, path: string, failures: CheckFailure[]): void {
+  if (isUnknown(value)) return;
+  if (Array.isArray(value)) {
+    const items = field.items;
+    if (items !== undefined)
+      for (const [i, item] of value.entries()) checkPattern(items, item, `${path}[${i}]`, failures);
+  } else if (field.type === "object" && typeof value === "object" && value !== null) {
+    checkPatterns(field.properties ?? {}, value, path, failures);
+  } else if (typeof value === "string" && field.pattern !== undefined && !field.pattern.test(value)) {
+    if (value === "" && field.required !== true) return;
+    failures.push({
+      property: path,
+      reason: `does not have the form that it needs: ${field.pattern.source}`,
+    });
+  }
+}
+
+/**
+ * When a replace deletes first: `always`, `never`, or where the name was `given`, for two objects cannot have one
+ * name (the bridge's rule for what it can make up a name for).
+ */
+export type DeleteFirst = "always" | "given" | "never";
+
+/** @param adjust changes a change, or drops it (undefined). */
+export function diffResource(
+  fields: Fields,
+  req: DiffRequest,
+  deleteFirst: DeleteFirst,
+  adjust: (change: PropertyChange) => PropertyChange | undefined = (change) => change,
+): DiffResult {
+  const changes = diffFields(fields, plainProps(req.olds.values), req.news.values, req.ignoreChanges)
+    .map(adjust)
+    .filter((change) => change !== undefined);
+  const replaces = changes.some((change) => change.replace);
+  const given = strings(req.news.values, DEFAULTS)?.includes("name") !== true;
+  const first = deleteFirst === "always" || (deleteFirst === "given" && given);
+  return { changes, deleteBeforeReplace: replaces && first };
+}
+
+/**
+ * Outputs in a preview: the new inputs, what the state has that will not change, and unknown for what the engine
+ * fills in.
+ */
+export function previewState(fields: Fields, news: Props, olds: Props = {}): Props {
+  const out: Props = {};
+  for (const [key, field] of Object.entries(fields)) {
+    const [value, old] = [news[key] ?? null, olds[key] ?? null];
+    if (value !== null)
+      out[key] = old !== null && sameValue(field, old, value) ? old : openEnds(field, value);
+    else if (old !== null && (field.output === true || field.computed === true)) out[key] = old;
+    else if (field.output === true || field.computed === true) out[key] = UNKNOWN;
+  }
+  return plainProps(out);
+}
+
+/** Parts that the engine fills in (a port's `external`) are unknown. */
+function openEnds(field: Field, value: Value): Value {
+  const properties = field.items?.properties;
+  if (properties === undefined || !Array.isArray(value)) return value;
+  const computed = Object.keys(properties).filter((key) => properties[key]?.computed === true);
+  return value.map((item) => {
+    if (typeof item !== "object" || item === null || Array.isArray(item)) return item;
+    const missing = computed.filter((key) => (item[key] ?? null) === null);
+    return { ...item, ...Object.fromEntries(missing.map((key) => [key, UNKNOWN])) };
+  });
+}
+
+/**
+ * Inputs after a read: those in state, with whatever the engine now says otherwise, so that the next preview shows the drift.
+ */
+export function driftedInputs(fields: Fields, inputs: Props, state: Props): Props {
+  const out: Props = {};
+  for (const [key, value] of Object.entries(inputs)) {
+    const field = fields[key];
+    const now = state[key] ?? null;
+    if (key.startsWith("__") || field === undefined || value === null) out[key] = value;
+    else if (sameValue(field, now, value)) out[key] = value;
+    else if (now !== null) out[key] = now;
+  }
+  return out;
+}
+
+/**
+ * Top-level outputs that hold a secret input somewhere: marked whole, for lists may come back in another order.
+ */
+export function secretTops(...bags: readonly (readonly Path[])[]): Path[] {
+  const tops = new Set(bags.flat().map((path) => String(path[0])));
+  return [...tops].map((top) => [top]);
+}

@@ -1,0 +1,67 @@
+/** Typed reading of plain property bags; an absent value is undefined. Pure. */
+import type { Props, Value } from "@berth/plugin-base";
+
+const at = (bag: Props, key: string): Value => (Object.hasOwn(bag, key) ? (bag[key] ?? null) : null);
+
+export function str(bag: Props, key: string): string | undefined {
+  const value = at(bag, key);
+  return typeof value === "string" ? value : undefined;
+}
+
+/** As {@link str}, and an empty string is absent too. */
+export function text(bag: Props, key: string): string | undefined {
+  return str(bag, key) || undefined;
+}
+
+export function int(bag: Props, key: string): number | undefined {
+  const value = at(bag, key);
+  return typeof value === "number" ? value : undefined;
+}
+
+export function bool(bag: Props, key: string): boolean | undefined {
+  const value = at(bag, key);
+  return typeof value === "boolean" ? value : undefined;
+}
+
+export function strings(bag: Props, key: string): string[] | undefined {
+  const value = at(bag, key);
+  if (!Array.isArray(value) || value.length === 0) return undefined;
+  return value.filter((item): item is string => typeof item === "string");
+}
+
+export function objects(bag: Props, key: string): Props[] {
+  const value = at(bag, key);
+  if (!Array.isArray(value)) return [];
+  return value.filter(
+    (item): item is Props => typeof item === "object" && item !== null && !Array.isArray(item),
+  );
+}
+
+export function sub(bag: Props, key: string): Props | undefined {
+  const value = at(bag, key);
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+}
+
+/** A map of strings; undefined if absent or empty. */
+export function map(bag: Props, key: string): Record<string, string> | undefined {
+  const entries = Object.entries(sub(bag, key) ?? {}).filter(
+    (entry): entry is [string, string] => !entry[0].startsWith("__") && typeof entry[1] === "string",
+  );
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+}
+
+/** `[{ label, value }]` as a map. */
+export function labelMap(bag: Props, key: string): Record<string, string> | undefined {
+  const pairs = objects(bag, key).map((entry): [string, string] => [
+    str(entry, "label") ?? "",
+    str(entry, "value") ?? "",
+  ]);
+  return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
+}
+
+/** A map as `[{ label, value }]`, sorted by label so that the same labels always read the same. */
+export function labelList(labels: Readonly<Record<string, string>> | null | undefined): Value[] {
+  return Object.entries(labels ?? {})
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([label, value]) => ({ label, value }));
+}

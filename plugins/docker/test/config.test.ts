@@ -1,0 +1,218 @@
+/** Where the engine is and how it is reached: what is taken, and that the unsafe is not. */
+import { createHmac } from "node:crypto";
+import type { Props } from "@berth/plugin-base";
+import { describe, expect, it } from "vitest";
+import { parseHost } from "../src/config/host";
+import { knownHostLines } from "../src/config/knownhosts";
+import { parseSshOptions } from "../src/config/sshopts";
+import { Slots } from "../src/engine/slots";
+import { parseImage, registryKey, repoDigest } from "../src/image/ref";
+import { dockerProvider, engineConfig, version } from "../src/index";
+import { bag } from "./support";
+
+describe("host", () => {
+  it.each([
+    ["unix:///var/run/docker.sock", { kind: "unix", path: "/var/run/docker.sock" }],
+    ["ssh://root@10.0.0.1", { kind: "ssh", host: "10.0.0.1", user: "root" }],
+    ["ssh://u@h:2222", { kind: "ssh", host: "h", user: "u", port: 2222 }],
+    ["ssh://root@[fd00::1]:22", { kind: "ssh", host: "fd00::1", user: "root", port: 22 }],
+    ["tcp://127.0.0.1:2375", { kind: "tcp", host: "127.0.0.1", port: 2375 }],
+    ["tcp://[::1]", { kind: "tcp", host: "::1", port: 2375 }],
+  ])("%s", (text, expected) => {
+    expect(parseHost(text)).toEqual(expected);
+  });
+
+  it.each([
+    ["tcp://10.0.0.1:2375", /only a loopback address/],
+    ["tcp://127.0.0.1.evil.example:2375", /only a loopback address/],
+    ["https://127.0.0.1:2376", /unknown kind/],
+    ["npipe:////./pipe/docker_engine", /unknown kind/],
+    ["unix://relative", /no absolute path/],
+    ["ssh://", /no address|names no machine/],
+    ["ssh://root@h/var/run/docker.sock", /has a path/],
+    ["/var/run/docker.sock", /no address/],
+  ])("%s is refused", (text, message) => {
+    expect(() => parseHost(text)).toThrow(message);
+  });
+
+  it("never repeats a password", () => {
+    expect(() => parseHost("ssh://root:TOPSECRET@h")).toThrow(/holds a password/);
+    expect(() => parseHost("ssh://root:TOPSECRET@h")).not.toThrow(/TOPSECRET/);
+  });
+});
+
+describe("sshOpts", () => {
+  it("reads what Berth's program gives", () => {
+    const args = [
+      "-i",
+      "/key",
+      "-o",
+      "UserKnownHostsFile=/known",
+      "-o",
+      "StrictHostKeyChecking=yes",
+      "-o",
+      "IdentitiesOnly=yes",
+      "-o",
+      "BatchMode=yes",
+      "-o",
+      "ControlMaster=auto",
+      "-o",
+      "ControlPath=/tmp/%C",
+      "-o",
+      "ControlPersist=60",
+      "-o",
+      "ConnectTimeout=7",
+      "-o",
+      "ServerAliveInterval=5",
+    ];
+    expect(parseSshOptions(args)).toEqual({
+      identityFile: "/key",
+      knownHostsFiles: ["/known"],
+      strict: "yes",
+      identitiesOnly: true,
+      connectTimeout: 7,
+    });
+  });
+
+  it.each([
+    [["-i/key"]],
+    [["-i /key"]],
+    [["-o", "IdentityFile /key"]],
+    [["-oIdentityFile=/key"]],
+    [["-o IdentityFile = /key"]],
+  ])("%j", (args) => {
+    expect(parseSshOptions(args).identityFile).toBe("/key");
+  });
+
+  it("is strict unless told to accept new hosts", () => {
+    expect(parseSshOptions([]).strict).toBe("yes");
+    expect(parseSshOptions(["-o", "stricthostkeychecking=accept-new"]).strict).toBe("accept-new");
+  });
+
+  it.each([
+    [["-o", "StrictHostKeyChecking=no"], /is refused/],
+    [["-o", "StrictHostKeyChecking=off"], /is refused/],
+    [["-o", "ProxyCommand=nc"], /ProxyCommand is not known here; known: -i KEY/],
+    [["-J", "bastion"], /"-J" is not known/],
+    [["bastion"], /"bastion" is not known/],
+    [["-i"], /lacks its value/],
+    [["-p", "x"], /whole number/],
+    [["-o", "nonsense"], /Name=value/],
+  ])("%j is refused", (args, message) => {
+    expect(() => parseSshOptions(args)).toThrow(message);
+  });
+});
+
+describe("known hosts", () => {
+  const key = "ssh-ed25519 AAAA";
+  const hashed = (name: string) => {
+    const salt = Buffer.from("0123456789abcdef0123");
+    return `|1|${salt.toString("base64")}|${createHmac("sha1", salt).update(name).digest("base64")}`;
+  };
+  it.each([
+    [`10.0.0.1 ${key}`, "10.0.0.1", 22, true],
+    [`a,10.0.0.1 ${key}`, "10.0.0.1", 22, true],
+    [`10.0.0.1 ${key}`, "10.0.0.1", 2222, false],
+    [`[10.0.0.1]:2222 ${key}`, "10.0.0.1", 2222, true],
+    [`[10.0.0.1]:2222 ${key}`, "10.0.0.1", 22, false],
+    [`10.0.0.10 ${key}`, "10.0.0.1", 22, false],
+    [`10.0.0.? ${key}`, "10.0.0.1", 22, true],
+    [`*.example ${key}`, "a.example", 22, true],
+    [`*.example,!b.example ${key}`, "b.example", 22, false],
+    [`10x0.0.1 ${key}`, "10.0.0.1", 22, false],
+    [`${hashed("10.0.0.1")} ${key}`, "10.0.0.1", 22, true],
+    [`${hashed("10.0.0.1")} ${key}`, "10.0.0.2", 22, false],
+    [`@revoked 10.0.0.1 ${key}`, "10.0.0.1", 22, true],
+    [`@cert-authority 10.0.0.1 ${key}`, "10.0.0.1", 22, false],
+    [`# 10.0.0.1 ${key}`, "10.0.0.1", 22, false],
+    [`HOST ${key}`, "host", 22, true],
+  ])("%s for %s port %d: %s", (line, host, port, found) => {
+    expect(knownHostLines(`other ${key}\n${line}\n`, host, port)).toBe(found ? line : "");
+  });
+});
+
+describe("image names", () => {
+  it.each([
+    ["busybox", { registry: "docker.io", repository: "busybox" }],
+    ["busybox:1", { registry: "docker.io", repository: "busybox", tag: "1" }],
+    [
+      "10.88.0.2:5000/berth/ray@sha256:abc",
+      { registry: "10.88.0.2:5000", repository: "10.88.0.2:5000/berth/ray", digest: "sha256:abc" },
+    ],
+    [
+      "localhost/x:2@sha256:abc",
+      { registry: "localhost", repository: "localhost/x", tag: "2", digest: "sha256:abc" },
+    ],
+    ["user/x", { registry: "docker.io", repository: "user/x" }],
+  ])("%s", (name, expected) => {
+    expect(parseImage(name)).toEqual(expected);
+  });
+
+  it("finds the digest of the registry that was asked, not of one whose name begins alike", () => {
+    const digests = ["a.example/x-y@sha256:1", "a.example/x@sha256:2"];
+    expect(repoDigest("a.example/x:1", digests)).toBe("a.example/x@sha256:2");
+    expect(repoDigest("b.example/x:1", digests)).toBe("a.example/x-y@sha256:1");
+    expect(repoDigest("x", [])).toBe("");
+  });
+
+  it.each([
+    ["https://index.docker.io/v1/", "docker.io"],
+    ["http://127.0.0.1:5001", "127.0.0.1:5001"],
+    ["r.example/v2/", "r.example"],
+  ])("sign-ins of %s are for %s", (address, key) => {
+    expect(registryKey(address)).toBe(key);
+  });
+});
+
+describe("engineConfig", () => {
+  it("takes host, then DOCKER_HOST, then the socket", () => {
+    expect(engineConfig(bag({ host: "unix:///a" }), { DOCKER_HOST: "unix:///b" }).host).toBe("unix:///a");
+    expect(engineConfig(bag({}), { DOCKER_HOST: "unix:///b" }).host).toBe("unix:///b");
+    expect(engineConfig(bag({}), {}).host).toBe("unix:///var/run/docker.sock");
+  });
+
+  it("keeps sign-ins by registry, without those that need none", () => {
+    const registryAuth: Props[] = [
+      { address: "https://r:5001", username: "u", password: "p" },
+      { address: "open", authDisabled: true },
+    ];
+    expect(engineConfig(bag({ registryAuth }), {}).registryAuth).toEqual({
+      "r:5001": { username: "u", password: "p" },
+    });
+  });
+
+  it("has the version of the SDK package", async () => {
+    const { default: sdk } = await import("@pulumi/docker/package.json", { with: { type: "json" } });
+    expect(version).toBe(sdk.version);
+    expect(dockerProvider().version).toBe(sdk.version);
+  });
+});
+
+describe("Slots", () => {
+  it("lets so many work at once, in turn, and frees the place of one that fails or gives up", async () => {
+    const slots = new Slots(2);
+    let now = 0;
+    let most = 0;
+    const work = async (): Promise<void> => {
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setImmediate(resolve));
+      now--;
+    };
+    const gaveUp = new AbortController();
+    const jobs = [
+      slots.run(undefined, work),
+      slots.run(undefined, async () => {
+        await work();
+        throw new Error("no");
+      }),
+      slots.run(gaveUp.signal, work),
+      ...Array.from({ length: 20 }, () => slots.run(undefined, work)),
+    ];
+    gaveUp.abort(new Error("gave up"));
+    const ended = await Promise.allSettled(jobs);
+    expect(most).toBe(2);
+    expect(ended.filter(({ status }) => status === "rejected")).toHaveLength(2);
+    await slots.run(undefined, work);
+    expect(now).toBe(0);
+  });
+});
