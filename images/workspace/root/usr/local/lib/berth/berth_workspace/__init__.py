@@ -1,0 +1,1 @@
+"""Makes one person's workspace out of /run/berth."""

@@ -1,0 +1,98 @@
+/**
+ * @file Which images there are, what each is made from, and the hash that names its content. Reads files only.
+ */
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT } from "../lib/paths.mjs";
+import { operatorAuthorities } from "./authorities.mjs";
+import { ROOTFS } from "./rootfs.mjs";
+
+/**
+ * @typedef {object} ImageRecipe
+ * @property {string} [parent] the image that its Dockerfile begins from (build argument PARENT); none: ROOTFS
+ * @property {number} maxBytes a build that comes out larger is an error
+ * @property {number} roomBytes free room that a build from nothing needs on the engine's disk, stages included
+ */
+
+/**
+ * The images. Sizes: measured, with about a third to spare; the workspace's bound is a promise to the user.
+ * @type {Record<string, ImageRecipe>}
+ */
+export const IMAGES = {
+  base: { maxBytes: 150e6, roomBytes: 0.5e9 },
+  node: { parent: "base", maxBytes: 300e6, roomBytes: 0.5e9 },
+  registry: { parent: "base", maxBytes: 200e6, roomBytes: 0.3e9 },
+  ray: { parent: "base", maxBytes: 1.2e9, roomBytes: 3e9 },
+  workspace: { parent: "ray", maxBytes: 3e9, roomBytes: 9e9 },
+};
+
+/** The folder of an image's recipe. @param {string} name */
+export const imageDir = (name) => join(ROOT, "images", name);
+
+/**
+ * @param {string} name
+ * @returns {ImageRecipe}
+ */
+export function recipe(name) {
+  const found = Object.hasOwn(IMAGES, name) ? IMAGES[name] : undefined;
+  if (!found)
+    throw new Error(`There is no image ${JSON.stringify(name)}. Known: ${Object.keys(IMAGES).join(", ")}.`);
+  return found;
+}
+
+/**
+ * An image and all it is built on, the furthest parent first.
+ * @param {string} name
+ * @returns {string[]}
+ */
+export function lineage(name) {
+  const { parent } = recipe(name);
+  return parent === undefined ? [name] : [...lineage(parent), name];
+}
+
+/**
+ * The files of a recipe, sorted by path, with "/" between folders on every system. Python's and editors' leavings
+ * are no part of it.
+ * @param {string} dir
+ * @param {string} [under]
+ * @returns {{path: string, content: Buffer, mode: number}[]} `mode`: 0755 for what begins with "#!", else 0644,
+ *   whatever the checkout's umask made of it
+ */
+export function recipeFiles(dir, under = "") {
+  const files = [];
+  for (const entry of readdirSync(join(dir, under), { withFileTypes: true })) {
+    if (entry.name === "__pycache__" || entry.name.endsWith("~") || entry.name.startsWith(".")) continue;
+    const path = under ? `${under}/${entry.name}` : entry.name;
+    if (entry.isDirectory()) files.push(...recipeFiles(dir, path));
+    else {
+      const content = readFileSync(join(dir, path));
+      files.push({ path, content, mode: content.subarray(0, 2).toString() === "#!" ? 0o755 : 0o644 });
+    }
+  }
+  return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/**
+ * The content hash of an image: 12 hex characters over its recipe's files, its parent's hash, and for the first
+ * image the root file system's recipe and the operator's own authorities. Two computers with the same checkout and
+ * the same authorities get the same one; packages that a distribution updates meanwhile do not change it.
+ * @param {string} name
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {string}
+ */
+export function contentHash(name, env = process.env) {
+  const { parent } = recipe(name);
+  const hash = createHash("sha256");
+  hash.update(parent === undefined ? JSON.stringify(ROOTFS) : contentHash(parent, env));
+  if (parent === undefined)
+    for (const authority of operatorAuthorities(env)) hash.update(authority.fingerprint);
+  for (const file of recipeFiles(imageDir(name))) {
+    hash.update(`\0${file.path}\0${file.mode}\0${file.content.length}\0`);
+    hash.update(file.content);
+  }
+  return hash.digest("hex").slice(0, 12);
+}
+
+/** The tag on the operator's engine. @param {string} name @param {NodeJS.ProcessEnv} [env] */
+export const imageRef = (name, env = process.env) => `berth/${name}:${contentHash(name, env)}`;

@@ -1,0 +1,193 @@
+/**
+ * @file The root file system that the first image begins from: Debian 13, from the public image registry where one
+ * answers, else made here by mmdebstrap from a Debian mirror.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { processAlive, which } from "../lib/files.mjs";
+import { places } from "../lib/paths.mjs";
+import { CommandError, run } from "../lib/process.mjs";
+
+/**
+ * What it is made of. A change here makes new images.
+ * `pull` is Debian's official slim image of 2026, all platforms' index, by digest.
+ */
+export const ROOTFS = {
+  suite: "trixie",
+  pull: "debian:trixie-slim@sha256:a29215f6a35e51e22adffa17f89e9d2ef06214e64a2bad10d765c46aea49f11f",
+  include: ["ca-certificates"],
+  // As the official slim image: no manuals and translations; copyright files stay.
+  dpkg: [
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/info/*",
+  ],
+  mirror: "http://deb.debian.org/debian",
+  security: "http://deb.debian.org/debian-security",
+};
+
+/** A registry that says nothing for so long is taken for absent. Docker Hub answers in 1-3 s. */
+const PULL_SILENCE_MS = 20_000;
+/** The whole pull (30 MB). */
+const PULL_MS = 300_000;
+/** mmdebstrap takes half a minute on 2 cores; a slow mirror may take long. */
+const BOOTSTRAP_MS = 1_200_000;
+
+/**
+ * @typedef {import("./engine.mjs").Engine} Engine
+ * @typedef {(text: string) => void} Say
+ */
+
+/**
+ * Makes sure that the engine has a Debian root file system and gives its reference.
+ * @param {Engine} engine
+ * @param {Say} say
+ * @returns {Promise<string>}
+ * @throws {Error} when neither way works: says what to install
+ */
+export async function ensureRootfs(engine, say) {
+  const key = createHash("sha256").update(JSON.stringify(ROOTFS)).digest("hex").slice(0, 12);
+  const ref = `berth/rootfs:${key}`;
+  if (await engine.image(ref)) return ref;
+  const reason = await pull(engine, ref, say);
+  if (reason === undefined) return ref;
+  say(`no image registry answers (${reason}): making Debian ${ROOTFS.suite} with mmdebstrap`);
+  const tar = await bootstrap(key, say);
+  await engine.run(["import", tar, ref], { deadlineMs: 300_000 });
+  return ref;
+}
+
+/**
+ * @param {Engine} engine
+ * @param {string} ref
+ * @param {Say} say
+ * @returns {Promise<string | undefined>} why not; undefined when it worked
+ */
+async function pull(engine, ref, say) {
+  const stop = new AbortController();
+  let pid = 0;
+  let heard = Date.now();
+  const watch = setInterval(() => {
+    if (Date.now() - heard > PULL_SILENCE_MS && pid) stop.abort();
+  }, 1000);
+  stop.signal.addEventListener("abort", () => {
+    try {
+      process.kill(pid, "SIGTERM");
+    } catch {
+      // It has ended meanwhile.
+    }
+  });
+  say(`asking the image registry for ${ROOTFS.pull.split("@")[0]}`);
+  try {
+    await engine.run(["pull", ROOTFS.pull], {
+      deadlineMs: PULL_MS,
+      onStart: (started) => {
+        pid = started;
+      },
+      onLine: () => {
+        heard = Date.now();
+      },
+    });
+    await engine.run(["tag", ROOTFS.pull, ref], { deadlineMs: 30_000 });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    if (stop.signal.aborted) return `silent for ${PULL_SILENCE_MS / 1000} s`;
+    return (
+      error.output
+        .filter((line) => line.trim())
+        .pop()
+        ?.slice(0, 160) ?? error.message
+    );
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+/**
+ * @param {string} key
+ * @param {Say} say
+ * @returns {Promise<string>} path of the tar, kept in BERTH_CACHE/rootfs
+ */
+async function bootstrap(key, say) {
+  const dir = join(places().cache, "rootfs");
+  const tar = join(dir, `debian-${ROOTFS.suite}-${key}.tar`);
+  if (existsSync(tar)) return tar;
+  await ensureMmdebstrap(say);
+  mkdirSync(dir, { recursive: true });
+  sweep(dir);
+  const partial = join(dir, `.${key}.${process.pid}.partial.tar`);
+  const mirror = process.env.BERTH_APT_MIRROR?.replace(/\/$/, "");
+  // mmdebstrap copies the lines it is given into the image: an operator's mirror is replaced by Debian's own.
+  const sources = [
+    `deb ${mirror ?? ROOTFS.mirror} ${ROOTFS.suite} main`,
+    `deb ${mirror ?? ROOTFS.mirror} ${ROOTFS.suite}-updates main`,
+    `deb ${mirror ? `${mirror}-security` : ROOTFS.security} ${ROOTFS.suite}-security main`,
+  ];
+  const lines = sources.map((line) =>
+    line.replace(`${mirror}-security`, ROOTFS.security).replace(mirror ?? ROOTFS.mirror, ROOTFS.mirror),
+  );
+  const hook = [
+    'rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap',
+    `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")} > "$1"/etc/apt/sources.list`,
+    'chmod 0644 "$1"/etc/apt/sources.list',
+  ].join("; ");
+  try {
+    await run(
+      "mmdebstrap",
+      [
+        "--variant=minbase",
+        `--include=${ROOTFS.include.join(",")}`,
+        '--aptopt=Acquire::Retries "5"',
+        ...ROOTFS.dpkg.map((option) => `--dpkgopt=${option}`),
+        `--customize-hook=${hook}`,
+        ROOTFS.suite,
+        partial,
+        ...sources,
+      ],
+      {
+        deadlineMs: BOOTSTRAP_MS,
+        onLine: (line) => /^I: /.test(line) && say(`mmdebstrap: ${line.slice(3)}`),
+      },
+    );
+    renameSync(partial, tar);
+  } finally {
+    rmSync(partial, { force: true });
+  }
+  return tar;
+}
+
+/** @param {string} dir */
+function sweep(dir) {
+  for (const file of readdirSync(dir)) {
+    const match = /\.(\d+)\.partial\.tar$/.exec(file);
+    if (match && !processAlive(Number(match[1]))) rmSync(join(dir, file), { force: true });
+  }
+}
+
+/**
+ * @param {Say} say
+ * @throws {Error} what to install
+ */
+async function ensureMmdebstrap(say) {
+  const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+  if (which("mmdebstrap") && existsSync(keyring)) return;
+  if (process.getuid?.() !== 0 || !which("apt-get")) {
+    throw new Error(
+      "The images begin from Debian, and neither way to get it works: no image registry answers, and mmdebstrap with debian-archive-keyring is not installed. Install both (as root: apt-get install mmdebstrap debian-archive-keyring), or let the Docker engine reach a registry (docker pull debian:trixie-slim must work), then run the same command again.",
+    );
+  }
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const install = ["install", "-y", "-q", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"];
+  say("installing mmdebstrap and debian-archive-keyring with apt-get");
+  try {
+    await run("apt-get", install, { env, deadlineMs: 300_000 });
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    await run("apt-get", ["update", "-q"], { env, deadlineMs: 300_000 });
+    await run("apt-get", install, { env, deadlineMs: 300_000 });
+  }
+}

@@ -1,0 +1,257 @@
+/**
+ * The images that a stack runs, on the operator's engine alone: a Ray head and worker and one workspace with the
+ * rights that components/ give them, asked by real clients (ssh, HTTP, a Jupyter kernel, a Ray job).
+ * What it does not prove: networks and firewalls of a stack (test/e2e of the whole stack does).
+ */
+import { execFileSync } from "node:child_process";
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  basic,
+  build,
+  dir,
+  docker,
+  get,
+  HEAD,
+  healthy,
+  ID,
+  KERNEL,
+  MINUTE,
+  PORTS,
+  RAY_UID,
+  run,
+  SECOND,
+  SUBNET,
+  secret,
+  secrets,
+  ssh,
+  sshWithPassword,
+  startRay,
+  startWorkspace,
+  USER_UID,
+  until,
+  WORKER,
+  WORKSPACE,
+  writeRun,
+} from "./workspace-image-rig";
+
+let rayImage = "";
+let workspaceImage = { ref: "", bytes: 0 };
+
+beforeAll(async () => {
+  rayImage = (await build("ray")).ref;
+  workspaceImage = await build("workspace");
+  for (const name of [
+    "run",
+    "ray",
+    "home",
+    "scratch",
+    "shared",
+    "shared/tensorboard",
+    "shared/tensorboard/alice",
+    "board",
+  ]) {
+    mkdirSync(join(dir, name));
+  }
+  chmodSync(run, 0o700);
+  for (const name of ["home", "scratch", "board"]) chownSync(join(dir, name), USER_UID, USER_UID);
+  writeFileSync(join(dir, "ray", "token"), `${secrets.rayToken}\n`, { mode: 0o400 });
+  chownSync(join(dir, "ray", "token"), RAY_UID, RAY_UID);
+  execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(dir, "key")]);
+  execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(run, "ssh_host_ed25519_key")]);
+  writeFileSync(
+    join(dir, "known_hosts"),
+    `${WORKSPACE} ${readFileSync(join(run, "ssh_host_ed25519_key.pub"), "utf8")}`,
+  );
+  writeFileSync(join(run, "authorized_keys"), readFileSync(join(dir, "key.pub")), { mode: 0o600 });
+  writeRun();
+  await docker("network", "create", "--subnet", `${SUBNET}.0/24`, ID);
+  // The worker first: it has to wait for its head.
+  await startRay(rayImage, "worker", "worker", WORKER);
+  await startRay(rayImage, "head", "head", HEAD);
+  await startWorkspace(workspaceImage.ref);
+  await Promise.all(["head", "worker", "alice"].map(healthy));
+});
+
+afterAll(async () => {
+  for (const name of ["alice", "worker", "head"]) {
+    await docker("rm", "--force", "--volumes", `${ID}-${name}`).catch(() => {});
+  }
+  await docker("network", "rm", ID).catch(() => {});
+  rmSync(dir, { recursive: true, force: true });
+});
+
+describe("Ray image", () => {
+  it("asks for the token", async () => {
+    const jobs = `http://${HEAD}:8265/api/jobs/`;
+    expect(await get(jobs)).toBe(401);
+    expect(await get(jobs, { Authorization: "Bearer wrong-wrong" })).toBeGreaterThanOrEqual(401);
+    expect(await get(jobs, { Authorization: `Bearer ${secrets.rayToken}` })).toBe(200);
+  });
+
+  it("listens on pinned ports only", async () => {
+    const pinned = new Set(Object.values(PORTS).filter((port) => typeof port === "number"));
+    // Metrics of the head's autoscaler and dashboard.
+    for (const port of [30008, 30009]) pinned.add(port);
+    for (const name of ["head", "worker"]) {
+      const table = await docker("exec", `${ID}-${name}`, "cat", "/proc/net/tcp", "/proc/net/tcp6");
+      const open = [...table.matchAll(/^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) \S+ 0A/gm)]
+        // 0B00007F is 127.0.0.11, the engine's own name server.
+        .filter((row) => row[1] !== "0B00007F")
+        .map((row) => Number.parseInt(row[2] ?? "", 16));
+      expect(open).toContain(30002);
+      expect(open.filter((port) => !pinned.has(port) && !(port >= 31000 && port <= 31999))).toEqual([]);
+    }
+  });
+
+  it("runs without any right of root", async () => {
+    const status = await docker("exec", `${ID}-head`, "cat", "/proc/1/status");
+    expect(status).toMatch(new RegExp(`^Uid:\\t${RAY_UID}\\t${RAY_UID}`, "m"));
+    expect(status).toMatch(/^CapBnd:\t0+$/m);
+  });
+
+  it("a worker joins again after its head started anew", { timeout: 5 * MINUTE }, async () => {
+    await docker("restart", `${ID}-head`);
+    await until("two nodes", 2 * MINUTE, async () => {
+      const answer = await fetch(`http://${HEAD}:8265/api/v0/nodes`, {
+        headers: { Authorization: `Bearer ${secrets.rayToken}` },
+      }).catch(() => undefined);
+      const text = answer?.ok ? await answer.text() : "";
+      return [...text.matchAll(/"state": "ALIVE"/g)].length === 2;
+    });
+    await Promise.all(["head", "worker"].map(healthy));
+  });
+});
+
+describe("workspace image", () => {
+  it("is under 3 GB", () => expect(workspaceImage.bytes).toBeLessThan(3e9));
+
+  it("lets in with the key and with the password, and not with a wrong one or as root", async () => {
+    expect(await ssh("id -un; id -u")).toBe(`alice\n${USER_UID}`);
+    expect(await sshWithPassword(secrets.password, "id -un")).toBe("alice");
+    await expect(sshWithPassword("wrong-password", "id")).rejects.toThrow(/Permission denied/);
+    await expect(ssh("id", "root")).rejects.toThrow(/Permission denied/);
+  });
+
+  it("has a home as the guide says, and mounts with the right rights", async () => {
+    const names = (await ssh("ls -A")).split("\n");
+    for (const name of [
+      ".bashrc",
+      ".ssh",
+      ".config",
+      "workspace",
+      "projects",
+      "notebooks",
+      "models",
+      "data",
+    ]) {
+      expect(names).toContain(name);
+    }
+    expect(await ssh("readlink workspace; stat -c '%a' .ssh .ray/auth_token")).toBe("/workspace\n700\n600");
+    expect(await ssh("touch /workspace/x /shared/tensorboard/alice/x && echo written")).toBe("written");
+    await expect(ssh("touch /shared/x")).rejects.toThrow(/Read-only/);
+  });
+
+  it("shows its secrets to nobody else", async () => {
+    // As another account of the same container.
+    const others = `cat /run/berth/secrets.json /etc/berth/services/* /home/alice/.ray/auth_token /etc/shadow
+      cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; true`;
+    const seen = await docker("exec", "--user", "nobody", `${ID}-alice`, "bash", "-c", `(${others}) 2>&1`);
+    const logs = await docker(
+      "exec",
+      `${ID}-alice`,
+      "bash",
+      "-c",
+      "cat /var/log/berth/*.log /proc/1/environ",
+    );
+    const inspected = await docker("inspect", `${ID}-alice`);
+    for (const value of Object.values(secrets)) {
+      expect(seen.includes(value)).toBe(false);
+      expect(logs.includes(value)).toBe(false);
+      expect(inspected.includes(value)).toBe(false);
+    }
+  });
+
+  it("asks for a sign-in at each door, and opens with the right secret only", async () => {
+    const at = `http://${WORKSPACE}`;
+    expect(await get(`${at}:8443/`)).toBe(302);
+    expect(await get(`${at}:8888/api/status`)).toBe(403);
+    expect(await get(`${at}:6007/`)).toBe(401);
+
+    expect(await get(`${at}:8888/api/status?token=${secrets.jupyterToken}`)).toBe(200);
+    expect(await get(`${at}:8888/api/status`, { Authorization: `token ${secrets.jupyterToken}` })).toBe(200);
+    expect(await get(`${at}:8888/api/status`, { Authorization: "token wrong" })).toBe(403);
+    expect(await get(`${at}:6007/data/runs`, basic(secrets.tensorboardPassword))).toBe(200);
+    expect(await get(`${at}:6007/data/runs`, basic(secrets.password))).toBe(401);
+
+    const signIn = async (password: string) => {
+      const body = new URLSearchParams({ password, base: "." });
+      const answer = await fetch(`${at}:8443/login`, { method: "POST", body, redirect: "manual" });
+      const cookie = answer.headers.get("set-cookie")?.split(";")[0] ?? "";
+      return get(`${at}:8443/?folder=/home/alice`, { Cookie: cookie });
+    };
+    expect(await signIn(secrets.codePassword)).toBe(200);
+    expect(await signIn("wrong-password")).toBe(302);
+  });
+
+  it("gives root inside by sudo, and apt and pip work", { timeout: 5 * MINUTE }, async () => {
+    expect(await ssh("sudo -n id -u")).toBe("0");
+    await ssh("sudo -n apt-get -qq update && sudo -n apt-get -qq -y install figlet > /dev/null");
+    expect(await ssh("command -v figlet")).toContain("figlet");
+    await ssh("pip install --quiet humanize");
+    expect(await ssh("python -c 'import humanize; print(humanize.__file__)'")).toContain(
+      "/home/alice/.local/",
+    );
+  });
+
+  it("runs 1+1 in a notebook, and a Ray task on each node", { timeout: 5 * MINUTE }, async () => {
+    const where = `import ray, numpy as np
+ray.init(ignore_reinit_error=True, log_to_driver=False)
+@ray.remote
+def where(a): return ray.util.get_node_ip_address() + " " + str(int(a.sum()))
+ray.get([where.options(resources={name: 0.1}).remote(np.ones(3)) for name in ("head", "worker")])`;
+    writeFileSync(join(dir, "home", "kernel.py"), KERNEL);
+    const cells = JSON.stringify(["1+1", where]).replaceAll("'", "'\\''");
+    const output = await ssh(`python kernel.py ${secrets.jupyterToken} '${cells}'`);
+    expect(output.split("\n")).toEqual(["2", `['${HEAD} 3', '${WORKER} 3']`]);
+  });
+
+  it("takes over changed secrets without ending a session", { timeout: 3 * MINUTE }, async () => {
+    expect(await docker("exec", `${ID}-alice`, "berth-apply")).toBe("no change");
+    const session = ssh("sleep 15; echo still here");
+    const old = secrets.codePassword;
+    secrets.codePassword = secret();
+    secrets.password = secret();
+    writeRun({ sudo: false });
+    expect(await docker("exec", `${ID}-alice`, "berth-apply")).toBe("code-server");
+    expect(await sshWithPassword(secrets.password, "echo in")).toBe("in");
+    await expect(ssh("sudo -n true")).rejects.toThrow(/password is required/);
+    await healthy("alice");
+    const config = await docker("exec", `${ID}-alice`, "cat", "/etc/berth/services/code-server.yaml");
+    expect(config).toMatch(/hashed-password: "\$argon2id/);
+    expect(config).not.toContain(old);
+    expect(await session).toBe("still here");
+  });
+
+  it("stops in seconds and comes back with its home", { timeout: 5 * MINUTE }, async () => {
+    await ssh("echo kept > notebooks/note");
+    const began = Date.now();
+    await docker("stop", "--time", "30", `${ID}-alice`);
+    expect(Date.now() - began).toBeLessThan(10 * SECOND);
+    await docker("start", `${ID}-alice`);
+    await healthy("alice");
+    expect(await ssh("cat notebooks/note")).toBe("kept");
+  });
+
+  it("says what is wrong with its settings, all at once, without a secret", async () => {
+    writeRun({ user: "root", uid: 0 });
+    const failure = await docker("exec", `${ID}-alice`, "berth-apply").catch(
+      (error) => error.stderr as string,
+    );
+    writeRun();
+    expect(failure).toContain('workspace.json: user: "root" is not allowed');
+    expect(failure).toContain("workspace.json: uid: 0 is not allowed; allowed: a number from 1000 to 59999");
+    for (const value of Object.values(secrets)) expect(failure).not.toContain(value);
+  });
+});

@@ -1,0 +1,277 @@
+/** The Python programs inside the images, as far as they go without a container. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parse } from "yaml";
+
+const WORKSPACE = resolve("images/workspace/root/usr/local/lib/berth");
+const RAY = resolve("images/ray");
+
+const secrets = {
+  password: "password-1",
+  codePassword: "code%pass word".replaceAll(" ", "-"),
+  jupyterToken: 'to"ken\\-1',
+  tensorboardPassword: "board-pass-1",
+  rayToken: "ray-token-1",
+};
+const workspace = {
+  user: "alice",
+  uid: 20000,
+  gid: 20000,
+  hostname: "alice",
+  sudo: false,
+  ports: {
+    ssh: 10022,
+    code: 10002,
+    jupyter: 10003,
+    tensorboard: 10004,
+    vnc: 10000,
+    novnc: 10001,
+    rdp: 10005,
+  },
+  ray: { address: "10.88.0.10:6379", client: "ray://10.88.0.10:30001", dashboard: "http://10.88.0.10:8265" },
+};
+
+let dir = "";
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "berth-program-test-"));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+/** Runs Python and gives what it prints as JSON. */
+function python(code: string, folder: string, ...args: string[]) {
+  const program = `import sys, json; sys.dont_write_bytecode = True; sys.path.insert(0, sys.argv[1])\n${code}`;
+  return JSON.parse(execFileSync("python3", ["-I", "-c", program, folder, ...args], { encoding: "utf8" }));
+}
+
+function writeRun(change: Record<string, unknown> = {}, secretChange: Record<string, unknown> = {}): void {
+  writeFileSync(join(dir, "workspace.json"), JSON.stringify({ ...workspace, ...change }));
+  writeFileSync(join(dir, "secrets.json"), JSON.stringify({ ...secrets, ...secretChange }));
+  writeFileSync(join(dir, "authorized_keys"), "ssh-ed25519 AAAA alice\n");
+  writeFileSync(join(dir, "ssh_host_ed25519_key"), "key\n");
+}
+
+const READ = `
+from berth_workspace import settings
+try:
+    found = settings.read(sys.argv[2])
+    print(json.dumps({"user": found.user, "home": found.home, "shell": found.shell, "text": repr(found)}))
+except settings.BadSettings as error:
+    print(json.dumps({"wrong": str(error).split("\\n")}))
+`;
+
+describe("workspace settings", () => {
+  it("reads what the node wrote, and keeps secrets out of its text", () => {
+    writeRun();
+    const found = python(READ, WORKSPACE, dir);
+    expect(found).toMatchObject({ user: "alice", home: "/home/alice", shell: "/bin/bash" });
+    for (const value of Object.values(secrets)) expect(found.text).not.toContain(value);
+  });
+
+  it.each([
+    ["root", { user: "root" }, "user"],
+    ["an option", { user: "-x" }, "user"],
+    ["a path", { user: "../a" }, "user"],
+    ["a system uid", { uid: 0 }, "uid"],
+    ["a boolean uid", { uid: true }, "uid"],
+    ["an unknown port", { ports: { web: 80 } }, "ports.web"],
+    ["a port too high", { ports: { ssh: 70000 } }, "ports.ssh"],
+    ["a shell that is no path", { shell: "bash; id" }, "shell"],
+    ["an address with a quote", { ray: { ...workspace.ray, client: 'ray://x"' } }, "ray.client"],
+  ])("refuses %s", (_, change, path) => {
+    writeRun(change);
+    const lines: string[] = python(READ, WORKSPACE, dir).wrong;
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(new RegExp(`^workspace.json: ${path}: .* is not allowed; allowed: `));
+  });
+
+  it("names every mistake at once, and shows no secret", () => {
+    writeRun(
+      { user: "root", uid: 1 },
+      { password: "short", jupyterToken: "with\nline-end-in-it", rayToken: "a:bcdefgh" },
+    );
+    const lines: string[] = python(READ, WORKSPACE, dir).wrong;
+    expect(lines.map((line) => line.split(": ").slice(0, 2).join(" "))).toEqual([
+      "workspace.json user",
+      "workspace.json uid",
+      "secrets.json password",
+      "secrets.json jupyterToken",
+      "secrets.json rayToken",
+    ]);
+    for (const value of ["short", "line-end", "a:b"]) expect(lines.join()).not.toContain(value);
+  });
+
+  it("says which files are missing", () => {
+    expect(python(READ, WORKSPACE, dir).wrong).toEqual(
+      ["workspace.json", "secrets.json", "authorized_keys", "ssh_host_ed25519_key"].map(
+        (file) => `${dir}/${file}: No such file or directory`,
+      ),
+    );
+  });
+});
+
+describe("workspace services", () => {
+  const RENDER = `
+import configparser
+from berth_workspace import render, settings
+found = settings.read(sys.argv[2])
+supervisor = configparser.RawConfigParser()
+supervisor.read_string(render.supervisor(found))
+print(json.dumps({
+  "programs": {s[8:]: dict(supervisor[s]) for s in supervisor.sections() if s.startswith("program:")},
+  "supervisor": render.supervisor(found), "sshd": render.sshd(found), "nginx": render.nginx(found),
+  "code": render.code_server(found, "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"),
+  "jupyter": render.jupyter(found), "profile": render.profile(found), "sudoers": render.sudoers(found),
+  "env": render.environment(found),
+}))
+`;
+
+  it("run as the person, apart from the two that need root", () => {
+    writeRun();
+    const { programs } = python(RENDER, WORKSPACE, dir);
+    expect(
+      Object.fromEntries(
+        Object.entries(programs).map(([name, one]) => [name, (one as { user: string }).user]),
+      ),
+    ).toEqual({
+      sshd: "root",
+      "code-server": "alice",
+      jupyter: "alice",
+      tensorboard: "alice",
+      nginx: "root",
+    });
+  });
+
+  it("have no secret but in the one file that only they may read", () => {
+    writeRun();
+    const { jupyter, ...rest } = python(RENDER, WORKSPACE, dir);
+    for (const value of Object.values(secrets)) expect(JSON.stringify(rest)).not.toContain(value);
+    expect(jupyter).toContain(`c.IdentityProvider.token = ${JSON.stringify(secrets.jupyterToken)}`);
+  });
+
+  it("refuse root and nothing but the person at the SSH door", () => {
+    writeRun();
+    const { sshd } = python(RENDER, WORKSPACE, dir);
+    for (const line of [
+      "PermitRootLogin no",
+      "AllowUsers alice",
+      "PermitEmptyPasswords no",
+      "PasswordAuthentication yes",
+    ]) {
+      expect(sshd.split("\n")).toContain(line);
+    }
+    expect(sshd).toContain("HostKey /run/berth/ssh_host_ed25519_key");
+  });
+
+  it("sign people in: code-server by hash, TensorBoard behind a password on its only open port", () => {
+    writeRun();
+    const { code, nginx, programs } = python(RENDER, WORKSPACE, dir);
+    expect(parse(code)).toMatchObject({
+      auth: "password",
+      "bind-addr": "0.0.0.0:8443",
+      "hashed-password": "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA",
+    });
+    expect(nginx).toMatch(/listen 6007;\s+auth_basic "[^"]+";\s+auth_basic_user_file/);
+    expect(programs.tensorboard.command).toContain("--host 127.0.0.1 --port 6006");
+  });
+
+  it("give Ray's address and token file to shells, notebooks and jobs, and none where there is no cluster", () => {
+    writeRun();
+    expect(python(RENDER, WORKSPACE, dir).env).toMatchObject({
+      RAY_ADDRESS: "ray://10.88.0.10:30001",
+      RAY_API_SERVER_ADDRESS: "http://10.88.0.10:8265",
+      RAY_AUTH_MODE: "token",
+      RAY_AUTH_TOKEN_PATH: "/home/alice/.ray/auth_token",
+    });
+    writeRun({ ray: undefined }, { rayToken: undefined });
+    const env = python(RENDER, WORKSPACE, dir).env;
+    expect(Object.keys(env).filter((name) => name.startsWith("RAY_"))).toEqual(["RAY_USAGE_STATS_ENABLED"]);
+  });
+
+  it("grant sudo only when the settings do", () => {
+    writeRun();
+    expect(python(RENDER, WORKSPACE, dir).sudoers).toBe("");
+    writeRun({ sudo: true });
+    expect(python(RENDER, WORKSPACE, dir).sudoers).toBe("alice ALL=(ALL:ALL) NOPASSWD: ALL\n");
+  });
+});
+
+describe("berth-ray", () => {
+  const ports = {
+    gcs: 6379,
+    dashboard: 8265,
+    client: 30001,
+    nodeManager: 30002,
+    objectManager: 30003,
+    runtimeEnvAgent: 30004,
+    dashboardAgentHttp: 30005,
+    dashboardAgentGrpc: 30006,
+    metrics: 30007,
+    workers: { start: 31000, end: 31999 },
+  };
+  const settings = () => ({
+    RAY_AUTH_MODE: "token",
+    RAY_AUTH_TOKEN_PATH: join(dir, "token"),
+    BERTH_RAY_NODE_IP: "10.88.0.11",
+    BERTH_RAY_HEAD: "10.88.0.10:6379",
+    BERTH_RAY_PORTS: JSON.stringify(ports),
+    BERTH_RAY_CPUS: "2",
+    BERTH_RAY_MEMORY: "1500000000",
+  });
+  const COMMAND = `
+import berth_ray
+try:
+    found = berth_ray.read_settings(json.loads(sys.argv[2]))
+    print(json.dumps({role: berth_ray.start_command(role, found) for role in ("head", "worker")}))
+except berth_ray.BadSettings as error:
+    print(json.dumps({"wrong": str(error).split("\\n")}))
+`;
+  beforeEach(() => writeFileSync(join(dir, "token"), "token-1\n"));
+
+  it("pins every port of both roles", () => {
+    const { head, worker } = python(COMMAND, RAY, JSON.stringify(settings()));
+    const numbers = (words: string[]) =>
+      words.flatMap((word) => /^--(?:.*-)?port=(\d+)$/.exec(word)?.[1] ?? []).map(Number);
+    const shared = [30002, 30003, 30004, 30005, 30006, 30007, 31000, 31999];
+    expect(numbers(head)).toEqual([6379, 8265, 30001, ...shared]);
+    expect(numbers(worker)).toEqual(shared);
+    expect(head).toContain("--dashboard-host=10.88.0.11");
+    expect(worker).toContain("--address=10.88.0.10:6379");
+    for (const words of [head, worker]) {
+      expect(words).toContain("--disable-usage-stats");
+      expect(words.join(" ")).not.toContain("token-1");
+    }
+  });
+
+  it("names every wrong setting at once", () => {
+    const bad = {
+      ...settings(),
+      RAY_AUTH_MODE: "",
+      RAY_AUTH_TOKEN_PATH: join(dir, "none"),
+      BERTH_RAY_HEAD: "head",
+      BERTH_RAY_CPUS: "many",
+      BERTH_RAY_PORTS: JSON.stringify({ ...ports, client: 70000, workers: {} }),
+    };
+    const lines: string[] = python(COMMAND, RAY, JSON.stringify(bad)).wrong;
+    for (const start of [
+      "BERTH_RAY_PORTS: client: 70000",
+      "BERTH_RAY_PORTS: workers: None",
+      "BERTH_RAY_CPUS: 'many'",
+      "BERTH_RAY_HEAD: 'head' is not HOST:PORT",
+      `RAY_AUTH_TOKEN_PATH: ${join(dir, "none")}: No such file`,
+      "RAY_AUTH_MODE must be token",
+    ]) {
+      expect(
+        lines.some((line) => line.startsWith(start)),
+        start,
+      ).toBe(true);
+    }
+  });
+
+  it("refuses another role", () => {
+    const done = spawnSync("python3", ["-I", join(RAY, "berth_ray.py"), "boss"], { encoding: "utf8" });
+    expect([done.status, done.stderr]).toEqual([2, "usage: berth-ray head | worker\n"]);
+  });
+});
