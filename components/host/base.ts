@@ -1,0 +1,241 @@
+/** What every node has before anything else: packages, time, limits of the journal, SSH, kernel settings. Pure. */
+import type { PortRange } from "../../config";
+import { checkRange, mergeRanges, portText } from "./networks";
+import { checkLinuxName, checkPackage, checkPublicKey, checkWhole, heredoc, quote, quoteAll } from "./shell";
+import { renderStage, type StageStep } from "./stage";
+
+export interface BaseOptions {
+  /** Debian packages beside Berth's own. @default [] */
+  packages?: readonly string[];
+  /** A person's login on the node, made if it is not there. Left out: none is made, one made before stays. */
+  operator?: OperatorOptions;
+  /** A name of the tz database. A local node keeps its own. @default "Etc/UTC" */
+  timezone?: string;
+  /** Room for the system's journal. @default 500 MiB */
+  journalBytes?: number;
+  /**
+   * Ranges that the port plan gives away. Those inside the kernel's ephemeral range are reserved, so that no
+   * outgoing connection takes one. @default []
+   */
+  plannedPorts?: readonly PortRange[];
+}
+
+export interface OperatorOptions {
+  name: string;
+  /** OpenSSH public keys, beside those in the person's own authorized_keys. */
+  keys: readonly string[];
+  /** True: sudo without a password. @default false */
+  sudo?: boolean;
+}
+
+/**
+ * curl and CA certificates to fetch, python3 for the stages' own JSON and networks, pciutils to find GPUs, the
+ * rest is what the stages call and a minimal installation may lack.
+ */
+export const basePackages = [
+  "ca-certificates",
+  "curl",
+  "iproute2",
+  "iptables",
+  "kmod",
+  "openssh-server",
+  "pciutils",
+  "procps",
+  "python3",
+  "sudo",
+  "tzdata",
+  "ufw",
+] as const;
+
+/** ip-sysctl: ip_local_port_range starts at 32768 by default. */
+const FIRST_EPHEMERAL_PORT = 32768;
+
+/**
+ * MaxStartups and MaxSessions: the Docker provider opens many connections at once, and over a shared one many
+ * sessions; sshd's own limits (10:30:100, 10) drop bursts. Forwarding stays on: the dashboard is reached by a tunnel.
+ */
+const SSHD = `# Berth: keys only. This file is rendered.
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitEmptyPasswords no
+X11Forwarding no
+MaxStartups 100:30:200
+MaxSessions 64
+ClientAliveInterval 30
+ClientAliveCountMax 10
+`;
+
+export function renderBase(options: BaseOptions & { node: string }): string {
+  const packages = [...basePackages, ...(options.packages ?? [])].map((name) =>
+    checkPackage(name, "base.packages"),
+  );
+  return renderStage({
+    name: "base",
+    node: options.node,
+    uses: ["files", "apt"],
+    steps: [
+      { name: "install packages", body: `apt_install ${packages.join(" ")}`, deadlineSeconds: 1200 },
+      { name: "directories", body: "install -d -m 0755 /etc/berth" },
+      ...operator(options.operator),
+      time(options.timezone ?? "Etc/UTC"),
+      journal(checkWhole(options.journalBytes ?? 500 * 2 ** 20, "base.journalBytes", 2 ** 23, 2 ** 40)),
+      ssh(options.operator),
+      sysctl(options.plannedPorts ?? []),
+    ],
+  });
+}
+
+/** Where sshd finds the operator's keys: a file of ours, so that the person's own authorized_keys is never touched. */
+const KEYS_DIR = "/etc/ssh/berth-keys";
+
+function operator(options: OperatorOptions | undefined): StageStep[] {
+  if (options === undefined) return [];
+  const name = checkLinuxName(options.name, "base.operator.name");
+  const keys = options.keys.map((key, i) => checkPublicKey(key, `base.operator.keys[${i}]`));
+  const sudoers = `/etc/sudoers.d/50-berth-${name}`;
+  // sshd reads the file as the person, so it must be readable for all; public keys are public.
+  const body = `
+if ! getent passwd ${name} >/dev/null; then
+  useradd --create-home --shell /bin/bash ${name}
+  changed ${quote(`user ${name}`)}
+fi
+if [ "$(id -u ${name})" -eq 0 ]; then fail "the operator's name ${name} is another name for root"; fi
+install -d -m 0755 ${KEYS_DIR}
+place 0644 ${KEYS_DIR}/${name} ${heredoc(`${keys.join("\n")}\n`)}
+${
+  options.sudo
+    ? `printf '%s\\n' ${quote(`${name} ALL=(ALL:ALL) NOPASSWD: ALL`)} >"$work/sudoers"
+visudo -c -q -f "$work/sudoers"
+place 0440 ${sudoers} <"$work/sudoers"`
+    : `unplace ${sudoers}`
+}
+`;
+  return [{ name: "operator's login", body }];
+}
+
+function time(timezone: string): StageStep {
+  const zone = quote(timezone, "base.timezone");
+  const body = `
+if systemd-detect-virt --container -q; then
+  # The clock is the operator's computer's.
+  fact timeSync host
+  return 0
+fi
+zone=${zone}
+case "$zone" in /* | *..*) fail "base.timezone: '$zone' is no name of the tz database" ;; esac
+if [ ! -f "/usr/share/zoneinfo/$zone" ]; then fail "base.timezone: '$zone' is no name of the tz database"; fi
+if [ "$(readlink -f /etc/localtime)" != "$(readlink -f "/usr/share/zoneinfo/$zone")" ]; then
+  timedatectl set-timezone "$zone"
+  changed timezone
+fi
+for service in chrony chronyd ntpsec ntp; do
+  if systemctl is-active -q "$service"; then
+    fact timeSync "$service"
+    return 0
+  fi
+done
+apt_install systemd-timesyncd
+if ! systemctl is-active -q systemd-timesyncd; then
+  systemctl enable --now systemd-timesyncd
+  changed systemd-timesyncd
+fi
+fact timeSync systemd-timesyncd
+`;
+  return { name: "time", body, deadlineSeconds: 600 };
+}
+
+function journal(bytes: number): StageStep {
+  const content = `# Berth. This file is rendered.
+[Journal]
+SystemMaxUse=${bytes}
+RuntimeMaxUse=${Math.min(bytes, 64 * 2 ** 20)}
+MaxRetentionSec=1month
+`;
+  const body = `
+place 0644 /etc/systemd/journald.conf.d/50-berth.conf journald ${heredoc(content)}
+if pending journald; then
+  systemctl restart systemd-journald
+  settled journald
+fi
+`;
+  return { name: "limits of the journal", body };
+}
+
+/**
+ * The drop-in is tested before sshd reads it, and taken back when it does not pass; then what sshd would really
+ * use is compared, since an earlier file or a missing Include would win silently.
+ */
+function ssh(operatorOptions: OperatorOptions | undefined): StageStep {
+  const keys = `AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 ${KEYS_DIR}/%u\n`;
+  const content = operatorOptions ? SSHD + keys : SSHD;
+  const body = `
+drop_in=/etc/ssh/sshd_config.d/10-berth.conf
+before=$work/sshd-before
+if [ -f "$drop_in" ]; then cp -p -- "$drop_in" "$before"; fi
+place 0644 "$drop_in" sshd ${heredoc(content)}
+install -d -m 0755 /run/sshd
+if ! sshd -t; then
+  if [ -f "$before" ]; then mv -f -- "$before" "$drop_in"; else rm -f -- "$drop_in"; fi
+  settled sshd
+  fail "sshd refuses its configuration with $drop_in: taken back, nothing was reloaded"
+fi
+effective=$(sshd -T -C user=root,host=localhost,addr=127.0.0.1)
+for want in 'passwordauthentication no' 'kbdinteractiveauthentication no' 'maxsessions 64'; do
+  if ! grep -q -x -F -- "$want" <<<"$effective"; then
+    fail "sshd would not use '$want': /etc/ssh/sshd_config must include /etc/ssh/sshd_config.d/*.conf first"
+  fi
+done
+if pending sshd; then
+  # Ubuntu starts ssh by its socket: then there may be nothing to reload.
+  systemctl try-reload-or-restart ssh.service
+  settled sshd
+fi
+`;
+  return { name: "sshd", body };
+}
+
+/**
+ * Kernel settings. Those outside \`net.\` belong to the whole machine: in a local node that is the operator's own
+ * computer, which Berth does not change; there they are only compared, and what is too low is a fact.
+ * inotify: each workspace's editor and notebook server watch thousands of files. max_map_count: what current
+ * Debian-family desktops use; memory-mapped data sets and model loaders need more than the kernel's 65530.
+ */
+const SYSCTL: readonly (readonly [string, number])[] = [
+  ["fs.inotify.max_user_instances", 8192],
+  ["fs.inotify.max_user_watches", 1048576],
+  ["vm.max_map_count", 1048576],
+];
+
+function sysctl(plannedPorts: readonly PortRange[]): StageStep {
+  const reserved = mergeRanges(plannedPorts.map((range) => checkRange(range, "base.plannedPorts")))
+    .filter((range) => range.end >= FIRST_EPHEMERAL_PORT)
+    .map((range) => ({ start: Math.max(range.start, FIRST_EPHEMERAL_PORT), end: range.end }))
+    .map((range) => portText(range).replace(":", "-"))
+    .join(",");
+  const net: [string, string][] = reserved === "" ? [] : [["net.ipv4.ip_local_reserved_ports", reserved]];
+  const line = ([key, value]: readonly [string, string | number]) => `${key} = ${value}`;
+  const header = "# Berth. This file is rendered.\n";
+  const local = [header, ...net.map(line)].join("\n");
+  const full = [header, ...net.map(line), ...SYSCTL.map(line)].join("\n");
+  const body = `
+file=/etc/sysctl.d/60-berth.conf
+if systemd-detect-virt --container -q; then
+  place 0644 "$file" sysctl ${heredoc(local)}
+  too_low=()
+  for pair in ${quoteAll(SYSCTL.map(([key, value]) => `${key}=${value}`))}; do
+    now=$(sysctl -n "\${pair%%=*}" 2>/dev/null || echo 0)
+    if [ "$now" -lt "\${pair#*=}" ]; then too_low+=("\${pair%%=*}"); fi
+  done
+  fact_json sysctlLow "$(if [ "\${#too_low[@]}" -gt 0 ]; then printf '%s\\n' "\${too_low[@]}"; fi | json_lines)"
+else
+  place 0644 "$file" sysctl ${heredoc(full)}
+  fact_json sysctlLow '[]'
+fi
+if pending sysctl; then
+  sysctl -q -p "$file"
+  settled sysctl
+fi
+`;
+  return { name: "kernel settings", body };
+}

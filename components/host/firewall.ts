@@ -1,0 +1,346 @@
+/**
+ * Who may reach a node. Pure.
+ *
+ * Two paths lead into a node, and one policy is written for both:
+ *  - to its own ports (INPUT): ufw, deny by default, with rules of ours marked `berth:<hash>`;
+ *  - to published container ports (FORWARD, after Docker's DNAT, which ufw never sees): our chain BERTH-USER,
+ *    reached from DOCKER-USER, which Docker creates if need be and never empties.
+ * The chain is filled before dockerd starts (ExecStartPre), so no start has an open moment, and dockerd does not
+ * start when it cannot be filled. `ufw reload` leaves it alone, since ufw is kept from managing built-in chains.
+ */
+import { createHash } from "node:crypto";
+import type { PortRange } from "../../config";
+import { checkRange, mergeRanges, type Network, parseNetwork, portGroups, portText } from "./networks";
+import { checkWhole, heredoc, quoteAll, StageOptionError } from "./shell";
+import { renderStage } from "./stage";
+
+export interface FirewallOptions {
+  /** Networks that may open SSH to the node. It must hold the address that Pulumi connects from. */
+  allowSsh: readonly string[];
+  /** @default 22 */
+  sshPort?: number;
+  /** Networks that may reach the users' published ports. Empty: nobody from outside. */
+  allowUsers: readonly string[];
+  /** The users' blocks (and the pool, where it is open to them). */
+  userPorts: readonly PortRange[];
+  /** Private addresses of all nodes of the cluster. */
+  clusterAddresses: readonly string[];
+  /** Ray's ports: open to the cluster's nodes and to this node's own workspaces, to nobody else. */
+  clusterPorts: readonly PortRange[];
+  /** The bridge between the node and its workspaces. @default "172.30.0.0/24" */
+  workspaceNetwork?: string;
+  /** More ports, on the node itself or published by a container. @default [] */
+  rules?: readonly FirewallRule[];
+}
+
+export interface FirewallRule {
+  port: number | PortRange;
+  /** @default "tcp" */
+  protocol?: "tcp" | "udp";
+  from: readonly string[];
+}
+
+/** One permission, in the order written: from these networks to these ports. */
+interface Allow {
+  ports: PortRange[];
+  protocol: "tcp" | "udp";
+  from: Network[];
+}
+
+/**
+ * Bridges whose traffic comes from containers, in iptables' form (`+` matches any rest): Docker's default and
+ * user-defined ones, ours by name, podman's. A bridge called br-… that Docker did not make is found on the node.
+ */
+const CONTAINER_BRIDGES = ["docker0", "br-+", "berth+", "podman+"] as const;
+
+const DIR = "/etc/berth/firewall";
+const APPLY = "/usr/local/lib/berth/firewall";
+
+export function renderFirewall(options: FirewallOptions & { node: string }): string {
+  const plan = firewallPlan(options);
+  const rules = ufwRules([...plan.ssh, ...plan.host, ...plan.published]);
+  const generation = createHash("sha256").update(rules.join("\n")).digest("hex").slice(0, 12);
+  const body = {
+    ssh: checkSession(plan.ssh.flatMap((allow) => allow.from)),
+    chain: chainStep(plan.published),
+    ufw: ufwStep(rules, generation),
+  };
+  return renderStage({
+    name: "firewall",
+    node: options.node,
+    uses: ["files", "apt"],
+    steps: [
+      {
+        name: "install packages",
+        body: "apt_install ufw iptables iproute2 python3",
+        deadlineSeconds: 1200,
+      },
+      { name: "this connection stays allowed", body: body.ssh },
+      { name: "rules for published ports", body: body.chain },
+      { name: "rules for the node's own ports", body: body.ufw },
+    ],
+  });
+}
+
+interface FirewallPlanOut {
+  ssh: Allow[];
+  host: Allow[];
+  published: Allow[];
+}
+
+function firewallPlan(options: FirewallOptions): FirewallPlanOut {
+  const networks = (values: readonly string[], where: string) =>
+    values.map((value, i) => parseNetwork(value, `${where}[${i}]`));
+  const ranges = (values: readonly PortRange[], where: string) =>
+    mergeRanges(values.map((range, i) => checkRange(range, `${where}[${i}]`)));
+  const workspaces = parseNetwork(options.workspaceNetwork ?? "172.30.0.0/24", "firewall.workspaceNetwork");
+  const sshPort = checkWhole(options.sshPort ?? 22, "firewall.sshPort", 1, 65535);
+  const userPorts = ranges(options.userPorts, "firewall.userPorts");
+  const clusterPorts = ranges(options.clusterPorts, "firewall.clusterPorts");
+  const allowSsh = networks(options.allowSsh, "firewall.allowSsh");
+  if (allowSsh.length === 0) {
+    throw new StageOptionError(
+      "firewall.allowSsh",
+      [],
+      "one network or more, else nobody can reach the node",
+    );
+  }
+  const allow = (ports: PortRange[], from: Network[], protocol: "tcp" | "udp" = "tcp"): Allow[] =>
+    ports.length === 0 || from.length === 0 ? [] : [{ ports, protocol, from }];
+  const extra = (options.rules ?? []).flatMap((rule, i) => {
+    const where = `firewall.rules[${i}]`;
+    const port = typeof rule.port === "number" ? { start: rule.port, end: rule.port } : rule.port;
+    if (rule.protocol !== undefined && !["tcp", "udp"].includes(rule.protocol)) {
+      throw new StageOptionError(`${where}.protocol`, rule.protocol, "tcp, udp");
+    }
+    return allow([checkRange(port, `${where}.port`)], networks(rule.from, `${where}.from`), rule.protocol);
+  });
+  const nodes = networks(options.clusterAddresses, "firewall.clusterAddresses");
+  return {
+    ssh: allow([{ start: sshPort, end: sshPort }], allowSsh),
+    host: [
+      ...allow(clusterPorts, [...nodes, workspaces]),
+      // Docker's own proxy answers here when a container asks for a port of its own node.
+      ...allow(userPorts, [workspaces]),
+    ],
+    published: [...allow(userPorts, networks(options.allowUsers, "firewall.allowUsers")), ...extra],
+  };
+}
+
+/** `proto tcp from 10.0.0.0/8 to any port 22`: one ufw rule each, without duplicates. */
+function ufwRules(allows: readonly Allow[]): string[] {
+  const lines = allows.flatMap(({ ports, protocol, from }) =>
+    from.flatMap((network) =>
+      portGroups(ports).map(
+        (group) => `proto ${protocol} from ${network.text} to any port ${group.map(portText).join(",")}`,
+      ),
+    ),
+  );
+  return [...new Set(lines)];
+}
+
+/**
+ * Rules for what Docker publishes, one family, in iptables-restore's form.
+ *
+ * Container ports differ from published ones, and DNAT comes before FORWARD: what the client asked for is only in
+ * the connection's record (`--ctorigdstport`). `--ctstate DNAT` leaves out packets sent straight to a container's
+ * address by a neighbour. RETURN, never ACCEPT: Docker's own isolation has its say after ours.
+ */
+export function publishedRules(family: 4 | 6, allows: readonly Allow[]): string {
+  const lines = allows.flatMap(({ ports, protocol, from }) =>
+    from
+      .filter((network) => network.family === family)
+      .flatMap((network) =>
+        ports.map(
+          (range) =>
+            `-A BERTH-OUTSIDE -s ${network.text} -p ${protocol} -m conntrack --ctstate DNAT` +
+            ` --ctorigdstport ${portText(range)} --ctdir ORIGINAL -j RETURN`,
+        ),
+      ),
+  );
+  return [
+    "*filter",
+    ":BERTH-USER - [0:0]",
+    ":BERTH-OUTSIDE - [0:0]",
+    "-A BERTH-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+    "# bridges of others that look like Docker's are put here",
+    ...CONTAINER_BRIDGES.map((bridge) => `-A BERTH-USER -i ${bridge} -j RETURN`),
+    "-A BERTH-USER -j BERTH-OUTSIDE",
+    ...new Set(lines),
+    "-A BERTH-OUTSIDE -j DROP",
+    "COMMIT",
+    "",
+  ].join("\n");
+}
+
+/** SSH must stay open to the address that this very connection comes from. */
+function checkSession(allowed: readonly Network[]): string {
+  return `
+from=\${SSH_CONNECTION:-}
+from=\${from%% *}
+if [ -z "$from" ]; then
+  # Not over SSH: nothing to cut.
+  return 0
+fi
+python3 - "$from" ${quoteAll(allowed.map((network) => network.text))} <<'PYTHON'
+import ipaddress, sys
+address = ipaddress.ip_address(sys.argv[1].partition("%")[0])
+address = getattr(address, "ipv4_mapped", None) or address
+networks = [ipaddress.ip_network(text) for text in sys.argv[2:]]
+if not any(address in network for network in networks):
+    sys.exit("firewall.allowSsh does not hold %s, the address that this connection comes from: "
+             "it would be shut out. It holds %s; add the network of %s"
+             % (address, ", ".join(map(str, networks)), address))
+PYTHON
+`;
+}
+
+const APPLY_SCRIPT = `#!/bin/bash
+# Berth: puts the rules for published container ports in place, each family at once. Safe to run at any time.
+# Runs at boot, before each start of dockerd, after a restart of ufw, and when the rules change.
+set -euo pipefail
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+# A bridge called br-… that Docker did not make (an uplink, for instance) counts as outside.
+foreign() {
+  local path name
+  for path in /sys/class/net/br-*; do
+    name=\${path##*/}
+    if [ -e "$path" ] && [[ ! $name =~ ^br-[0-9a-f]{12}$ ]]; then
+      if [[ ! $name =~ ^[A-Za-z0-9._-]+$ ]]; then
+        echo "cannot write a rule for the interface $name" >&2
+        exit 1
+      fi
+      printf -- '-A BERTH-USER -i %s -j BERTH-OUTSIDE\\n' "$name"
+    fi
+  done
+}
+
+apply() {
+  local tool=$1 file=$2 line
+  "$tool" -w 10 -n -L DOCKER-USER >/dev/null 2>&1 || "$tool" -w 10 -N DOCKER-USER
+  while IFS= read -r line; do
+    case "$line" in
+      '#'*) foreign ;;
+      *) printf '%s\\n' "$line" ;;
+    esac
+  done <"$file" | "$tool-restore" -w 10 -n
+  if [ "$("$tool" -w 10 -S DOCKER-USER | sed -n 2p)" != '-A DOCKER-USER -j BERTH-USER' ]; then
+    while "$tool" -w 10 -D DOCKER-USER -j BERTH-USER 2>/dev/null; do :; done
+    "$tool" -w 10 -I DOCKER-USER 1 -j BERTH-USER
+  fi
+  "$tool" -w 10 -C FORWARD -j DOCKER-USER 2>/dev/null || "$tool" -w 10 -I FORWARD 1 -j DOCKER-USER
+}
+
+apply iptables ${DIR}/v4.rules
+# A kernel without IPv6 has nothing to close.
+if [ -e /proc/net/if_inet6 ]; then apply ip6tables ${DIR}/v6.rules; fi
+`;
+
+const UNIT = `[Unit]
+Description=Berth's rules for published container ports
+After=ufw.service
+Before=docker.service
+PartOf=ufw.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=${APPLY}
+
+[Install]
+WantedBy=multi-user.target ufw.service
+`;
+
+const DROP_IN = `# Berth: no published port opens before its rules are there.
+[Service]
+ExecStartPre=${APPLY}
+`;
+
+function chainStep(published: readonly Allow[]): string {
+  return `
+place 0644 ${DIR}/v4.rules firewall ${heredoc(publishedRules(4, published))}
+place 0644 ${DIR}/v6.rules firewall ${heredoc(publishedRules(6, published))}
+place 0755 ${APPLY} firewall ${heredoc(APPLY_SCRIPT)}
+place 0644 /etc/systemd/system/berth-firewall.service firewall-unit ${heredoc(UNIT)}
+place 0644 /etc/systemd/system/docker.service.d/10-berth-firewall.conf firewall-unit ${heredoc(DROP_IN)}
+if pending firewall-unit; then
+  systemctl daemon-reload
+  systemctl enable -q berth-firewall.service
+  settled firewall-unit
+fi
+if pending firewall || ! systemctl is-active -q berth-firewall.service; then
+  systemctl restart berth-firewall.service
+  settled firewall
+else
+  # Puts right what somebody changed by hand.
+  ${APPLY}
+fi
+`;
+}
+
+/**
+ * ufw knows no set of rules, only single ones: the new ones are added with the new mark, then those with an old
+ * mark go, so nothing that stays allowed is shut for a moment. Rules without our mark are the operator's: kept.
+ */
+function ufwStep(rules: readonly string[], generation: string): string {
+  return `
+defaults=/etc/default/ufw
+setting() {
+  if ! grep -q -x -F -- "$1=$2" "$defaults"; then
+    sed -e "/^$1=/d" "$defaults" >"$work/ufw"
+    printf '%s=%s\\n' "$1" "$2" >>"$work/ufw"
+    place 0644 "$defaults" ufw <"$work/ufw"
+  fi
+}
+# With MANAGE_BUILTINS=yes a reload of ufw would empty Docker's chains and ours.
+setting MANAGE_BUILTINS no
+setting IPV6 yes
+setting DEFAULT_INPUT_POLICY '"DROP"'
+setting DEFAULT_OUTPUT_POLICY '"ACCEPT"'
+setting DEFAULT_FORWARD_POLICY '"DROP"'
+mark=berth:${generation}
+wanted=${rules.length}
+shown=$(ufw show added)
+mine() { grep -e " comment 'berth:" <<<"$shown" || true; }
+marked() { grep -c -e " comment '$mark'" <<<"$shown" || true; }
+if [ "$(marked)" != "$wanted" ]; then
+  while IFS= read -r rule; do
+    read -r -a words <<<"$rule"
+    ufw allow "\${words[@]}" comment "$mark" </dev/null
+  done ${heredoc(rules.join("\n"))}
+  changed 'ufw rules'
+  shown=$(ufw show added)
+fi
+while IFS= read -r line; do
+  case "$line" in
+    '' | *" comment '$mark'") ;;
+    *)
+      line=\${line#ufw }
+      read -r -a words <<<"\${line% comment *}"
+      ufw --force delete "\${words[@]}" </dev/null
+      changed 'ufw rules'
+      ;;
+  esac
+done <<<"$(mine)"
+if [ "$(mine | wc -l)" != "$wanted" ]; then shown=$(ufw show added); fi
+if [ "$(marked)" != "$wanted" ] || [ "$(mine | wc -l)" != "$wanted" ]; then
+  fail "ufw does not hold the $wanted rules of Berth: $shown"
+fi
+status=$(ufw status | head -n 1)
+if [ "$status" != 'Status: active' ]; then
+  ufw --force enable
+  systemctl enable -q ufw.service
+  settled ufw
+  changed 'ufw enabled'
+elif pending ufw; then
+  ufw reload
+  settled ufw
+fi
+if ! systemctl is-active -q ufw.service; then systemctl start ufw.service; fi
+fact_json rules "$wanted"
+fact_json otherRules "$(grep -c -e '^ufw ' <<<"$shown" | awk -v ours="$wanted" '{print $1 - ours}')"
+`;
+}
+
+export type { Allow };

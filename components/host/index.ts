@@ -1,0 +1,26 @@
+/** Host stages: what is done on every node before anything of Berth's runs there. */
+export { type BaseOptions, basePackages, type OperatorOptions, renderBase } from "./base";
+export {
+  type Disk,
+  type Gpu,
+  type NodeFacts,
+  parseGpus,
+  type RuntimeFacts,
+  readNodeFacts,
+  readRuntimeFacts,
+} from "./facts";
+export { type FirewallOptions, type FirewallRule, renderFirewall } from "./firewall";
+export { type ReadyOptions, renderReady } from "./node-ready";
+export { daemonConfig, type RuntimeOptions, renderRuntime } from "./runtime";
+export { heredoc, quote, quoteAll, StageOptionError } from "./shell";
+export {
+  type Json,
+  parseFacts,
+  renderStage,
+  type StageLibrary,
+  type StageOptions,
+  type StageStep,
+  stageBody,
+} from "./stage";
+export { Stages, type StagesArgs } from "./stages";
+export { defaultStorage, renderStorage, type StorageOptions, storageTree } from "./storage";

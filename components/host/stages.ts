@@ -1,0 +1,107 @@
+import * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import { type BaseOptions, renderBase } from "./base";
+import { type NodeFacts, type RuntimeFacts, readNodeFacts, readRuntimeFacts } from "./facts";
+import { type FirewallOptions, renderFirewall } from "./firewall";
+import { type ReadyOptions, renderReady } from "./node-ready";
+import { type RuntimeOptions, renderRuntime } from "./runtime";
+import { renderStorage, type StorageOptions } from "./storage";
+
+type Connection = command.types.input.remote.ConnectionArgs;
+
+export interface StagesArgs {
+  /** The node; its name decides the children's names, so it is a plain value. */
+  node: {
+    name: string;
+    connection: Connection;
+    /** The machine, where it is a resource: a replaced one gets every stage again, in place. */
+    machine?: pulumi.CustomResource;
+  };
+  /** @default {} */
+  ready?: pulumi.Input<ReadyOptions>;
+  /** @default {} */
+  base?: pulumi.Input<BaseOptions>;
+  firewall: pulumi.Input<FirewallOptions>;
+  /** @default {} */
+  storage?: pulumi.Input<StorageOptions>;
+  /** @default {} */
+  runtime?: pulumi.Input<RuntimeOptions>;
+  /**
+   * How long the first stage tries to connect. A machine that is being installed may need more tries.
+   * @default 16 tries of 4 seconds: see `patience`
+   */
+  dial?: { dialErrorLimit: number; perDialTimeout: number };
+}
+
+/**
+ * Time to reach a node, for the first stage alone; the others follow it.
+ *
+ * The provider waits 0.1 s, 0.15 s, … up to 5 s between tries (pulumi/sdk, retry/until.go: 41 s over 16 waits), and
+ * a limit of 16 means 17 tries. A host that refuses at once is given up after 41 s, one that swallows packets
+ * after 17 × 4 + 41 = 109 s: both within 2 minutes. The time-out covers the TCP handshake, so 4 s are ample.
+ */
+export const patience = { dialErrorLimit: 16, perDialTimeout: 4 } as const;
+
+/**
+ * The host stages of one node: ready, base, firewall, storage, runtime, one command each, one after the other.
+ *
+ * Creates: `${name}-ready`, `${name}-base`, `${name}-firewall`, `${name}-storage`, `${name}-runtime`, all
+ * `command:remote:Command`. A changed option changes the text of its own stage only: one update in place.
+ * Firewall comes before runtime: published ports are closed before there is anything to publish them.
+ *
+ * Needs on the host: SSH with a key, as root or a user with passwordless sudo; Debian 12 or Ubuntu 22.04 or newer.
+ * Nothing is undone when the resources go: a machine keeps its packages and settings.
+ */
+export class Stages extends pulumi.ComponentResource {
+  /** What the node is. Unknown in a preview that runs stage `ready`: decide nothing about resources by it. */
+  readonly facts: pulumi.Output<NodeFacts>;
+  readonly runtimeFacts: pulumi.Output<RuntimeFacts>;
+  /** The last stage: depend on it to come after all of them. */
+  readonly last: command.remote.Command;
+
+  constructor(name: string, args: StagesArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("berth:host:Stages", name, {}, opts);
+    const node = args.node.name;
+    const { connection, machine } = args.node;
+    const dial = args.dial ?? patience;
+
+    const stage = (
+      role: string,
+      script: pulumi.Input<string>,
+      after: command.remote.Command | undefined,
+      to: Connection = connection,
+    ): command.remote.Command =>
+      new command.remote.Command(
+        `${name}-${role}`,
+        {
+          connection: to,
+          // Without `update`, a change runs `create` again, in place; the text is kept once in the state.
+          create: machine ? pulumi.interpolate`${script}\n# machine ${machine.id}` : script,
+          logging: command.remote.Logging.None,
+          addPreviousOutputInEnv: false,
+        },
+        {
+          parent: this,
+          dependsOn: after ? [after] : [],
+          deletedWith: machine,
+          additionalSecretOutputs: ["stdout", "stderr"],
+        },
+      );
+    const render = <T>(
+      options: pulumi.Input<T> | undefined,
+      renderer: (options: T & { node: string }) => string,
+    ): pulumi.Output<string> =>
+      pulumi.output(options ?? ({} as T)).apply((plain) => renderer({ ...(plain as T), node }));
+
+    const ready = stage("ready", render(args.ready, renderReady), undefined, { ...connection, ...dial });
+    const base = stage("base", render(args.base, renderBase), ready);
+    const firewall = stage("firewall", render(args.firewall, renderFirewall), base);
+    const storage = stage("storage", render(args.storage, renderStorage), firewall);
+    this.last = stage("runtime", render(args.runtime, renderRuntime), storage);
+
+    // Only parsed, whitelisted facts leave the secret output.
+    this.facts = pulumi.unsecret(ready.stdout).apply(readNodeFacts);
+    this.runtimeFacts = pulumi.unsecret(this.last.stdout).apply(readRuntimeFacts);
+    this.registerOutputs({ facts: this.facts, runtimeFacts: this.runtimeFacts, last: this.last });
+  }
+}

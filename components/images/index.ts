@@ -1,0 +1,66 @@
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+
+/** The images of this repository, parents first. */
+export type ImageName = "node" | "registry" | "ray" | "workspace";
+
+/** One line of `scripts/image.mjs build`. */
+interface Built {
+  ref: string;
+  id: string;
+}
+
+let hashes: Record<string, string> | undefined;
+
+/** The content hash of an image: its files, its parents' and the certificates that go in. Known before any build. */
+function imageHash(name: ImageName): string {
+  // In a process of its own: the loader that runs this program reads no ES modules.
+  hashes ??= JSON.parse(
+    execFileSync(process.execPath, [join(__dirname, "..", "..", "scripts", "image.mjs"), "hash"], {
+      encoding: "utf8",
+    }),
+  ) as Record<string, string>;
+  const hash = hashes[name];
+  if (hash === undefined) throw new Error(`scripts/image.mjs knows no image "${name}"`);
+  return hash;
+}
+
+/**
+ * An image that exists on the operator's engine: built when its content changed, else taken as it is.
+ *
+ * Creates: one local command. Footprint: the image; `berth/*` tags stay as a build cache when the stack goes.
+ */
+export class Image extends pulumi.ComponentResource {
+  /** `berth/<name>:<hash>`. */
+  readonly ref: pulumi.Output<string>;
+  /** `sha256:…` as `docker inspect` shows it. */
+  readonly id: pulumi.Output<string>;
+  readonly hash: string;
+
+  constructor(
+    name: string,
+    readonly image: ImageName,
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
+    super("berth:images:Image", name, {}, opts);
+    this.hash = imageHash(image);
+    const build = `node scripts/image.mjs build ${image} --json`;
+    const built = new command.local.Command(
+      name,
+      {
+        create: build,
+        update: build,
+        environment: { BERTH_IMAGE_HASH: this.hash },
+        logging: "stderr",
+        addPreviousOutputInEnv: false,
+      },
+      { parent: this, customTimeouts: { create: "60m", update: "60m" } },
+    );
+    const line = built.stdout.apply((text) => JSON.parse(text) as Built);
+    this.ref = line.ref;
+    this.id = line.id;
+    this.registerOutputs({ ref: this.ref, id: this.id });
+  }
+}

@@ -1,0 +1,119 @@
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import type { NodePlan } from "../../config";
+import { labels, physicalName } from "../labels";
+import type { SshKeyPair } from "../secrets";
+import { type Connection, sshConnection } from "./connection";
+import type { Node } from "./types";
+
+export interface LocalNodeArgs {
+  stack: string;
+  plan: NodePlan;
+  /** The stack's bridge network. */
+  network: docker.Network;
+  /** Node image on the operator's engine. */
+  image: pulumi.Input<string>;
+  hostKey: pulumi.Input<SshKeyPair>;
+  operatorKey: pulumi.Input<SshKeyPair>;
+}
+
+/**
+ * What systemd, sshd, Docker and ufw need inside a node, and no more: Docker's default set, and what
+ * mounting, networking and tracing take. Not `privileged`: hosts that bar a capability refuse that whole.
+ */
+const CAPABILITIES = (
+  "AUDIT_WRITE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK KILL MKNOD NET_ADMIN NET_BIND_SERVICE " +
+  "NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_CHROOT SYS_NICE SYS_PTRACE"
+)
+  .split(" ")
+  .map((name) => `CAP_${name}`);
+
+const MiB = 2 ** 20;
+
+/**
+ * A node that is a container of the operator's Docker engine, with systemd as its first process and sshd:
+ * from there on it is set up like any other machine.
+ *
+ * Creates: one container and two volumes (Docker's data, and `/mnt/storage` with the homes).
+ * Needs on the host: a Docker engine that allows SYS_ADMIN. Footprint: the node's CPUs and memory.
+ */
+export class LocalNode extends pulumi.ComponentResource implements Node {
+  readonly plan: NodePlan;
+  readonly connection: Connection;
+  readonly machine: pulumi.CustomResource;
+
+  constructor(name: string, args: LocalNodeArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("berth:node:LocalNode", name, {}, opts);
+    const { plan, stack } = args;
+    this.plan = plan;
+    const owned = labels({ stack, owner: "system", component: "node", node: plan.name });
+    const volume = (role: string) =>
+      new docker.Volume(
+        `${name}-${role}`,
+        { name: physicalName(stack, plan.name, role), labels: owned },
+        { parent: this },
+      );
+    const dockerData = volume("docker");
+    const storage = volume("storage");
+    const hostKey = pulumi.output(args.hostKey);
+
+    const container = new docker.Container(
+      name,
+      {
+        name: physicalName(stack, plan.name),
+        hostname: plan.name,
+        image: args.image,
+        labels: owned,
+        restart: "unless-stopped",
+        mustRun: true,
+        capabilities: { adds: CAPABILITIES, drops: ["ALL"] },
+        securityOpts: ["seccomp=unconfined", "apparmor=unconfined"],
+        cgroupnsMode: "private",
+        devices: [{ hostPath: "/dev/fuse", containerPath: "/dev/fuse", permissions: "rwm" }],
+        tmpfs: {
+          "/run": "exec,nosuid,nodev,mode=755",
+          "/run/lock": "nosuid,nodev",
+          "/tmp": "exec,nosuid,nodev,mode=1777",
+        },
+        mounts: [
+          { type: "volume", source: dockerData.name, target: "/var/lib/docker" },
+          { type: "volume", source: storage.name, target: "/mnt/storage" },
+        ],
+        networksAdvanced: [{ name: args.network.name, ipv4Address: plan.privateAddress }],
+        cpus: String(plan.cpus),
+        memory: Math.floor(plan.memoryBytes / MiB),
+        // Equal to memory: no swap beyond the limit, and no difference for ever in a preview.
+        memorySwap: Math.floor(plan.memoryBytes / MiB),
+        stopSignal: "SIGRTMIN+3",
+        stopTimeout: 60,
+        destroyGraceSeconds: 30,
+        logOpts: { "max-file": "2", "max-size": "5m" },
+        logDriver: "json-file",
+        uploads: [
+          {
+            file: "/etc/ssh/ssh_host_ed25519_key",
+            content: pulumi.secret(hostKey.privateKey),
+            permissions: "0600",
+          },
+          {
+            file: "/root/.ssh/authorized_keys",
+            content: pulumi.interpolate`${pulumi.output(args.operatorKey).publicKey} berth\n`,
+            permissions: "0600",
+          },
+        ],
+      },
+      // A fixed name and address: the old one has to go first.
+      { parent: this, deleteBeforeReplace: true, additionalSecretOutputs: ["uploads"] },
+    );
+
+    this.connection = sshConnection({
+      address: plan.address,
+      port: plan.sshPort,
+      user: plan.sshUser,
+      privateKey: pulumi.output(args.operatorKey).privateKey,
+      hostKey: hostKey.publicKey,
+    });
+    this.machine = container;
+    this.registerOutputs({ address: plan.address });
+  }
+}

@@ -1,0 +1,14 @@
+/** Secrets of a stack: one seed, and what is derived from it. */
+export {
+  authorizedKeys,
+  nodeHostKey,
+  operatorKey,
+  rayToken,
+  registryPassword,
+  type SshKeyPair,
+  type UserCredentials,
+  userCredentials,
+  workspaceHostKey,
+} from "./derive";
+export { placeStackFiles, type StackFiles, stackFiles } from "./files";
+export { Seed } from "./seed";

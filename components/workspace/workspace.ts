@@ -1,0 +1,207 @@
+import * as command from "@pulumi/command";
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import type { Plan, UserPlan } from "../../config";
+import { labels, physicalName } from "../labels";
+import { type Node, onMachine } from "../node";
+import { userFolders, workspaceFiles } from "./files";
+import { type UserInfo, userInfo } from "./outputs";
+import { renderForget, renderPower, renderPrepare, renderPurge } from "./prepare";
+import { renderSetup } from "./setup";
+
+export interface WorkspaceArgs {
+  plan: Plan;
+  user: UserPlan;
+  node: Node;
+  /** The node's Docker engine. */
+  docker: docker.Provider;
+  /** Image on the node, by id. */
+  image: pulumi.Input<string>;
+  /** The node's workspace network. */
+  network: pulumi.Input<string>;
+  /** The stack's seed. */
+  seed: pulumi.Input<string>;
+  /** Secrets of the user's from configuration. */
+  secrets: { password?: string; credentials?: Record<string, string> };
+}
+
+const MiB = 2 ** 20;
+
+/**
+ * What sshd, sudo and apt need inside an unprivileged container; everything else is dropped. None of them
+ * reaches outside: no SYS_ADMIN, no NET_ADMIN, no raw sockets, no devices.
+ */
+const CAPABILITIES = [
+  "AUDIT_WRITE",
+  "CHOWN",
+  "DAC_OVERRIDE",
+  "FOWNER",
+  "FSETID",
+  "KILL",
+  "NET_BIND_SERVICE",
+  "SETGID",
+  "SETUID",
+  "SYS_CHROOT",
+].map((name) => `CAP_${name}`);
+
+/** Ports inside the container; outside they are the user's block. */
+const SERVICES = [
+  ["ssh", 22],
+  ["code", 8443],
+  ["jupyter", 8888],
+  ["tensorboard", 6007],
+] as const;
+
+/**
+ * One person's berth: a container that feels like a machine of their own, with SSH, VS Code, JupyterLab and
+ * TensorBoard on their block of ports, and a home that outlives it.
+ *
+ * Creates: the user's folders and secrets on the node (kept, respectively removed, when the user goes), one
+ * container, and the in-container set-up. Needs on the host: the storage and runtime stages.
+ */
+export class Workspace extends pulumi.ComponentResource {
+  readonly info: pulumi.Output<UserInfo>;
+
+  constructor(name: string, args: WorkspaceArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("berth:workspace:Workspace", name, {}, opts);
+    const { plan, user, node: host } = args;
+    const node = host.plan;
+    const containerName = physicalName(plan.stack, "workspace", user.name);
+    this.info = pulumi.output(userInfo(user, node, containerName));
+    const run = (
+      role: string,
+      more: Omit<command.remote.CommandArgs, "connection">,
+      after: pulumi.Resource[],
+    ) =>
+      new command.remote.Command(
+        `${name}-${role}`,
+        { connection: host.connection, logging: "none", addPreviousOutputInEnv: false, ...more },
+        {
+          parent: this,
+          dependsOn: after,
+          deletedWith: host.machine,
+          additionalSecretOutputs: ["stdout", "stderr"],
+        },
+      );
+
+    if (user.state === "removed") {
+      if (user.purge) {
+        const purge = renderPurge(node.name, user);
+        run("purge", { create: purge, update: purge }, []);
+      }
+      this.registerOutputs({ info: this.info });
+      return;
+    }
+
+    const files = pulumi
+      .output(args.seed)
+      .apply((seed) => JSON.stringify(workspaceFiles(plan, user, seed, args.secrets.password)));
+    const prepare = onMachine(host, renderPrepare(node.name, user, containerName));
+    const prepared = run(
+      "prepare",
+      {
+        create: prepare,
+        update: prepare,
+        delete: renderForget(node.name, user),
+        stdin: pulumi.secret(files),
+      },
+      [],
+    );
+    const container = this.container(name, args, containerName, prepared);
+    const power = onMachine(
+      host,
+      container.id.apply((id) => renderPower(node.name, user, containerName, id)),
+    );
+    const powered = run("power", { create: power, update: power }, [container]);
+
+    if (plan.dockerFirst && user.setup && user.state === "running") {
+      const options = {
+        user: user.name,
+        node: node.name,
+        container: containerName,
+        setup: { ...user.setup, credentials: args.secrets.credentials },
+      };
+      // The credentials go by standard input; the command's text holds none of them.
+      const { stdin } = renderSetup(options);
+      const setup = container.id.apply((id) => renderSetup({ ...options, instance: id }).command);
+      run(
+        "setup",
+        { create: setup, update: setup, ...(stdin !== undefined ? { stdin: pulumi.secret(stdin) } : {}) },
+        [powered],
+      );
+    }
+    this.registerOutputs({ info: this.info });
+  }
+
+  private container(name: string, args: WorkspaceArgs, containerName: string, prepared: pulumi.Resource) {
+    const { plan, user } = args;
+    const node = args.node.plan;
+    const { limits } = user;
+    const folders = userFolders(user);
+    const memory = Math.floor(limits.memoryBytes / MiB);
+    const bind = (source: string, target: string, readOnly = false) => ({
+      type: "bind",
+      source,
+      target,
+      readOnly,
+    });
+    return new docker.Container(
+      name,
+      {
+        name: containerName,
+        hostname: user.name,
+        image: args.image,
+        labels: labels({ stack: plan.stack, owner: user.name, component: "workspace", node: node.name }),
+        restart: "unless-stopped",
+        // A stopped workspace is no drift; the power stage stops and starts it.
+        mustRun: user.state === "running",
+        privileged: false,
+        capabilities: { adds: CAPABILITIES, drops: ["ALL"] },
+        cgroupnsMode: "private",
+        ipcMode: "private",
+        memory,
+        memorySwap: memory,
+        memoryReservation: Math.floor(limits.memoryReservationBytes / MiB),
+        cpus: String(limits.cpus),
+        shmSize: Math.floor(limits.shmBytes / MiB),
+        mounts: [
+          bind(folders.home, `/home/${user.name}`),
+          bind(folders.workspace, "/workspace"),
+          bind(folders.shared, "/shared", true),
+          bind(folders.tensorboard, `/shared/tensorboard/${user.name}`),
+          bind(folders.state, "/var/lib/state"),
+          bind(folders.berth, "/run/berth", true),
+        ],
+        // No GPU is granted here; whatever the image or its user asks for, the runtime gives none.
+        envs: ["NVIDIA_VISIBLE_DEVICES=void"],
+        networksAdvanced: [{ name: args.network }],
+        ports: SERVICES.map(([service, internal]) => ({
+          internal,
+          external: user.ports[service],
+          ip: node.privateAddress,
+          protocol: "tcp",
+        })),
+        healthcheck: {
+          tests: ["CMD", "berth-workspace-health"],
+          interval: "10s",
+          timeout: "20s",
+          startPeriod: "60s",
+          retries: 3,
+        },
+        stopTimeout: 20,
+        destroyGraceSeconds: 20,
+        logDriver: "json-file",
+        logOpts: { "max-file": "2", "max-size": "10m" },
+      },
+      {
+        parent: this,
+        provider: args.docker,
+        deletedWith: args.node.machine,
+        // A fixed name and fixed ports: the old one has to go first.
+        deleteBeforeReplace: true,
+        dependsOn: [prepared],
+        customTimeouts: { create: "10m" },
+      },
+    );
+  }
+}

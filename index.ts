@@ -1,0 +1,23 @@
+import * as pulumi from "@pulumi/pulumi";
+import { Cluster } from "./components/cluster";
+import { validateSetup } from "./components/workspace/setup";
+import { ConfigError, loadConfig } from "./config";
+
+/** Reads the stack's configuration; everything wrong with it ends the run here, before any resource exists. */
+function configured() {
+  try {
+    return loadConfig(pulumi.getStack(), pulumi.runtime.allConfig(), validateSetup);
+  } catch (error) {
+    // The message is for people; a stack trace would bury it.
+    if (error instanceof ConfigError) throw new pulumi.RunError(error.message);
+    throw error;
+  }
+}
+
+const { plan, secrets } = configured();
+const cluster = new Cluster("berth", { plan, secrets });
+
+export const nodes = cluster.nodes;
+export const users = cluster.users;
+export const ray = cluster.ray;
+export const credentials = cluster.credentials;

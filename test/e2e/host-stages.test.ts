@@ -1,0 +1,275 @@
+/**
+ * The host stages on a real node: a container with systemd, reached by SSH like any machine.
+ *
+ * Proves: each stage runs over SSH from nothing, and a second time without a change; what the stages promise is
+ * there; the firewall answers whom it should and nobody else, on both paths (the node's own ports, published
+ * container ports), in IPv4 and IPv6, and still does after `ufw reload`, a restart of dockerd and one of the node,
+ * with no open moment on the way; a set of rules that would cut the session is refused; the session survives.
+ * Does not prove: NVIDIA's toolkit (no GPU), Ubuntu, cloud-init, firewalled IPv6 forwarding by dockerd itself.
+ *
+ * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-hosttest-….
+ */
+import { spawn } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { renderBase } from "../../components/host/base";
+import { readNodeFacts, readRuntimeFacts } from "../../components/host/facts";
+import { type FirewallOptions, renderFirewall } from "../../components/host/firewall";
+import { renderReady } from "../../components/host/node-ready";
+import { renderRuntime } from "../../components/host/runtime";
+import { parseFacts } from "../../components/host/stage";
+import { renderStorage } from "../../components/host/storage";
+import {
+  ADDRESS,
+  ADDRESS6,
+  answers,
+  CLIENTS,
+  cleanUp,
+  docker,
+  must,
+  NODE,
+  onNode,
+  publishServers,
+  removeFiles,
+  ssh,
+  sshArgs,
+  startNode,
+  until,
+  watch,
+} from "./host-node";
+
+const node = "node-0";
+const clusterPorts = [
+  { start: 6379, end: 6379 },
+  { start: 31000, end: 31999 },
+];
+const firewall: FirewallOptions = {
+  allowSsh: ["10.89.7.0/24"],
+  allowUsers: ["10.89.7.20", "fd00:89:7::20"],
+  userPorts: [{ start: 10000, end: 19999 }],
+  clusterAddresses: [ADDRESS, "10.89.7.11"],
+  clusterPorts,
+};
+const stages: Record<string, string> = {
+  ready: renderReady({ node, minFree: [{ path: "/var/lib/docker", bytes: 2 ** 20 }] }),
+  base: renderBase({ node, plannedPorts: [{ start: 32000, end: 40000 }] }),
+  firewall: renderFirewall({ node, ...firewall }),
+  storage: renderStorage({ node }),
+  runtime: renderRuntime({ node, avoidNetworks: ["10.89.7.0/24"], insecureRegistries: ["10.89.7.2:5000"] }),
+};
+
+async function stage(command: string): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await ssh(command);
+  expect(stderr).toBe("");
+  expect(code).toBe(0);
+  return parseFacts(stdout);
+}
+
+beforeAll(async () => {
+  await must("docker", ["info"], 20);
+  await cleanUp();
+  await startNode();
+}, 1_200_000);
+
+afterAll(async () => {
+  await cleanUp();
+  removeFiles();
+}, 120_000);
+
+describe("host stages on a local node", { timeout: 900_000 }, () => {
+  it("runs all of them, in order, and tells the facts", async () => {
+    const ready = await ssh(stages.ready ?? "");
+    expect(ready.stderr).toBe("");
+    const facts = readNodeFacts(ready.stdout);
+    expect(facts).toMatchObject({
+      os: "debian",
+      osVersion: "13",
+      container: "docker",
+      systemState: "running",
+    });
+    expect(facts.memoryBytes).toBe(2 * 2 ** 30);
+    expect(facts.cpus).toBe(1.5);
+    expect(facts.addresses).toContainEqual({ interface: "eth0", address: `${ADDRESS}/24` });
+    for (const name of ["base", "firewall", "storage"]) await stage(stages[name] ?? "");
+    const runtime = await ssh(stages.runtime ?? "");
+    expect(runtime.stderr).toBe("");
+    expect(readRuntimeFacts(runtime.stdout)).toMatchObject({
+      cgroupDriver: "cgroupfs",
+      cdi: true,
+      gpu: "none",
+    });
+  });
+
+  it("changes nothing the second time, and is quick", async () => {
+    for (const [name, command] of Object.entries(stages)) {
+      const began = Date.now();
+      expect(await stage(command), name).toMatchObject({ changed: [] });
+      expect(Date.now() - began, `${name} took too long`).toBeLessThan(15_000);
+    }
+  });
+
+  it("leaves what it promises", async () => {
+    const modes = await onNode(
+      "stat -c '%a %U %n' /workspace /data /data2 /mnt/storage /mnt/storage/homes /mnt/storage/shared/tensorboard " +
+        "/var/log/berth /var/log/berth/base.log",
+    );
+    expect(modes.trim().split("\n")).toEqual([
+      "755 root /workspace",
+      "755 root /data",
+      "755 root /data2",
+      "755 root /mnt/storage",
+      "711 root /mnt/storage/homes",
+      "755 root /mnt/storage/shared/tensorboard",
+      "700 root /var/log/berth",
+      "600 root /var/log/berth/base.log",
+    ]);
+    const sshd = await onNode("sshd -T -C user=root,host=x,addr=10.89.7.1");
+    expect(sshd).toContain("passwordauthentication no");
+    expect(sshd).toContain("maxstartups 100:30:200");
+    expect(await onNode("sysctl -n net.ipv4.ip_local_reserved_ports")).toBe("32768-40000\n");
+    expect(await onNode("docker info -f '{{.LoggingDriver}} {{.LiveRestoreEnabled}}'")).toBe("local true\n");
+    expect(await onNode("systemctl --failed --no-legend")).toBe("");
+  });
+
+  it("names the step, the log and the node when a step fails", async () => {
+    const broken = renderStorage({ node, directories: ["/etc/hostname"] });
+    const { code, stdout, stderr } = await ssh(broken);
+    expect(code).not.toBe(0);
+    expect(stdout).toBe("");
+    expect(stderr).toContain(
+      'stage storage, step "directories" failed: see /var/log/berth/storage.log on node-0',
+    );
+    expect(stderr).toContain("/etc/hostname is in the way: it is regular file");
+  });
+
+  it("refuses rules that would shut out the connection it runs over, and changes nothing", async () => {
+    const before = await onNode("ufw status; iptables -S BERTH-OUTSIDE");
+    const { code, stderr } = await ssh(renderFirewall({ node, ...firewall, allowSsh: ["10.99.0.0/16"] }));
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("firewall.allowSsh does not hold 10.89.7.1");
+    expect(await onNode("ufw status; iptables -S BERTH-OUTSIDE")).toBe(before);
+  });
+
+  const expectPolicy = async () => {
+    await until("the allowed client", 90, () => answers(CLIENTS.allowed, ADDRESS, 10022));
+    const asked: [client: string | undefined, host: string, port: number, expected: boolean][] = [
+      // The published port, on both families, for the network that is allowed; for no other.
+      [CLIENTS.denied, ADDRESS, 10022, false],
+      [undefined, ADDRESS, 10022, false],
+      [CLIENTS.allowed, ADDRESS6, 10022, true],
+      [CLIENTS.denied, ADDRESS6, 10022, false],
+      // Published, but in nobody's block: closed to all, whatever address it was bound to.
+      [CLIENTS.allowed, ADDRESS, 9000, false],
+      [CLIENTS.allowed, ADDRESS, 9001, false],
+      [CLIENTS.allowed, ADDRESS6, 9001, false],
+      // Ray's ports and the node's own: not for clients, and not for the operator's computer.
+      ...[CLIENTS.allowed, CLIENTS.denied, undefined].flatMap((client) =>
+        [6379, 5555].map((port): [string | undefined, string, number, boolean] => [
+          client,
+          ADDRESS,
+          port,
+          false,
+        ]),
+      ),
+    ];
+    const got = await Promise.all(asked.map(([client, host, port]) => answers(client, host, port)));
+    const wrong = asked.filter(([, , , expected], i) => got[i] !== expected);
+    expect(wrong, "client, address, port, and whether it should answer").toEqual([]);
+  };
+
+  it("answers whom it should and nobody else", async () => {
+    await publishServers();
+    // Without the rules all of it answers, so a closed port is the firewall's work.
+    await until(
+      "the web server",
+      60,
+      async () => (await ssh(`curl -s -m 2 http://${ADDRESS}:10022/`)).code === 0,
+    );
+    expect((await ssh("curl -s -m 2 http://127.0.0.1:6379/")).code).toBe(0);
+    expect((await ssh("curl -s -m 2 http://127.0.0.1:9001/")).code).toBe(0);
+    await expectPolicy();
+  });
+
+  it("sees an open port when there is one, and the stage closes it", async () => {
+    await onNode("iptables -I BERTH-OUTSIDE 1 -j RETURN");
+    const denied = watch(CLIENTS.denied, ADDRESS, 10022);
+    await until("the hole", 20, () => answers(CLIENTS.denied, ADDRESS, 10022));
+    expect(await denied.stop()).toBe(true);
+    await stage(stages.firewall ?? "");
+    await expectPolicy();
+  });
+
+  it("lets containers out, to published ports of their node, and workspaces to Ray", async () => {
+    await onNode(
+      "docker network create --subnet 172.30.0.0/24 -o com.docker.network.bridge.enable_icc=false ws",
+    );
+    const inside = (network: string, url: string) =>
+      ssh(`docker run --rm --network ${network} self:1 curl -s -m 3 -o /dev/null ${url}`).then(
+        (r) => r.code === 0,
+      );
+    expect(await inside("ws", `http://${ADDRESS}:6379/`)).toBe(true);
+    expect(await inside("ws", `http://${ADDRESS}:10022/`)).toBe(true);
+    expect(await inside("ws", `http://${ADDRESS}:5555/`)).toBe(false);
+    // Another network of containers is no workspace.
+    expect(await inside("bridge", `http://${ADDRESS}:6379/`)).toBe(false);
+    await docker("exec", "-d", CLIENTS.denied, "python3", "-m", "http.server", "8000");
+    await until("a way out", 20, () => inside("ws", "http://10.89.7.21:8000/"));
+  });
+
+  it("keeps the rules through ufw reload, restarts of ufw and dockerd", async () => {
+    for (const command of ["ufw reload", "systemctl restart ufw", "systemctl restart docker"]) {
+      const denied = watch(CLIENTS.denied, ADDRESS, 10022);
+      await onNode(command);
+      await expectPolicy();
+      expect(await denied.stop(), `open for a moment during ${command}`).toBe(false);
+    }
+  });
+
+  it("keeps the rules through a restart of the node, with no open moment", async () => {
+    const denied = watch(CLIENTS.denied, ADDRESS, 10022);
+    await docker("restart", "-t", "30", NODE);
+    await until("SSH after the restart", 60, async () => (await ssh("true", 10)).code === 0);
+    await until("dockerd after the restart", 90, async () => (await ssh("docker info", 20)).code === 0);
+    await onNode(
+      "systemd-run -q --unit ray-like python3 -m http.server -d /etc/alternatives 6379; " +
+        "systemd-run -q --unit other python3 -m http.server -d /etc/alternatives 5555",
+    );
+    await expectPolicy();
+    expect(await denied.stop(), "open for a moment").toBe(false);
+    expect(await onNode("systemctl --failed --no-legend")).toBe("");
+    for (const [name, command] of Object.entries(stages)) {
+      expect(await stage(command), name).toMatchObject({ changed: [] });
+    }
+  });
+
+  it("changes the rules in place, under a session that goes on", async () => {
+    const session = spawn("ssh", sshArgs("for i in $(seq 200); do echo $i; sleep 0.2; done"), {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    let lines = 0;
+    session.stdout.on("data", (data) => {
+      lines += String(data).split("\n").length - 1;
+    });
+    await until("the session", 20, async () => lines > 0);
+    const edited = {
+      node,
+      ...firewall,
+      allowUsers: ["10.89.7.21"],
+      rules: [{ port: 9000, from: ["10.89.7.20"] }],
+    };
+    expect(await stage(renderFirewall(edited))).toMatchObject({ otherRules: 0 });
+    expect(await answers(CLIENTS.denied, ADDRESS, 10022)).toBe(true);
+    expect(await answers(CLIENTS.allowed, ADDRESS, 10022)).toBe(false);
+    expect(await answers(CLIENTS.allowed, ADDRESS6, 10022)).toBe(false);
+    expect(await answers(CLIENTS.allowed, ADDRESS, 9000)).toBe(true);
+    expect(await answers(CLIENTS.denied, ADDRESS, 9000)).toBe(false);
+    const now = lines;
+    await until("the session goes on", 10, async () => lines > now + 3);
+    expect(session.exitCode).toBeNull();
+    session.kill();
+    // The operator's own rule is left alone.
+    await onNode("ufw allow from 10.1.2.3 to any port 7777 proto tcp");
+    expect(await stage(stages.firewall ?? "")).toMatchObject({ otherRules: 1 });
+    expect(await onNode("ufw status")).toContain("10.1.2.3");
+    await expectPolicy();
+  });
+});

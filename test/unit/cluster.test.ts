@@ -1,0 +1,181 @@
+import * as pulumi from "@pulumi/pulumi";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { loadConfig, type Plan } from "../../config";
+
+// Keys and known hosts would be written to the home of whoever runs the tests.
+vi.mock("../../components/secrets/files", async (original) => ({
+  ...(await original<typeof import("../../components/secrets/files")>()),
+  placeStackFiles: () => undefined,
+}));
+
+interface Seen {
+  type: string;
+  name: string;
+  inputs: Record<string, unknown>;
+}
+
+const SEED = "seed-of-the-unit-tests";
+
+function plan(users: object[], more: Record<string, unknown> = {}): { plan: Plan; secrets: object } {
+  const node = (name: string, role: string, address: string) => ({
+    kind: "local",
+    name,
+    role,
+    address,
+    cpus: 2,
+    memory: "8GiB",
+  });
+  const config = {
+    nodes: [node("node-0", "head", "10.88.0.10"), node("node-1", "worker", "10.88.0.11")],
+    users,
+    ...more,
+  };
+  const raw = Object.fromEntries(Object.entries(config).map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]));
+  return loadConfig("dev", raw, () => []);
+}
+
+const alice = { name: "alice", node: "node-0", index: 0 };
+const bob = { name: "bob", node: "node-1", index: 1 };
+
+/** Runs the program's Cluster against a recording engine. */
+async function run(users: object[], preview: boolean, more: Record<string, unknown> = {}): Promise<Seen[]> {
+  const seen: Seen[] = [];
+  await pulumi.runtime.setMocks(
+    {
+      newResource: ({ type, name, inputs, id }) => {
+        seen.push({ type, name, inputs });
+        const stdout = name.endsWith("-seed")
+          ? SEED
+          : name.includes("-image-")
+            ? '{"ref":"berth/x:1","id":"sha256:abc"}'
+            : name.includes("-push-")
+              ? '{"digest":"sha256:def"}'
+              : 'BERTH_FACTS {"stage":"x","changed":[]}';
+        const unknown = preview && type.startsWith("command:");
+        return { id: id || `${name}-id`, state: unknown ? inputs : { ...inputs, stdout } };
+      },
+      call: ({ inputs }) => inputs,
+    },
+    "berth",
+    "dev",
+    preview,
+  );
+  const { Cluster } = await import("../../components/cluster.js");
+  const made = plan(users, more);
+  new Cluster("berth", made as ConstructorParameters<typeof Cluster>[1]);
+  await pulumi.runtime.disconnect();
+  return seen;
+}
+
+const names = (seen: Seen[]) => seen.map((r) => `${r.type} ${r.name}`).sort();
+const of = (seen: Seen[], type: string) => seen.filter((r) => r.type === type);
+
+describe.each([
+  ["an update", false],
+  ["a preview", true],
+])("the cluster in %s", (_, preview) => {
+  let seen: Seen[];
+  beforeAll(async () => {
+    seen = await run([alice, bob], preview);
+  });
+
+  it("has exactly these resources", () => {
+    expect(names(seen)).toMatchSnapshot();
+  });
+
+  it("adds only carol's when carol comes, wherever she stands in the list", async () => {
+    const carol = { name: "carol", node: "node-1", index: 2 };
+    const before = names(seen);
+    const after = names(await run([carol, alice, bob], preview));
+    const added = after.filter((name) => !before.includes(name));
+    expect(before.filter((name) => !after.includes(name))).toEqual([]);
+    expect(added.length).toBeGreaterThan(2);
+    for (const name of added) expect(name).toContain("workspace-carol");
+  });
+
+  it("gives every container limits, owner labels, a log limit and no privilege", () => {
+    const containers = of(seen, "docker:index/container:Container");
+    expect(containers.length).toBe(7);
+    for (const { name, inputs } of containers) {
+      expect(inputs.privileged ?? false, name).toBe(false);
+      expect(inputs.memory, name).toBeGreaterThan(0);
+      expect(inputs.memorySwap, name).toBe(inputs.memory);
+      expect(JSON.stringify(inputs.labels), name).toContain("berth.owner");
+      expect((inputs.capabilities as { drops: string[] }).drops, name).toEqual(["ALL"]);
+      expect(inputs.logOpts, name).toHaveProperty("max-size");
+    }
+  });
+
+  it("publishes nothing on all addresses", () => {
+    for (const { name, inputs } of of(seen, "docker:index/container:Container"))
+      for (const port of (inputs.ports as { ip?: string }[] | undefined) ?? [])
+        expect(["127.0.0.1", "10.88.0.10", "10.88.0.11"], name).toContain(port.ip);
+  });
+
+  it("gives a workspace neither the engine's socket, nor capabilities beyond the list, nor a GPU", () => {
+    const workspaces = of(seen, "docker:index/container:Container").filter((r) =>
+      r.name.includes("-workspace-"),
+    );
+    expect(workspaces.map((r) => r.name).sort()).toEqual(["berth-workspace-alice", "berth-workspace-bob"]);
+    for (const { inputs } of workspaces) {
+      expect(JSON.stringify(inputs.mounts)).not.toMatch(/docker\.sock|"source":"\/"/);
+      expect((inputs.capabilities as { adds: string[] }).adds.join()).not.toMatch(
+        /ADMIN|RAW|PTRACE|MODULE|MKNOD/,
+      );
+      expect(inputs.envs).toContain("NVIDIA_VISIBLE_DEVICES=void");
+      expect(inputs.devices).toBeUndefined();
+    }
+  });
+
+  it("keeps secrets out of every command's text", () => {
+    const commands = seen.filter((r) => r.type.startsWith("command:"));
+    expect(commands.length).toBeGreaterThan(10);
+    for (const { name, inputs } of commands)
+      for (const key of ["create", "update", "delete"])
+        expect(String(inputs[key] ?? ""), name).not.toMatch(/PRIVATE KEY|seed-of-the-unit-tests/);
+  });
+
+  it("checks a host key wherever it connects", () => {
+    if (preview) return;
+    for (const { name, inputs } of of(seen, "command:remote:Command")) {
+      const connection = inputs.connection as { hostKey?: string };
+      expect(JSON.stringify(connection), name).toContain("ssh-ed25519 ");
+    }
+  });
+});
+
+describe("users", () => {
+  it("that are stopped keep their container, that are removed leave nothing but what purges them", async () => {
+    const seen = await run(
+      [
+        { ...alice, state: "stopped" },
+        { ...bob, state: "removed" },
+      ],
+      false,
+    );
+    const container = seen.find((r) => r.name === "berth-workspace-alice" && r.type.startsWith("docker:"));
+    expect(container?.inputs.mustRun).toBe(false);
+    expect(names(seen).filter((name) => name.includes("workspace-bob"))).toEqual([
+      "berth:workspace:Workspace berth-workspace-bob",
+    ]);
+    const purged = await run([alice, { ...bob, state: "removed", purge: true }], false);
+    expect(names(purged).filter((name) => name.includes("workspace-bob"))).toEqual([
+      "berth:workspace:Workspace berth-workspace-bob",
+      "command:remote:Command berth-workspace-bob-purge",
+    ]);
+  });
+
+  it("get no set-up where dockerFirst is off", async () => {
+    const withSetup = { ...alice, setup: { aptPackages: ["jq"] } };
+    expect(names(await run([withSetup], false)).join()).toContain("berth-workspace-alice-setup");
+    expect(names(await run([withSetup], false, { dockerFirst: false })).join()).not.toContain("-setup");
+  });
+
+  it("get credentials by standard input alone", async () => {
+    const seen = await run([{ ...alice, setup: { credentials: { TOKEN: "hunter2-hunter2" } } }], false);
+    const setup = seen.find((r) => r.name === "berth-workspace-alice-setup");
+    expect(JSON.stringify(setup?.inputs.stdin)).toContain("hunter2-hunter2");
+    const others = JSON.stringify(seen.map(({ inputs: { stdin: _, ...rest } }) => rest));
+    expect(others).not.toContain("hunter2-hunter2");
+  });
+});
