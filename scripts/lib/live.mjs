@@ -1,0 +1,168 @@
+/**
+ * @file What is up just now: asked of the nodes themselves, over one SSH connection each, side by side.
+ */
+import { CommandError, run } from "./process.mjs";
+import { sshArgs } from "./ssh.mjs";
+
+/** A node that has not answered after so long is taken for unreachable. */
+const ASK_MS = 10_000;
+
+/**
+ * @typedef {{name: string, kind: string, role: string, address: string, privateAddress: string}} OutputNode
+ * @typedef {{name: string, node: string, desiredState: string, ssh: {host: string, port: number},
+ *   urls: {code: string, jupyter: string, tensorboard: string}}} OutputUser
+ * @typedef {{address: string, dashboard: string}} OutputRay
+ * @typedef {{nodes?: OutputNode[], users?: OutputUser[], ray?: OutputRay}} Outputs
+ *
+ * @typedef {"up" | "unreachable"} NodeState
+ * @typedef {"running" | "starting" | "unhealthy" | "stopped" | "missing" | "unknown"} UserState `unknown`: its node
+ *   cannot be asked
+ *
+ * @typedef {object} Container
+ * @property {string} owner
+ * @property {string} component
+ * @property {string} state as Docker says it: running, exited, …
+ * @property {string} status as Docker says it: "Up 3 minutes (healthy)"
+ *
+ * @typedef {object} NodeAnswer
+ * @property {Container[]} containers
+ * @property {number | null} rayNodes live nodes of the Ray cluster, where this one knows
+ *
+ * @typedef {object} Status  what `npm run -s status -- --json` prints
+ * @property {string} stack
+ * @property {(OutputNode & {state: NodeState})[]} nodes
+ * @property {{name: string, node: string, state: UserState, ssh: OutputUser["ssh"], urls: OutputUser["urls"]}[]} users
+ * @property {{address: string, dashboard: string, nodes: number | null} | null} ray `nodes`: how many are alive;
+ *   null when the head does not say
+ */
+
+/**
+ * The script that a node runs: its containers of this stack, and on the head how many Ray nodes live. Ray's page asks
+ * for the token, which is read inside the container and goes nowhere else.
+ * @param {string} stack a checked name
+ * @param {boolean} head
+ */
+export function probeScript(stack, head) {
+  const format = '{{.Label "berth.owner"}}\\t{{.Label "berth.component"}}\\t{{.State}}\\t{{.Status}}';
+  const lines = [
+    "set -eu",
+    `docker ps --all --filter label=berth.stack=${stack} --format 'C\\t${format}'`,
+    "echo END",
+  ];
+  if (head) {
+    lines.push(
+      `ray=$(docker ps --quiet --filter label=berth.stack=${stack} --filter label=berth.component=ray | head -n 1)`,
+      `if [ -n "$ray" ]; then timeout 5 docker exec -i "$ray" python3 - <<'PYTHON' || true`,
+      "import json, os, urllib.request",
+      'token = open(os.environ["RAY_AUTH_TOKEN_PATH"]).read().strip()',
+      'port = json.loads(os.environ["BERTH_RAY_PORTS"])["dashboard"]',
+      'url = "http://%s:%s/nodes?view=summary" % (os.environ["BERTH_RAY_DASHBOARD_HOST"], port)',
+      'request = urllib.request.Request(url, headers={"Authorization": "Bearer " + token})',
+      "opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))",
+      'nodes = json.load(opener.open(request, timeout=4))["data"]["summary"]',
+      'print("R\\t%d" % sum(node.get("raylet", {}).get("state") == "ALIVE" for node in nodes))',
+      "PYTHON",
+      "fi",
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/**
+ * @param {string} text what the script printed
+ * @returns {NodeAnswer | undefined} undefined: it did not get as far as its list's end
+ */
+export function readProbe(text) {
+  const lines = text.split("\n");
+  if (!lines.includes("END")) return undefined;
+  /** @type {NodeAnswer} */
+  const answer = { containers: [], rayNodes: null };
+  for (const line of lines) {
+    const [kind, owner = "", component = "", state = "", status = ""] = line.split("\t");
+    if (kind === "C") answer.containers.push({ owner, component, state, status });
+    if (kind === "R" && /^\d+$/.test(owner)) answer.rayNodes = Number(owner);
+  }
+  return answer;
+}
+
+/**
+ * @param {NodeAnswer | undefined} answer its node's
+ * @param {string} user
+ * @returns {UserState}
+ */
+export function userState(answer, user) {
+  if (!answer) return "unknown";
+  const found = answer.containers.find(({ owner, component }) => owner === user && component === "workspace");
+  if (!found) return "missing";
+  if (found.state === "restarting") return "unhealthy";
+  if (found.state !== "running") return "stopped";
+  if (/\(unhealthy\)/.test(found.status)) return "unhealthy";
+  return /\(health: starting\)/.test(found.status) ? "starting" : "running";
+}
+
+/**
+ * @param {string} stack
+ * @param {Outputs} outputs
+ * @param {Map<string, NodeAnswer | undefined>} answers by node name
+ * @returns {Status}
+ */
+export function assemble(stack, outputs, answers) {
+  const nodes = (outputs.nodes ?? []).map(({ name, kind, role, address, privateAddress }) => {
+    const state = /** @type {NodeState} */ (answers.get(name) ? "up" : "unreachable");
+    return { name, kind, role, address, privateAddress, state };
+  });
+  const users = (outputs.users ?? []).map(({ name, node, ssh, urls }) => {
+    return { name, node, state: userState(answers.get(node), name), ssh, urls };
+  });
+  const head = nodes.find(({ role }) => role === "head");
+  const alive = head ? (answers.get(head.name)?.rayNodes ?? null) : null;
+  const ray = outputs.ray
+    ? { address: outputs.ray.address, dashboard: outputs.ray.dashboard, nodes: alive }
+    : null;
+  return { stack, nodes, users, ray };
+}
+
+/**
+ * What is not as the stack wants it.
+ * @param {Status} status
+ * @param {Outputs} outputs
+ * @returns {string[]} a line each; empty: all is up
+ */
+export function problemsOf(status, outputs) {
+  const problems = status.nodes
+    .filter(({ state }) => state !== "up")
+    .map(({ name }) => `node ${name} is unreachable`);
+  for (const { name, state } of status.users) {
+    const desired = outputs.users?.find((user) => user.name === name)?.desiredState ?? "running";
+    if (desired === "removed" ? state !== "missing" : state !== desired)
+      problems.push(`${name}'s workspace is ${state}`);
+  }
+  if (status.ray && status.ray.nodes !== status.nodes.length) {
+    const alive = status.ray.nodes ?? "an unknown number";
+    problems.push(`Ray has ${alive} of ${status.nodes.length} nodes`);
+  }
+  return problems;
+}
+
+/**
+ * @param {string} stack
+ * @param {Outputs} outputs
+ * @param {{folder: string, env: NodeJS.ProcessEnv, warn: (line: string) => void}} context `folder`: the stack's, with
+ *   the key and the known hosts
+ * @returns {Promise<Map<string, NodeAnswer | undefined>>}
+ */
+export async function askNodes(stack, outputs, { folder, env, warn }) {
+  const asked = (outputs.nodes ?? []).map(async ({ name, role, address }) => {
+    const args = [...sshArgs(folder, address), "bash", "-s"];
+    const input = probeScript(stack, role === "head");
+    try {
+      const { stdout } = await run("ssh", args, { env, input, deadlineMs: ASK_MS });
+      return /** @type {const} */ ([name, readProbe(stdout)]);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      warn(`${name} (root@${address}): ${error.output.filter(Boolean).at(-1) ?? error.message}`);
+      return /** @type {const} */ ([name, undefined]);
+    }
+  });
+  return new Map(await Promise.all(asked));
+}

@@ -1,0 +1,138 @@
+/**
+ * @file `npm run preview | up | destroy`: Pulumi with Berth's backend, plugins and passphrase.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { readArgs, UsageError } from "./lib/args.mjs";
+import { which } from "./lib/files.mjs";
+import { runMain } from "./lib/main.mjs";
+import { PROJECT, ROOT, stackDir } from "./lib/paths.mjs";
+import { run } from "./lib/process.mjs";
+import { ensureHome, ownBackend, toolEnvironment } from "./lib/pulumi-env.mjs";
+import { clearLocks, repairPending } from "./lib/recovery.mjs";
+import { ensureStack } from "./lib/setup.mjs";
+import { withCleanStackFile } from "./lib/stack-file.mjs";
+
+const HELP = `npm run preview|up|destroy -- [--stack NAME] [--yes] [--remove] [options of pulumi]
+
+  --stack NAME   the stack; default dev
+  --yes          do not ask (needed where there is no terminal)
+  --remove       destroy only: also forget the stack itself, with its history
+
+All else goes to pulumi as it is: npm run preview -- --diff
+`;
+
+await runMain(async () => {
+  const [command = "", ...argv] = process.argv.slice(2);
+  if (!["preview", "up", "destroy"].includes(command)) throw new UsageError(HELP);
+  const { stack, help, flags, rest } = readArgs(argv, { flags: ["yes", "remove"], passThrough: true });
+  if (help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  if (flags.has("remove") && command !== "destroy") throw new UsageError("--remove: only for destroy.");
+  const { env, at } = toolEnvironment();
+  if (!which("pulumi", env) || !existsSync(`${ROOT}/node_modules`)) {
+    throw new Error(
+      "Pulumi or the npm packages are not here yet. Run `npm start` (or `npm start -- --setup-only`) first.",
+    );
+  }
+  const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);
+  if (command !== "preview" && !flags.has("yes") && !terminal) {
+    throw new UsageError(
+      `${command}: there is no terminal to ask on. Say --yes if it is meant: npm run ${command} -- --yes`,
+    );
+  }
+  ensureHome(at);
+  const note = (/** @type {string} */ text) => process.stderr.write(`${text}\n`);
+  if (command === "destroy" && !(await stackExists(env, stack))) {
+    note(`There is no stack ${stack}: nothing to take down.`);
+    return 0;
+  }
+  if (command === "destroy" && !flags.has("yes") && !(await confirmDestroy(stack))) return 1;
+  await ensureStack({ at, env }, stack);
+  if (ownBackend(env, at)) await clearLocks(at, stack, note);
+  if (command !== "preview") await repairPending({ at, env, cwd: ROOT }, stack, note);
+  const yes = flags.has("yes") || command === "destroy";
+  const args = [command, "--stack", stack, ...(yes && command !== "preview" ? ["--yes"] : []), ...rest];
+  const code = await withCleanStackFile(at, stack, () => handOver("pulumi", args, env, terminal && !yes));
+  if (
+    command === "destroy" &&
+    code === 0 &&
+    !rest.some((word) => /^(-t|--target|--exclude|--preview-only)/.test(word))
+  ) {
+    // Keys and known hosts of machines that are no more; with another state they would be made anew anyway.
+    rmSync(stackDir(at, stack), { recursive: true, force: true });
+    if (flags.has("remove")) {
+      // --preserve-config: the committed file Pulumi.<stack>.yaml is the operator's.
+      await run("pulumi", ["stack", "rm", stack, "--yes", "--preserve-config"], {
+        env,
+        cwd: ROOT,
+        deadlineMs: 60_000,
+      });
+      for (const left of [
+        `backups/${PROJECT}/${stack}`,
+        `stacks/${PROJECT}/${stack}.json.bak`,
+        `stacks/${PROJECT}/${stack}.json.bak.attrs`,
+      ]) {
+        if (ownBackend(env, at)) rmSync(join(at.state, ".pulumi", left), { recursive: true, force: true });
+      }
+      note(`Stack ${stack} is forgotten; Pulumi.${stack}.yaml stays.`);
+    }
+  }
+  return code;
+});
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} stack
+ */
+async function stackExists(env, stack) {
+  const { stdout } = await run("pulumi", ["stack", "ls", "--json"], { env, cwd: ROOT, deadlineMs: 60_000 });
+  return JSON.parse(stdout).some(
+    (/** @type {{name: string}} */ entry) => entry.name.split("/").pop() === stack,
+  );
+}
+
+/** @param {string} stack */
+async function confirmDestroy(stack) {
+  const ask = createInterface({ input: process.stdin, output: process.stdout });
+  const what = "its nodes, workspaces and all that is stored on local nodes, homes too";
+  const answer = await ask.question(`This takes down stack ${stack}: ${what}.\nType its name to go on: `);
+  ask.close();
+  if (answer.trim() === stack) return true;
+  process.stdout.write("Nothing was done.\n");
+  return false;
+}
+
+/**
+ * Runs Pulumi on this terminal and gives its exit code. Ctrl-C on a terminal reaches it directly; a signal sent to
+ * this process alone is handed on.
+ * @param {string} program
+ * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @param {boolean} interactive it may ask: it stays in the terminal's foreground
+ * @returns {Promise<number>}
+ */
+function handOver(program, args, env, interactive) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      env,
+      cwd: ROOT,
+      stdio: "inherit",
+      detached: !interactive && process.platform !== "win32",
+    });
+    let last = 0;
+    for (const signal of /** @type {NodeJS.Signals[]} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
+      process.on(signal, () => {
+        if ((interactive && signal === "SIGINT") || Date.now() - last < 1000) return;
+        last = Date.now();
+        child.kill("SIGINT");
+      });
+    }
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve(signal === "SIGINT" ? 130 : (code ?? 1)));
+  });
+}

@@ -1,0 +1,140 @@
+/**
+ * @file `npm run status`: what is up, as a table or JSON; and, only when asked for, one user's secrets.
+ */
+import { existsSync } from "node:fs";
+import { readArgs, UsageError } from "./lib/args.mjs";
+import { which } from "./lib/files.mjs";
+import { table } from "./lib/format.mjs";
+import { askNodes, assemble, problemsOf } from "./lib/live.mjs";
+import { runMain } from "./lib/main.mjs";
+import { ROOT, stackDir } from "./lib/paths.mjs";
+import { CommandError, handleSignals, run } from "./lib/process.mjs";
+import { toolEnvironment } from "./lib/pulumi-env.mjs";
+import { sshArgs } from "./lib/ssh.mjs";
+import { readOutputs } from "./lib/up.mjs";
+
+/** Where a node keeps the token (components/ray). */
+const RAY_TOKEN = "/var/lib/berth/ray/token";
+
+const HELP = `npm run status -- [--stack NAME] [--json] [--credentials USER] [--ray-token]
+
+What is up: nodes, workspaces, Ray. Exit code 0: all; 3: something is down.
+
+  --json               JSON: {stack, nodes, users, ray} (with npm run -s)
+  --credentials USER   prints that user's password and tokens instead
+  --ray-token          prints the token that Ray's dashboard asks for instead
+  --stack NAME         the stack; default dev
+`;
+
+await runMain(async () => {
+  const { stack, help, flags, values } = readArgs(process.argv.slice(2), {
+    flags: ["json", "ray-token"],
+    values: ["credentials"],
+  });
+  if (help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  handleSignals();
+  const { env, at } = toolEnvironment();
+  if (!which("pulumi", env) || !existsSync(`${ROOT}/node_modules`)) {
+    throw new Error("Pulumi or the npm packages are not here yet. Run `npm start` first.");
+  }
+  if (values.credentials) return printCredentials(env, stack, values.credentials, flags.has("json"));
+  const outputs = await readOutputs({ env }, stack, ROOT).catch((error) => {
+    if (
+      !(error instanceof CommandError) ||
+      !/no stack named|no previous deployment/.test(error.output.join("\n"))
+    )
+      throw error;
+    throw new Error(
+      `There is no stack ${stack} yet. Make it: npm start${stack === "dev" ? "" : ` -- --stack ${stack}`}`,
+    );
+  });
+  if (!outputs.nodes)
+    throw new Error(`Stack ${stack} has no nodes yet: its \`up\` has not ended, or it was destroyed.`);
+  const warn = (/** @type {string} */ line) => process.stderr.write(`${line}\n`);
+  if (flags.has("ray-token")) return printRayToken(env, outputs, stackDir(at, stack));
+  const status = assemble(
+    stack,
+    outputs,
+    await askNodes(stack, outputs, { folder: stackDir(at, stack), env, warn }),
+  );
+  const problems = problemsOf(status, outputs);
+  if (flags.has("json")) process.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
+  else
+    process.stdout.write(
+      `${asTable(status)}\n${problems.length > 0 ? `\nNot as it should be:\n${problems.map((line) => `  ${line}`).join("\n")}\n` : ""}`,
+    );
+  return problems.length > 0 ? 3 : 0;
+});
+
+/** @param {import("./lib/live.mjs").Status} status */
+function asTable({ nodes, users, ray }) {
+  const parts = [
+    table(
+      ["NODE", "KIND", "ROLE", "ADDRESS", "STATE"],
+      nodes.map(({ name, kind, role, address, state }) => [name, kind, role, address, state]),
+    ),
+  ];
+  if (users.length > 0) {
+    const head = ["USER", "NODE", "STATE", "SSH", "VS CODE", "JUPYTER", "TENSORBOARD"];
+    const rows = users.map(({ name, node, state, ssh, urls }) => [
+      name,
+      node,
+      state,
+      `ssh -p ${ssh.port} ${name}@${ssh.host}`,
+      urls.code,
+      urls.jupyter,
+      urls.tensorboard,
+    ]);
+    parts.push(table(head, rows));
+  }
+  if (ray)
+    parts.push(
+      `Ray: ${ray.nodes ?? "?"} of ${nodes.length} nodes alive at ${ray.address}; dashboard ${ray.dashboard}`,
+    );
+  return parts.join("\n\n");
+}
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} stack
+ * @param {string} user
+ * @param {boolean} json
+ */
+async function printCredentials(env, stack, user, json) {
+  const args = ["stack", "output", "credentials", "--show-secrets", "--json", "--stack", stack];
+  const all = JSON.parse((await run("pulumi", args, { env, cwd: ROOT, deadlineMs: 60_000 })).stdout);
+  if (!Object.hasOwn(all, user)) {
+    throw new UsageError(
+      `--credentials: stack ${stack} has no user ${JSON.stringify(user)}. Its users: ${Object.keys(all).join(", ") || "none"}.`,
+    );
+  }
+  /** @type {[string, string][]} */
+  const secrets = Object.entries(all[user]).map(([name, value]) => [name, String(value)]);
+  const short = secrets.filter(([, value]) => !value.includes("\n"));
+  const long = secrets
+    .filter(([, value]) => value.includes("\n"))
+    .map(([name, value]) => `\n${name}:\n${value}`);
+  const text = json
+    ? JSON.stringify(all[user], null, 2)
+    : [table(["FOR", "SECRET"], short), ...long].join("\n");
+  process.stdout.write(`${text.trimEnd()}\n`);
+  return 0;
+}
+
+/**
+ * The cluster's Ray token, from the head: the stack's outputs do not hold it.
+ * @param {NodeJS.ProcessEnv} env
+ * @param {import("./lib/live.mjs").Outputs} outputs
+ * @param {string} folder
+ */
+async function printRayToken(env, outputs, folder) {
+  const head = outputs.nodes?.find(({ role }) => role === "head");
+  if (!head || !outputs.ray) throw new UsageError("--ray-token: this stack has no Ray.");
+  const args = [...sshArgs(folder, head.address), "cat", RAY_TOKEN];
+  const { stdout } = await run("ssh", args, { env, deadlineMs: 15_000 });
+  process.stdout.write(`${stdout.trim()}\n`);
+  return 0;
+}
