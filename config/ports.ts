@@ -73,6 +73,12 @@ export const defaultPorts: PortPlan = {
   },
 };
 
+/**
+ * Metrics of the head's autoscaler and dashboard, which listen on every address without a sign-in
+ * (AUTOSCALER_METRIC_PORT, DASHBOARD_METRIC_PORT). images/ray pins them here; the firewall opens them to nobody.
+ */
+export const RAY_HEAD_METRICS: PortRange = { start: 30008, end: 30009 };
+
 /** The block and service ports of the user with this index. */
 export function userPorts(plan: PortPlan, index: number): UserPorts {
   const base = plan.users.start + PORTS_PER_USER * index;
@@ -110,6 +116,7 @@ export function namedRanges(plan: PortPlan): NamedRange[] {
     ...Object.entries(rayPorts).map(([key, port]) =>
       one(`berth:ports.ray.${key}`, `Ray's ${key} port`, port),
     ),
+    { path: "Ray's head metrics", what: "Ray's head metrics", ...RAY_HEAD_METRICS },
     { path: "berth:ports.ray.workers", what: "Ray's worker ports", ...workers },
   ];
 }

@@ -283,9 +283,11 @@ function checkPorts(ports: PortPlan, report: Report): void {
       );
   }
   for (const [a, b] of overlaps(ranges)) {
+    // The one that a configuration can move.
+    const movable = b.path.startsWith("berth:") ? b : a;
     report(
-      b.path.replace(/^berth:/, ""),
-      `${b.start}-${b.end}`,
+      movable.path.replace(/^berth:/, ""),
+      `${movable.start}-${movable.end}`,
       `${a.what} (${a.start}-${a.end}) and ${b.what} (${b.start}-${b.end}) overlap`,
       "ranges that do not meet",
     );

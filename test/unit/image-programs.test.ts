@@ -136,6 +136,7 @@ print(json.dumps({
         Object.entries(programs).map(([name, one]) => [name, (one as { user: string }).user]),
       ),
     ).toEqual({
+      services: "alice",
       sshd: "root",
       "code-server": "alice",
       jupyter: "alice",

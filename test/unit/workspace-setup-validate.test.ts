@@ -1,11 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  repositoryPath,
-  type SetupConfig,
-  validateAutoExec,
-  validateSetup,
-} from "../../components/workspace/setup";
+import { repositoryPath, type SetupConfig, validateSetup } from "../../components/workspace/setup";
 
 const paths = (setup: SetupConfig): string[] => validateSetup("s", setup).map((problem) => problem.path);
 
@@ -159,7 +154,6 @@ describe("validateSetup", () => {
         expect(paths({ services: [{ name: text, command: "x", cwd: text }] })).toHaveLength(2);
         expect(paths({ git: { config: { [text]: "x" } } })).toHaveLength(1);
         expect(paths({ credentials: { [text]: "x" } })).toHaveLength(1);
-        expect(validateAutoExec("n", { login: text, user: text })).toHaveLength(2);
       }),
     );
   });
@@ -187,12 +181,4 @@ describe("repositoryPath", () => {
     ["https://x/..", undefined],
     ["file:///srv/.git", undefined],
   ])("of %s is %s", (url, path) => expect(repositoryPath({ url })).toBe(path));
-});
-
-describe("validateAutoExec", () => {
-  it("takes root as the login, never as the workspace's user", () => {
-    expect(validateAutoExec("n", { login: "root", user: "alice" })).toEqual([]);
-    expect(validateAutoExec("n", { login: "root", user: "root" })).toHaveLength(1);
-    expect(validateAutoExec("n", { login: "a b", user: "../x" })).toHaveLength(2);
-  });
 });

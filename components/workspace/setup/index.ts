@@ -8,4 +8,4 @@ export {
 } from "./render";
 export { environmentLines, type Program, planSteps, type SetupStep, servicesFile } from "./steps";
 export * from "./types";
-export { MAX_CREDENTIAL_BYTES, repositoryPath, validateAutoExec, validateSetup } from "./validate";
+export { MAX_CREDENTIAL_BYTES, repositoryPath, validateSetup } from "./validate";

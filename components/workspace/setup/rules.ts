@@ -99,7 +99,3 @@ export function isPythonVersion(text: string): boolean {
 export function isSessionName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(text);
 }
-
-export function isLogin(text: string): boolean {
-  return /^[a-z_][a-z0-9_-]{0,31}$/.test(text);
-}

@@ -3,7 +3,6 @@ import {
   isGitKey,
   isGitUrl,
   isLine,
-  isLogin,
   isPackageName,
   isPythonVersion,
   isRequirement,
@@ -13,7 +12,6 @@ import {
   repositoryName,
 } from "./rules";
 import {
-  type AutoExecConfig,
   defaults,
   type RepositoryConfig,
   type SetupConfig,
@@ -59,22 +57,6 @@ export function validateSetup(path: string, config: unknown): SetupProblem[] {
   checkRepositories(setup.repositories ?? [], report);
   checkPython(setup.python ?? {}, report);
   checkServices(setup.services ?? [], report);
-  return problems;
-}
-
-/** As `validateSetup`, for a node's `autoExec`. Whether the user has a workspace on the node is not asked here. */
-export function validateAutoExec(path: string, option: AutoExecConfig): SetupProblem[] {
-  const problems: SetupProblem[] = [];
-  for (const key of ["login", "user"] as const) {
-    const value = option[key];
-    if (!isLogin(value) || (key === "user" && value === "root")) {
-      problems.push({
-        path: `${path}.${key}`,
-        value,
-        allowed: key === "user" ? "the name of a user with a workspace on this node" : "a Linux login name",
-      });
-    }
-  }
   return problems;
 }
 

@@ -8,7 +8,7 @@ import { bool, int } from "../schema/access";
 import type { Inspect } from "./inspect";
 
 /** Removing a big container's layers and volumes takes the engine a while. */
-const REMOVE_MS = 180_000;
+const REMOVE_MS = 10 * 60_000;
 /** Between two looks at a container that is waited for. */
 const POLL_MS = 250;
 /** An engine under load kills late. */

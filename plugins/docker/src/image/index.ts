@@ -15,6 +15,9 @@ import { ensureImage, inspectImage } from "./pull";
 import { repoDigest } from "./ref";
 import { imageFields, imageMeta } from "./schema";
 
+/** The layers of an image may hold many files, each unlinked before the engine answers. */
+const DELETE_MS = 20 * 60_000;
+
 export function remoteImageType(engine: () => Engine): ResourceType {
   const ensure = async (inputs: Props, options: CallOptions, log: (line: string) => void) => {
     const name = str(inputs, "name") ?? "";
@@ -59,7 +62,7 @@ export function remoteImageType(engine: () => Engine): ResourceType {
     async delete({ olds }, ctx) {
       if (bool(olds.values, "keepLocally") === true) return;
       const name = str(olds.values, "name") ?? "";
-      await engine().find(`remove image ${name}`, { signal: ctx.signal }, (docker, signal) =>
+      await engine().find(`remove image ${name}`, { signal: ctx.signal, deadlineMs: DELETE_MS }, (docker, signal) =>
         docker
           .getImage(name)
           .remove({ force: bool(olds.values, "forceRemove") ?? false, abortSignal: signal }),

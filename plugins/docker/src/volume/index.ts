@@ -17,6 +17,9 @@ import { diffFields } from "../schema/diff";
 import { volumeFields } from "./schema";
 import { type VolumeInspect, volumeState } from "./state";
 
+/** A volume may hold millions of files, each unlinked before the engine answers. */
+const DELETE_MS = 20 * 60_000;
+
 /** A container lets go of its volumes a moment after it is gone; official deadline. */
 const REMOVE_MS = 30_000;
 const POLL_MS = 250;
@@ -106,7 +109,7 @@ async function removeVolume(engine: Engine, name: string, options: CallOptions):
   const end = Date.now() + REMOVE_MS;
   for (;;) {
     try {
-      await engine.call(`remove volume ${name}`, options, (docker, signal) =>
+      await engine.call(`remove volume ${name}`, { ...options, deadlineMs: DELETE_MS }, (docker, signal) =>
         docker.getVolume(encodeURIComponent(name)).remove({ abortSignal: signal }),
       );
       return;

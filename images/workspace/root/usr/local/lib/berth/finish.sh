@@ -15,7 +15,7 @@ install -d -m 0755 /workspace /shared /shared/tensorboard /var/lib/state /etc/be
 /opt/venv/bin/python3 -m compileall -q /usr/local/lib/berth
 # What the image promises, at the versions that it promises.
 for program in sshd supervisord sudo git git-lfs tmux vim nano htop curl wget rsync zip unzip 7z nginx uv chezmoi node npm \
-  jupyter tensorboard ray gcc make; do
+  jupyter tensorboard ray gcc make berth-services; do
   PATH=/opt/venv/bin:/opt/node/bin:$PATH command -v "$program" > /dev/null || { echo "finish.sh: no $program" >&2; exit 1; }
 done
 chezmoi --version

@@ -211,4 +211,20 @@ stdout_logfile_backups=2
 redirect_stderr=true
 """
         )
+    # Once at each start: the tmux sessions of the set-up, which go on by themselves.
+    parts.append(
+        f"""
+[program:services]
+command=/usr/local/bin/berth-services sync
+user={settings.user}
+directory={settings.home}
+environment={person.replace("%", "%%")}
+autorestart=false
+startsecs=0
+stdout_logfile={LOGS}/services.log
+stdout_logfile_maxbytes=1MB
+stdout_logfile_backups=1
+redirect_stderr=true
+"""
+    )
     return "".join(parts)
