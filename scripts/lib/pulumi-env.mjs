@@ -85,7 +85,8 @@ export function ensureHome(at) {
   mkdirSync(at.cache, { recursive: true });
   mkdirSync(at.pulumiHome, { recursive: true });
   // The user's own passphrase: none of ours is needed.
-  if (process.env.PULUMI_CONFIG_PASSPHRASE !== undefined || process.env.PULUMI_CONFIG_PASSPHRASE_FILE) return false;
+  if (process.env.PULUMI_CONFIG_PASSPHRASE !== undefined || process.env.PULUMI_CONFIG_PASSPHRASE_FILE)
+    return false;
   const made = !existsSync(at.passphrase) && makePassphrase(at);
   const { mode, size } = statSync(at.passphrase);
   if (size === 0)

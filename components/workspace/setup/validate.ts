@@ -11,12 +11,7 @@ import {
   isWorkspacePath,
   repositoryName,
 } from "./rules";
-import {
-  defaults,
-  type RepositoryConfig,
-  type SetupConfig,
-  type SetupProblem,
-} from "./types";
+import { defaults, type RepositoryConfig, type SetupConfig, type SetupProblem } from "./types";
 
 const allowed = {
   branch: "a branch name such as main: letters, digits and . _ / + @ -, a letter, digit or _ first",

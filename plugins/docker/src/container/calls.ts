@@ -1,9 +1,9 @@
 /** The Engine API calls that containers need, each with its deadline. */
-import { setTimeout as pause } from "node:timers/promises";
 import type { Props } from "@berth/plugin-base";
 import { ProviderError } from "@berth/plugin-base";
 import type { CallOptions, Engine } from "../engine/engine";
 import { EngineError } from "../engine/engine";
+import { sleep } from "../engine/sleep";
 import { bool, int } from "../schema/access";
 import type { Inspect } from "./inspect";
 
@@ -78,7 +78,7 @@ export async function waitHealthy(
         `the container was not healthy within waitTimeout of ${seconds} s (${state.Health.Status}; ${said})`,
       );
     }
-    await pause(POLL_MS, undefined, { signal: options.signal });
+    await sleep(POLL_MS, options.signal);
   }
 }
 
@@ -110,7 +110,7 @@ export async function remove(
   while ((await inspect(engine, id, options)) !== undefined) {
     if (Date.now() > end)
       throw new ProviderError(`${label} is still being removed after ${REMOVE_MS / 1000} s`);
-    await pause(POLL_MS, undefined, { signal: options.signal });
+    await sleep(POLL_MS, options.signal);
   }
 }
 

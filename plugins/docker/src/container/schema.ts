@@ -5,7 +5,12 @@
  *
  * Four properties differ on purpose: official 5.2.0 calls a change of `healthcheck`, `tmpfs`, `init` and `rm` an
  * update but cannot make it (the engine has no way to), so that the state then says what is not so. Here
- * they replace the container. So does an edit inside an entry of `mounts`, for the same reason.
+ * they replace the container. So does an edit inside an entry of `mounts`, and taking a limit away, for the same
+ * reason.
+ *
+ * Some values look new to the official plugin for ever, or after a refresh, and are no change here. A program for
+ * both avoids them: `memory` without `memorySwap`; whole `cpus` not written `2.0`; a duration not as Go prints it
+ * (`90s` for `1m30s`); capabilities without `CAP_` on newer engines; `systempaths=unconfined` in `securityOpts`.
  */
 
 import {

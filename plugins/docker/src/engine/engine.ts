@@ -190,7 +190,9 @@ export class Engine {
       code?: string;
     };
     if (answer.statusCode !== undefined) {
-      const said = answer.json?.message ?? answer.message ?? "";
+      // A stream's answer has no json; docker-modem's text then begins with the status.
+      const said =
+        answer.json?.message ?? (answer.message ?? "").replace(/^\(HTTP code \d+\) [a-z ]+ - /, "");
       return new EngineError(`${what}: ${said.trim()}`, answer.statusCode);
     }
     const cause = await explainHangup(this.agent, error);

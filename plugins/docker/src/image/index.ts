@@ -62,10 +62,13 @@ export function remoteImageType(engine: () => Engine): ResourceType {
     async delete({ olds }, ctx) {
       if (bool(olds.values, "keepLocally") === true) return;
       const name = str(olds.values, "name") ?? "";
-      await engine().find(`remove image ${name}`, { signal: ctx.signal, deadlineMs: DELETE_MS }, (docker, signal) =>
-        docker
-          .getImage(name)
-          .remove({ force: bool(olds.values, "forceRemove") ?? false, abortSignal: signal }),
+      await engine().find(
+        `remove image ${name}`,
+        { signal: ctx.signal, deadlineMs: DELETE_MS },
+        (docker, signal) =>
+          docker
+            .getImage(name)
+            .remove({ force: bool(olds.values, "forceRemove") ?? false, abortSignal: signal }),
       );
     },
   };

@@ -1,7 +1,7 @@
 /** `docker:index/volume:Volume`. */
-import { setTimeout as pause } from "node:timers/promises";
 import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
 import { type CallOptions, type Engine, EngineError } from "../engine/engine";
+import { sleep } from "../engine/sleep";
 import { importInputsOf } from "../resource/imports";
 import {
   checkResource,
@@ -123,6 +123,6 @@ async function removeVolume(engine: Engine, name: string, options: CallOptions):
         );
       }
     }
-    await pause(POLL_MS, undefined, { signal: options.signal });
+    await sleep(POLL_MS, options.signal);
   }
 }
