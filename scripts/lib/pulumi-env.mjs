@@ -74,10 +74,11 @@ export function toolEnvironment(outer = process.env) {
  * Makes Berth's folders (for this account only) and, once, the passphrase that the secrets of local stacks are
  * encrypted with. Whoever has both it and the state can read them.
  * @param {import("./paths.mjs").Places} at
+ * @param {NodeJS.ProcessEnv} [env]
  * @returns {boolean} whether the passphrase was made now
  * @throws {Error} when others can read the passphrase, or it is empty
  */
-export function ensureHome(at) {
+export function ensureHome(at, env = process.env) {
   for (const folder of [at.home, at.state, at.logs, join(at.home, "stacks")]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
@@ -85,8 +86,7 @@ export function ensureHome(at) {
   mkdirSync(at.cache, { recursive: true });
   mkdirSync(at.pulumiHome, { recursive: true });
   // The user's own passphrase: none of ours is needed.
-  if (process.env.PULUMI_CONFIG_PASSPHRASE !== undefined || process.env.PULUMI_CONFIG_PASSPHRASE_FILE)
-    return false;
+  if (env.PULUMI_CONFIG_PASSPHRASE !== undefined || env.PULUMI_CONFIG_PASSPHRASE_FILE) return false;
   const made = !existsSync(at.passphrase) && makePassphrase(at);
   const { mode, size } = statSync(at.passphrase);
   if (size === 0)

@@ -58,6 +58,8 @@ export class UpReader {
     if (this.section) return undefined;
     const event = readUpLine(line);
     if (!event) return undefined;
+    // Components stay open as long as their children: they say nothing about what takes the time.
+    if (event.kind === "begin" && /^(berth|pulumi):/.test(event.type)) return undefined;
     if (event.kind === "begin") this.open.set(event.name, event.verb);
     else {
       this.open.delete(event.name);
@@ -66,11 +68,9 @@ export class UpReader {
     return this.now();
   }
 
-  /** What is under way: the newest ones, without the stack itself. */
+  /** What is under way: the newest ones, without the components. */
   now() {
-    const going = [...this.open]
-      .filter(([name]) => !name.startsWith("berth-"))
-      .map(([name, verb]) => `${verb} ${name}`);
+    const going = [...this.open].map(([name, verb]) => `${verb} ${name}`);
     const more = going.length > 3 ? `, and ${going.length - 3} more` : "";
     return `${this.done} done; ${going.slice(-3).join(", ")}${more}`;
   }

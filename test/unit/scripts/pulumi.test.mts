@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -36,25 +36,31 @@ describe("the environment of Pulumi", () => {
     );
   });
   it("makes one passphrase, 0600, and keeps it", () => {
-    expect(ensureHome(at())).toBe(true);
+    expect(ensureHome(at(), {})).toBe(true);
     const first = readFileSync(at().passphrase, "utf8");
     expect(first).toMatch(/^[\w-]{43}$/);
     expect(statSync(at().passphrase).mode & 0o777).toBe(0o600);
     expect(statSync(at().home).mode & 0o777).toBe(0o700);
-    expect(ensureHome(at())).toBe(false);
+    expect(ensureHome(at(), {})).toBe(false);
     expect(readFileSync(at().passphrase, "utf8")).toBe(first);
   });
+  it("leaves a passphrase of the user's own to the user", () => {
+    const one = at();
+    expect(ensureHome(one, { PULUMI_CONFIG_PASSPHRASE: "" })).toBe(false);
+    expect(existsSync(one.passphrase)).toBe(false);
+  });
+
   it("does not make a new passphrase over a state that needs the old one", () => {
-    ensureHome(at());
+    ensureHome(at(), {});
     mkdirSync(join(at().state, ".pulumi/stacks"), { recursive: true });
     rmSync(at().passphrase);
-    expect(() => ensureHome(at())).toThrow(/passphrase is missing.*Put it back/s);
+    expect(() => ensureHome(at(), {})).toThrow(/passphrase is missing.*Put it back/s);
   });
   it("refuses a passphrase that others can read", () => {
-    ensureHome(at());
+    ensureHome(at(), {});
     rmSync(at().passphrase);
     writeFileSync(at().passphrase, "x", { mode: 0o644 });
-    expect(() => ensureHome(at())).toThrow(/mode 644.*chmod 600/);
+    expect(() => ensureHome(at(), {})).toThrow(/mode 644.*chmod 600/);
   });
 });
 
