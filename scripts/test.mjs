@@ -24,7 +24,7 @@ Brings what is missing, then runs types, lint, unit tests, engine tests (real pu
 tests (real nodes, real clients). The last line is "N passed, N failed"; exit code 1 when any failed.
 
   --only PART          only this part; unit: types and lint too, without a container engine
-  --deadline MINUTES   for all of it; default 150
+  --deadline MINUTES   for all of it; default 85
 `;
 
 /** What the tests call beside what Berth needs: a browser, ssh with a password, a checker for shell scripts. */
@@ -32,6 +32,8 @@ const TEST_TOOLS = [
   { command: "chromium", package: "chromium", part: "e2e" },
   { command: "sshpass", package: "sshpass", part: "e2e" },
   { command: "shellcheck", package: "shellcheck", part: "unit" },
+  { command: "sshd", package: "openssh-server", part: "unit" },
+  { command: "ssh-keygen", package: "openssh-client", part: "unit" },
 ];
 
 /** @type {import("./lib/suites.mjs").Result[]} */
@@ -47,7 +49,7 @@ await runMain(async () => {
     return 0;
   }
   const parts = chosenParts(values.only);
-  const minutes = Number(values.deadline ?? 150);
+  const minutes = Number(values.deadline ?? 85);
   if (!(minutes > 0))
     throw new UsageError(`--deadline: ${JSON.stringify(values.deadline)} is no number of minutes.`);
   const end = Date.now() + minutes * 60_000;
