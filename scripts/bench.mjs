@@ -11,16 +11,18 @@ import { ROOT } from "./lib/paths.mjs";
 import { CommandError, handleSignals, run } from "./lib/process.mjs";
 import { toolEnvironment } from "./lib/pulumi-env.mjs";
 
-const HELP = `npm run bench -- [NAME…]
+const HELP = `npm run bench -- [--json] [NAME…]
 
 Runs the measurements in test/bench, or those whose file names hold a NAME.
+
+  --json   each figure as a line of JSON instead of a table
 `;
 
 /** One measurement brings up whole clusters more than once. */
 const DEADLINE_MS = 90 * 60_000;
 
 await runMain(async () => {
-  const { help, rest } = readArgs(process.argv.slice(2), { passThrough: true });
+  const { help, flags, rest } = readArgs(process.argv.slice(2), { flags: ["json"], passThrough: true });
   if (help) {
     process.stdout.write(HELP);
     return 0;
@@ -40,7 +42,8 @@ await runMain(async () => {
     process.stdout.write(`==== ${file}\n`);
     try {
       const onLine = (/** @type {string} */ line) => process.stdout.write(`${line}\n`);
-      await run("node", [join(folder, file)], { env, cwd: ROOT, onLine, deadlineMs: DEADLINE_MS });
+      const args = [join(folder, file), ...(flags.has("json") ? ["--json"] : [])];
+      await run("node", args, { env, cwd: ROOT, onLine, deadlineMs: DEADLINE_MS });
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       process.stdout.write(`${error.message}\n`);

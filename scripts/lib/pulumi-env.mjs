@@ -86,7 +86,8 @@ export function ensureHome(at, env = process.env) {
   mkdirSync(at.cache, { recursive: true });
   mkdirSync(at.pulumiHome, { recursive: true });
   // The user's own passphrase: none of ours is needed.
-  if (env.PULUMI_CONFIG_PASSPHRASE !== undefined || env.PULUMI_CONFIG_PASSPHRASE_FILE) return false;
+  const own = env.PULUMI_CONFIG_PASSPHRASE_FILE;
+  if (env.PULUMI_CONFIG_PASSPHRASE !== undefined || (own && own !== at.passphrase)) return false;
   const made = !existsSync(at.passphrase) && makePassphrase(at);
   const { mode, size } = statSync(at.passphrase);
   if (size === 0)

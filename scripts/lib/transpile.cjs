@@ -7,6 +7,7 @@
  */
 const { createHash } = require("node:crypto");
 const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require("node:fs");
+const { createRequire } = require("node:module");
 const { homedir } = require("node:os");
 const { join } = require("node:path");
 
@@ -31,6 +32,7 @@ function cacheFolder(env) {
 
 /** @param {Given} given */
 exports.create = ({ service, nodeModuleEmitKind }) => {
+  nativeSourceMaps();
   // ts-node has loaded it already.
   const ts = require("typescript");
   const options = { ...service.config.options };
@@ -67,6 +69,19 @@ exports.create = ({ service, nodeModuleEmitKind }) => {
     },
   };
 };
+
+/**
+ * Lets Node.js itself map stack traces back to TypeScript: Pulumi takes one for each promise, a thousand in a
+ * preview, and ts-node's own way of mapping takes three times as long.
+ */
+function nativeSourceMaps() {
+  try {
+    createRequire(require.resolve("ts-node"))("@cspotcode/source-map-support").uninstall();
+    process.setSourceMapsEnabled(true);
+  } catch {
+    // Another ts-node than the pinned one: it keeps its way.
+  }
+}
 
 /**
  * @param {string} path

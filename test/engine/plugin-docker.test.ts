@@ -10,8 +10,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Sshd, startSshd } from "../../plugins/base/test/sshd";
 import { makeTinyImage } from "./docker-image";
+import { type Edit, programText } from "./docker-program";
 import { Sandbox, type Step } from "./sandbox";
 
+/** A test takes seconds; the limits are for a computer that does much else. */
 const MINUTE = 60_000;
 /** Every object's name begins so; nothing else is ever touched. */
 const PREFIX = `berth-plugtest-${process.pid}`;
@@ -46,7 +48,7 @@ beforeAll(async () => {
   sshd = await startSshd();
   writeFileSync(join(work, "known_hosts"), `[127.0.0.1]:${sshd.port} ${sshd.hostKey}\n`);
   sandbox = await Sandbox.make(["docker"]);
-}, 3 * MINUTE);
+}, 10 * MINUTE);
 
 afterAll(async () => {
   await sandbox?.remove();
@@ -56,53 +58,10 @@ afterAll(async () => {
   spawnSync("docker", ["rmi", "-f", IMAGE]);
   await sshd?.stop();
   rmSync(work, { recursive: true, force: true });
-}, MINUTE);
+}, 5 * MINUTE);
 
-interface Edit {
-  /** More properties of the container, as program text. */
-  readonly web?: string;
-  readonly label?: string;
-  readonly more?: string;
-}
-
-/** A network, a volume, an image, and a container on them with all that Berth's own containers have. */
-function program(
-  { web = "", label = "one", more = "" }: Edit = {},
-  host = "unix:///var/run/docker.sock",
-  sshOpts: string[] = [],
-): void {
-  sandbox.program(`
-const docker = require("@pulumi/docker");
-const provider = new docker.Provider("engine", { host: ${JSON.stringify(host)}, sshOpts: ${JSON.stringify(sshOpts)} });
-const labels = [{ label: "berth.stack", value: "test" }, { label: "berth.owner", value: "${label}" }];
-const network = new docker.Network("net", {
-  name: "${PREFIX}-net", labels, ipamConfigs: [{ subnet: "10.97.31.0/24", gateway: "10.97.31.1" }],
-}, { provider });
-const volume = new docker.Volume("vol", { name: "${PREFIX}-vol", labels }, { provider });
-const image = new docker.RemoteImage("image", { name: "${IMAGE}", keepLocally: true }, { provider });
-const web = new docker.Container("web", {
-  name: "${PREFIX}-web", image: image.imageId, labels, hostname: "web", restart: "unless-stopped",
-  envs: ["A=1", pulumi.secret("PASSWORD=${SECRET}")],
-  networksAdvanced: [{ name: network.name, ipv4Address: "10.97.31.10", aliases: ["web"] }],
-  ports: [{ internal: 80, ip: "127.0.0.1" }],
-  mounts: [
-    { type: "volume", source: volume.name, target: "/data" },
-    { type: "bind", source: "${work}", target: "/host", readOnly: true },
-    { type: "tmpfs", target: "/scratch", tmpfsOptions: { sizeBytes: 1048576 } },
-  ],
-  tmpfs: { "/run": "rw,size=1m" },
-  uploads: [{ file: "/etc/berth/key", content: pulumi.secret("${SECRET}"), permissions: "0600" }],
-  healthcheck: { tests: ["CMD", "cat", "/etc/berth/key"], interval: "1s", timeout: "5s", retries: 3 },
-  wait: true, waitTimeout: 60, memory: 64, memorySwap: 64, cpuShares: 512, shmSize: 64,
-  capabilities: { drops: ["ALL"] }, securityOpts: ["no-new-privileges"],
-  logDriver: "json-file", logOpts: { "max-size": "1m" }, ipcMode: "private", destroyGraceSeconds: 2,
-  ${web}
-}, { provider });
-exports.id = web.id;
-exports.ports = web.ports;
-exports.address = web.networkDatas.apply((all) => all[0].ipAddress);
-${more}
-`);
+function program(edit: Edit = {}, host = "unix:///var/run/docker.sock", sshOpts: string[] = []): void {
+  sandbox.program(programText({ prefix: PREFIX, image: IMAGE, work, secret: SECRET }, edit, host, sshOpts));
 }
 
 describe("docker plugin", () => {
@@ -123,7 +82,7 @@ describe("docker plugin", () => {
       for (const text of [previewed.text, ran.text, sandbox.stateOnDisk()])
         expect(text).not.toContain(SECRET);
     },
-    2 * MINUTE,
+    10 * MINUTE,
   );
 
   it("keeps the state that the official plugin keeps", async () => {
@@ -143,7 +102,7 @@ describe("docker plugin", () => {
       await sandbox.ok(["refresh", "--yes", "--skip-preview", "--expect-no-changes"]);
       await sandbox.quiet();
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
@@ -166,7 +125,7 @@ describe("docker plugin", () => {
       expect(inspect("web", "{{.Id}} {{.State.StartedAt}}")).toBe(before);
       await sandbox.quiet();
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
@@ -185,7 +144,7 @@ describe("docker plugin", () => {
       expect(there("container")).toEqual([`${PREFIX}-web`]);
       await sandbox.quiet();
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
@@ -206,7 +165,7 @@ describe("docker plugin", () => {
       );
       await sandbox.quiet();
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
@@ -218,7 +177,7 @@ describe("docker plugin", () => {
       await sandbox.up();
       await sandbox.quiet();
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
@@ -254,7 +213,7 @@ describe("docker plugin", () => {
       program({ web: 'labels: [{ label: "berth.stack", value: "two" }],' });
       await sandbox.quiet();
     },
-    2 * MINUTE,
+    10 * MINUTE,
   );
 
   it(
@@ -289,7 +248,7 @@ describe("docker plugin", () => {
       }
       await sandbox.quiet();
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it.each([
@@ -305,7 +264,7 @@ describe("docker plugin", () => {
       expect(ran.text.replace(/\s+/g, " ")).toMatch(message);
       expect(ran.text).not.toContain(SECRET);
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
@@ -321,7 +280,7 @@ describe("docker plugin", () => {
         /pidsLimit is not known to docker:index\/container:Container; allowed: .*, memory/,
       );
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
@@ -335,7 +294,7 @@ describe("docker plugin", () => {
       expect(ran.code).not.toBe(0);
       expect(ran.text).toMatch(/docker:index\/tag:Tag is not part of Berth's docker plugin/);
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
@@ -349,28 +308,28 @@ describe("docker plugin", () => {
       expect(ran.text).not.toContain(SECRET);
       expect(there("container")).toEqual([`${PREFIX}-web`]);
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
     "keeps a container that does not get healthy, says what its check said, and goes on with it later",
     async () => {
       const more = (test: string): string =>
-        `new docker.Container("slow", { name: "${PREFIX}-slow", image: "${IMAGE}", wait: true, waitTimeout: 3, healthcheck: { tests: ["CMD-SHELL", "${test}"], interval: "500ms", timeout: "2s", retries: 1 } }, { provider });`;
+        `new docker.Container("slow", { name: "${PREFIX}-slow", image: "${IMAGE}", wait: true, waitTimeout: 15, healthcheck: { tests: ["CMD-SHELL", "${test}"], interval: "500ms", timeout: "30s", retries: 1 } }, { provider });`;
       program({
         web: 'labels: [{ label: "berth.stack", value: "two" }],',
         more: more("cat /tmp/ready || { echo still cooking; false; }"),
       });
       const ran = await sandbox.run(["up", "--yes", "--skip-preview"]);
       expect(ran.code).not.toBe(0);
-      expect(ran.text).toMatch(/was not healthy within waitTimeout of 3 s .*still cooking/s);
+      expect(ran.text).toMatch(/was not healthy within waitTimeout of 15 s .*still cooking/s);
       const id = inspect("slow", "{{.Id}}");
       docker("exec", `${PREFIX}-slow`, "touch", "/tmp/ready");
       await sandbox.up();
       expect(inspect("slow", "{{.Id}}")).toBe(id);
       await sandbox.quiet();
     },
-    MINUTE,
+    5 * MINUTE,
   );
 
   it(
@@ -424,7 +383,7 @@ describe("docker plugin", () => {
       expect(refused.code).not.toBe(0);
       expect(refused.text).toMatch(/host key/i);
     },
-    3 * MINUTE,
+    10 * MINUTE,
   );
 
   it(
@@ -436,6 +395,6 @@ describe("docker plugin", () => {
       expect([...there("container"), ...there("network"), ...there("volume")]).toEqual([]);
       expect(docker("images", "-q", IMAGE)).not.toBe(""); // keepLocally
     },
-    MINUTE,
+    5 * MINUTE,
   );
 });

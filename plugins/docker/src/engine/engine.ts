@@ -29,7 +29,7 @@ const NEWEST_API = [1, 51] as const;
 const OLDEST_API = [1, 41] as const;
 
 /** Milliseconds for a call that neither waits nor transfers much. */
-export const CALL_MS = 60_000;
+export const CALL_MS = 120_000;
 
 /** What an engine refused. */
 export class EngineError extends ProviderError {

@@ -1,0 +1,210 @@
+/**
+ * @file Real clients of the end-to-end test's stack: ssh, HTTP, a Jupyter kernel over its WebSocket, a browser.
+ */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { type Browser, chromium } from "playwright-core";
+import { CREDENTIAL, folder, home, MINUTE, NODES, ok, pulumi, type Ran, run, SECOND } from "./cluster-rig";
+
+export interface Credentials {
+  password: string;
+  codePassword: string;
+  jupyterToken: string;
+  tensorboardPassword: string;
+  sshPrivateKey: string;
+}
+
+/** By user; asked anew each time, as users come and go. */
+export async function credentials(): Promise<Record<string, Credentials>> {
+  return JSON.parse(await pulumi(["stack", "output", "credentials", "--show-secrets", "--json"]));
+}
+
+/** Where each user of the test lives. */
+const PLACES = {
+  alice: { host: NODES["node-0"], block: 10000 },
+  bob: { host: NODES["node-1"], block: 10100 },
+  carol: { host: NODES["node-1"], block: 10200 },
+} as const;
+
+export type User = keyof typeof PLACES;
+
+export const address = (user: User, service: "code" | "jupyter" | "tensorboard") =>
+  `${PLACES[user].host}:${PLACES[user].block + { code: 2, jupyter: 3, tensorboard: 4 }[service]}`;
+
+export const url = (user: User, service: "code" | "jupyter" | "tensorboard") =>
+  `http://${address(user, service)}`;
+
+/** Only the host keys that the stack wrote down are accepted. */
+const STRICT = [
+  ...["-F", "none", "-o", "StrictHostKeyChecking=yes", "-o", `UserKnownHostsFile=${folder}/known_hosts`],
+  ...["-o", "GlobalKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"],
+];
+
+const keyed = (key: string) => [
+  ...STRICT,
+  ...["-i", join(folder, key), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"],
+];
+
+/** Runs a command in a user's workspace, signed in by the user's key. */
+export async function ssh(user: User, command: string, deadline = MINUTE): Promise<string> {
+  const { host, block } = PLACES[user];
+  const args = [...keyed(`user-${user}`), "-p", String(block + 22), `${user}@${host}`, command];
+  return (await ok("ssh", args, { deadline })).stdout.trim();
+}
+
+/** The same by password. */
+export function sshByPassword(user: User, password: string, command: string): Promise<Ran> {
+  const { host, block } = PLACES[user];
+  const only = ["-o", "PreferredAuthentications=password", "-o", "NumberOfPasswordPrompts=1"];
+  const args = [...STRICT, ...only, "-p", String(block + 22), `${user}@${host}`, command];
+  return run("sshpass", ["-e", "ssh", ...args], { with: { SSHPASS: password } });
+}
+
+/** Runs a script on a node, as the operator. */
+export async function onNode(node: keyof typeof NODES, script: string): Promise<string> {
+  const args = [...keyed("id_ed25519"), `root@${NODES[node]}`, "bash", "-s"];
+  return (await ok("ssh", args, { input: `set -eu\n${script}\n` })).stdout.trim();
+}
+
+/** The HTTP status; redirects are not followed. */
+export async function get(where: string, headers: Record<string, string> = {}): Promise<number> {
+  const answer = await fetch(where, {
+    headers,
+    redirect: "manual",
+    signal: AbortSignal.timeout(30 * SECOND),
+  });
+  await answer.arrayBuffer();
+  return answer.status;
+}
+
+export const basic = (user: string, password: string) => ({
+  Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`,
+});
+
+/** Signs in to VS Code and gives the status of its page with the cookie that came back, if any. */
+export async function codeServer(user: User, password: string): Promise<number> {
+  const answer = await fetch(`${url(user, "code")}/login`, {
+    method: "POST",
+    body: new URLSearchParams({ password, base: "." }),
+    redirect: "manual",
+    signal: AbortSignal.timeout(30 * SECOND),
+  });
+  await answer.arrayBuffer();
+  const cookie = answer.headers.get("set-cookie")?.split(";")[0] ?? "";
+  return get(`${url(user, "code")}/?folder=/home/${user}`, { Cookie: cookie });
+}
+
+/** Whether a TCP port answers within 3 s. */
+export const answers = (host: string, port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect({ host, port, timeout: 3 * SECOND });
+    const end = (open: boolean) => () => {
+      socket.destroy();
+      resolve(open);
+    };
+    socket.on("connect", end(true)).on("timeout", end(false)).on("error", end(false));
+  });
+
+interface Message {
+  msg_type: string;
+  parent_header: { msg_id?: string };
+  content: {
+    execution_state?: string;
+    data?: Record<string, string>;
+    text?: string;
+    ename?: string;
+    evalue?: string;
+  };
+}
+
+/** Runs cells in one new kernel of the user's Jupyter, as JupyterLab does; gives each cell's result as text. */
+export async function notebook(
+  user: User,
+  token: string,
+  cells: string[],
+  deadline = 3 * MINUTE,
+): Promise<string[]> {
+  const api = `${url(user, "jupyter")}/api/kernels`;
+  const headers = { Authorization: `token ${token}` };
+  const signal = AbortSignal.timeout(deadline);
+  const made = await fetch(api, { method: "POST", headers, body: "{}", signal });
+  if (!made.ok) throw new Error(`POST ${api}: HTTP ${made.status} ${await made.text()}`);
+  const { id } = (await made.json()) as { id: string };
+  const link = new WebSocket(`ws://${address(user, "jupyter")}/api/kernels/${id}/channels?token=${token}`);
+  try {
+    const results: string[] = [];
+    for (const code of cells) results.push(await cell(link, code, signal));
+    return results;
+  } finally {
+    link.close();
+    await fetch(`${api}/${id}`, { method: "DELETE", headers, signal: AbortSignal.timeout(30 * SECOND) });
+  }
+}
+
+function cell(link: WebSocket, code: string, signal: AbortSignal): Promise<string> {
+  const id = randomUUID();
+  const header = { msg_id: id, username: "", session: id, msg_type: "execute_request", version: "5.3" };
+  const content = { code, silent: false };
+  const request = { header, parent_header: {}, metadata: {}, channel: "shell", content };
+  let said = "";
+  return new Promise((resolve, reject) => {
+    const fail = (what: string) => reject(new Error(`cell ${JSON.stringify(code)}: ${what}\n${said}`));
+    signal.addEventListener("abort", () => fail("not done in time"));
+    link.addEventListener("error", () => fail("the WebSocket failed"));
+    link.addEventListener("close", () => fail("the WebSocket closed"));
+    let result = "";
+    link.addEventListener("message", ({ data }) => {
+      const message = JSON.parse(String(data)) as Message;
+      if (message.parent_header.msg_id !== id) return;
+      if (message.msg_type === "stream") said += message.content.text ?? "";
+      if (message.msg_type === "execute_result") result = message.content.data?.["text/plain"] ?? "";
+      if (message.msg_type === "error") fail(`${message.content.ename}: ${message.content.evalue}`);
+      if (message.msg_type === "status" && message.content.execution_state === "idle") resolve(result);
+    });
+    const send = () => link.send(JSON.stringify(request));
+    if (link.readyState === WebSocket.OPEN) send();
+    else link.addEventListener("open", send, { once: true });
+  });
+}
+
+/** Opens a headless Chromium that talks to nobody but the pages asked for. */
+export const openBrowser = (): Promise<Browser> =>
+  chromium.launch({
+    executablePath: process.env.BERTH_CHROMIUM ?? "/usr/bin/chromium",
+    timeout: 2 * MINUTE,
+    args: [
+      ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server"],
+      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    ],
+  });
+
+/** Where a Ray task runs that asks for the node with this address. */
+export const WHERE = `import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+ray.init(ignore_reinit_error=True, log_to_driver=False)
+@ray.remote(num_cpus=0.1)
+def where():
+    import ray
+    return ray.util.get_node_ip_address()
+nodes = {node["NodeManagerAddress"]: node["NodeID"] for node in ray.nodes() if node["Alive"]}
+def on(address):
+    return ray.get(where.options(scheduling_strategy=On(nodes[address], soft=False)).remote())
+`;
+
+/** Every secret of the stack, long ones line by line. */
+export async function secrets(): Promise<string[]> {
+  const byUser = await credentials();
+  const values = Object.values(byUser).flatMap((user) => Object.values(user) as string[]);
+  values.push(CREDENTIAL, readFileSync(join(home, "passphrase"), "utf8").trim());
+  values.push(await onNode("node-0", "cat /var/lib/berth/ray/token"));
+  values.push(readFileSync(join(folder, "id_ed25519"), "utf8"));
+  const lines = values.flatMap((value) => value.split("\n")).filter((line) => /^[^-]{8,}/.test(line));
+  if (lines.length < 20) throw new Error("too few secrets were found to look for");
+  return lines;
+}
+
+/** Which secrets a text holds, by their number: the failure's message shows none of them. */
+export const found = (text: string, values: string[]) =>
+  values.flatMap((value, index) => (text.includes(value) ? [`secret ${index} of ${values.length}`] : []));
