@@ -21,3 +21,11 @@ export function labels(of: Ownership): { label: string; value: string }[] {
 export function physicalName(stack: string, ...parts: string[]): string {
   return ["berth", stack, ...parts].join("-").toLowerCase();
 }
+
+/**
+ * CPUs as `docker.Container` takes them. A whole number is written "2.0": the official provider reads it back so, and
+ * would show "2" as a change for ever.
+ */
+export function dockerCpus(cpus: number): string {
+  return Number.isInteger(cpus) ? cpus.toFixed(1) : String(cpus);
+}

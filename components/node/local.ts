@@ -1,7 +1,7 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { NodePlan } from "../../config";
-import { labels, physicalName } from "../labels";
+import { dockerCpus, labels, physicalName } from "../labels";
 import type { SshKeyPair } from "../secrets";
 import { type Connection, sshConnection } from "./connection";
 import type { Node } from "./types";
@@ -80,7 +80,7 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
           { type: "volume", source: storage.name, target: "/mnt/storage" },
         ],
         networksAdvanced: [{ name: args.network.name, ipv4Address: plan.privateAddress }],
-        cpus: String(plan.cpus),
+        cpus: dockerCpus(plan.cpus),
         memory: Math.floor(plan.memoryBytes / MiB),
         // Equal to memory: no swap beyond the limit, and no difference for ever in a preview.
         memorySwap: Math.floor(plan.memoryBytes / MiB),

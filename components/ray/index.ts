@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Plan } from "../../config";
 import { quote } from "../host/shell";
 import { renderStage } from "../host/stage";
-import { labels, physicalName } from "../labels";
+import { dockerCpus, labels, physicalName } from "../labels";
 import { type Node, onMachine } from "../node";
 import { rayToken } from "../secrets";
 import { raySettings } from "./plan";
@@ -104,7 +104,7 @@ export class RayNode extends pulumi.ComponentResource {
         securityOpts: ["no-new-privileges:true"],
         memory: settings.memoryMiB,
         memorySwap: settings.memoryMiB,
-        cpus: String(node.ray.cpus),
+        cpus: dockerCpus(node.ray.cpus),
         shmSize: settings.shmMiB,
         mounts: [{ type: "bind", source: TOKEN_FOLDER, target: "/run/berth/ray", readOnly: true }],
         healthcheck: {

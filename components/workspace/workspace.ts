@@ -2,7 +2,7 @@ import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { Plan, UserPlan } from "../../config";
-import { labels, physicalName } from "../labels";
+import { dockerCpus, labels, physicalName } from "../labels";
 import { type Node, onMachine } from "../node";
 import { userFolders, workspaceFiles } from "./files";
 import { type UserInfo, userInfo } from "./outputs";
@@ -162,7 +162,7 @@ export class Workspace extends pulumi.ComponentResource {
         memory,
         memorySwap: memory,
         memoryReservation: Math.floor(limits.memoryReservationBytes / MiB),
-        cpus: String(limits.cpus),
+        cpus: dockerCpus(limits.cpus),
         shmSize: Math.floor(limits.shmBytes / MiB),
         mounts: [
           bind(folders.home, `/home/${user.name}`),
