@@ -295,7 +295,7 @@ function stagesArgs(plan: Plan, node: Node, registry: string): StagesArgs {
       rules: plan.firewall.rules,
     },
     runtime: {
-      avoidNetworks: [plan.network.cidr, WORKSPACE_NETWORK],
+      avoidNetworks: [plan.network.cidr],
       insecureRegistries: [registry],
     },
   };

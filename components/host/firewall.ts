@@ -9,7 +9,7 @@
  * start when it cannot be filled. `ufw reload` leaves it alone, since ufw is kept from managing built-in chains.
  */
 import { createHash } from "node:crypto";
-import type { PortRange } from "../../config";
+import { type PortRange, WORKSPACE_NETWORK } from "../../config";
 import { checkRange, mergeRanges, type Network, parseNetwork, portGroups, portText } from "./networks";
 import { checkWhole, heredoc, quoteAll, StageOptionError } from "./shell";
 import { renderStage } from "./stage";
@@ -27,7 +27,7 @@ export interface FirewallOptions {
   clusterAddresses: readonly string[];
   /** Ray's ports: open to the cluster's nodes and to this node's own workspaces, to nobody else. */
   clusterPorts: readonly PortRange[];
-  /** The bridge between the node and its workspaces. @default "172.30.0.0/24" */
+  /** The bridge between the node and its workspaces. @default WORKSPACE_NETWORK */
   workspaceNetwork?: string;
   /** More ports, on the node itself or published by a container. @default [] */
   rules?: readonly FirewallRule[];
@@ -93,7 +93,7 @@ function firewallPlan(options: FirewallOptions): FirewallPlanOut {
     values.map((value, i) => parseNetwork(value, `${where}[${i}]`));
   const ranges = (values: readonly PortRange[], where: string) =>
     mergeRanges(values.map((range, i) => checkRange(range, `${where}[${i}]`)));
-  const workspaces = parseNetwork(options.workspaceNetwork ?? "172.30.0.0/24", "firewall.workspaceNetwork");
+  const workspaces = parseNetwork(options.workspaceNetwork ?? WORKSPACE_NETWORK, "firewall.workspaceNetwork");
   const sshPort = checkWhole(options.sshPort ?? 22, "firewall.sshPort", 1, 65535);
   const userPorts = ranges(options.userPorts, "firewall.userPorts");
   const clusterPorts = ranges(options.clusterPorts, "firewall.clusterPorts");

@@ -1,4 +1,5 @@
 /** What runs containers on a node: Docker from the distribution, and NVIDIA's toolkit where a GPU is found. Pure. */
+import { WORKSPACE_NETWORK } from "../../config";
 import { dockerPool, parseNetwork } from "./networks";
 import { checkHostPort, heredoc, StageOptionError } from "./shell";
 import { renderStage } from "./stage";
@@ -15,7 +16,7 @@ export interface RuntimeOptions {
   insecureRegistries?: readonly string[];
   /** `auto`: NVIDIA's toolkit where a GPU is found; `off`: never. @default "auto" */
   gpu?: "auto" | "off";
-  /** Networks that Docker must leave alone whatever else is given. @default "172.30.0.0/24" */
+  /** Networks that Docker must leave alone whatever else is given. @default WORKSPACE_NETWORK */
   workspaceNetwork?: string;
 }
 
@@ -41,7 +42,7 @@ export type DaemonConfig = Record<string, unknown>;
  *    others only the proxy answers on IPv6, and ufw guards it.
  */
 export function daemonConfig(options: RuntimeOptions): DaemonConfig {
-  const avoid = [...(options.avoidNetworks ?? []), options.workspaceNetwork ?? "172.30.0.0/24"].map(
+  const avoid = [...(options.avoidNetworks ?? []), options.workspaceNetwork ?? WORKSPACE_NETWORK].map(
     (value, i) => parseNetwork(value, `runtime.avoidNetworks[${i}]`),
   );
   return {
