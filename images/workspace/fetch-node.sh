@@ -1,10 +1,10 @@
 #!/bin/sh
 # fetch-node.sh TARGET: Node.js and npm from an npm registry, checked against the digests below.
 #
-# NPM_CONFIG_REGISTRY (optional) is the operator's registry. Node's own packages are named node-linux-ARCH.
+# NPM_CONFIG_REGISTRY is the one that the operator's npm uses. Node's own packages are named node-linux-ARCH.
 set -eu
 target="$1"
-registry="${NPM_CONFIG_REGISTRY:-https://registry.npmjs.org/}"
+registry="${NPM_CONFIG_REGISTRY:?the address of an npm registry; npm config get registry prints it}"
 registry="${registry%/}"
 
 NODE=24.21.0

@@ -25,8 +25,6 @@ export const ROOTFS = {
     "path-exclude=/usr/share/locale/*",
     "path-exclude=/usr/share/info/*",
   ],
-  mirror: "http://deb.debian.org/debian",
-  security: "http://deb.debian.org/debian-security",
 };
 
 /** A registry that says nothing for so long is taken for absent. Docker Hub answers in 1-3 s. */
@@ -120,21 +118,17 @@ async function bootstrap(key, say) {
   mkdirSync(dir, { recursive: true });
   sweep(dir);
   const partial = join(dir, `.${key}.${process.pid}.partial.tar`);
-  const mirror = process.env.BERTH_APT_MIRROR?.replace(/\/$/, "");
-  // mmdebstrap copies the lines it is given into the image: an operator's mirror is replaced by Debian's own.
-  const sources = [
-    `deb ${mirror ?? ROOTFS.mirror} ${ROOTFS.suite} main`,
-    `deb ${mirror ?? ROOTFS.mirror} ${ROOTFS.suite}-updates main`,
-    `deb ${mirror ? `${mirror}-security` : ROOTFS.security} ${ROOTFS.suite}-security main`,
-  ];
-  const lines = sources.map((line) =>
-    line.replace(`${mirror}-security`, ROOTFS.security).replace(mirror ?? ROOTFS.mirror, ROOTFS.mirror),
-  );
-  const hook = [
-    'rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/etc/apt/apt.conf.d/99mmdebstrap',
-    `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")} > "$1"/etc/apt/sources.list`,
-    'chmod 0644 "$1"/etc/apt/sources.list',
-  ].join("; ");
+  const list = '"$1"/etc/apt/sources.list';
+  const own = '"$1"/etc/apt/sources.own';
+  const lines = mirrorLines(process.env.BERTH_APT_MIRROR);
+  // mmdebstrap writes Debian's own sources; an operator's mirror takes their place while it runs, never in the image.
+  const hooks =
+    lines.length > 0
+      ? [
+          `--setup-hook=mv ${list} ${own}; printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")} > ${list}`,
+          `--customize-hook=mv ${own} ${list}`,
+        ]
+      : [];
   try {
     await run(
       "mmdebstrap",
@@ -143,10 +137,10 @@ async function bootstrap(key, say) {
         `--include=${ROOTFS.include.join(",")}`,
         '--aptopt=Acquire::Retries "5"',
         ...ROOTFS.dpkg.map((option) => `--dpkgopt=${option}`),
-        `--customize-hook=${hook}`,
+        ...hooks,
+        `--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap; chmod 0644 ${list}`,
         ROOTFS.suite,
         partial,
-        ...sources,
       ],
       {
         deadlineMs: BOOTSTRAP_MS,
@@ -158,6 +152,21 @@ async function bootstrap(key, say) {
     rmSync(partial, { force: true });
   }
   return tar;
+}
+
+/**
+ * @param {string | undefined} mirror such as http://mirror.example/debian; its security updates lie at MIRROR-security
+ * @returns {string[]} apt's source lines
+ */
+function mirrorLines(mirror) {
+  if (!mirror) return [];
+  const at = mirror.replace(/\/$/, "");
+  const { suite } = ROOTFS;
+  return [
+    `deb ${at} ${suite} main`,
+    `deb ${at} ${suite}-updates main`,
+    `deb ${at}-security ${suite}-security main`,
+  ];
 }
 
 /** @param {string} dir */
