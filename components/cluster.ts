@@ -162,10 +162,11 @@ export class Cluster extends pulumi.ComponentResource {
     sshOptions: pulumi.Output<string[]>,
   ): Host {
     const stages = new Stages(`${name}-host`, stagesArgs(plan, node, registry), { parent: this });
+    // It waits for the machine alone, so that its plugin starts while the stages go on; what it makes waits for them.
     const engine = new docker.Provider(
       `${name}-engine`,
       { host: `ssh://${node.plan.sshUser}@${node.plan.address}:${node.plan.sshPort}`, sshOpts: sshOptions },
-      { parent: this, dependsOn: [stages] },
+      { parent: this, dependsOn: node.machine ? [node.machine] : [] },
     );
     const network = new docker.Network(
       `${name}-workspaces`,

@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { canInstall, install } from "./lib/apt.mjs";
 import { readArgs, UsageError } from "./lib/args.mjs";
-import { writeRecord } from "./lib/context.mjs";
+import { readRecord, writeRecord } from "./lib/context.mjs";
 import { lastLine, sum } from "./lib/counts.mjs";
 import { stopEngine } from "./lib/docker.mjs";
 import { which } from "./lib/files.mjs";
@@ -89,7 +89,11 @@ await runMain(async () => {
     code = /** @type {any} */ (error)?.exitCode ?? 1;
   } finally {
     // Only what this run started: with containers of others on it, it was there before.
-    if (context?.found.docker?.started) await stopEngine(context.found.docker.started);
+    // A test may have restarted it, which is in the record.
+    if (context?.found.docker?.started) {
+      const { started } = readRecord(at).docker ?? {};
+      if (started) await stopEngine(started);
+    }
     endTurn();
   }
   const total = sum(results.map(({ counts }) => counts));
@@ -146,7 +150,10 @@ async function ensureTestTools(context, parts) {
 function testEnvironment({ at, env, found }) {
   const home = process.env.BERTH_TEST_HOME || join(at.home, "test");
   mkdirSync(home, { recursive: true, mode: 0o700 });
+  /** @type {NodeJS.ProcessEnv} */
   const own = { ...env, BERTH_HOME: home, BERTH_CACHE: at.cache };
+  // Only an engine that this run started may be restarted by a test.
+  if (found.docker?.started) own.BERTH_TEST_ENGINE = at.home;
   for (const name of [
     "PULUMI_BACKEND_URL",
     "PULUMI_ACCESS_TOKEN",
@@ -154,7 +161,7 @@ function testEnvironment({ at, env, found }) {
     "PULUMI_CONFIG_PASSPHRASE_FILE",
     "PULUMI_STACK",
   ]) {
-    delete (/** @type {NodeJS.ProcessEnv} */ (own)[name]);
+    delete own[name];
   }
   const there = places(own);
   ensureHome(there);

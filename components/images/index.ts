@@ -1,7 +1,6 @@
-import { execFileSync } from "node:child_process";
-import { join } from "node:path";
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { contentHashes } from "../../scripts/image/catalog.cjs";
 
 /** The images of this repository, parents first. */
 export type ImageName = "node" | "registry" | "ray" | "workspace";
@@ -16,14 +15,9 @@ let hashes: Record<string, string> | undefined;
 
 /** The content hash of an image: its files, its parents' and the certificates that go in. Known before any build. */
 function imageHash(name: ImageName): string {
-  // In a process of its own: the loader that runs this program reads no ES modules.
-  hashes ??= JSON.parse(
-    execFileSync(process.execPath, [join(__dirname, "..", "..", "scripts", "image.mjs"), "hash"], {
-      encoding: "utf8",
-    }),
-  ) as Record<string, string>;
+  hashes ??= contentHashes();
   const hash = hashes[name];
-  if (hash === undefined) throw new Error(`scripts/image.mjs knows no image "${name}"`);
+  if (hash === undefined) throw new Error(`scripts/image/catalog.cjs knows no image "${name}"`);
   return hash;
 }
 

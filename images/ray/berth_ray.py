@@ -43,9 +43,16 @@ PORTS = (
 )
 
 
-# Two more listeners of the head, in Ray's variables for them. Their defaults (44217, 44227) are in the range that
-# the kernel hands out to clients; these two follow the port plan's other ones.
-HEAD_METRICS = {"AUTOSCALER_METRIC_PORT": "30008", "DASHBOARD_METRIC_PORT": "30009"}
+# The head's own environment; what the container was given goes first.
+HEAD_ENVIRONMENT = {
+    # Two more listeners, in Ray's variables for them. Their defaults (44217, 44227) are in the range that the kernel
+    # hands out to clients; these two follow the port plan's other ones.
+    "AUTOSCALER_METRIC_PORT": "30008",
+    "DASHBOARD_METRIC_PORT": "30009",
+    # The Ray client's proxy forks while other threads use gRPC; with gRPC's fork handlers the new process dies now
+    # and then (Ray issue 63202; seen here in 1 of 8 first connections after a start, in none of 22 without them).
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+}
 
 
 class BadSettings(Exception):
@@ -236,7 +243,8 @@ def serve(role, settings):
             say(f"waiting for the head at {settings['head']}")
         while not dial(settings["head"]):
             time.sleep(HEAD_POLL)
-    child = subprocess.Popen(start_command(role, settings), env={**HEAD_METRICS, **os.environ})
+    own = HEAD_ENVIRONMENT if role == "head" else {}
+    child = subprocess.Popen(start_command(role, settings), env={**own, **os.environ})
 
     def end(number, _frame):
         say(f"{signal.Signals(number).name}: ending")

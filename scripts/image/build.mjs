@@ -6,8 +6,8 @@ import { dirname, join } from "node:path";
 import { newFolder } from "../lib/files.mjs";
 import { duration, size } from "../lib/format.mjs";
 import { places } from "../lib/paths.mjs";
-import { operatorAuthorities } from "./authorities.mjs";
-import { imageDir, imageRef, lineage, recipe, recipeFiles } from "./catalog.mjs";
+import { operatorAuthorities } from "./authorities.cjs";
+import { imageDir, imageRef, lineage, recipe, recipeFiles } from "./catalog.cjs";
 import { Engine } from "./engine.mjs";
 import { withLock } from "./lock.mjs";
 import { ensureRootfs } from "./rootfs.mjs";
@@ -83,7 +83,7 @@ async function buildOne(engine, name) {
   if (made.bytes > maxBytes) {
     await engine.run(["image", "rm", ref], { deadlineMs: 60_000 });
     throw new Error(
-      `image ${name}: ${size(made.bytes)}, which is more than the ${size(maxBytes)} allowed (IMAGES in scripts/image/catalog.mjs). Make images/${name} smaller.`,
+      `image ${name}: ${size(made.bytes)}, which is more than the ${size(maxBytes)} allowed (IMAGES in scripts/image/catalog.cjs). Make images/${name} smaller.`,
     );
   }
   say(`built ${ref}, ${size(made.bytes)}`);
@@ -145,7 +145,7 @@ async function dockerBuild(engine, { name, ref, from, context, say }) {
   const buildx = await engine.hasBuildx();
   const dockerfile = readFileSync(join(context, "Dockerfile"), "utf8");
   const settings = await buildSettings(dockerfile);
-  const args = ["build", "--tag", ref, "--label", `berth.image=${name}`];
+  const args = ["build"];
   for (const image of from) {
     if (new RegExp(`^ARG ${image.split("=")[0]}$`, "m").test(dockerfile)) args.push("--build-arg", image);
   }
@@ -155,16 +155,53 @@ async function dockerBuild(engine, { name, ref, from, context, say }) {
   if (buildx) args.push("--progress", "plain");
   // Half of a container's usual share, so that what runs already stays usable.
   else args.push("--force-rm", "--cpu-shares", "512");
-  args.push(context);
   // BuildKit's default driver has the engine's own images, which PARENT is; another builder may not.
   const builder = buildx ? { DOCKER_BUILDKIT: "1", BUILDX_BUILDER: "default" } : { DOCKER_BUILDKIT: "0" };
-  await engine.run(args, {
-    deadlineMs: BUILD_MS,
-    env: { ...engine.env, ...settings, ...builder },
-    onLine: (line) => {
-      appendFileSync(log, `${line}\n`);
-      const step = /^Step (\d+\/\d+ : .*)|^#\d+ (\[.*)/.exec(line);
-      if (step) say((step[1] ?? step[2] ?? "").slice(0, 100));
-    },
+  /** @param {string[]} more @param {string} label */
+  const build = (more, label) =>
+    engine.run([...args, ...more, context], {
+      deadlineMs: BUILD_MS,
+      env: { ...engine.env, ...settings, ...builder },
+      onLine: (line) => {
+        appendFileSync(log, `${label}${line}\n`);
+        const step = /^Step (\d+\/\d+ : .*)|^#\d+ (\[.*)/.exec(line);
+        if (step) say(`${label}${(step[1] ?? step[2] ?? "").slice(0, 100)}`);
+      },
+    });
+  if (!buildx) await buildStages(stagesOf(dockerfile), build);
+  await build(["--tag", ref, "--label", `berth.image=${name}`], "");
+}
+
+/**
+ * The named stages of a Dockerfile, each as a Dockerfile of its own; less those that copy from another stage.
+ * @param {string} dockerfile
+ * @returns {{name: string, text: string}[]}
+ */
+export function stagesOf(dockerfile) {
+  const [head = "", ...parts] = dockerfile.split(/^(?=FROM\s)/m);
+  return parts.flatMap((part) => {
+    const name = /^FROM\s+\S+\s+AS\s+([\w-]+)\s*$/im.exec(part)?.[1];
+    return name === undefined || /^COPY\s+--from=/m.test(part) ? [] : [{ name, text: head + part }];
   });
+}
+
+/**
+ * The builder before BuildKit makes one stage after the other; made beforehand, side by side, they are in its cache.
+ * @param {{name: string, text: string}[]} stages
+ * @param {(more: string[], label: string) => Promise<unknown>} build
+ * @throws the first one's error, when all have ended
+ */
+async function buildStages(stages, build) {
+  const folder = newFolder(join(places().cache, "images"), "stages");
+  try {
+    const ended = await Promise.allSettled(
+      stages.map(({ name, text }) => {
+        writeFileSync(join(folder, name), text);
+        return build(["--file", join(folder, name)], `${name}: `);
+      }),
+    );
+    for (const one of ended) if (one.status === "rejected") throw one.reason;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -4,7 +4,7 @@
 import { checkStackName, UsageError } from "../lib/args.mjs";
 import { CommandError, handleSignals, Interrupted } from "../lib/process.mjs";
 import { buildImage } from "./build.mjs";
-import { contentHash, IMAGES } from "./catalog.mjs";
+import { contentHash, contentHashes, IMAGES } from "./catalog.cjs";
 import { Engine } from "./engine.mjs";
 import { pushImage, removePushed } from "./push.mjs";
 
@@ -37,7 +37,7 @@ export async function main(argv) {
       process.stdout.write(HELP);
     } else if (verb === "hash") {
       if (name) process.stdout.write(`${contentHash(name)}\n`);
-      else print(Object.fromEntries(Object.keys(IMAGES).map((image) => [image, contentHash(image)])));
+      else print(contentHashes());
     } else if (verb === "build") {
       print(await buildImage(name));
     } else if (verb === "push") {

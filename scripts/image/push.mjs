@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ask } from "../lib/process.mjs";
-import { contentHash, imageRef } from "./catalog.mjs";
+import { contentHash, imageRef } from "./catalog.cjs";
 import { Engine } from "./engine.mjs";
 
 /** The workspace image over the loopback takes about a minute; a busy disk longer. */

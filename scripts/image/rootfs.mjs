@@ -8,24 +8,7 @@ import { join } from "node:path";
 import { processAlive, which } from "../lib/files.mjs";
 import { places } from "../lib/paths.mjs";
 import { CommandError, run } from "../lib/process.mjs";
-
-/**
- * What it is made of. A change here makes new images.
- * `pull` is Debian's official slim image of 2026, all platforms' index, by digest.
- */
-export const ROOTFS = {
-  suite: "trixie",
-  pull: "debian:trixie-slim@sha256:a29215f6a35e51e22adffa17f89e9d2ef06214e64a2bad10d765c46aea49f11f",
-  include: ["ca-certificates"],
-  // As the official slim image: no manuals and translations; copyright files stay.
-  dpkg: [
-    "path-exclude=/usr/share/man/*",
-    "path-exclude=/usr/share/doc/*",
-    "path-include=/usr/share/doc/*/copyright",
-    "path-exclude=/usr/share/locale/*",
-    "path-exclude=/usr/share/info/*",
-  ],
-};
+import { ROOTFS } from "./catalog.cjs";
 
 /** A registry that says nothing for so long is taken for absent. Docker Hub answers in 1-3 s. */
 const PULL_SILENCE_MS = 20_000;

@@ -17,6 +17,9 @@ const DEFAULT_SOCKET = "/var/run/docker.sock";
 /** dockerd answers within seconds; with many containers to bring back, or a slow disk, later. */
 const START_MS = 90_000;
 
+/** It gives each container its own time to stop first; a local node takes some seconds. */
+const STOP_MS = 120_000;
+
 /**
  * @typedef {{version: string, root: string}} Answer  the engine's version, and the folder where it keeps its data
  */
@@ -219,11 +222,28 @@ function sameProcess(started) {
 /**
  * Ends the dockerd that Berth started, with its containers.
  * @param {{pid: number, identity: string}} started
+ * @returns {Promise<boolean>} whether it has ended
  */
 export async function stopEngine(started) {
-  if (!sameProcess(started)) return;
+  if (!sameProcess(started)) return true;
   process.kill(started.pid, "SIGTERM");
-  await waitFor(async () => !sameProcess(started), { deadlineMs: 60_000 });
+  return Boolean(await waitFor(async () => !sameProcess(started), { deadlineMs: STOP_MS }));
+}
+
+/**
+ * Ends the dockerd that Berth started and starts it anew; containers with a restart policy come back with it.
+ * @param {import("./context.mjs").Context} context `found.docker.started` says which, and afterwards which one now
+ * @throws {Error} there is none, or it does not end
+ */
+export async function restartEngine(context) {
+  const { docker } = context.found;
+  if (!docker?.started || !sameProcess(docker.started))
+    throw new Error("Berth started no engine that still runs.");
+  if (!(await stopEngine(docker.started)))
+    throw new Error(`dockerd (pid ${docker.started.pid}) has not ended after ${STOP_MS / 1000} s.`);
+  await startEngine(context);
+  context.found.docker = { ...docker, started: context.found.docker?.started };
+  writeRecord(context.at, context.found);
 }
 
 /**

@@ -2,9 +2,9 @@
  * @file What the images' end-to-end test runs them with: containers, files, clients. Everything has this process's
  * number in its name.
  */
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -75,6 +75,32 @@ export async function build(name: string): Promise<{ ref: string; bytes: number 
     timeout: 40 * MINUTE,
   });
   return JSON.parse(stdout);
+}
+
+/** The folders that the containers mount, with keys and settings, and their network. */
+export async function layOut(): Promise<void> {
+  const shared = ["shared", "shared/tensorboard", "shared/tensorboard/alice"];
+  for (const name of ["run", "ray", "home", "scratch", ...shared, "board"]) mkdirSync(join(dir, name));
+  chmodSync(run, 0o700);
+  for (const name of ["home", "scratch", "board"]) chownSync(join(dir, name), USER_UID, USER_UID);
+  writeFileSync(join(dir, "ray", "token"), `${secrets.rayToken}\n`, { mode: 0o400 });
+  chownSync(join(dir, "ray", "token"), RAY_UID, RAY_UID);
+  const hostKey = join(run, "ssh_host_ed25519_key");
+  for (const key of [join(dir, "key"), hostKey])
+    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
+  writeFileSync(join(dir, "known_hosts"), `${WORKSPACE} ${readFileSync(`${hostKey}.pub`, "utf8")}`);
+  writeFileSync(join(run, "authorized_keys"), readFileSync(join(dir, "key.pub")), { mode: 0o600 });
+  writeRun();
+  await docker("network", "create", "--subnet", `${SUBNET}.0/24`, ID);
+}
+
+/** Removes the containers of this run, its network and its folders. */
+export async function cleanUp(...names: string[]): Promise<void> {
+  for (const name of names) {
+    await docker("rm", "--force", "--volumes", `${ID}-${name}`).catch(() => {});
+  }
+  await docker("network", "rm", ID).catch(() => {});
+  rmSync(dir, { recursive: true, force: true });
 }
 
 export async function startRay(

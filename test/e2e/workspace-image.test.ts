@@ -3,13 +3,13 @@
  * rights that components/ give them, asked by real clients (ssh, HTTP, a Jupyter kernel, a Ray job).
  * What it does not prove: networks and firewalls of a stack (test/e2e of the whole stack does).
  */
-import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   basic,
   build,
+  cleanUp,
   dir,
   docker,
   get,
@@ -17,12 +17,11 @@ import {
   healthy,
   ID,
   KERNEL,
+  layOut,
   MINUTE,
   PORTS,
   RAY_UID,
-  run,
   SECOND,
-  SUBNET,
   secret,
   secrets,
   ssh,
@@ -42,31 +41,7 @@ let workspaceImage = { ref: "", bytes: 0 };
 beforeAll(async () => {
   rayImage = (await build("ray")).ref;
   workspaceImage = await build("workspace");
-  for (const name of [
-    "run",
-    "ray",
-    "home",
-    "scratch",
-    "shared",
-    "shared/tensorboard",
-    "shared/tensorboard/alice",
-    "board",
-  ]) {
-    mkdirSync(join(dir, name));
-  }
-  chmodSync(run, 0o700);
-  for (const name of ["home", "scratch", "board"]) chownSync(join(dir, name), USER_UID, USER_UID);
-  writeFileSync(join(dir, "ray", "token"), `${secrets.rayToken}\n`, { mode: 0o400 });
-  chownSync(join(dir, "ray", "token"), RAY_UID, RAY_UID);
-  execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(dir, "key")]);
-  execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(run, "ssh_host_ed25519_key")]);
-  writeFileSync(
-    join(dir, "known_hosts"),
-    `${WORKSPACE} ${readFileSync(join(run, "ssh_host_ed25519_key.pub"), "utf8")}`,
-  );
-  writeFileSync(join(run, "authorized_keys"), readFileSync(join(dir, "key.pub")), { mode: 0o600 });
-  writeRun();
-  await docker("network", "create", "--subnet", `${SUBNET}.0/24`, ID);
+  await layOut();
   // The worker first: it has to wait for its head.
   await startRay(rayImage, "worker", "worker", WORKER);
   await startRay(rayImage, "head", "head", HEAD);
@@ -74,13 +49,7 @@ beforeAll(async () => {
   await Promise.all(["head", "worker", "alice"].map(healthy));
 });
 
-afterAll(async () => {
-  for (const name of ["alice", "worker", "head"]) {
-    await docker("rm", "--force", "--volumes", `${ID}-${name}`).catch(() => {});
-  }
-  await docker("network", "rm", ID).catch(() => {});
-  rmSync(dir, { recursive: true, force: true });
-});
+afterAll(() => cleanUp("alice", "worker", "head"));
 
 describe("Ray image", () => {
   it("asks for the token", async () => {

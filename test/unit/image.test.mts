@@ -3,8 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { operatorAuthorities, readPem } from "../../scripts/image/authorities.mjs";
-import { contentHash, IMAGES, imageDir, lineage, recipeFiles } from "../../scripts/image/catalog.mjs";
+import { operatorAuthorities, readPem } from "../../scripts/image/authorities.cjs";
+import { stagesOf } from "../../scripts/image/build.mjs";
+import { contentHash, IMAGES, imageDir, lineage, recipeFiles } from "../../scripts/image/catalog.cjs";
 import { readAccount, readCommand } from "../../scripts/image/cli.mjs";
 import { withLock } from "../../scripts/image/lock.mjs";
 import { buildSettings } from "../../scripts/image/settings.mjs";
@@ -142,6 +143,15 @@ describe("build settings", () => {
     const error = await buildSettings("ARG BERTH_APT_MIRROR=\n", env).catch(String);
     expect(error).toMatch(/BERTH_APT_MIRROR holds a user name or password/);
     expect(error).not.toContain("hunter2");
+  });
+});
+
+describe("stages", () => {
+  it("are each a Dockerfile with the common head; the last and those that need another are none", () => {
+    const head = "# what it is\nARG PARENT\n";
+    const one = "FROM x AS one\nRUN a\n";
+    const text = `${head}${one}FROM one AS two\nCOPY --from=one /a /a\nFROM ${"$"}{PARENT}\nRUN b\n`;
+    expect(stagesOf(text)).toEqual([{ name: "one", text: head + one }]);
   });
 });
 

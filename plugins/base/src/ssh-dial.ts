@@ -1,11 +1,14 @@
 /** One try to connect and sign in to an SSH server. */
 import type { Duplex } from "node:stream";
-import { type AuthenticationType, Client, type ConnectConfig, utils } from "ssh2";
+import type { AuthenticationType, Client, ConnectConfig } from "ssh2";
 import { fingerprint, type HostKey, hostKeyAlgorithms, parseHostKeys } from "./hostkey";
 import { SshError, type SshProxy } from "./ssh-types";
 
 /** Official default of `port`, `user`, `dialErrorLimit`, `perDialTimeout` (pulumi-command, schema.json). */
 export const dialDefaults = { port: 22, user: "root", dialErrorLimit: 10, perDialTimeout: 15 } as const;
+
+/** Loaded with the first connection: a preview without changes makes none. */
+const ssh2 = async () => (await import("ssh2")).default;
 
 /** `user@host:port`, as every message names a server. */
 export function addressOf(to: SshProxy): string {
@@ -18,7 +21,9 @@ export function addressOf(to: SshProxy): string {
  *
  * @throws SshError of kind `config`, which no retry can mend.
  */
-export function prepare(to: SshProxy): { config: ConnectConfig; expected: HostKey[] | undefined } {
+export async function prepare(
+  to: SshProxy,
+): Promise<{ config: ConnectConfig; expected: HostKey[] | undefined }> {
   const where = addressOf(to);
   const fail = (message: string): never => {
     throw new SshError("config", `${where}: ${message}`);
@@ -42,6 +47,7 @@ export function prepare(to: SshProxy): { config: ConnectConfig; expected: HostKe
   };
   const ways: AuthenticationType[] = [];
   if (to.privateKey !== undefined) {
+    const { utils } = await ssh2();
     const parsed = utils.parseKey(to.privateKey, to.privateKeyPassword);
     if (parsed instanceof Error) {
       // The parser's text names the format's fault, never the key's bytes.
@@ -99,8 +105,8 @@ export interface DialOptions {
  */
 export async function dialOnce(to: SshProxy, options: DialOptions): Promise<Client> {
   const where = addressOf(to);
-  const { config, expected } = prepare(to);
-  const client = new Client();
+  const { config, expected } = await prepare(to);
+  const client = new (await ssh2()).Client();
   let denied: string | undefined;
   config.hostVerifier = (blob: Buffer): boolean => {
     denied = judge(blob, expected, where);

@@ -131,7 +131,7 @@ export class PoolEntry {
     this.dialling = control;
     let delay = FIRST_DELAY;
     try {
-      prepare(this.to); // a bad key or host key is told before anything is connected
+      await prepare(this.to); // a bad key or host key is told before anything is connected
       while (this.waiters.size > 0) {
         const timeouts = [...this.waiters].map((waiter) => waiter.perDialTimeout);
         const timeout = timeouts.includes(0) ? 0 : Math.max(...timeouts);

@@ -34,25 +34,25 @@ export const connectionProperty: Property = {
 };
 
 /** What can be wrong with a connection before anything is connected: empty host, unreadable keys. */
-export function checkConnection(inputs: Props): CheckFailure[] {
+export async function checkConnection(inputs: Props): Promise<CheckFailure[]> {
   const connection = inputs.connection;
   if (connection === undefined || hasUnknown(connection)) return [];
   const failures: CheckFailure[] = [];
-  const look = (to: SshProxy, property: string): void => {
+  const look = async (to: SshProxy, property: string): Promise<void> => {
     if (to.host.trim() === "") {
       failures.push({ property: `${property}.host`, reason: "is empty; give a name or an address" });
       return;
     }
     try {
-      prepareConnection(to);
+      await prepareConnection(to);
     } catch (error) {
       if (!(error instanceof SshError)) throw error;
       failures.push({ property, reason: error.message });
     }
   };
   const to = connectionOf(connection);
-  look(to, "connection");
-  if (to.proxy !== undefined) look(to.proxy, "connection.proxy");
+  await look(to, "connection");
+  if (to.proxy !== undefined) await look(to.proxy, "connection.proxy");
   return failures;
 }
 

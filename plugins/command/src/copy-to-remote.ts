@@ -38,8 +38,8 @@ export function copyToRemote(pool: SshPool = defaultPool): ResourceType {
       remotePath: { type: "string", required: true },
       triggers: { type: "array", items: { type: "any" }, replace: true },
     },
-    check({ news }) {
-      return { failures: [...checkConnection(news.values), ...checkSource(news.values)] };
+    async check({ news }) {
+      return { failures: [...(await checkConnection(news.values)), ...checkSource(news.values)] };
     },
     async create({ inputs }, ctx) {
       if (ctx.preview) return { id: "", outs: inputs.values };

@@ -103,7 +103,7 @@ export function remoteCommand(pool: SshPool = defaultPool): ResourceType {
     requireSuccess(outcome, step, addressOf(to), bag.values);
     return outputsOf(outcome);
   };
-  return commandType({ ...commandInputs, connection: connectionProperty }, run, ({ news }) => ({
-    failures: checkConnection(news.values),
+  return commandType({ ...commandInputs, connection: connectionProperty }, run, async ({ news }) => ({
+    failures: await checkConnection(news.values),
   }));
 }

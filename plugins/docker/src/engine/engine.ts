@@ -1,7 +1,7 @@
 /** A Docker engine: dockerode over a Unix socket, loopback TCP or SSH, with a deadline on every call. */
 
 import { defaultPool, ProviderError, SshError, type SshPool } from "@berth/plugin-base";
-import Docker from "dockerode";
+import type Docker from "dockerode";
 import { type Host, parseHost } from "../config/host";
 import { parseSshOptions } from "../config/sshopts";
 import { explainHangup, MAX_CHANNELS, SshAgent } from "./agent";
@@ -50,12 +50,11 @@ export interface CallOptions {
 }
 
 export class Engine {
-  private readonly docker: DockerApi;
-  private readonly modem: { version?: string };
+  private readonly options: Docker.DockerOptions;
   private readonly agent: SshAgent | undefined;
   /** Node's agents count a connection only once it is open, so a burst of calls would open one each. */
   private readonly slots: Slots;
-  private ready: Promise<void> | undefined;
+  private ready: Promise<DockerApi> | undefined;
   /** `1.41`; known once the first call got through. */
   version = "";
 
@@ -67,24 +66,17 @@ export class Engine {
     const ssh = parseSshOptions(config.sshOpts);
     // dockerode fills what is not given from DOCKER_HOST; `host: undefined` keeps it from doing so.
     const base = { protocol: "http", headers: { "User-Agent": "berth" } } as const;
-    let docker: Docker;
     if (host.kind === "unix") {
-      docker = new Docker({ ...base, host: undefined, socketPath: host.path });
+      this.options = { ...base, host: undefined, socketPath: host.path };
     } else if (host.kind === "tcp") {
-      docker = new Docker({ ...base, host: host.host, port: host.port });
+      this.options = { ...base, host: host.host, port: host.port };
     } else {
       this.agent = new SshAgent(pool, () => sshConnection(host, ssh));
       // The name is never looked up; it only fills the Host header.
-      docker = new Docker({
-        ...base,
-        host: "engine.invalid",
-        port: 80,
-        agent: this.agent,
-      } as Docker.DockerOptions);
+      const options = { ...base, host: "engine.invalid", port: 80, agent: this.agent };
+      this.options = options as Docker.DockerOptions;
     }
     this.slots = new Slots(host.kind === "ssh" ? MAX_CHANNELS : 64);
-    this.docker = docker as unknown as DockerApi;
-    this.modem = docker.modem as { version?: string };
   }
 
   /** Where it is, for messages. */
@@ -122,8 +114,8 @@ export class Engine {
     const timeout = AbortSignal.timeout(deadline);
     const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
     try {
-      await this.connect(signal);
-      return await raced(work(this.docker, signal), signal);
+      const docker = await this.connect(signal);
+      return await raced(work(docker, signal), signal);
     } catch (error) {
       if (options.signal?.aborted) throw this.cancelled(what, options.signal.reason);
       if (timeout.aborted) {
@@ -151,19 +143,23 @@ export class Engine {
   }
 
   /** Asks for the engine's version once; a failed try is not remembered. */
-  private async connect(signal: AbortSignal): Promise<void> {
+  private async connect(signal: AbortSignal): Promise<DockerApi> {
     this.ready ??= this.negotiate();
     try {
-      await raced(this.ready, signal);
+      return await raced(this.ready, signal);
     } catch (error) {
       this.ready = undefined;
       throw error;
     }
   }
 
-  private async negotiate(): Promise<void> {
+  private async negotiate(): Promise<DockerApi> {
     const signal = AbortSignal.timeout(CALL_MS);
-    const version = await this.docker.version({ abortSignal: signal });
+    // Loaded when first needed: a preview without changes asks no engine, and starts a plugin for each node.
+    const { default: Docker } = await import("dockerode");
+    const client = new Docker(this.options);
+    const docker = client as unknown as DockerApi;
+    const version = await docker.version({ abortSignal: signal });
     const [major = 0, minor = 0] = (version.ApiVersion ?? "").split(".").map(Number);
     if (major !== 1 || minor < OLDEST_API[1]) {
       throw new EngineError(
@@ -172,7 +168,8 @@ export class Engine {
       );
     }
     this.version = `1.${Math.min(minor, NEWEST_API[1])}`;
-    this.modem.version = `v${this.version}`;
+    (client.modem as { version?: string }).version = `v${this.version}`;
+    return docker;
   }
 
   private cancelled(what: string, reason: unknown): ProviderError {

@@ -3,7 +3,6 @@ import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { ProviderError, type SshConnection } from "@berth/plugin-base";
-import { Client } from "ssh2";
 import type { Host } from "../config/host";
 import { knownHostLines, knownHostName } from "../config/knownhosts";
 import type { SshOptions } from "../config/sshopts";
@@ -93,7 +92,8 @@ async function hostKey(
 }
 
 /** The key that a server shows, without signing in. */
-function scan(host: string, port: number, signal: AbortSignal | undefined): Promise<string> {
+async function scan(host: string, port: number, signal: AbortSignal | undefined): Promise<string> {
+  const { Client } = (await import("ssh2")).default;
   return new Promise((resolve, reject) => {
     const client = new Client();
     let seen: string | undefined;

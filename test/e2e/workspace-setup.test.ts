@@ -1,15 +1,14 @@
+/**
+ * The programs of a person's set-up for real: in a workspace container, with apt, PyPI, git, chezmoi and tmux.
+ */
 import { spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderSetup, type SetupConfig } from "../../components/workspace/setup";
-import { bash, FakeNode, parseSetupFacts } from "./workspace-setup-helpers";
+import { bash, FakeNode, parseSetupFacts } from "../unit/workspace-setup-helpers";
+import { build, cleanUp, docker, healthy, ID, layOut, startWorkspace } from "./workspace-image-rig";
 
-/**
- * The programs for real, in a running container that this machine's docker reaches: BERTH_SETUP_CONTAINER names it,
- * BERTH_SETUP_USER its user. It is changed for good: give it one that can be thrown away, with sshd (or
- * berth-workspace-health), git, tmux, python3, chezmoi and berth-services, and a way to apt and PyPI.
- */
-const container = process.env.BERTH_SETUP_CONTAINER ?? "";
-const user = process.env.BERTH_SETUP_USER ?? "alice";
+const container = `${ID}-alice`;
+const user = "alice";
 const home = `/home/${user}`;
 const repositories = "/tmp/berth-setup-repositories";
 const MINUTES = 60_000;
@@ -37,7 +36,7 @@ function commit(repository: string, files: Record<string, string>): void {
   );
 }
 
-describe.skipIf(container === "")("a set-up in a container", () => {
+describe("a set-up in a workspace", () => {
   const node = new FakeNode();
   const secret = `hunter2 'q' $(id)\nsecond`;
   const setup: SetupConfig = {
@@ -70,14 +69,17 @@ describe.skipIf(container === "")("a set-up in a container", () => {
     return Object.fromEntries(steps.map(({ name, status }) => [name.split(" ")[0], status]));
   }
 
-  beforeAll(() => {
+  beforeAll(async () => {
+    await layOut();
+    await startWorkspace((await build("workspace")).ref);
+    await healthy("alice");
     inside("rm -f ~/.bashrc; echo original >~/.bashrc");
     commit("dotfiles.git", { dot_bashrc: "one", dot_vimrc: "one" });
     commit("project.git", { "requirements.txt": "six" });
   });
-  afterAll(() => {
+  afterAll(async () => {
     node.remove();
-    inside(`rm -rf ${repositories}`, "root");
+    await cleanUp("alice");
   });
 
   it("furnishes it, and a second time changes nothing, quickly", { timeout: 10 * MINUTES }, () => {
@@ -123,10 +125,11 @@ describe.skipIf(container === "")("a set-up in a container", () => {
     ).toBe(before);
   });
 
-  it("starts the services again after the container", { timeout: 2 * MINUTES }, () => {
-    inside("tmux kill-server");
-    expect(inside("berth-services sync")).toBe("changed started server");
+  it("starts the services again with the container", { timeout: 3 * MINUTES }, async () => {
+    await docker("restart", "--time", "30", container);
+    await healthy("alice");
     expect(inside("tmux ls -F '#{session_name}'")).toBe("server");
+    expect(inside("berth-services sync")).toBe("unchanged");
   });
 
   it("names each step that fails, and does the others", { timeout: 2 * MINUTES }, () => {

@@ -2,10 +2,10 @@
  * @file The certificate authorities that this computer trusts and a plain Debian does not: those of a company's
  * proxy, say. Without them pip and npm fail inside the images.
  */
-import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { rootCertificates } from "node:tls";
+const { createHash } = require("node:crypto");
+const { readdirSync, readFileSync } = require("node:fs");
+const { join } = require("node:path");
+const { rootCertificates } = require("node:tls");
 
 /** Where Debian and its children keep the distribution's own authorities, one file each. */
 const DISTRIBUTION = "/usr/share/ca-certificates/mozilla";
@@ -15,7 +15,7 @@ const DISTRIBUTION = "/usr/share/ca-certificates/mozilla";
  * @param {string} text
  * @returns {{fingerprint: string, pem: string}[]} `fingerprint`: SHA-256 of the DER form, hex
  */
-export function readPem(text) {
+function readPem(text) {
   const found = [];
   for (const match of text.matchAll(
     /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g,
@@ -38,7 +38,7 @@ export function readPem(text) {
  * @returns {{fingerprint: string, pem: string}[]}
  * @throws {Error} when a named bundle cannot be read
  */
-export function operatorAuthorities(env = process.env, distribution = DISTRIBUTION) {
+function operatorAuthorities(env = process.env, distribution = DISTRIBUTION) {
   /** @type {Map<string, {fingerprint: string, pem: string}>} */
   const own = new Map();
   for (const variable of ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"]) {
@@ -76,3 +76,6 @@ function knownAuthorities(distribution) {
   }
   return known;
 }
+
+exports.readPem = readPem;
+exports.operatorAuthorities = operatorAuthorities;

@@ -1,12 +1,31 @@
 /**
- * @file Which images there are, what each is made from, and the hash that names its content. Reads files only.
+ * @file Which images there are, what each is made from, and the hash that names its content. Reads files only. It is
+ * CommonJS as the Pulumi program reads it too, and the loader of that one takes no ES module.
  */
-import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { ROOT } from "../lib/paths.mjs";
-import { operatorAuthorities } from "./authorities.mjs";
-import { ROOTFS } from "./rootfs.mjs";
+const { createHash } = require("node:crypto");
+const { readdirSync, readFileSync } = require("node:fs");
+const { join, resolve } = require("node:path");
+const { operatorAuthorities } = require("./authorities.cjs");
+
+const ROOT = resolve(__dirname, "../..");
+
+/**
+ * The root file system that the first image begins from. A change here makes new images.
+ * `pull` is Debian's official slim image of 2026, all platforms' index, by digest.
+ */
+const ROOTFS = {
+  suite: "trixie",
+  pull: "debian:trixie-slim@sha256:a29215f6a35e51e22adffa17f89e9d2ef06214e64a2bad10d765c46aea49f11f",
+  include: ["ca-certificates"],
+  // As the official slim image: no manuals and translations; copyright files stay.
+  dpkg: [
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/info/*",
+  ],
+};
 
 /**
  * @typedef {object} ImageRecipe
@@ -19,7 +38,7 @@ import { ROOTFS } from "./rootfs.mjs";
  * The images. Sizes: measured, with about a third to spare; the workspace's bound is a promise to the user.
  * @type {Record<string, ImageRecipe>}
  */
-export const IMAGES = {
+const IMAGES = {
   base: { maxBytes: 150e6, roomBytes: 0.5e9 },
   node: { parent: "base", maxBytes: 300e6, roomBytes: 0.5e9 },
   registry: { parent: "base", maxBytes: 200e6, roomBytes: 0.3e9 },
@@ -28,13 +47,13 @@ export const IMAGES = {
 };
 
 /** The folder of an image's recipe. @param {string} name */
-export const imageDir = (name) => join(ROOT, "images", name);
+const imageDir = (name) => join(ROOT, "images", name);
 
 /**
  * @param {string} name
  * @returns {ImageRecipe}
  */
-export function recipe(name) {
+function recipe(name) {
   const found = Object.hasOwn(IMAGES, name) ? IMAGES[name] : undefined;
   if (!found)
     throw new Error(`There is no image ${JSON.stringify(name)}. Known: ${Object.keys(IMAGES).join(", ")}.`);
@@ -46,7 +65,7 @@ export function recipe(name) {
  * @param {string} name
  * @returns {string[]}
  */
-export function lineage(name) {
+function lineage(name) {
   const { parent } = recipe(name);
   return parent === undefined ? [name] : [...lineage(parent), name];
 }
@@ -59,7 +78,7 @@ export function lineage(name) {
  * @returns {{path: string, content: Buffer, mode: number}[]} `mode`: 0755 for what begins with "#!", else 0644,
  *   whatever the checkout's umask made of it
  */
-export function recipeFiles(dir, under = "") {
+function recipeFiles(dir, under = "") {
   const files = [];
   for (const entry of readdirSync(join(dir, under), { withFileTypes: true })) {
     if (entry.name === "__pycache__" || entry.name.endsWith("~") || entry.name.startsWith(".")) continue;
@@ -81,12 +100,33 @@ export function recipeFiles(dir, under = "") {
  * @param {NodeJS.ProcessEnv} [env]
  * @returns {string}
  */
-export function contentHash(name, env = process.env) {
-  const { parent } = recipe(name);
+function contentHash(name, env = process.env) {
+  return lineage(name).reduce((parent, member) => memberHash(member, parent, env), "");
+}
+
+/**
+ * The content hash of every image, each worked out once.
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {Record<string, string>}
+ */
+function contentHashes(env = process.env) {
+  /** @type {Record<string, string>} */
+  const hashes = {};
+  // Parents stand before their children in IMAGES.
+  for (const [name, { parent }] of Object.entries(IMAGES))
+    hashes[name] = memberHash(name, parent === undefined ? "" : (hashes[parent] ?? ""), env);
+  return hashes;
+}
+
+/**
+ * @param {string} name
+ * @param {string} parent its parent's hash
+ * @param {NodeJS.ProcessEnv} env
+ */
+function memberHash(name, parent, env) {
   const hash = createHash("sha256");
-  hash.update(parent === undefined ? JSON.stringify(ROOTFS) : contentHash(parent, env));
-  if (parent === undefined)
-    for (const authority of operatorAuthorities(env)) hash.update(authority.fingerprint);
+  hash.update(parent || JSON.stringify(ROOTFS));
+  if (!parent) for (const authority of operatorAuthorities(env)) hash.update(authority.fingerprint);
   for (const file of recipeFiles(imageDir(name))) {
     hash.update(`\0${file.path}\0${file.mode}\0${file.content.length}\0`);
     hash.update(file.content);
@@ -95,4 +135,14 @@ export function contentHash(name, env = process.env) {
 }
 
 /** The tag on the operator's engine. @param {string} name @param {NodeJS.ProcessEnv} [env] */
-export const imageRef = (name, env = process.env) => `berth/${name}:${contentHash(name, env)}`;
+const imageRef = (name, env = process.env) => `berth/${name}:${contentHash(name, env)}`;
+
+exports.ROOTFS = ROOTFS;
+exports.IMAGES = IMAGES;
+exports.imageDir = imageDir;
+exports.recipe = recipe;
+exports.lineage = lineage;
+exports.recipeFiles = recipeFiles;
+exports.contentHash = contentHash;
+exports.contentHashes = contentHashes;
+exports.imageRef = imageRef;
