@@ -36,21 +36,23 @@ await runMain(async () => {
   if (chosen.length === 0)
     throw new Error(`No measurement ${rest.join(", ")} in ${folder}. There: ${files.join(", ") || "none"}.`);
   const { env } = toolEnvironment();
+  const { stdout } = process;
+  const about = flags.has("json") ? process.stderr : stdout;
   const broken = [];
   for (const file of chosen) {
     const began = Date.now();
-    process.stdout.write(`==== ${file}\n`);
+    about.write(`==== ${file}\n`);
     try {
-      const onLine = (/** @type {string} */ line) => process.stdout.write(`${line}\n`);
+      const onLine = (/** @type {string} */ line) => stdout.write(`${line}\n`);
       const args = [join(folder, file), ...(flags.has("json") ? ["--json"] : [])];
       await run("node", args, { env, cwd: ROOT, onLine, deadlineMs: DEADLINE_MS });
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      process.stdout.write(`${error.message}\n`);
+      about.write(`${error.message}\n`);
       broken.push(file);
     }
-    process.stdout.write(`==== ${file}: ${duration(Date.now() - began)}\n`);
+    about.write(`==== ${file}: ${duration(Date.now() - began)}\n`);
   }
-  if (broken.length > 0) process.stdout.write(`Broken bounds: ${broken.join(", ")}\n`);
+  if (broken.length > 0) about.write(`Broken bounds: ${broken.join(", ")}\n`);
   return broken.length > 0 ? 1 : 0;
 });

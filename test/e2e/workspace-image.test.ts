@@ -184,6 +184,10 @@ ray.get([where.options(resources={name: 0.1}).remote(np.ones(3)) for name in ("h
     const cells = JSON.stringify(["1+1", where]).replaceAll("'", "'\\''");
     const output = await ssh(`python kernel.py ${secrets.jupyterToken} '${cells}'`);
     expect(output.split("\n")).toEqual(["2", `['${HEAD} 3', '${WORKER} 3']`]);
+    // gRPC's fork handlers, under which the client's server dies now and then, say so at each fork.
+    const logs = "/tmp/ray/session_latest/logs/";
+    expect(await docker("exec", `${ID}-head`, "ls", logs)).toMatch(/^ray_client_server_\d+\.err$/m);
+    expect(await docker("exec", `${ID}-head`, "sh", "-c", `grep -rl fork_posix ${logs} || true`)).toBe("");
   });
 
   it("takes over changed secrets without ending a session", { timeout: 3 * MINUTE }, async () => {
