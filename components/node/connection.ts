@@ -26,8 +26,9 @@ export function sshConnection(target: SshTarget): Connection {
     user: target.user,
     privateKey: pulumi.secret(target.privateKey),
     hostKey: target.hostKey,
+    // 11 tries of 8 s and 11 s between them: a host that swallows packets is given up after 99 s.
     dialErrorLimit: 10,
-    perDialTimeout: 15,
+    perDialTimeout: 8,
   };
 }
 

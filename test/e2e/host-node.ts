@@ -112,8 +112,8 @@ export async function startNode(): Promise<void> {
     ...["--device", "/dev/fuse", "-v", `${VOLUME}:/var/lib/docker`],
     ...["--memory", "2g", "--memory-swap", "2g", "--cpus", "1.5", image.ref],
   );
-  await docker("cp", "-q", join(folder, "hostkey"), `${NODE}:/etc/ssh/ssh_host_ed25519_key`);
-  await docker("cp", "-q", join(folder, "id.pub"), `${NODE}:/root/.ssh/authorized_keys`);
+  await docker("cp", join(folder, "hostkey"), `${NODE}:/etc/ssh/ssh_host_ed25519_key`);
+  await docker("cp", join(folder, "id.pub"), `${NODE}:/root/.ssh/authorized_keys`);
   await docker("start", NODE);
   for (const [name, last] of [
     [CLIENTS.allowed, "20"],
