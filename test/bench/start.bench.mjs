@@ -50,7 +50,9 @@ try {
 }
 
 /** @param {(node: typeof stack.NODES[number], container: string) => Promise<unknown>} work */
-const onBoth = (work) => Promise.all(stack.NODES.map((node) => work(node, `${FLOOR}-${node.name}`)));
+function onBoth(work) {
+  return Promise.all(stack.NODES.map((node) => work(node, `${FLOOR}-${node.name}`)));
+}
 
 /**
  * Waits until every container of a node's engine that tells its health is healthy.
