@@ -5,6 +5,7 @@ import provider from "@pulumi/pulumi/proto/provider_pb";
 import empty from "google-protobuf/google/protobuf/empty_pb";
 import { type Calls, ProviderError, schemaSecrets } from "./calls";
 import { diffInputs } from "./diff";
+import { invokeFunction } from "./functions";
 import { checkInputs, type Schema } from "./schema";
 import type { Bag, Path, ProviderSpec, ResourceType } from "./types";
 import { bagOf, diffOf, errorOf, failuresOf, outputSecrets, structOf } from "./wire";
@@ -251,31 +252,7 @@ export function serviceOf(spec: ProviderSpec, calls: Calls, hooks: ServiceHooks)
       await calls.run(call, (ctx) => target.delete({ id: request.getId(), olds, oldInputs }, ctx));
       return new empty.Empty();
     }),
-    invoke: unary(async (request: provider.InvokeRequest) => {
-      const token = request.getTok();
-      const target = spec.functions?.[token];
-      if (target === undefined) {
-        throw new ProviderError(
-          `function ${token} is not part of Berth's ${spec.name} plugin ${spec.version}`,
-        );
-      }
-      const { bag, failures } = check(token, target.inputs, bagOf(request.getArgs()));
-      const response = new provider.InvokeResponse();
-      if (failures.length > 0) {
-        response.setFailuresList(failuresOf(failures));
-        return response;
-      }
-      const call = {
-        urn: "",
-        type: token,
-        preview: request.getPreview(),
-        schema: target.inputs,
-        bags: [bag],
-      };
-      const result = await calls.run(call, (ctx) => target.invoke(bag, ctx));
-      response.setReturn(structOf(result.outs, outputSecrets({}, result.outs, result.secrets)));
-      return response;
-    }),
+    invoke: unary((request: provider.InvokeRequest) => invokeFunction(spec, calls, request)),
     cancel: unary(() => {
       hooks.cancel();
       return new empty.Empty();

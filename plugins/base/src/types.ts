@@ -152,15 +152,23 @@ export interface ResourceType {
   delete(req: DeleteRequest, ctx: Context): Promise<void>;
 }
 
+/** What a function answers: `outs`, or `failures` where arguments that the schema lets pass are wrong together. */
 export interface InvokeResult {
   readonly outs?: Props;
+  /** Secret results, besides those of a call with a secret argument, which are secret as a whole. */
+  readonly secrets?: readonly Path[];
   readonly failures?: readonly CheckFailure[];
 }
 
-/** A data source (`docker:index/getRegistryImage:getRegistryImage`). */
+/** A function of the plugin, also called data source (`cloudinit:index/getConfig:getConfig`). */
 export interface FunctionType {
+  /** Every argument that is known, by name. Anything else is refused. Mark what errors may quote `public`. */
   readonly inputs: Schema;
-  invoke(args: Bag, ctx: Context): Promise<Outputs>;
+  /**
+   * Called in previews too, so it may only look. `args` are checked, with defaults filled in, and hold no unknown
+   * value. The context's `urn` is empty, its `type` is the function's token.
+   */
+  invoke(args: Bag, ctx: Context): Promise<InvokeResult> | InvokeResult;
 }
 
 /** A whole plugin. */

@@ -1,0 +1,158 @@
+/** The schema, the official plugin's and our SDK hold together: a property misspelt in one of them fails here. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { checkInputs, type Property, type Props, type Schema } from "@berth/plugin-base";
+import * as cloudinit from "@pulumi/cloudinit";
+import pkg from "@pulumi/cloudinit/package.json";
+import * as pulumi from "@pulumi/pulumi";
+import { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { configType, getConfigFunction } from "../src/config";
+import { cloudinitProvider, version } from "../src/index";
+import { configInputs } from "../src/schema";
+import { bag, context, recorded } from "./support";
+
+const { resource, function: getter, part: partShape, version: official } = recorded.schema;
+
+/** `tsc` refuses these where a property is missing, misspelt or of another type than in the SDK. */
+const part: Required<cloudinit.types.input.GetConfigPart> = {
+  content: "#!/bin/sh\n",
+  contentType: "text/x-shellscript",
+  filename: "first.sh",
+  mergeType: "list()+dict()+str()",
+};
+const args: Required<cloudinit.GetConfigArgs> = {
+  base64Encode: false,
+  boundary: "B",
+  gzip: false,
+  parts: [part],
+};
+
+const shapeOf = (schema: Schema) => ({
+  inputs: Object.fromEntries(Object.entries(schema).map(([name, { type }]) => [name, type])),
+  required: Object.keys(schema).filter((name) => schema[name]?.required === true),
+});
+
+describe("the schema", () => {
+  it("is the official one, of the SDK's version", () => {
+    const parts = (configInputs.parts as Property).items?.properties ?? {};
+    expect(shapeOf(configInputs)).toEqual({ inputs: resource.inputs, required: resource.required });
+    expect(shapeOf(configInputs)).toEqual({ inputs: getter.inputs, required: getter.required });
+    expect(shapeOf(parts)).toEqual(partShape);
+    expect(Object.keys(cloudinitProvider.resources)).toEqual([resource.token]);
+    expect(Object.keys(cloudinitProvider.functions ?? {})).toEqual([getter.token]);
+    expect([version, pkg.version, pkg.pulumi.version]).toEqual([official, official, official]);
+  });
+
+  it("has the properties of the SDK's types, no more and no fewer", () => {
+    expect(Object.keys(args).sort()).toEqual(Object.keys(configInputs).sort());
+    expect(Object.keys(part).sort()).toEqual(Object.keys(partShape.inputs));
+  });
+
+  it("is pinned by the program in the version that it stands for", () => {
+    const root = JSON.parse(readFileSync(join(__dirname, "../../../package.json"), "utf8"));
+    expect(root.dependencies["@pulumi/cloudinit"]).toBe(version);
+  });
+});
+
+interface Sent {
+  readonly token: string;
+  readonly inputs: Props;
+  readonly version: string;
+}
+
+/** What the SDK sends, answered by the plugin itself. */
+const sent: Sent[] = [];
+const versions: string[] = [];
+
+beforeEach(async () => {
+  vi.restoreAllMocks();
+  sent.length = 0;
+  versions.length = 0;
+  for (const method of ["registerResource", "readResource", "invoke"] as const) {
+    const original = MockMonitor.prototype[method];
+    vi.spyOn(MockMonitor.prototype, method).mockImplementation(function (
+      this: MockMonitor,
+      request: { getVersion(): string },
+      callback: (error: unknown, response: unknown) => void,
+    ) {
+      versions.push(request.getVersion());
+      return original.call(this, request, callback);
+    });
+  }
+  const answer = async (token: string, inputs: Props): Promise<Props> => {
+    sent.push({ token, inputs, version: versions.at(-1) ?? "" });
+    expect(checkInputs(token, configInputs, inputs).failures).toEqual([]);
+    if (token === getter.token) return (await getConfigFunction.invoke(bag(inputs), context())).outs ?? {};
+    return (await configType.create({ inputs: bag(inputs) }, context())).outs;
+  };
+  await pulumi.runtime.setMocks({
+    newResource: async ({ type, id, inputs }) =>
+      type === resource.token && !id
+        ? { id: "made", state: await answer(type, inputs) }
+        : { id: id ?? "", state: inputs },
+    call: ({ token, inputs }) => answer(token, inputs),
+  });
+});
+
+const value = <T>(output: pulumi.Output<T>): Promise<T> =>
+  new Promise((resolve) => {
+    output.apply(resolve);
+  });
+
+describe("the SDK", () => {
+  it("sends a Config with its version, and gives its outputs back", async () => {
+    const config = new cloudinit.Config("thing", args);
+    const rendered = await value(config.rendered);
+    expect(sent).toEqual([{ token: resource.token, inputs: args, version: official }]);
+    expect(rendered).toContain("\r\nX-Merge-Type: list()+dict()+str()\r\n");
+    expect(await value(config.boundary)).toBe("B");
+    expect(await value(config.parts)).toEqual([part]);
+    expect(cloudinit.Config.isInstance(config)).toBe(true);
+    expect(cloudinit.Config.isInstance({})).toBe(false);
+  });
+
+  it("leaves defaults to the plugin", async () => {
+    const config = new cloudinit.Config("thing", { parts: [{ content: pulumi.output("a") }] });
+    expect(await value(config.gzip)).toBe(true);
+    expect(sent[0]?.inputs).toEqual({ parts: [{ content: "a" }] });
+  });
+
+  it("looks a Config up by its id", async () => {
+    const found = cloudinit.Config.get("thing", "42", { rendered: "x" });
+    expect(await value(found.id)).toBe("42");
+    expect(await value(found.rendered)).toBe("x");
+    expect(versions).toEqual([official]);
+  });
+
+  it("asks for parts before the engine does", () => {
+    const none = {} as cloudinit.ConfigArgs;
+    expect(() => new cloudinit.Config("thing", none)).toThrow("Missing required property 'parts'");
+  });
+
+  it("calls getConfig, plain and with outputs, with its version", async () => {
+    const once = await cloudinit.getConfig(args);
+    const later = cloudinit.getConfigOutput({
+      ...args,
+      parts: [{ ...part, content: pulumi.output(part.content) }],
+    });
+    expect(await value(later)).toEqual(once);
+    expect(once.id).toMatch(/^\d+$/);
+    const call = { token: getter.token, inputs: args, version: official };
+    expect(sent).toEqual([call, call]);
+  });
+
+  it("makes a result secret where a part is", async () => {
+    const open = cloudinit.getConfigOutput(args);
+    const content = pulumi.secret("hunter22");
+    const closed = cloudinit.getConfigOutput({ ...args, parts: [{ ...part, content }] });
+    expect([await pulumi.isSecret(open), await pulumi.isSecret(closed)]).toEqual([false, true]);
+  });
+
+  it("lets the program say another version, and name a provider", async () => {
+    const provider = new cloudinit.Provider("own");
+    expect(cloudinit.Provider.isInstance(provider)).toBe(true);
+    await value(new cloudinit.Config("thing", args, { provider, version: "9.9.9" }).urn);
+    expect(versions.sort()).toEqual([official, "9.9.9"].sort());
+  });
+});
