@@ -1,0 +1,84 @@
+/** Waiting for what the API carries out in the background. */
+import { ProviderError } from "@berth/plugin-base";
+import type { Api } from "./client";
+
+const FIRST_MS = 1_000;
+const LONGEST_MS = 10_000;
+
+/** As the official plugin gives an action. */
+export const ACTION_MS = 60 * 60_000;
+
+export interface Deadline {
+  readonly signal?: AbortSignal;
+  /** Milliseconds in all. */
+  readonly ms: number;
+}
+
+/**
+ * Asks until there is an answer, at growing distances up to 10 s.
+ *
+ * @param look undefined: not yet.
+ * @throws ProviderError at the deadline, naming `what`; the signal's reason when it is aborted.
+ */
+export async function until<T>(
+  api: Api,
+  what: string,
+  deadline: Deadline,
+  look: () => Promise<T | undefined>,
+): Promise<T> {
+  const end = api.clock.now() + deadline.ms;
+  for (let ms = FIRST_MS; ; ms = Math.min(ms * 1.5, LONGEST_MS)) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (api.clock.now() + ms > end) {
+      throw new ProviderError(
+        `${what}: not done within ${Math.round(deadline.ms / 1000)} s; look at it in the control panel, then run up again, ` +
+          "or give it longer with the resource option customTimeouts",
+      );
+    }
+    await api.pause(what, ms, deadline.signal);
+  }
+}
+
+export interface Action {
+  readonly id: number;
+  readonly status: string;
+  readonly completed_at?: string | null;
+}
+
+/**
+ * Waits for an action's end.
+ *
+ * @param path of the action; default `v2/actions/ID`.
+ * @throws ProviderError if it ended in an error.
+ */
+export async function actionDone(
+  api: Api,
+  what: string,
+  action: Action,
+  deadline: Deadline,
+  path = `v2/actions/${action.id}`,
+): Promise<void> {
+  if (ended(what, action)) return;
+  await until(api, `${what} (action ${action.id})`, deadline, async () => {
+    const answer = (await api.find(what, path, { signal: deadline.signal })) as
+      | { readonly action: Action }
+      | undefined;
+    // An action may not be there yet just after it was started.
+    return answer !== undefined && ended(what, answer.action) ? true : undefined;
+  });
+}
+
+function ended(what: string, action: Action): boolean {
+  if (action.status === "errored") {
+    throw new ProviderError(
+      `${what}: the action ${action.id} ended in an error; the control panel's history of the resource says why`,
+    );
+  }
+  return action.status === "completed" || (action.completed_at ?? null) !== null;
+}
+
+/** True for the refusal that passes by itself: a droplet takes one action at a time. */
+export function isPending(said: string): boolean {
+  return /pending event/i.test(said);
+}

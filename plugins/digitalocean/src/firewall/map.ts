@@ -1,0 +1,168 @@
+/** `digitalocean:index/firewall:Firewall`: properties and their place in the API. Pure. */
+import { type CheckFailure, isUnknown, type Props, type Value } from "@berth/plugin-base";
+import {
+  boolean,
+  type Field,
+  type Fields,
+  integer,
+  list,
+  object,
+  objects,
+  set,
+  str,
+  string,
+  strings,
+  text,
+} from "../bridge";
+import { SOME, tagsField } from "../resource";
+
+type Side = "source" | "destination";
+
+const rules = (side: Side): Field =>
+  set(
+    object({
+      protocol: string({ required: true, enum: ["tcp", "udp", "icmp"] }),
+      action: string({ default: "allow", enum: ["allow", "deny"] }),
+      portRange: string({ pattern: SOME }),
+      [`${side}Addresses`]: set(string({ pattern: SOME })),
+      [`${side}DropletIds`]: set(integer()),
+      [`${side}LoadBalancerUids`]: set(string({ pattern: SOME })),
+      [`${side}KubernetesIds`]: set(string({ pattern: SOME })),
+      [`${side}Tags`]: tagsField(),
+    }),
+  );
+
+export const firewallFields: Fields = {
+  name: string({ computed: true, pattern: SOME }),
+  dropletIds: set(integer()),
+  inboundRules: rules("source"),
+  outboundRules: rules("destination"),
+  tags: tagsField(),
+  status: string({ output: true }),
+  createdAt: string({ output: true }),
+  pendingChanges: list(object({ dropletId: integer(), removing: boolean(), status: string() }), {
+    output: true,
+  }),
+};
+
+/** Where rules come from or go to. */
+interface Ends {
+  readonly addresses?: readonly string[];
+  readonly droplet_ids?: readonly number[];
+  readonly load_balancer_uids?: readonly string[];
+  readonly kubernetes_ids?: readonly string[];
+  readonly tags?: readonly string[];
+}
+
+interface ApiRule {
+  readonly protocol: string;
+  readonly action?: string;
+  readonly ports?: string;
+  readonly sources?: Ends;
+  readonly destinations?: Ends;
+}
+
+export interface ApiFirewall {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+  readonly created_at: string;
+  readonly pending_changes?: readonly { droplet_id?: number; removing?: boolean; status?: string }[] | null;
+  readonly droplet_ids?: readonly number[] | null;
+  readonly tags?: readonly string[] | null;
+  readonly inbound_rules?: readonly ApiRule[] | null;
+  readonly outbound_rules?: readonly ApiRule[] | null;
+}
+
+/** Rules over several properties; official. */
+export function checkFirewall(inputs: Props): CheckFailure[] {
+  const failures: CheckFailure[] = [];
+  const [inbound, outbound] = [inputs.inboundRules ?? null, inputs.outboundRules ?? null];
+  if (isUnknown(inbound) || isUnknown(outbound)) return failures;
+  const count = (value: Value): number => (Array.isArray(value) ? value.length : 0);
+  if (count(inbound) + count(outbound) === 0) {
+    const reason =
+      "a firewall needs at least one of inboundRules and outboundRules; one without rules lets nothing through";
+    failures.push({ property: "", reason });
+  }
+  for (const key of ["inboundRules", "outboundRules"]) {
+    for (const [index, rule] of objects(inputs, key).entries()) {
+      const protocol = str(rule, "protocol");
+      if (protocol === "icmp" || isUnknown(protocol) || (rule.portRange ?? null) !== null) continue;
+      const reason = `is missing; give a port ("22"), a range ("8000-8100") or "all" for the protocol ${protocol}`;
+      failures.push({ property: `${key}[${index}].portRange`, reason });
+    }
+  }
+  return failures;
+}
+
+export function firewallBody(inputs: Props): Record<string, unknown> {
+  const ends = (rule: Props, side: Side): Ends => ({
+    addresses: strings(rule, `${side}Addresses`),
+    droplet_ids: integers(rule, `${side}DropletIds`),
+    load_balancer_uids: strings(rule, `${side}LoadBalancerUids`),
+    kubernetes_ids: strings(rule, `${side}KubernetesIds`),
+    tags: strings(rule, `${side}Tags`),
+  });
+  const rule = (props: Props) => ({
+    protocol: str(props, "protocol"),
+    // The API's own default is left out, for an API of before deny rules.
+    action: str(props, "action") === "deny" ? "deny" : undefined,
+    ports: text(props, "portRange"),
+  });
+  return {
+    name: str(inputs, "name"),
+    droplet_ids: integers(inputs, "dropletIds") ?? [],
+    tags: strings(inputs, "tags") ?? [],
+    inbound_rules: objects(inputs, "inboundRules").map((props) => ({
+      ...rule(props),
+      sources: ends(props, "source"),
+    })),
+    outbound_rules: objects(inputs, "outboundRules").map((props) => ({
+      ...rule(props),
+      destinations: ends(props, "destination"),
+    })),
+  };
+}
+
+export function firewallState(firewall: ApiFirewall): Props {
+  return {
+    name: firewall.name,
+    status: firewall.status,
+    createdAt: firewall.created_at,
+    dropletIds: [...(firewall.droplet_ids ?? [])],
+    tags: [...(firewall.tags ?? [])],
+    inboundRules: (firewall.inbound_rules ?? []).map((rule) => ruleState(rule, "source", rule.sources)),
+    outboundRules: (firewall.outbound_rules ?? []).map((rule) =>
+      ruleState(rule, "destination", rule.destinations),
+    ),
+    pendingChanges: (firewall.pending_changes ?? []).map((change) => ({
+      dropletId: change.droplet_id ?? 0,
+      removing: change.removing ?? false,
+      status: change.status ?? "",
+    })),
+  };
+}
+
+function ruleState({ protocol, action, ports }: ApiRule, side: Side, ends: Ends = {}): Props {
+  const rule: Props = { protocol, action: action || "allow" };
+  // The API says "0" for all ports, and for a protocol without ports.
+  if (ports !== undefined && ports !== "" && ports !== "0") rule.portRange = ports;
+  else if (protocol !== "icmp") rule.portRange = "all";
+  const lists: Record<string, readonly (string | number)[] | undefined> = {
+    [`${side}Addresses`]: ends.addresses,
+    [`${side}DropletIds`]: ends.droplet_ids,
+    [`${side}LoadBalancerUids`]: ends.load_balancer_uids,
+    [`${side}KubernetesIds`]: ends.kubernetes_ids,
+    [`${side}Tags`]: ends.tags,
+  };
+  for (const [key, values] of Object.entries(lists)) {
+    if (values !== undefined && values !== null && values.length > 0) rule[key] = [...values];
+  }
+  return rule;
+}
+
+function integers(bag: Props, key: string): number[] | undefined {
+  const value = bag[key];
+  return Array.isArray(value) ? value.filter((item): item is number => typeof item === "number") : undefined;
+}

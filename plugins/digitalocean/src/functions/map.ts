@@ -1,0 +1,151 @@
+/** Regions, sizes, images and the account: from the API's answers to results. Pure. */
+import type { Props } from "@berth/plugin-base";
+import type { Keys } from "./query";
+
+const text = (property: string) => ({ property, kind: "text" as const });
+const number = (property: string) => ({ property, kind: "number" as const });
+const flag = (property: string) => ({ property, kind: "flag" as const });
+const list = (property: string) => ({ property, kind: "list" as const });
+
+export const regionKeys: Keys = {
+  slug: text("slug"),
+  name: text("name"),
+  sizes: list("sizes"),
+  features: list("features"),
+  available: flag("available"),
+};
+
+export interface ApiRegion {
+  readonly slug: string;
+  readonly name: string;
+  readonly available?: boolean;
+  readonly sizes?: readonly string[] | null;
+  readonly features?: readonly string[] | null;
+}
+
+export function regionOf(region: ApiRegion): Props {
+  return {
+    slug: region.slug,
+    name: region.name,
+    available: region.available ?? false,
+    sizes: [...(region.sizes ?? [])],
+    features: [...(region.features ?? [])],
+  };
+}
+
+export const sizeKeys: Keys = {
+  slug: text("slug"),
+  available: flag("available"),
+  transfer: number("transfer"),
+  price_monthly: number("priceMonthly"),
+  price_hourly: number("priceHourly"),
+  memory: number("memory"),
+  vcpus: number("vcpus"),
+  disk: number("disk"),
+  regions: list("regions"),
+};
+
+export interface ApiSize {
+  readonly slug: string;
+  readonly available?: boolean;
+  readonly transfer?: number;
+  readonly price_monthly?: number;
+  readonly price_hourly?: number;
+  readonly memory?: number;
+  readonly vcpus?: number;
+  readonly disk?: number;
+  readonly regions?: readonly string[] | null;
+  readonly gpu_info?: {
+    readonly count?: number;
+    readonly model?: string;
+    readonly vram?: { readonly amount?: number; readonly unit?: string } | null;
+    readonly supported_partition_modes?: readonly string[] | null;
+  } | null;
+}
+
+export function sizeOf(size: ApiSize): Props {
+  const gpu = size.gpu_info ?? undefined;
+  const vram = gpu?.vram ?? undefined;
+  return {
+    slug: size.slug,
+    available: size.available ?? false,
+    transfer: size.transfer ?? 0,
+    priceMonthly: size.price_monthly ?? 0,
+    priceHourly: size.price_hourly ?? 0,
+    memory: size.memory ?? 0,
+    vcpus: size.vcpus ?? 0,
+    disk: size.disk ?? 0,
+    regions: [...(size.regions ?? [])],
+    gpuInfos:
+      gpu === undefined
+        ? []
+        : [
+            {
+              count: gpu.count ?? 0,
+              model: gpu.model ?? "",
+              vrams: vram === undefined ? [] : [{ amount: vram.amount ?? 0, unit: vram.unit ?? "" }],
+              supportedPartitionModes: [...(gpu.supported_partition_modes ?? [])],
+            },
+          ],
+  };
+}
+
+export interface ApiImage {
+  readonly id: number;
+  readonly name?: string | null;
+  readonly type?: string;
+  readonly distribution?: string;
+  readonly slug?: string | null;
+  readonly public?: boolean;
+  readonly min_disk_size?: number | null;
+  readonly size_gigabytes?: number | null;
+  readonly created_at?: string;
+  readonly regions?: readonly string[] | null;
+  readonly tags?: readonly string[] | null;
+  readonly status?: string;
+  readonly error_message?: string;
+  readonly description?: string | null;
+}
+
+export function imageOf(image: ApiImage): Props {
+  return {
+    id: image.id,
+    image: String(image.id),
+    name: image.name ?? "",
+    type: image.type ?? "",
+    distribution: image.distribution ?? "",
+    slug: image.slug ?? "",
+    private: image.public !== true,
+    minDiskSize: image.min_disk_size ?? 0,
+    sizeGigabytes: image.size_gigabytes ?? 0,
+    created: image.created_at ?? "",
+    regions: [...(image.regions ?? [])],
+    tags: [...(image.tags ?? [])],
+    status: image.status ?? "",
+    errorMessage: image.error_message ?? "",
+    description: image.description ?? "",
+  };
+}
+
+export interface ApiAccount {
+  readonly uuid: string;
+  readonly email: string;
+  readonly droplet_limit?: number;
+  readonly floating_ip_limit?: number;
+  readonly email_verified?: boolean;
+  readonly status?: string;
+  readonly status_message?: string;
+}
+
+export function accountOf(account: ApiAccount): Props {
+  return {
+    id: account.uuid,
+    uuid: account.uuid,
+    email: account.email,
+    emailVerified: account.email_verified ?? false,
+    dropletLimit: account.droplet_limit ?? 0,
+    floatingIpLimit: account.floating_ip_limit ?? 0,
+    status: account.status ?? "",
+    statusMessage: account.status_message ?? "",
+  };
+}

@@ -1,0 +1,101 @@
+/** `digitalocean:index/reservedIp:ReservedIp` and `digitalocean:index/reservedIpAssignment:ReservedIpAssignment`. */
+import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
+import { type Api, ApiError } from "../api";
+import { int, str } from "../bridge";
+import { changed, defineResource, HalfMade, lower, numeric } from "../resource";
+import { assign, findAddress, unassign } from "./assign";
+import { type ApiReservedIp, assignmentFields, reservedIpFields, reservedIpState } from "./map";
+
+export function reservedIpType(api: () => Api): ResourceType {
+  return defineResource<ApiReservedIp>(api, {
+    fields: reservedIpFields,
+    state: reservedIpState,
+    async create(inputs, work) {
+      const region = lower(inputs.region);
+      const call = { signal: work.signal, body: { region }, once: true };
+      const answer = await work.api.post(`reserve an IP in ${region}`, "v2/reserved_ips", call);
+      const made = (answer as { readonly reserved_ip: ApiReservedIp }).reserved_ip;
+      const droplet = int(inputs, "dropletId") ?? 0;
+      if (droplet === 0) return { id: made.ip, found: made };
+      try {
+        await assign(made.ip, droplet, work);
+        return { id: made.ip, found: (await findAddress(made.ip, work)) ?? made };
+      } catch (error) {
+        throw new HalfMade((error as Error).message, { id: made.ip, found: made });
+      }
+    },
+    async read(id, _known, work) {
+      const found = await findAddress(id, work);
+      return found === undefined ? undefined : { id, found };
+    },
+    async update(id, olds, news, work) {
+      if (changed(reservedIpFields, "dropletId", olds, news)) {
+        const droplet = int(news, "dropletId") ?? 0;
+        await (droplet === 0 ? unassign(id, work) : assign(id, droplet, work));
+      }
+      const found = await findAddress(id, work);
+      if (found === undefined) throw new ProviderError(`reserved IP ${id} is gone; run pulumi refresh`);
+      return found;
+    },
+    async delete(id, olds, work) {
+      if ((int(olds, "dropletId") ?? 0) !== 0) {
+        try {
+          await unassign(id, work);
+        } catch (error) {
+          // 422: on no droplet any more.
+          if (!(error instanceof ApiError) || (error.status !== 422 && error.status !== 404)) throw error;
+        }
+      }
+      await work.api.delete(`release reserved IP ${id}`, `v2/reserved_ips/${id}`, { signal: work.signal });
+    },
+  });
+}
+
+interface Pair {
+  readonly ip: string;
+  readonly dropletId: number;
+}
+
+/** Import: `ADDRESS,DROPLET_ID`. */
+export function reservedIpAssignmentType(api: () => Api): ResourceType {
+  return defineResource<Pair>(api, {
+    fields: assignmentFields,
+    state: ({ ip, dropletId }) => ({ ipAddress: ip, dropletId }),
+    async create(inputs, work) {
+      const pair = pairOf(inputs);
+      // A run that was cut off may have come this far already.
+      if ((await findAddress(pair.ip, work))?.droplet?.id !== pair.dropletId) {
+        await assign(pair.ip, pair.dropletId, work);
+      }
+      return { id: idOf(pair, work.api.clock.now()), found: pair };
+    },
+    async read(id, known, work) {
+      const pair = known.ipAddress === undefined ? imported(id) : pairOf(known);
+      const found = await findAddress(pair.ip, work);
+      if (found?.droplet?.id !== pair.dropletId) return undefined;
+      return { id: known.ipAddress === undefined ? idOf(pair, work.api.clock.now()) : id, found: pair };
+    },
+    async delete(_id, olds, work) {
+      const pair = pairOf(olds);
+      const found = await findAddress(pair.ip, work);
+      if (found?.droplet?.id === pair.dropletId) await unassign(pair.ip, work);
+    },
+  });
+}
+
+function pairOf(props: Props): Pair {
+  return { ip: str(props, "ipAddress") ?? "", dropletId: int(props, "dropletId") ?? 0 };
+}
+
+function imported(id: string): Pair {
+  const [ip, droplet] = id.split(",", 2);
+  const dropletId = numeric(droplet ?? "");
+  if (ip === undefined || dropletId === undefined) {
+    throw new ProviderError(`import a reserved IP's assignment by ADDRESS,DROPLET_ID, not by "${id}"`);
+  }
+  return { ip, dropletId };
+}
+
+function idOf({ ip, dropletId }: Pair, now: number): string {
+  return `${dropletId}-${ip}-${new Date(now).toISOString().replace(/\D/g, "").padEnd(26, "0")}`;
+}

@@ -1,0 +1,5 @@
+/** What all kinds of resources share. */
+export { changed, defineResource, type Found, HalfMade, type Kind, type Work } from "./define";
+export { createOnce, isMark, marksOf, ownTags, release } from "./once";
+export { setTags, TAG, tagChanges, tagsField } from "./tags";
+export { CIDR, goTime, IPV4, lower, numeric, SOME, sameSlug, UP_TO_255 } from "./text";

@@ -1,0 +1,317 @@
+/** Every other kind: bodies sent, outputs kept, no diff after a create, drift, waiting, deletes that are done already. */
+import type { Props } from "@berth/plugin-base";
+import { describe, expect, it } from "vitest";
+import { done, empty, ok, pending, type Script, start } from "./scripted";
+import { type Answer, thrown } from "./support";
+
+describe.each<{
+  kind: string;
+  program: Props;
+  script: Script;
+  body: [line: string, body: unknown];
+  id: string;
+  outs: Props;
+  path: string;
+}>([
+  {
+    kind: "tag",
+    program: { name: "berth" },
+    script: {
+      "POST /v2/tags": ok({ tag: { name: "berth", resources: { count: 3, droplets: { count: 2 } } } }),
+      "GET /v2/tags/berth": ok({ tag: { name: "berth", resources: { count: 3, droplets: { count: 2 } } } }),
+    },
+    body: ["POST /v2/tags", { name: "berth" }],
+    id: "berth",
+    outs: { name: "berth", totalResourceCount: 3, dropletsCount: 2, imagesCount: 0 },
+    path: "/v2/tags/berth",
+  },
+  {
+    kind: "sshKey",
+    program: { name: "k", publicKey: "ssh-ed25519 AAAA me\n" },
+    script: {
+      "POST /v2/account/keys": ok({
+        ssh_key: { id: 7, name: "k", fingerprint: "f", public_key: "ssh-ed25519 AAAA me" },
+      }),
+      // A new key does not show at once.
+      "GET /v2/account/keys/7": [
+        { status: 404, body: {} },
+        ok({ ssh_key: { id: 7, name: "k", fingerprint: "f", public_key: "ssh-ed25519 AAAA me" } }),
+      ],
+    },
+    body: ["POST /v2/account/keys", { name: "k", public_key: "ssh-ed25519 AAAA me\n" }],
+    id: "7",
+    outs: { fingerprint: "f", __meta: '{"e2bfb730-ecaa-11e6-8f88-34363bc7c4c0":{"create":120000000000}}' },
+    path: "/v2/account/keys/7",
+  },
+  {
+    kind: "vpc",
+    program: { name: "v", region: "fra1", ipRange: "10.110.0.0/20" },
+    script: {
+      "POST /v2/vpcs": ok({
+        vpc: {
+          id: "u",
+          urn: "do:vpc:u",
+          name: "v",
+          region: "fra1",
+          description: "",
+          ip_range: "10.110.0.0/20",
+          default: false,
+          created_at: "2026-03-13T19:20:47.440490Z",
+        },
+      }),
+    },
+    body: ["POST /v2/vpcs", { name: "v", region: "fra1", ip_range: "10.110.0.0/20" }],
+    id: "u",
+    outs: { vpcUrn: "do:vpc:u", default: false, createdAt: "2026-03-13 19:20:47.44049 +0000 UTC" },
+    path: "/v2/vpcs/u",
+  },
+  {
+    kind: "firewall",
+    program: {
+      name: "f",
+      dropletIds: [2, 1],
+      inboundRules: [
+        { protocol: "tcp", portRange: "22", sourceAddresses: ["0.0.0.0/0", "::/0"] },
+        { protocol: "icmp", sourceTags: ["berth"] },
+        { protocol: "tcp", portRange: "25", action: "deny", sourceAddresses: ["0.0.0.0/0"] },
+      ],
+      outboundRules: [{ protocol: "udp", portRange: "all", destinationAddresses: ["0.0.0.0/0"] }],
+    },
+    script: {
+      "POST /v2/firewalls": ok({
+        firewall: {
+          id: "w",
+          name: "f",
+          status: "waiting",
+          created_at: "t",
+          droplet_ids: [1, 2],
+          tags: [],
+          pending_changes: [{ droplet_id: 1, removing: false, status: "waiting" }],
+          // In another order, and "0" for what the program calls "all" or leaves out.
+          inbound_rules: [
+            { protocol: "icmp", ports: "0", sources: { tags: ["berth"] } },
+            { protocol: "tcp", ports: "25", action: "deny", sources: { addresses: ["0.0.0.0/0"] } },
+            { protocol: "tcp", ports: "22", action: "allow", sources: { addresses: ["::/0", "0.0.0.0/0"] } },
+          ],
+          outbound_rules: [{ protocol: "udp", ports: "0", destinations: { addresses: ["0.0.0.0/0"] } }],
+        },
+      }),
+    },
+    body: [
+      "POST /v2/firewalls",
+      {
+        name: "f",
+        droplet_ids: [2, 1],
+        tags: [],
+        inbound_rules: [
+          { protocol: "tcp", ports: "22", sources: { addresses: ["0.0.0.0/0", "::/0"] } },
+          { protocol: "icmp", sources: { tags: ["berth"] } },
+          { protocol: "tcp", ports: "25", action: "deny", sources: { addresses: ["0.0.0.0/0"] } },
+        ],
+        outbound_rules: [{ protocol: "udp", ports: "all", destinations: { addresses: ["0.0.0.0/0"] } }],
+      },
+    ],
+    id: "w",
+    outs: {
+      status: "waiting",
+      dropletIds: [2, 1],
+      pendingChanges: [{ dropletId: 1, removing: false, status: "waiting" }],
+    },
+    path: "/v2/firewalls/w",
+  },
+  {
+    kind: "domain",
+    program: { name: "example.org", ipAddress: "203.0.113.5" },
+    script: {
+      "POST /v2/domains": ok({ domain: { name: "example.org", ttl: null } }),
+      "GET /v2/domains/example.org": [ok({ domain: { name: "example.org", ttl: 1800 } }), { status: 404 }],
+    },
+    body: ["POST /v2/domains", { name: "example.org", ip_address: "203.0.113.5" }],
+    id: "example.org",
+    outs: { domainUrn: "do:domain:example.org", ttl: 1800, ipAddress: "203.0.113.5" },
+    path: "/v2/domains/example.org",
+  },
+  {
+    kind: "dnsRecord",
+    program: { domain: "example.org", type: "MX", name: "@", value: "mail.example.org.", priority: 10 },
+    script: {
+      "POST /v2/domains/example.org/records": ok({
+        domain_record: { id: 3, type: "MX", name: "@", data: "mail.example.org", priority: 10, ttl: 1800 },
+      }),
+    },
+    body: [
+      "POST /v2/domains/example.org/records",
+      { type: "MX", name: "@", data: "mail.example.org.", priority: 10 },
+    ],
+    id: "3",
+    outs: { fqdn: "example.org", ttl: 1800, value: "mail.example.org." },
+    path: "/v2/domains/example.org/records/3",
+  },
+  {
+    kind: "reservedIp",
+    program: { region: "FRA1", dropletId: 9 },
+    script: {
+      "POST /v2/reserved_ips": ok({
+        reserved_ip: { ip: "203.0.113.9", region: { slug: "fra1" }, droplet: null },
+      }),
+      "GET /v2/droplets/9/actions": [
+        ok({ actions: [{ id: 1, status: "in-progress" }] }),
+        ok({ actions: [] }),
+      ],
+      "POST /v2/reserved_ips/203.0.113.9/actions": pending,
+      "GET /v2/reserved_ips/203.0.113.9/actions/5": [{ status: 404, body: {} }, pending, done],
+      "GET /v2/reserved_ips/203.0.113.9": ok({
+        reserved_ip: {
+          ip: "203.0.113.9",
+          region: { slug: "fra1" },
+          droplet: { id: 9, region: { slug: "fra1" } },
+        },
+      }),
+      "DELETE /v2/reserved_ips/203.0.113.9": empty,
+    },
+    body: ["POST /v2/reserved_ips/203.0.113.9/actions", { type: "assign", droplet_id: 9 }],
+    id: "203.0.113.9",
+    outs: {
+      region: "fra1",
+      ipAddress: "203.0.113.9",
+      dropletId: 9,
+      reservedIpUrn: "do:reservedip:203.0.113.9",
+    },
+    path: "/v2/reserved_ips/203.0.113.9",
+  },
+  {
+    kind: "project",
+    program: { name: "p", environment: "production", purpose: "GPU cluster", resources: ["do:droplet:1"] },
+    script: {
+      "POST /v2/projects": ok({ project: { id: "pr", name: "p" } }),
+      "POST /v2/projects/pr/resources": ok({ resources: [] }),
+      "GET /v2/projects/pr": ok({
+        project: {
+          id: "pr",
+          name: "p",
+          purpose: "Other: GPU cluster",
+          environment: "Production",
+          owner_id: 4,
+        },
+      }),
+      "GET /v2/projects/pr/resources": ok({ resources: [{ urn: "do:droplet:1" }], links: {} }),
+    },
+    body: ["POST /v2/projects", { name: "p", purpose: "GPU cluster", environment: "production" }],
+    id: "pr",
+    outs: { purpose: "GPU cluster", environment: "Production", resources: ["do:droplet:1"], ownerId: 4 },
+    path: "/v2/projects/pr",
+  },
+])("$kind", ({ kind, program, script, body, id, outs, path }) => {
+  it("sends what the program says, keeps what the API says, and then has no diff", async () => {
+    const thing = await start(kind, { ...script });
+    const made = await thing.create(program);
+    expect(made.id).toBe(id);
+    expect(thing.sent(body[0])[0]).toEqual(body[1]);
+    expect(made.outs).toMatchObject({ id, ...outs });
+    expect(await thing.diff(made.outs, program)).toEqual({});
+  });
+  it("that is gone reads as gone, and is deleted without a fault", async () => {
+    const thing = await start(kind, { "GET /v2/projects/default": ok({ project: { id: "d" } }) });
+    expect((await thing.read(id, { ...program, name: "n", ...outs })).id).toBe("");
+    const {
+      resources: _,
+      dropletId: __,
+      ...olds
+    } = { ...program, ...outs } as Props & { resources?: unknown };
+    await thing.delete(id, olds);
+    expect(thing.server.lines().at(-1)).toBe(`DELETE ${path}`);
+  });
+});
+
+describe("reservedIpAssignment", () => {
+  const address = (droplet: number | null) =>
+    ok({
+      reserved_ip: {
+        ip: "203.0.113.9",
+        region: { slug: "fra1" },
+        droplet: droplet === null ? null : { id: droplet, region: { slug: "fra1" } },
+      },
+    });
+  it("is imported by address and droplet, and taken off only from its own droplet", async () => {
+    const thing = await start("reservedIpAssignment", {
+      "GET /v2/reserved_ips/203.0.113.9": [address(9), address(1)],
+    });
+    const read = await thing.read("203.0.113.9,9");
+    expect([read.id, read.outs]).toEqual([
+      expect.stringMatching(/^9-203\.0\.113\.9-\d{26}$/),
+      expect.objectContaining({ dropletId: 9 }),
+    ]);
+    await thing.delete(read.id, read.outs);
+    expect(thing.server.lines().filter((line) => line.startsWith("POST"))).toEqual([]);
+    expect(await thrown(thing.read("9"))).toContain("ADDRESS,DROPLET_ID");
+  });
+});
+
+describe("projectResources", () => {
+  it("moves what left to the default project, and sees only its own", async () => {
+    const thing = await start("projectResources", {
+      "GET /v2/projects/default": ok({ project: { id: "d" } }),
+      "POST /v2/projects/d/resources": ok({}),
+      "POST /v2/projects/p/resources": ok({}),
+      "GET /v2/projects/p": ok({ project: { id: "p", name: "p" } }),
+      "GET /v2/projects/p/resources": ok({ resources: [{ urn: "do:droplet:2" }, { urn: "do:volume:x" }] }),
+    });
+    const olds = { project: "p", resources: ["do:droplet:1"] };
+    const { outs } = await thing.update("p", olds, { project: "p", resources: ["do:droplet:2"] });
+    expect(thing.sent("POST /v2/projects/d/resources")).toEqual([{ resources: ["do:droplet:1"] }]);
+    expect(thing.sent("POST /v2/projects/p/resources")).toEqual([{ resources: ["do:droplet:2"] }]);
+    expect((await thing.read("p", outs)).outs.resources).toEqual(["do:droplet:2"]);
+  });
+});
+
+describe("deletes that need patience", () => {
+  it("a VPC waits for its members, and at the end says what the API said", async () => {
+    const busyVpc: Answer = { status: 403, body: { message: "Can not delete VPC with members" } };
+    const thing = await start("vpc", { "DELETE /v2/vpcs/u": [busyVpc, busyVpc, empty] });
+    await thing.delete("u", {});
+    expect(thing.clock.slept).toHaveLength(2);
+    const never = await start("vpc", { "DELETE /v2/vpcs/u": busyVpc });
+    expect(await thrown(never.delete("u", {}))).toContain("Can not delete VPC with members");
+  });
+  it("a project waits for its resources to leave", async () => {
+    const held: Answer = { status: 412, body: { message: "cannot delete a project with resources" } };
+    const thing = await start("project", { "DELETE /v2/projects/p": [held, empty] });
+    await thing.delete("p", {});
+    expect(thing.clock.slept).toHaveLength(1);
+  });
+});
+
+describe("checks over several properties", () => {
+  it.each<[string, Props, RegExp]>([
+    ["firewall", { name: "f" }, /at least one of inboundRules and outboundRules/],
+    [
+      "firewall",
+      { inboundRules: [{ protocol: "tcp", sourceAddresses: ["::/0"] }] },
+      /^inboundRules\[0\]\.portRange is missing; give a port/,
+    ],
+    [
+      "dnsRecord",
+      { domain: "d", type: "SRV", value: "x.", priority: 1 },
+      /^weight is missing; a record of type SRV needs it/,
+    ],
+    ["tag", { name: "no spaces" }, /^name does not have the form/],
+    ["vpc", { region: "fra1", ipRange: "10.0.0.0" }, /^ipRange does not have the form/],
+    ["volume", { region: "fra1", size: 0 }, /^size is out of range/],
+  ])("%s %j", async (kind, inputs, expected) => {
+    const { check } = await start(kind, {});
+    expect((await check(inputs)).faults).toContainEqual(expect.stringMatching(expected));
+  });
+});
+
+describe("DNS names in the program's longer spelling are no change", () => {
+  const state = { domain: "example.org", type: "CNAME", name: "www", value: "@", ttl: 1800 };
+  it.each<[Props, Record<string, string>]>([
+    [{ name: "www.example.org." }, {}],
+    [{ value: "example.org." }, {}],
+    [{ name: "ftp" }, { name: "update" }],
+  ])("%j is %j", async (edit, expected) => {
+    const { diff } = await start("dnsRecord", {});
+    const { ttl: _, ...program } = { ...state, ...edit };
+    expect(await diff(state, program)).toEqual(expected);
+  });
+});
