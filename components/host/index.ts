@@ -1,6 +1,13 @@
 /** Host stages: what is done on every node before anything of Berth's runs there. */
 export { type BaseOptions, basePackages, type OperatorOptions, renderBase } from "./base";
 export {
+  type FabricFacts,
+  type FabricInterface,
+  type FabricSpec,
+  readFabricFacts,
+  renderFabric,
+} from "./fabric";
+export {
   type Disk,
   type Gpu,
   type NodeFacts,
@@ -23,4 +30,12 @@ export {
   stageBody,
 } from "./stage";
 export { Stages, type StagesArgs } from "./stages";
-export { defaultStorage, renderStorage, type StorageOptions, storageTree } from "./storage";
+export {
+  defaultStorage,
+  type HomeQuota,
+  renderStorage,
+  type StorageOptions,
+  type StorageSpec,
+  storageLabel,
+  storageTree,
+} from "./storage";

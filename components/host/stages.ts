@@ -1,6 +1,7 @@
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { type BaseOptions, renderBase } from "./base";
+import { type FabricFacts, type FabricSpec, readFabricFacts, renderFabric } from "./fabric";
 import { type NodeFacts, type RuntimeFacts, readNodeFacts, readRuntimeFacts } from "./facts";
 import { type FirewallOptions, renderFirewall } from "./firewall";
 import { type ReadyOptions, renderReady } from "./node-ready";
@@ -24,6 +25,8 @@ export interface StagesArgs {
   firewall: pulumi.Input<FirewallOptions>;
   /** @default {} */
   storage?: pulumi.Input<StorageOptions>;
+  /** InfiniBand. Whether it is given decides about a resource, so a plain value. @default no such stage */
+  fabric?: FabricSpec;
   /** @default {} */
   runtime?: pulumi.Input<RuntimeOptions>;
   /**
@@ -46,7 +49,8 @@ export const patience = { dialErrorLimit: 16, perDialTimeout: 4 } as const;
  * The host stages of one node: ready, base, firewall, storage, runtime, one command each, one after the other.
  *
  * Creates: `${name}-ready`, `${name}-base`, `${name}-firewall`, `${name}-storage`, `${name}-runtime`, all
- * `command:remote:Command`. A changed option changes the text of its own stage only: one update in place.
+ * `command:remote:Command`; with `fabric`, `${name}-fabric` between the last two. A changed
+ * option changes the text of its own stage only: one update in place.
  * Firewall comes before runtime: published ports are closed before there is anything to publish them.
  *
  * Needs on the host: SSH with a key, as root or a user with passwordless sudo; Debian 12 or Ubuntu 22.04 or newer.
@@ -56,6 +60,8 @@ export class Stages extends pulumi.ComponentResource {
   /** What the node is. Unknown in a preview that runs stage `ready`: decide nothing about resources by it. */
   readonly facts: pulumi.Output<NodeFacts>;
   readonly runtimeFacts: pulumi.Output<RuntimeFacts>;
+  /** Only with `fabric`. */
+  readonly fabricFacts?: pulumi.Output<FabricFacts>;
   /** The last stage: depend on it to come after all of them. */
   readonly last: command.remote.Command;
 
@@ -97,7 +103,9 @@ export class Stages extends pulumi.ComponentResource {
     const base = stage("base", render(args.base, renderBase), ready);
     const firewall = stage("firewall", render(args.firewall, renderFirewall), base);
     const storage = stage("storage", render(args.storage, renderStorage), firewall);
-    this.last = stage("runtime", render(args.runtime, renderRuntime), storage);
+    const fabric = args.fabric ? stage("fabric", render(args.fabric, renderFabric), storage) : undefined;
+    this.last = stage("runtime", render(args.runtime, renderRuntime), fabric ?? storage);
+    if (fabric) this.fabricFacts = pulumi.unsecret(fabric.stdout).apply(readFabricFacts);
 
     // Only parsed, whitelisted facts leave the secret output.
     this.facts = pulumi.unsecret(ready.stdout).apply(readNodeFacts);

@@ -1,8 +1,8 @@
 /** The directories of a node: the ones users know, and the tree that workspaces are mounted from. Pure. */
-import { checkPath, quote } from "./shell";
-import { renderStage } from "./stage";
+import { checkPath, quote } from "../shell";
+import type { StageStep } from "../stage";
 
-export interface StorageOptions {
+export interface TreeOptions {
   /** Root of the tree that homes, workspaces and shared files live in. @default "/mnt/storage" */
   root?: string;
   /** Directories at the top of the node. @default ["/workspace", "/data", "/data2"] */
@@ -28,7 +28,8 @@ export const storageTree: readonly { path: string; mode: string }[] = [
   { path: "shared/tensorboard", mode: "0755" },
 ];
 
-export function renderStorage(options: StorageOptions & { node: string }): string {
+/** The step that makes them. What is there stays, with its owner. */
+export function directoriesStep(options: TreeOptions): StageStep {
   const root = checkPath(options.root ?? defaultStorage.root, "storage.root");
   const directories = (options.directories ?? defaultStorage.directories).map((path, i) =>
     checkPath(path, `storage.directories[${i}]`),
@@ -62,5 +63,5 @@ fact_json kept "$(if [ "\${#kept[@]}" -gt 0 ]; then printf '%s\\n' "\${kept[@]}"
 fact filesystem "$(stat -f -c %T -- ${quote(root)})"
 fact_json sizeBytes "$(df -P -B1 -- ${quote(root)} | awk 'NR == 2 {print $2}')"
 `;
-  return renderStage({ name: "storage", node: options.node, steps: [{ name: "directories", body }] });
+  return { name: "directories", body };
 }

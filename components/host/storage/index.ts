@@ -1,0 +1,17 @@
+/** The storage stage: devices, file systems, mounts, quotas, and the directories that users know. */
+export { renderStorage, storageSteps } from "./render";
+export {
+  type BindName,
+  type DeviceMatch,
+  type DeviceSpec,
+  type ExportSpec,
+  type Filesystem,
+  type HomeQuota,
+  type LvmSpec,
+  type NfsMountSpec,
+  type StorageOptions,
+  type StorageSpec,
+  storageLabel,
+  type VolumeSpec,
+} from "./spec";
+export { defaultStorage, storageTree } from "./tree";
