@@ -6,7 +6,8 @@ import { ConfigError, loadConfig } from "./config";
 /** Reads the stack's configuration; everything wrong with it ends the run here, before any resource exists. */
 function configured() {
   try {
-    return loadConfig(pulumi.getStack(), pulumi.runtime.allConfig(), validateSetup);
+    const placeholders = pulumi.runtime.isDryRun() ? "allow" : "refuse";
+    return loadConfig(pulumi.getStack(), pulumi.runtime.allConfig(), validateSetup, { placeholders });
   } catch (error) {
     // The message is for people; a stack trace would bury it.
     if (error instanceof ConfigError) throw new pulumi.RunError(error.message);

@@ -1,7 +1,7 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { Plan, UserSecrets } from "../config";
+import type { LocalNodePlan, Plan, UserSecrets } from "../config";
 import { PORTS_PER_USER, WORKSPACE_NETWORK } from "../config";
 import { Stages, type StagesArgs } from "./host";
 import { Image } from "./images";
@@ -20,6 +20,7 @@ import {
   userCredentials,
   workspaceHostKey,
 } from "./secrets";
+import { localNodes } from "./unmade";
 import { type UserInfo, Workspace } from "./workspace";
 import { renderAutoExec } from "./workspace/setup";
 
@@ -59,12 +60,13 @@ export class Cluster extends pulumi.ComponentResource {
   readonly credentials: pulumi.Output<Record<string, UserCredentials>>;
 
   constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
-    super("berth:index:Cluster", name, {}, opts);
     const { plan } = args;
+    const nodes = localNodes(plan);
+    super("berth:index:Cluster", name, {}, opts);
     const seed = new Seed(`${name}-seed`, {}, { parent: this }).value;
     const local = this.operatorEngine(name);
     const network = this.stackNetwork(name, plan, local);
-    const sshOptions = placeFiles(plan, args.secrets, seed);
+    const sshOptions = placeFiles(plan, nodes, args.secrets, seed);
 
     const image = (which: "node" | "registry" | "ray" | "workspace", after: pulumi.Resource[] = []) =>
       new Image(`${name}-image-${which}`, which, { parent: this, dependsOn: after });
@@ -83,7 +85,7 @@ export class Cluster extends pulumi.ComponentResource {
       { parent: this, providers: [local] },
     );
 
-    const hosts = plan.nodes.map((node): Host => {
+    const hosts = nodes.map((node): Host => {
       const made = new LocalNode(
         `${name}-${node.name}`,
         {
@@ -96,7 +98,7 @@ export class Cluster extends pulumi.ComponentResource {
         },
         { parent: this, providers: [local] },
       );
-      return this.host(`${name}-${node.name}`, made, plan, registry.host, sshOptions);
+      return this.host(`${name}-${node.name}`, made, plan, nodes, registry.host, sshOptions);
     });
 
     const rayImage = image("ray", [registryImage]);
@@ -105,7 +107,7 @@ export class Cluster extends pulumi.ComponentResource {
     if (plan.ray.enabled) for (const host of hosts) this.rayNode(name, host, plan, served.ray, seed);
     const workspaces = hosts.flatMap((host) => this.workspaces(name, host, args, served.workspace, seed));
 
-    this.nodes = plan.nodes.map(({ name, kind, role, address, privateAddress }) => ({
+    this.nodes = nodes.map(({ name, kind, role, address, privateAddress }) => ({
       name,
       kind,
       role,
@@ -158,10 +160,11 @@ export class Cluster extends pulumi.ComponentResource {
     name: string,
     node: Node,
     plan: Plan,
+    nodes: readonly LocalNodePlan[],
     registry: string,
     sshOptions: pulumi.Output<string[]>,
   ): Host {
-    const stages = new Stages(`${name}-host`, stagesArgs(plan, node, registry), { parent: this });
+    const stages = new Stages(`${name}-host`, stagesArgs(plan, nodes, node, registry), { parent: this });
     // It waits for the machine alone, so that its plugin starts while the stages go on; what it makes waits for them.
     const engine = new docker.Provider(
       `${name}-engine`,
@@ -280,7 +283,7 @@ export class Cluster extends pulumi.ComponentResource {
 }
 
 /** What the plan asks of one node's host stages. */
-function stagesArgs(plan: Plan, node: Node, registry: string): StagesArgs {
+function stagesArgs(plan: Plan, nodes: readonly LocalNodePlan[], node: Node, registry: string): StagesArgs {
   const { ray, users } = plan.ports;
   const { workers, ...rayPorts } = ray;
   const single = (port: number) => ({ start: port, end: port });
@@ -291,7 +294,7 @@ function stagesArgs(plan: Plan, node: Node, registry: string): StagesArgs {
       sshPort: node.plan.sshPort,
       allowUsers: plan.firewall.allowUsers,
       userPorts: [{ start: users.start, end: users.start + PORTS_PER_USER * users.blocks - 1 }],
-      clusterAddresses: plan.nodes.map((other) => other.privateAddress),
+      clusterAddresses: nodes.map((other) => other.privateAddress),
       clusterPorts: plan.ray.enabled ? [...Object.values(rayPorts).map(single), workers] : [],
       rules: plan.firewall.rules,
     },
@@ -305,12 +308,17 @@ function stagesArgs(plan: Plan, node: Node, registry: string): StagesArgs {
 /**
  * Keys and known hosts, on this computer's disk as soon as the seed is known; gives the SSH options that name them.
  */
-function placeFiles(plan: Plan, secrets: UserSecrets, seed: pulumi.Output<string>): pulumi.Output<string[]> {
+function placeFiles(
+  plan: Plan,
+  planned: readonly LocalNodePlan[],
+  secrets: UserSecrets,
+  seed: pulumi.Output<string>,
+): pulumi.Output<string[]> {
   const files = stackFiles(plan.stack);
   const placed = seed.apply((value) => {
-    const nodes = new Map(plan.nodes.map((node) => [node.name, node]));
+    const nodes = new Map(planned.map((node) => [node.name, node]));
     const knownHosts = [
-      ...plan.nodes.map((node) =>
+      ...planned.map((node) =>
         knownHostsLine(node.address, node.sshPort, nodeHostKey(value, node.name).publicKey),
       ),
       ...plan.users.flatMap((user) => {

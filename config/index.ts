@@ -1,7 +1,23 @@
 /** The stack's configuration: its schema, defaults, port plan and checks. Pure; nothing here knows Pulumi. */
-export { type Loaded, loadConfig } from "./load";
-export type { FirewallPlan, NetworkPlan, NodePlan, Plan, UserPlan, UserSecrets } from "./plan";
-export { WORKSPACE_NETWORK } from "./plan";
+export { type Loaded, type LoadOptions, loadConfig } from "./load";
+export type {
+  Addresses,
+  BaremetalNodePlan,
+  DigitaloceanNodePlan,
+  DigitaloceanPlan,
+  FirewallPlan,
+  JumpPlan,
+  KeyPlan,
+  LocalNodePlan,
+  NetworkPlan,
+  NodePlan,
+  Plan,
+  PlannedNode,
+  UserPlan,
+  UserSecrets,
+  VolumePlan,
+} from "./plan";
+export { locate, WORKSPACE_NETWORK } from "./plan";
 export {
   PORTS_PER_USER,
   type PortPlan,
@@ -11,3 +27,5 @@ export {
   userPorts,
 } from "./ports";
 export { ConfigError, type Problem } from "./problems";
+export type { FabricConfig, QuotaConfig, StorageConfig } from "./schema-storage";
+export { isPublicKey, parseHostKey } from "./ssh-keys";

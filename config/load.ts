@@ -1,21 +1,21 @@
-import { hostAddress, parseCidr } from "./net";
-import {
-  FIRST_UID,
-  type NodePlan,
-  type Plan,
-  rayMemory,
-  type UserPlan,
-  type UserSecrets,
-  userLimits,
-} from "./plan";
-import { defaultPorts, type PortPlan, userPorts } from "./ports";
+import { makePlan, mergePorts } from "./make-plan";
+import { findPlaceholders } from "./placeholders";
+import type { Plan, UserSecrets } from "./plan";
 import { ConfigError, type Problem } from "./problems";
-import { type NodeConfig, type StackConfig, stackKeys, stackSchema, type UserConfig } from "./schema";
+import { nodeKinds, type StackConfig, stackKeys, stackSchema } from "./schema";
 import { type SetupValidator, validate } from "./validate";
 
 export interface Loaded {
   plan: Plan;
   secrets: UserSecrets;
+}
+
+export interface LoadOptions {
+  /**
+   * What to do with placeholders such as `<region>`: a preview may go on with them, an update may not.
+   * @default "refuse"
+   */
+  placeholders?: "allow" | "refuse";
 }
 
 /**
@@ -28,6 +28,7 @@ export function loadConfig(
   stack: string,
   raw: Record<string, string>,
   validateSetup: SetupValidator,
+  options: LoadOptions = {},
 ): Loaded {
   const problems: Problem[] = [];
   const values: Record<string, unknown> = {};
@@ -35,22 +36,41 @@ export function loadConfig(
     if (!key.startsWith("berth:")) continue;
     values[key.slice("berth:".length)] = parseValue(value);
   }
+  const found = findPlaceholders(values);
+  const allow = options.placeholders === "allow";
+  // What a placeholder stands for cannot be judged yet; but even a preview has to know which resources there are.
+  const open = found.filter(({ path }) => !allow || !STRUCTURE.test(path)).map(({ path }) => `berth:${path}`);
+  const judged = (config: StackConfig) =>
+    validate(config, mergePorts(config), validateSetup).filter((problem) => !open.includes(problem.path));
+  if (!allow) problems.push(...found.map(placeholderProblem));
   const parsed = stackSchema.safeParse(values);
   if (!parsed.success) {
-    for (const issue of parsed.error.issues) problems.push(...shapeProblems(issue, values));
+    const before = problems.map((p) => p.path);
+    for (const issue of parsed.error.issues)
+      problems.push(...shapeProblems(issue, values).filter((p) => !before.includes(p.path)));
     // What can be judged without the misshapen parts is judged in the same run.
     const rest = stackSchema.safeParse(without(values, parsed.error.issues));
     const reported = problems.map((p) => p.path);
     if (rest.success)
-      for (const problem of validate(rest.data, mergePorts(rest.data), validateSetup))
-        if (!reported.includes(problem.path)) problems.push(problem);
+      for (const problem of judged(rest.data)) if (!reported.includes(problem.path)) problems.push(problem);
     throw new ConfigError(stack, problems);
   }
   const config = parsed.data;
-  const ports = mergePorts(config);
-  problems.push(...validate(config, ports, validateSetup));
+  problems.push(...judged(config));
   if (problems.length > 0) throw new ConfigError(stack, problems);
-  return { plan: makePlan(stack, config, ports), secrets: collectSecrets(config) };
+  return { plan: makePlan(stack, config, mergePorts(config)), secrets: collectSecrets(config) };
+}
+
+/** Fields that decide which resources exist. */
+const STRUCTURE = /^(network\..*|nodes\[\d+\]\.name|users\[\d+\]\.(name|node))$/;
+
+function placeholderProblem({ path, value }: { path: string; value: string }): Problem {
+  return {
+    path: `berth:${path}`,
+    value: [...secretKeys].some((key) => path.includes(key)) ? "(hidden)" : value,
+    problem: "is still a placeholder: a preview may go on with it, an update needs the value",
+    allowed: "the real value in its place",
+  };
 }
 
 /** A copy of the values less every part that an issue points at. */
@@ -109,6 +129,17 @@ function shapeProblems(issue: unknown, values: unknown): Problem[] {
           ? stackKeys.map((k) => `berth:${k}`).join(", ")
           : "the keys that the documentation lists for this part",
     }));
+  if (code === "invalid_union") {
+    const kind = path.at(-1) === "kind";
+    return [
+      {
+        path: at([]),
+        value: hidden ? "(hidden)" : found,
+        problem: found === undefined ? "is missing" : kind ? "is no kind of node" : "has another shape",
+        allowed: kind ? nodeKinds.map((k) => JSON.stringify(k)).join(", ") : message,
+      },
+    ];
+  }
   const allowed =
     (params as { allowed?: string } | undefined)?.allowed ??
     (options ? options.map((o) => JSON.stringify(o)).join(", ") : undefined) ??
@@ -122,76 +153,6 @@ function shapeProblems(issue: unknown, values: unknown): Problem[] {
       allowed,
     },
   ];
-}
-
-function mergePorts(config: StackConfig): PortPlan {
-  const { users, pool, ray } = config.ports;
-  const defined = <T extends object>(part: T | undefined) =>
-    Object.fromEntries(Object.entries(part ?? {}).filter(([, value]) => value !== undefined));
-  return {
-    users: { ...defaultPorts.users, ...defined(users) },
-    pool: pool ?? defaultPorts.pool,
-    ray: { ...defaultPorts.ray, ...defined(ray) },
-  };
-}
-
-function makePlan(stack: string, config: StackConfig, ports: PortPlan): Plan {
-  const cidr = parseCidr(config.network.cidr);
-  if (!cidr) throw new Error("unreachable: validate() accepted a network that does not parse");
-  const nodes = config.nodes.map((node) => nodePlan(config, node));
-  const head = nodes.find((node) => node.role === "head");
-  if (!head) throw new Error("unreachable: validate() accepted a stack without a head");
-  const gateway = hostAddress(cidr, 1);
-  return {
-    stack,
-    network: { cidr: config.network.cidr, gateway, registry: hostAddress(cidr, 2) },
-    ports,
-    nodes,
-    head,
-    users: config.users.map((user) => userPlan(config, ports, user)),
-    firewall: {
-      allowSsh: config.firewall.allowSsh ?? [config.network.cidr],
-      allowUsers: config.firewall.allowUsers ?? [config.network.cidr],
-      rules: config.firewall.rules,
-    },
-    ray: { enabled: config.ray.enabled },
-    registryPort: config.registryPort,
-    dockerFirst: config.dockerFirst,
-  };
-}
-
-function nodePlan(config: StackConfig, node: NodeConfig): NodePlan {
-  return {
-    name: node.name,
-    kind: node.kind,
-    role: node.role,
-    address: node.address,
-    privateAddress: node.address,
-    sshPort: 22,
-    sshUser: "root",
-    cpus: node.cpus,
-    memoryBytes: node.memory,
-    ray: { cpus: config.ray.cpus ?? node.cpus, memoryBytes: rayMemory(config, node) },
-    ...(node.autoExec ? { autoExec: node.autoExec } : {}),
-  };
-}
-
-function userPlan(config: StackConfig, ports: PortPlan, user: UserConfig): UserPlan {
-  return {
-    name: user.name,
-    node: user.node,
-    index: user.index,
-    uid: FIRST_UID + user.index,
-    state: user.state,
-    purge: user.purge,
-    keys: user.keys,
-    sudo: user.sudo,
-    credentialsVersion: user.credentialsVersion,
-    ownPassword: user.password !== undefined,
-    ports: userPorts(ports, user.index),
-    limits: userLimits(config, user),
-    setup: user.setup && { ...user.setup, credentials: undefined },
-  };
 }
 
 function collectSecrets(config: StackConfig): UserSecrets {

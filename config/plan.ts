@@ -1,20 +1,38 @@
 import type { PortPlan, UserPorts } from "./ports";
 import type { NodeConfig, StackConfig, UserConfig } from "./schema";
+import type { FabricConfig, QuotaConfig, StorageConfig } from "./schema-storage";
 
 /** The stack with every default filled in and every placement decided. Plain data. */
 export interface Plan {
   stack: string;
   network: NetworkPlan;
   ports: PortPlan;
-  nodes: NodePlan[];
+  nodes: PlannedNode[];
   /** The node that runs the Ray head; one of `nodes`. */
-  head: NodePlan;
+  head: PlannedNode;
   users: UserPlan[];
   firewall: FirewallPlan;
   ray: { enabled: boolean };
   /** Host port on the operator's loopback where images are pushed. */
   registryPort: number;
   dockerFirst: boolean;
+  /** What the droplets share; there when a node is one. */
+  digitalocean?: DigitaloceanPlan;
+  /** What holds data is protected, images go by digest. */
+  production: boolean;
+}
+
+export interface DigitaloceanPlan {
+  region: string;
+  /** The droplets' private network. */
+  vpcCidr: string;
+  project?: string;
+  tags: string[];
+  domain?: string;
+  /** OpenSSH public keys of operators, beside Berth's own. */
+  sshKeys: string[];
+  /** Networks that may open SSH. */
+  allowSshFrom: string[];
 }
 
 export interface NetworkPlan {
@@ -32,12 +50,9 @@ export interface FirewallPlan {
   rules: { port: number; protocol: "tcp" | "udp"; from: string[] }[];
 }
 
-export interface NodePlan {
+interface NodeBase {
   name: string;
-  kind: NodeConfig["kind"];
   role: NodeConfig["role"];
-  address: string;
-  privateAddress: string;
   sshPort: number;
   sshUser: string;
   cpus: number;
@@ -45,6 +60,73 @@ export interface NodePlan {
   /** What the node offers to Ray. */
   ray: { cpus: number; memoryBytes: number };
   autoExec?: { login: string; user: string };
+  /** The node's own parts and those of the stack. */
+  storage: StorageConfig;
+  fabric?: FabricConfig;
+}
+
+/** Where a node is: the address that the operator's computer reaches, and the one that the nodes share. */
+export interface Addresses {
+  address: string;
+  privateAddress: string;
+}
+
+export interface LocalNodePlan extends NodeBase, Addresses {
+  kind: "local";
+}
+
+export interface BaremetalNodePlan extends NodeBase, Addresses {
+  kind: "baremetal";
+  /** `TYPE BASE64`. */
+  hostKey: string;
+  /** The key that opens it: a file, one of the operator's agent, or the stack's own. */
+  key: KeyPlan;
+  jump?: JumpPlan;
+  /** The interface of the private address; found by the address when left out. */
+  privateInterface?: string;
+}
+
+export type KeyPlan = { from: "file"; path: string } | { from: "agent" } | { from: "stack" };
+
+export interface JumpPlan {
+  host: string;
+  user: string;
+  port: number;
+  /** `TYPE BASE64`. */
+  hostKey: string;
+}
+
+/** A droplet; its addresses are known once it is made. */
+export interface DigitaloceanNodePlan extends NodeBase, Partial<Addresses> {
+  kind: "digitalocean";
+  /** Slugs of DigitalOcean. */
+  size: string;
+  image: string;
+  region: string;
+  monitoring: boolean;
+  ipv6: boolean;
+  backups: boolean;
+  reservedIp: boolean;
+  volumes: VolumePlan[];
+}
+
+export interface VolumePlan {
+  name: string;
+  /** Whole GiB. */
+  sizeBytes: number;
+  filesystem: "ext4" | "xfs";
+  mount: string;
+}
+
+/** A node as configuration knows it. */
+export type PlannedNode = LocalNodePlan | BaremetalNodePlan | DigitaloceanNodePlan;
+
+/** A node whose addresses are known, whatever its kind. */
+export type NodePlan = LocalNodePlan | BaremetalNodePlan | (DigitaloceanNodePlan & Addresses);
+
+/** The node with its addresses: a droplet's are given here, the others have theirs from configuration. */
+export function locate(node: PlannedNode, addresses: Addresses): NodePlan {
+  return node.kind === "digitalocean" ? { ...node, ...addresses } : node;
 }
 
 export interface UserPlan {
@@ -67,6 +149,8 @@ export interface UserPlan {
     shmBytes: number;
     pids: number;
   };
+  /** Room in the user's home, where the stack, the node or the user limits it. */
+  quota?: QuotaConfig;
   setup: UserConfig["setup"];
 }
 

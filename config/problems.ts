@@ -11,6 +11,9 @@ export interface Problem {
   allowed: string;
 }
 
+/** Adds a problem; `path` without `berth:`. */
+export type Report = (path: string, value: unknown, problem: string, allowed: string) => void;
+
 /** Thrown once with every problem found, before anything is touched. */
 export class ConfigError extends Error {
   constructor(

@@ -1,47 +1,15 @@
 import { z } from "zod";
+import { cpus, port, range, size, text } from "./schema-base";
+import { baremetalDefaults, baremetalNode, digitalocean, digitaloceanNode } from "./schema-machines";
+import { fabric, quota, storage } from "./schema-storage";
+
+export { parseSize } from "./schema-base";
 
 /**
  * The shape of a stack's configuration, as it stands in `Pulumi.<stack>.yaml` under `berth:`.
  * Strict everywhere: an unknown key is an error, never ignored. What one value means for another
  * (names, ranges, addresses) is checked in validate.ts.
  */
-
-const units: Record<string, number> = {
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-  TiB: 2 ** 40,
-  MB: 1e6,
-  GB: 1e9,
-  TB: 1e12,
-};
-const SIZE = /^(\d+(?:\.\d+)?)\s?(KiB|MiB|GiB|TiB|MB|GB|TB)$/;
-
-/** `"8GiB"` to bytes; undefined when it is no size. */
-export function parseSize(text: string): number | undefined {
-  const match = SIZE.exec(text.trim());
-  if (!match) return undefined;
-  const bytes = Number(match[1]) * (units[match[2] as string] as number);
-  return Number.isSafeInteger(Math.floor(bytes)) ? Math.floor(bytes) : undefined;
-}
-
-const size = z.string().transform((text, context) => {
-  const bytes = parseSize(text);
-  if (bytes === undefined || bytes <= 0) {
-    context.addIssue({
-      code: "custom",
-      message: "is not a size",
-      params: { allowed: 'a number and a unit, such as "512MiB" or "8GiB"' },
-    });
-    return z.NEVER;
-  }
-  return bytes;
-});
-
-const port = z.int().min(1).max(65535);
-const range = z.strictObject({ start: port, end: port });
-const cpus = z.number().min(0.1).max(1024);
-const text = z.string().min(1).max(4096);
 
 const setup = z.strictObject({
   credentials: z.record(z.string(), z.string()).optional(),
@@ -89,9 +57,11 @@ const localNode = z.strictObject({
   cpus,
   memory: size,
   autoExec: z.strictObject({ login: text, user: text }).optional(),
+  storage: storage.optional(),
+  fabric: fabric.optional(),
 });
 
-export const nodeKinds = ["local"] as const;
+export const nodeKinds = ["local", "digitalocean", "baremetal"] as const;
 
 const user = z.strictObject({
   name: text,
@@ -104,11 +74,13 @@ const user = z.strictObject({
   password: z.string().min(12).max(128).optional(),
   credentialsVersion: z.int().min(1).default(1),
   ...limits,
+  /** Room in the user's home; the stack's `storage.quota.home` when left out. */
+  quota: quota.optional(),
   setup: setup.optional(),
 });
 
 export const stackSchema = z.strictObject({
-  nodes: z.array(localNode).min(1),
+  nodes: z.array(z.discriminatedUnion("kind", [localNode, digitaloceanNode, baremetalNode])).min(1),
   users: z.array(user).default([]),
   network: z.strictObject({ cidr: text }).default({ cidr: "10.88.0.0/24" }),
   firewall: z
@@ -160,10 +132,19 @@ export const stackSchema = z.strictObject({
     .default({ enabled: true }),
   registryPort: port.default(5001),
   dockerFirst: z.boolean().default(true),
+  digitalocean: digitalocean.optional(),
+  /** What bare-metal nodes have in common; each may say otherwise. */
+  baremetal: baremetalDefaults.default({}),
+  storage: storage.default({}),
+  /** True: what holds data is protected, images go by digest. */
+  production: z.boolean().default(false),
 });
 
 export type StackConfig = z.output<typeof stackSchema>;
 export type NodeConfig = StackConfig["nodes"][number];
+export type LocalNodeConfig = Extract<NodeConfig, { kind: "local" }>;
+export type DigitaloceanNodeConfig = Extract<NodeConfig, { kind: "digitalocean" }>;
+export type BaremetalNodeConfig = Extract<NodeConfig, { kind: "baremetal" }>;
 export type UserConfig = StackConfig["users"][number];
 
 /** The top-level keys, each `berth:<key>` in the stack file. */

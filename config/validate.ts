@@ -1,8 +1,11 @@
+import { checkMachines } from "./check-machines";
+import { checkStorage } from "./check-storage";
 import { cidrContains, cidrsOverlap, hostAddress, isIpv4, isIpv6Cidr, parseCidr } from "./net";
 import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
 import { FIRST_EPHEMERAL_PORT, namedRanges, overlaps, PORTS_PER_USER, type PortPlan } from "./ports";
-import type { Problem } from "./problems";
-import type { StackConfig } from "./schema";
+import type { Problem, Report } from "./problems";
+import type { LocalNodeConfig, StackConfig } from "./schema";
+import { isPublicKey, KEY_TYPES } from "./ssh-keys";
 
 /**
  * Linux user names as Debian's adduser takes them (NAME_REGEX `^[a-z][-a-z0-9_]*$`), at most 32 long
@@ -22,34 +25,12 @@ export const reservedNames = new Set(
   ).split(" "),
 );
 
-const KEY_TYPES = [
-  "ssh-ed25519",
-  "ssh-rsa",
-  "ecdsa-sha2-nistp256",
-  "ecdsa-sha2-nistp384",
-  "ecdsa-sha2-nistp521",
-  "sk-ssh-ed25519@openssh.com",
-  "sk-ecdsa-sha2-nistp256@openssh.com",
-];
-
-/** True for one public key line `type base64 [comment]` whose blob really holds that type. */
-export function isPublicKey(line: string): boolean {
-  const match = /^(\S+) ([A-Za-z0-9+/]+={0,2})( [^\r\n]*)?$/.exec(line);
-  const type = match?.[1];
-  if (!match || type === undefined || !KEY_TYPES.includes(type)) return false;
-  const blob = Buffer.from(match[2] as string, "base64");
-  if (blob.length < 4 + type.length + 4) return false;
-  return (
-    blob.readUInt32BE(0) === type.length && blob.subarray(4, 4 + type.length).toString("latin1") === type
-  );
-}
-
 export type SetupValidator = (path: string, setup: unknown) => Omit<Problem, "problem">[];
 
 /** Everything that is wrong with a well-shaped configuration, in the order of the file. */
 export function validate(config: StackConfig, ports: PortPlan, validateSetup: SetupValidator): Problem[] {
   const problems: Problem[] = [];
-  const report = (path: string, value: unknown, problem: string, allowed: string) =>
+  const report: Report = (path, value, problem, allowed) =>
     problems.push({ path: `berth:${path}`, value, problem, allowed });
 
   checkNetwork(config, report);
@@ -62,10 +43,10 @@ export function validate(config: StackConfig, ports: PortPlan, validateSetup: Se
   }
   checkFirewall(config, report);
   checkPorts(ports, report);
+  checkMachines(config, report);
+  checkStorage(config, report);
   return problems;
 }
-
-type Report = (path: string, value: unknown, problem: string, allowed: string) => void;
 
 function checkNetwork(config: StackConfig, report: Report): void {
   const cidr = parseCidr(config.network.cidr);
@@ -98,7 +79,6 @@ function checkNodes(config: StackConfig, report: Report): void {
       'exactly one node with role "head"',
     );
 
-  const cidr = parseCidr(config.network.cidr);
   const userNames = new Set(config.users.map((u) => u.name));
   for (const [i, node] of config.nodes.entries()) {
     const path = `nodes[${i}]`;
@@ -117,27 +97,7 @@ function checkNodes(config: StackConfig, report: Report): void {
         `is the name of nodes[${twin}] too`,
         "a name of its own for every node",
       );
-    if (!isIpv4(node.address)) {
-      report(`${path}.address`, node.address, "is no address", 'an IPv4 address such as "10.88.0.10"');
-    } else {
-      const same = config.nodes.findIndex((n) => n.address === node.address);
-      if (same < i)
-        report(
-          `${path}.address`,
-          node.address,
-          `is the address of nodes[${same}] too`,
-          "an address of its own for every node",
-        );
-      const taken =
-        cidr && [hostAddress(cidr, 0), hostAddress(cidr, 1), hostAddress(cidr, 2)].includes(node.address);
-      if (cidr && (!cidrContains(cidr, node.address) || taken))
-        report(
-          `${path}.address`,
-          node.address,
-          taken ? "is kept for the network, its gateway or its registry" : "is outside the stack's network",
-          `an address in ${config.network.cidr}, from ${hostAddress(cidr, 3)} on`,
-        );
-    }
+    if (node.kind === "local") checkLocalAddress(config, i, node, report);
     const rayBytes = rayMemory(config, node);
     if (config.ray.enabled && rayBytes > node.memory)
       report("ray.memory", rayBytes, `is more than node "${node.name}" has`, `at most ${node.memory} bytes`);
@@ -154,6 +114,33 @@ function checkNodes(config: StackConfig, report: Report): void {
         );
     }
   }
+}
+
+/** A local node's address: in the stack's network, free, and its own. */
+function checkLocalAddress(config: StackConfig, i: number, node: LocalNodeConfig, report: Report): void {
+  const path = `nodes[${i}].address`;
+  if (!isIpv4(node.address)) {
+    report(path, node.address, "is no address", 'an IPv4 address such as "10.88.0.10"');
+    return;
+  }
+  const same = config.nodes.findIndex((n) => n.kind === "local" && n.address === node.address);
+  if (same < i)
+    report(
+      path,
+      node.address,
+      `is the address of nodes[${same}] too`,
+      "an address of its own for every node",
+    );
+  const cidr = parseCidr(config.network.cidr);
+  const taken =
+    cidr && [hostAddress(cidr, 0), hostAddress(cidr, 1), hostAddress(cidr, 2)].includes(node.address);
+  if (cidr && (!cidrContains(cidr, node.address) || taken))
+    report(
+      path,
+      node.address,
+      taken ? "is kept for the network, its gateway or its registry" : "is outside the stack's network",
+      `an address in ${config.network.cidr}, from ${hostAddress(cidr, 3)} on`,
+    );
 }
 
 function checkUsers(config: StackConfig, ports: PortPlan, report: Report): void {

@@ -2,8 +2,8 @@
  * Berth's own Pulumi plugins: bundles each into one file, packs it, and installs it into a PULUMI_HOME of
  * Berth's own, never into the user's, where it would pass for the official plugin in other projects.
  *
- *   node scripts/plugins.mjs build [command|docker ...]      dist/<name>/, dist/pulumi-resource-<name>-v<version>.tar.gz
- *   node scripts/plugins.mjs install [command|docker ...]    the same, and into BERTH_CACHE/pulumi-home
+ *   node scripts/plugins.mjs build [NAME ...]      dist/<name>/, dist/pulumi-resource-<name>-v<version>.tar.gz
+ *   node scripts/plugins.mjs install [NAME ...]    the same, and into BERTH_CACHE/pulumi-home
  *
  * Runs after `npm ci` (it needs esbuild). Nothing is done again whose sources have not changed.
  */
@@ -21,7 +21,15 @@ const run = promisify(execFile);
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Plugin name -> the SDK package whose version it has to have. */
-const SDKS = /** @type {Record<string, string>} */ ({ command: "@pulumi/command", docker: "@pulumi/docker" });
+const SDKS = /** @type {Record<string, string>} */ ({
+  cloudinit: "@pulumi/cloudinit",
+  command: "@pulumi/command",
+  digitalocean: "@pulumi/digitalocean",
+  docker: "@pulumi/docker",
+});
+
+/** What the names of our own packages begin with. */
+const OURS = "@berth/plugin-";
 
 /** @typedef {{ name: string, version: string, archive: string, key: string }} BuiltPlugin */
 /** @typedef {{ name: string, version: string, way: "built-in" | "already" }} InstalledPlugin */
@@ -61,9 +69,12 @@ async function filesBelow(folder) {
  */
 async function keyOf(name) {
   const hash = createHash("sha256");
+  const { dependencies } = JSON.parse(await readFile(join(root, "plugins", name, "package.json"), "utf8"));
+  const used = Object.keys(dependencies).filter((found) => found.startsWith(OURS));
+  const folders = ["base", ...used.map((found) => found.slice(OURS.length)), name];
+  const sources = [...new Set(folders)].map((folder) => filesBelow(join(root, "plugins", folder, "src")));
   const files = [
-    ...(await filesBelow(join(root, "plugins", "base", "src"))),
-    ...(await filesBelow(join(root, "plugins", name, "src"))),
+    ...(await Promise.all(sources)).flat(),
     join(root, "package-lock.json"),
     fileURLToPath(import.meta.url),
   ];

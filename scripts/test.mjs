@@ -31,6 +31,9 @@ tests (real nodes, real clients). The last line is "N passed, N failed"; exit co
 const TEST_TOOLS = [
   { command: "chromium", package: "chromium", part: "e2e" },
   { command: "sshpass", package: "sshpass", part: "e2e" },
+  { command: "mkfs.xfs", package: "xfsprogs", part: "e2e" },
+  { command: "sfdisk", package: "fdisk", part: "e2e" },
+  { command: "setquota", package: "quota", part: "e2e" },
   { command: "shellcheck", package: "shellcheck", part: "unit" },
   { command: "sshd", package: "openssh-server", part: "unit" },
   { command: "ssh-keygen", package: "openssh-client", part: "unit" },

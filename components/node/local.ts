@@ -1,6 +1,6 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { NodePlan } from "../../config";
+import type { LocalNodePlan } from "../../config";
 import { dockerCpus, labels, physicalName } from "../labels";
 import type { SshKeyPair } from "../secrets";
 import { type Connection, sshConnection } from "./connection";
@@ -8,7 +8,7 @@ import type { Node } from "./types";
 
 export interface LocalNodeArgs {
   stack: string;
-  plan: NodePlan;
+  plan: LocalNodePlan;
   /** The stack's bridge network. */
   network: docker.Network;
   /** Node image on the operator's engine. */
@@ -38,7 +38,7 @@ const MiB = 2 ** 20;
  * Needs on the host: a Docker engine that allows SYS_ADMIN. Footprint: the node's CPUs and memory.
  */
 export class LocalNode extends pulumi.ComponentResource implements Node {
-  readonly plan: NodePlan;
+  readonly plan: LocalNodePlan;
   readonly connection: Connection;
   readonly machine: pulumi.CustomResource;
 

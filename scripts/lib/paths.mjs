@@ -31,7 +31,9 @@ export const VERSIONS = {
 
 /** The provider plugins that the program uses: equal to the versions of the SDK packages in package.json. */
 export const PLUGINS = [
+  { name: "cloudinit", version: "1.6.1" },
   { name: "command", version: "1.2.1" },
+  { name: "digitalocean", version: "4.80.1" },
   { name: "docker", version: "5.2.0" },
 ];
 

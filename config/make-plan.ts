@@ -1,0 +1,187 @@
+import { parseAddressPair } from "./addresses";
+import { hostAddress, parseCidr } from "./net";
+import {
+  FIRST_UID,
+  type KeyPlan,
+  type Plan,
+  type PlannedNode,
+  rayMemory,
+  type UserPlan,
+  userLimits,
+} from "./plan";
+import { defaultPorts, type PortPlan, userPorts } from "./ports";
+import { type Access, resolveAccess, resolveStorage } from "./resolve";
+import type {
+  BaremetalNodeConfig,
+  DigitaloceanNodeConfig,
+  NodeConfig,
+  StackConfig,
+  UserConfig,
+} from "./schema";
+import { parseHostKey } from "./ssh-keys";
+
+/** From a valid configuration to its plan: defaults filled in, inheritance resolved. Pure. */
+
+const defined = <T extends object>(part: T | undefined) =>
+  Object.fromEntries(Object.entries(part ?? {}).filter(([, value]) => value !== undefined)) as Partial<T>;
+
+export function mergePorts(config: StackConfig): PortPlan {
+  const { users, pool, ray } = config.ports;
+  return {
+    users: { ...defaultPorts.users, ...defined(users) },
+    pool: pool ?? defaultPorts.pool,
+    ray: { ...defaultPorts.ray, ...defined(ray) },
+  };
+}
+
+export function makePlan(stack: string, config: StackConfig, ports: PortPlan): Plan {
+  const cidr = parseCidr(config.network.cidr);
+  if (!cidr) throw new Error("unreachable: validate() accepted a network that does not parse");
+  const nodes = config.nodes.map((node) => nodePlan(config, node));
+  const head = nodes.find((node) => node.role === "head");
+  if (!head) throw new Error("unreachable: validate() accepted a stack without a head");
+  const { digitalocean } = config;
+  return {
+    stack,
+    network: { cidr: config.network.cidr, gateway: hostAddress(cidr, 1), registry: hostAddress(cidr, 2) },
+    ports,
+    nodes,
+    head,
+    users: config.users.map((user) => userPlan(config, ports, user)),
+    firewall: {
+      allowSsh: config.firewall.allowSsh ?? defaultAllowSsh(config),
+      allowUsers: config.firewall.allowUsers ?? defaultAllowUsers(config, nodes),
+      rules: config.firewall.rules,
+    },
+    ray: { enabled: config.ray.enabled },
+    registryPort: config.registryPort,
+    dockerFirst: config.dockerFirst,
+    ...(digitalocean
+      ? {
+          digitalocean: {
+            ...digitalocean,
+            allowSshFrom: digitalocean.allowSshFrom ?? config.firewall.allowSsh ?? [],
+          },
+        }
+      : {}),
+    production: config.production,
+  };
+}
+
+const has = (config: StackConfig, kind: NodeConfig["kind"]) => config.nodes.some((n) => n.kind === kind);
+
+/** The networks of the nodes that Berth makes itself; bare metal has none that configuration would know. */
+function defaultAllowSsh(config: StackConfig): string[] {
+  const local = has(config, "local") ? [config.network.cidr] : [];
+  return [...local, ...(config.digitalocean?.allowSshFrom ?? [])];
+}
+
+/** Who reaches workspaces unless the stack says: the private networks, and bare-metal nodes among themselves. */
+function defaultAllowUsers(config: StackConfig, nodes: readonly PlannedNode[]): string[] {
+  return [
+    ...(has(config, "local") ? [config.network.cidr] : []),
+    ...(has(config, "digitalocean") && config.digitalocean ? [config.digitalocean.vpcCidr] : []),
+    ...nodes.flatMap((node) => (node.kind === "baremetal" ? [node.privateAddress] : [])),
+  ];
+}
+
+function nodePlan(config: StackConfig, node: NodeConfig): PlannedNode {
+  const base = {
+    name: node.name,
+    role: node.role,
+    cpus: node.cpus,
+    memoryBytes: node.memory,
+    ray: { cpus: config.ray.cpus ?? node.cpus, memoryBytes: rayMemory(config, node) },
+    ...(node.autoExec ? { autoExec: node.autoExec } : {}),
+    storage: resolveStorage(config, node),
+    ...(node.fabric ? { fabric: node.fabric } : {}),
+  };
+  const rootAt22 = { sshPort: 22, sshUser: "root" };
+  switch (node.kind) {
+    case "local":
+      return {
+        ...base,
+        ...rootAt22,
+        kind: node.kind,
+        address: node.address,
+        privateAddress: node.address,
+      };
+    case "digitalocean":
+      return { ...base, ...rootAt22, kind: node.kind, ...droplet(config, node) };
+    case "baremetal":
+      return { ...base, kind: node.kind, ...baremetal(resolveAccess(config, node), node) };
+    default:
+      return node satisfies never;
+  }
+}
+
+function droplet(config: StackConfig, node: DigitaloceanNodeConfig) {
+  const { size, image, monitoring, ipv6, backups, reservedIp } = node;
+  return {
+    size,
+    image,
+    region: node.region ?? config.digitalocean?.region ?? "",
+    monitoring,
+    ipv6,
+    backups,
+    reservedIp,
+    volumes: node.volumes.map(({ name, size: sizeBytes, filesystem, mount }) => ({
+      name,
+      sizeBytes,
+      filesystem,
+      mount,
+    })),
+  };
+}
+
+function baremetal(access: Access, node: BaremetalNodeConfig) {
+  const pair = typeof node.address === "string" ? parseAddressPair(node.address) : node.address;
+  // In a preview a placeholder may stand where a host key will be.
+  const key = (text: string | undefined) => parseHostKey(text ?? "") ?? text ?? "";
+  const { jump, privateInterface } = access;
+  return {
+    address: pair?.public ?? "",
+    privateAddress: pair?.private ?? "",
+    sshUser: access.user,
+    sshPort: access.port,
+    hostKey: key(node.hostKey),
+    key: keyPlan(access),
+    ...(jump
+      ? {
+          jump: {
+            host: jump.host,
+            user: jump.user ?? access.user,
+            port: jump.port ?? 22,
+            hostKey: key(jump.hostKey),
+          },
+        }
+      : {}),
+    ...(privateInterface !== undefined ? { privateInterface } : {}),
+  };
+}
+
+function keyPlan({ keyFile, agent }: Access): KeyPlan {
+  if (keyFile !== undefined) return { from: "file", path: keyFile };
+  return agent ? { from: "agent" } : { from: "stack" };
+}
+
+function userPlan(config: StackConfig, ports: PortPlan, user: UserConfig): UserPlan {
+  const node = config.nodes.find((n) => n.name === user.node);
+  const quota = user.quota ?? (node && resolveStorage(config, node).quota?.home);
+  return {
+    name: user.name,
+    node: user.node,
+    index: user.index,
+    uid: FIRST_UID + user.index,
+    state: user.state,
+    purge: user.purge,
+    keys: user.keys,
+    sudo: user.sudo,
+    credentialsVersion: user.credentialsVersion,
+    ownPassword: user.password !== undefined,
+    ports: userPorts(ports, user.index),
+    limits: userLimits(config, user),
+    ...(quota ? { quota } : {}),
+    setup: user.setup && { ...user.setup, credentials: undefined },
+  };
+}

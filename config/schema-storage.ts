@@ -1,0 +1,93 @@
+import { z } from "zod";
+import { parseSize, text } from "./schema-base";
+
+/** Shape of `berth:storage`, of a node's own, and of a node's fast network. Checked in check-storage.ts. */
+
+export const filesystem = z.enum(["ext4", "xfs"]);
+
+const match = z.union(
+  [z.strictObject({ serial: text }), z.strictObject({ uuid: text })],
+  '{ serial: "…" } or { uuid: "…" }',
+);
+
+/** Sizes stay text here, as the storage stage takes them. */
+const sized = (fits: (value: string) => boolean, allowed: string) =>
+  z.string().superRefine((value, context) => {
+    if (!fits(value)) context.addIssue({ code: "custom", message: "is not a size", params: { allowed } });
+  });
+
+const isSize = (value: string) => (parseSize(value) ?? 0) > 0;
+
+const sizeText = sized(isSize, 'a number and a unit, such as "512MiB" or "8GiB"');
+
+export const quota = z.strictObject({ soft: sizeText, hard: sizeText });
+
+/** `"100GiB"` or `"50%"` of the volume group. */
+const share = sized(
+  (value) => isSize(value) || /^([1-9]\d?|100)%$/.test(value),
+  'a size such as "100GiB", or a share of the group from "1%" to "100%"',
+);
+
+const options = z.array(text).optional();
+
+export const storage = z.strictObject({
+  devices: z
+    .array(
+      z.strictObject({
+        match,
+        filesystem: filesystem.default("ext4"),
+        mount: text,
+        options,
+      }),
+    )
+    .optional(),
+  lvm: z
+    .strictObject({
+      group: text,
+      devices: z.array(match).min(1),
+      volumes: z
+        .array(
+          z.strictObject({
+            name: text,
+            size: share,
+            filesystem: filesystem.default("ext4"),
+            mount: text,
+            options,
+          }),
+        )
+        .min(1),
+    })
+    .optional(),
+  nfs: z
+    .strictObject({
+      server: z
+        .strictObject({
+          exports: z.array(z.strictObject({ path: text, to: z.array(text).min(1), options })).min(1),
+        })
+        .optional(),
+      mounts: z.array(z.strictObject({ from: text, mount: text, options })).optional(),
+    })
+    .optional(),
+  /** What of Berth's tree really lies elsewhere, such as `{ workspaces: "/data/workspaces" }`. */
+  bind: z
+    .strictObject({
+      homes: text.optional(),
+      workspaces: text.optional(),
+      shared: text.optional(),
+      state: text.optional(),
+    })
+    .optional(),
+  quota: z.strictObject({ home: quota }).optional(),
+});
+
+/** InfiniBand or another fast network between the nodes, beside the private one. */
+export const fabric = z.strictObject({
+  enabled: z.boolean(),
+  interface: text.optional(),
+  address: text.optional(),
+  mtu: z.int().min(1280).max(65520).optional(),
+});
+
+export type StorageConfig = z.output<typeof storage>;
+export type FabricConfig = z.output<typeof fabric>;
+export type QuotaConfig = z.output<typeof quota>;
