@@ -15,10 +15,9 @@ function configured() {
   }
 }
 
-const { plan, secrets } = configured();
-const cluster = new Cluster("berth", { plan, secrets });
-
-export const nodes = cluster.nodes;
-export const users = cluster.users;
-export const ray = cluster.ray;
-export const credentials = cluster.credentials;
+/** A function, as what it makes takes its stack trace along: the loader's frames are not in it then. */
+export = async () => {
+  const { plan, secrets } = configured();
+  const { nodes, users, ray, credentials } = new Cluster("berth", { plan, secrets });
+  return { nodes, users, ray, credentials };
+};
