@@ -372,13 +372,17 @@ describe("addresses", () => {
 
 describe("the Cluster", () => {
   it.each([
-    ["bare metal", metalStack, '"metal-0" (baremetal), "metal-1" (baremetal)'],
-    ["droplets", dropletStack, '"drop-0" (digitalocean), "drop-1" (digitalocean)'],
+    ["bare metal", metalStack, 'the node "metal-0" of kind baremetal, the node "metal-1" of kind baremetal'],
+    [
+      "droplets",
+      dropletStack,
+      'the node "drop-0" of kind digitalocean, the node "drop-1" of kind digitalocean',
+    ],
   ])("says that it cannot make %s, before anything is made", async (_, config, names) => {
     const { Cluster } = await import("../../components/cluster.js");
     // No engine is there: a resource made before the refusal would throw another error.
     expect(() => new Cluster("berth", { plan: load(config), secrets: {} })).toThrow(
-      `This version of Berth makes local nodes only; it cannot make ${names}. Nothing was touched.`,
+      `Stack "prod" asks for what this version of Berth does not make: ${names}. Nothing was touched.`,
     );
   });
 });
