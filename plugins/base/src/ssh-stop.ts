@@ -51,7 +51,8 @@ tell KILL
 
 /** The script's own "it sees another number of sessions". */
 const ANOTHER_NUMBER = 3;
-const ATTEMPTS = 10;
+/** With the pauses at least 4 s: a busy server frees the session of what has ended only after a while. */
+const ATTEMPTS = 20;
 const ATTEMPT_PAUSE_MS = 200;
 
 /** Keeps the sessions of one connection in their order, and ends those that are asked for. */
@@ -109,7 +110,8 @@ export class Sessions {
       this.client.once("close", lost);
       try {
         this.client.exec(`sh -c '${SCRIPT}' berth-stop ${count} ${indexes.join(" ")}`, (error, channel) => {
-          if (error !== undefined) return settle(undefined); // no free session: closing has to do
+          // No free session: one may come; if none does, closing the connection has to do.
+          if (error !== undefined) return settle(ANOTHER_NUMBER);
           let code: number | undefined;
           channel.on("exit", (status: number | null) => {
             code = status ?? undefined;
