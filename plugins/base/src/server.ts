@@ -53,6 +53,8 @@ export async function serve(spec: ProviderSpec): Promise<void> {
   setInterval(() => {
     if (process.ppid !== parent) void leave();
   }, PARENT_CHECK_MS).unref();
+  // One that was killed before this process looked for its parent reads no port any more.
+  process.stdout.on("error", () => void leave());
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, (error: unknown) => {
       // Only the kind and the place: a message might quote a value.
