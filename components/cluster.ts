@@ -169,7 +169,7 @@ export class Cluster extends pulumi.ComponentResource {
     const engine = new docker.Provider(
       `${name}-engine`,
       { host: `ssh://${node.plan.sshUser}@${node.plan.address}:${node.plan.sshPort}`, sshOpts: sshOptions },
-      { parent: this, dependsOn: node.machine ? [node.machine] : [] },
+      { parent: this, dependsOn: [node.machine] },
     );
     const network = new docker.Network(
       `${name}-workspaces`,

@@ -5,19 +5,14 @@
  * modes and refusals; NCCL's environment names only ports that work. Does not prove that a fabric works.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  type FabricSpec,
-  readFabricFacts,
-  renderFabric,
-  StageOptionError,
-  stageBody,
-} from "../../components/host";
+import { type FabricSpec, readFabricFacts, renderFabric, StageOptionError } from "../../components/host";
 import { fabricSteps } from "../../components/host/fabric";
 import { parseFacts, renderStage } from "../../components/host/stage";
+import { describeScripts, standIns } from "./host-scripts";
 
 const node = "node-0";
 const ib0 = { name: "ib0", address: "10.15.22.9/24" };
@@ -31,29 +26,8 @@ const scripts = {
     ],
   }),
 };
-const shellcheck = spawnSync("shellcheck", ["--version"]).status === 0;
-
-describe.each(Object.entries(scripts))("%s", (_, command) => {
-  it("is what was reviewed", () => expect(command).toMatchSnapshot());
-
-  it("is valid for bash, and its wrapping for sh", () => {
-    expect(spawnSync("bash", ["-n"], { input: stageBody(command), encoding: "utf8" }).stderr).toBe("");
-    expect(spawnSync("sh", ["-n"], { input: command, encoding: "utf8" }).stderr).toBe("");
-  });
-
-  it(shellcheck ? "passes shellcheck" : "NOT CHECKED by shellcheck: it is not installed", (context) => {
-    if (!shellcheck) {
-      console.warn("shellcheck is not installed: the scripts of the fabric stage were NOT checked by it");
-      context.skip("shellcheck is not installed");
-    }
-    // 2317, 2329: a function that one specification does not call is no fault.
-    const { stdout } = spawnSync("shellcheck", ["-s", "bash", "-f", "gcc", "-e", "SC2317,SC2329", "-"], {
-      input: stageBody(command),
-      encoding: "utf8",
-    });
-    expect(stdout).toBe("");
-  });
-});
+// 2317, 2329: a function that one specification does not call is no fault.
+describeScripts("the fabric stage", scripts, ["SC2317", "SC2329"]);
 
 /** Two cards of a machine with four: one works, one has no subnet manager, one is Ethernet, one is unplugged. */
 const IBSTAT = `CA 'mlx5_0'
@@ -112,17 +86,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const at = (path: string) => join(folder, path);
-const read = (path: string) => readFileSync(at(path), "utf8");
-const calls = () => (existsSync(at("calls")) ? read("calls").trim().split("\n") : []);
-
-function tool(name: string, script: string): void {
-  writeFileSync(
-    at(`bin/${name}`),
-    `#!/bin/bash\nrecord() { echo "${name} $*" >>${at("calls")}; }\n${script}\n`,
-  );
-  chmodSync(at(`bin/${name}`), 0o755);
-}
+const { at, read, calls, tool } = standIns(() => folder);
 
 interface Machine {
   pci?: string;

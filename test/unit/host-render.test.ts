@@ -29,6 +29,7 @@ import {
   portGroups,
 } from "../../components/host/networks";
 import { MERGE } from "../../components/host/runtime";
+import { describeScripts } from "./host-scripts";
 
 const node = "node-0";
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFx7Ei5m1vHnY7xUqf1n2m0wqzQJ7z0yVYd1kMhDl3aB op@example";
@@ -77,28 +78,7 @@ const scripts = {
   }),
 };
 
-const shellcheck = spawnSync("shellcheck", ["--version"]).status === 0;
-
-describe.each(Object.entries(scripts))("%s", (_, command) => {
-  it("is what was reviewed", () => expect(command).toMatchSnapshot());
-
-  it("is valid for bash, and its wrapping for sh", () => {
-    expect(spawnSync("bash", ["-n"], { input: stageBody(command), encoding: "utf8" }).stderr).toBe("");
-    expect(spawnSync("sh", ["-n"], { input: command, encoding: "utf8" }).stderr).toBe("");
-  });
-
-  it(shellcheck ? "passes shellcheck" : "NOT CHECKED by shellcheck: it is not installed", (context) => {
-    if (!shellcheck) {
-      console.warn("shellcheck is not installed: the scripts of the host stages were NOT checked by it");
-      context.skip("shellcheck is not installed");
-    }
-    const { stdout } = spawnSync("shellcheck", ["-s", "bash", "-f", "gcc", "-"], {
-      input: stageBody(command),
-      encoding: "utf8",
-    });
-    expect(stdout).toBe("");
-  });
-});
+describeScripts("the host stages", scripts);
 
 /** What bash makes of a script's words, one per array element. */
 function words(script: string): string[] {

@@ -6,12 +6,13 @@
  * Does not prove that those tools do what they are told: file systems are tried for real in test/e2e.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseFacts, renderStage } from "../../components/host/stage";
 import { type StorageOptions, storageLabel, storageSteps } from "../../components/host/storage";
+import { standIns } from "./host-scripts";
 
 const node = "node-0";
 const home = (user: string, uid: number, soft = "40GiB", hard = "50GiB") => ({ user, uid, soft, hard });
@@ -24,18 +25,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const at = (path: string) => join(folder, path);
-const read = (path: string) => readFileSync(at(path), "utf8");
-const calls = () => (existsSync(at("calls")) ? read("calls").trim().split("\n") : []);
-
-/** A stand-in; `record` in its script notes the call. */
-function tool(name: string, script: string): void {
-  writeFileSync(
-    at(`bin/${name}`),
-    `#!/bin/bash\nrecord() { echo "${name} $*" >>${at("calls")}; }\n${script}\n`,
-  );
-  chmodSync(at(`bin/${name}`), 0o755);
-}
+const { at, read, calls, tool } = standIns(() => folder);
 
 /** Runs some of the steps; what they write outside goes to the folder of this test. */
 function run(options: StorageOptions, names: string[], before = "", move: Record<string, string> = {}) {

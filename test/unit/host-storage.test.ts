@@ -3,18 +3,12 @@
  * Proves: its text is what was reviewed (snapshots), valid bash that shellcheck accepts, forces no tool over old
  * data; a specification that cannot be is refused. What it decides and does: host-storage-tools.test.ts, test/e2e.
  */
-import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import {
-  renderStorage,
-  StageOptionError,
-  type StorageOptions,
-  stageBody,
-  storageLabel,
-} from "../../components/host";
+import { renderStorage, StageOptionError, type StorageOptions, storageLabel } from "../../components/host";
 import { storageSteps } from "../../components/host/storage";
 import { exportsFile } from "../../components/host/storage/nfs";
 import { planStorage } from "../../components/host/storage/spec";
+import { describeScripts } from "./host-scripts";
 
 const node = "node-0";
 const home = (user: string, uid: number, soft = "40GiB", hard = "50GiB") => ({ user, uid, soft, hard });
@@ -46,29 +40,8 @@ const scripts = {
   "storage, empty": renderStorage({ node, devices: [] }),
   "storage, everything": renderStorage({ node, ...everything }),
 };
-const shellcheck = spawnSync("shellcheck", ["--version"]).status === 0;
-
-describe.each(Object.entries(scripts))("%s", (_, command) => {
-  it("is what was reviewed", () => expect(command).toMatchSnapshot());
-
-  it("is valid for bash, and its wrapping for sh", () => {
-    expect(spawnSync("bash", ["-n"], { input: stageBody(command), encoding: "utf8" }).stderr).toBe("");
-    expect(spawnSync("sh", ["-n"], { input: command, encoding: "utf8" }).stderr).toBe("");
-  });
-
-  it(shellcheck ? "passes shellcheck" : "NOT CHECKED by shellcheck: it is not installed", (context) => {
-    if (!shellcheck) {
-      console.warn("shellcheck is not installed: the scripts of the storage stage were NOT checked by it");
-      context.skip("shellcheck is not installed");
-    }
-    // 2317, 2329: a function of the library that one specification does not call is no fault.
-    const { stdout } = spawnSync("shellcheck", ["-s", "bash", "-f", "gcc", "-e", "SC2317,SC2329", "-"], {
-      input: stageBody(command),
-      encoding: "utf8",
-    });
-    expect(stdout).toBe("");
-  });
-});
+// 2317, 2329: a function of the library that one specification does not call is no fault.
+describeScripts("the storage stage", scripts, ["SC2317", "SC2329"]);
 
 describe("the specification", () => {
   it("of a node without devices renders the directories alone", () => {
