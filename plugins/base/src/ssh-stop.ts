@@ -49,8 +49,8 @@ done
 tell KILL
 `;
 
-/** The script's own "it sees another number of sessions". */
-const ANOTHER_NUMBER = 3;
+/** Ask again: the script sees another number of sessions, or the server has none free for it. */
+const ASK_AGAIN = 3;
 /** With the pauses at least 4 s: a busy server frees the session of what has ended only after a while. */
 const ATTEMPTS = 20;
 const ATTEMPT_PAUSE_MS = 200;
@@ -94,7 +94,7 @@ export class Sessions {
         .map((channel) => this.running.indexOf(channel))
         .filter((at) => at >= 0);
       const code = await this.script(this.running.length, indexes);
-      if (code !== ANOTHER_NUMBER && code !== 0) return;
+      if (code !== ASK_AGAIN && code !== 0) return;
       // What has ended is told by the close of its channel, which may still be on its way.
       await new Promise((resolve) => setTimeout(resolve, ATTEMPT_PAUSE_MS));
     }
@@ -111,7 +111,7 @@ export class Sessions {
       try {
         this.client.exec(`sh -c '${SCRIPT}' berth-stop ${count} ${indexes.join(" ")}`, (error, channel) => {
           // No free session: one may come; if none does, closing the connection has to do.
-          if (error !== undefined) return settle(ANOTHER_NUMBER);
+          if (error !== undefined) return settle(ASK_AGAIN);
           let code: number | undefined;
           channel.on("exit", (status: number | null) => {
             code = status ?? undefined;
