@@ -7,8 +7,8 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { ResourceProviderService } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import { Calls } from "./calls";
 import { CHANNEL_OPTIONS, EngineLog } from "./engine-log";
+import { closeAll } from "./leaving";
 import { serviceOf } from "./service";
-import { defaultPool } from "./ssh";
 import type { ProviderSpec } from "./types";
 
 export { ProviderError } from "./calls";
@@ -42,7 +42,7 @@ export async function serve(spec: ProviderSpec): Promise<void> {
     const end = Date.now() + GOODBYE_MS;
     while (calls.size > 0 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
     setTimeout(() => process.exit(0), 2_000).unref();
-    await Promise.allSettled([defaultPool.close(), spec.close?.()]);
+    await Promise.allSettled([closeAll(), spec.close?.()]);
     // Answers that were just given are still on their way out.
     server.tryShutdown(() => process.exit(0));
     setTimeout(() => process.exit(0), 500).unref();

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { Client, SFTPWrapper } from "ssh2";
+import { onLeave } from "./leaving";
 import { addressOf, dialDefaults } from "./ssh-dial";
 import { PoolEntry } from "./ssh-entry";
 import { collect, OpenRefused, openSftp, type Started, startCommand } from "./ssh-exec";
@@ -259,6 +260,7 @@ export class SshPool {
 
 /** The process's own pool; `serve` closes it at Cancel and at exit. */
 export const defaultPool = new SshPool();
+onLeave(() => defaultPool.close());
 
 /** Rejects when the session ends under the work, or when its time is up. */
 function lost(sftp: SFTPWrapper, client: Client, address: string, signal: AbortSignal): Promise<never> {

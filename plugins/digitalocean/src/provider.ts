@@ -7,6 +7,7 @@ import { firewallType } from "./firewall";
 import { functionTypes } from "./functions";
 import { projectResourcesType, projectType } from "./project";
 import { reservedIpAssignmentType, reservedIpType } from "./reserved-ip";
+import { Journal, type Session } from "./resource";
 import { sshKeyType } from "./ssh-key";
 import { tagType } from "./tag";
 import { volumeAttachmentType, volumeType } from "./volume";
@@ -17,14 +18,15 @@ export const version = "4.80.1";
 
 /**
  * @param env where the official plugin's variables are looked up, see {@link settingsOf}.
- * @param clock what tests replace.
+ * @param clock what tests replace, as they do `settleMs`, for how long the journal waits.
  */
 export function digitaloceanProvider(
   env: Readonly<Record<string, string | undefined>> = process.env,
   clock = realClock,
+  settleMs?: number,
 ): ProviderSpec {
-  let current: Api | undefined;
-  const api = (): Api => {
+  let current: Session | undefined;
+  const session = (): Session => {
     if (current === undefined) throw new ProviderError("the digitalocean provider was not configured");
     return current;
   };
@@ -33,23 +35,25 @@ export function digitaloceanProvider(
     version,
     config: configSchema,
     resources: {
-      "digitalocean:index/dnsRecord:DnsRecord": dnsRecordType(api),
-      "digitalocean:index/domain:Domain": domainType(api),
-      "digitalocean:index/droplet:Droplet": dropletType(api),
-      "digitalocean:index/firewall:Firewall": firewallType(api),
-      "digitalocean:index/project:Project": projectType(api),
-      "digitalocean:index/projectResources:ProjectResources": projectResourcesType(api),
-      "digitalocean:index/reservedIp:ReservedIp": reservedIpType(api),
-      "digitalocean:index/reservedIpAssignment:ReservedIpAssignment": reservedIpAssignmentType(api),
-      "digitalocean:index/sshKey:SshKey": sshKeyType(api),
-      "digitalocean:index/tag:Tag": tagType(api),
-      "digitalocean:index/volume:Volume": volumeType(api),
-      "digitalocean:index/volumeAttachment:VolumeAttachment": volumeAttachmentType(api),
-      "digitalocean:index/vpc:Vpc": vpcType(api),
+      "digitalocean:index/dnsRecord:DnsRecord": dnsRecordType(session),
+      "digitalocean:index/domain:Domain": domainType(session),
+      "digitalocean:index/droplet:Droplet": dropletType(session),
+      "digitalocean:index/firewall:Firewall": firewallType(session),
+      "digitalocean:index/project:Project": projectType(session),
+      "digitalocean:index/projectResources:ProjectResources": projectResourcesType(session),
+      "digitalocean:index/reservedIp:ReservedIp": reservedIpType(session),
+      "digitalocean:index/reservedIpAssignment:ReservedIpAssignment": reservedIpAssignmentType(session),
+      "digitalocean:index/sshKey:SshKey": sshKeyType(session),
+      "digitalocean:index/tag:Tag": tagType(session),
+      "digitalocean:index/volume:Volume": volumeType(session),
+      "digitalocean:index/volumeAttachment:VolumeAttachment": volumeAttachmentType(session),
+      "digitalocean:index/vpc:Vpc": vpcType(session),
     },
-    functions: functionTypes(api),
+    functions: functionTypes(() => session().api),
     configure(config) {
-      current = new Api(settingsOf(config, env), clock);
+      const api = new Api(settingsOf(config, env), clock);
+      current = { api, journal: new Journal(api, settleMs) };
     },
+    close: async () => await current?.journal.close(),
   };
 }

@@ -36,6 +36,10 @@ export class Account {
       for (const droplet of this.droplets) droplet.tags = droplet.tags.filter((other) => other !== tag);
       return { status: 204 };
     }
+    if (pathname === "/v2/tags" && seen.method === "GET") {
+      const tags = new Set(this.droplets.flatMap((droplet) => droplet.tags));
+      return { body: { tags: [...tags].map((name) => ({ name })), links: {} } };
+    }
     if (pathname.startsWith("/v2/tags")) return { status: 201, body: { tag: { name: seen.body.name } } };
     if (pathname.startsWith("/v2/actions/")) return { body: { action: { id: 1, status: "completed" } } };
     if (one === undefined) return undefined;

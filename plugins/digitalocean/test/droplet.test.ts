@@ -22,7 +22,9 @@ async function start() {
   const account = new Account();
   const server = await serve(account.answer);
   const clock = testClock();
-  return { account, server, clock, droplet: resource("droplet", server.url, clock) };
+  /** The plugin of the next run. */
+  const next = () => resource("droplet", server.url, clock);
+  return { account, server, clock, next, droplet: next() };
 }
 
 describe("a droplet's create", () => {
@@ -51,7 +53,8 @@ describe("a droplet's create", () => {
       ssh_keys: [123, "aa:bb"],
       monitoring: true,
     });
-    expect(account.droplets[0]?.tags).toEqual(["berth", "head"]); // ours are gone again
+    await droplet.end();
+    expect(account.droplets[0]?.tags).toEqual(["berth", "head"]); // ours is gone again
     expect(JSON.stringify(outs)).not.toContain(TOKEN);
     expect(await droplet.diff(outs, program)).toEqual({});
   });
@@ -64,7 +67,7 @@ describe("a droplet's create", () => {
   });
 
   it("that was killed makes no second droplet, but goes on with the first", async () => {
-    const { droplet, account } = await start();
+    const { droplet, account, next } = await start();
     account.slow = 1000;
     const control = new AbortController();
     account.before = ({ path }) => {
@@ -75,35 +78,45 @@ describe("a droplet's create", () => {
       "cancelled",
     );
     expect(account.droplets).toHaveLength(1);
-    expect(account.droplets[0]?.tags.filter((tag) => tag.startsWith("berth-"))).toHaveLength(2);
+    expect(account.droplets[0]?.tags.filter((tag) => tag.startsWith("berth-"))).toHaveLength(1);
 
     Object.assign(account, { before: () => undefined, slow: 0 });
     const ctx = context("head");
-    const again = await droplet.create(program, ctx);
+    const again = await next().create(program, ctx);
     expect([again.id, account.droplets.length]).toEqual(["100", 1]);
     expect(again.outs.tags).toEqual(["berth", "head"]);
     expect(ctx.said.join()).toContain("left by an interrupted run");
-    // The next one of the same name is new: a droplet in a state is never taken over.
-    expect((await droplet.create(program)).id).toBe("101");
+  });
+
+  it("in place of one whose old mark stands yet makes a new one", async () => {
+    const { droplet, account, next } = await start();
+    const { outs } = await droplet.create(program); // killed after the engine had noted it
+    const replacing = next();
+    await replacing.diff(outs, { ...program, image: "ubuntu-24-04-x64" });
+    expect((await replacing.create(program)).id).toBe("101");
+    expect(account.droplets[0]?.tags).toEqual(["berth", "head"]);
+    const forced = next();
+    await forced.check(program, outs); // `--replace` asks for no diff
+    expect((await forced.create(program)).id).toBe("102");
   });
 
   it("of a made-up name takes over what an earlier one left, and renames it", async () => {
-    const { droplet, account } = await start();
+    const { droplet, account, next } = await start();
     account.before = ({ path }) => (path === "/v2/droplets/100" ? { status: 422 } : undefined);
     const { name: _, ...unnamed } = program;
     await thrown(droplet.create(unnamed));
     account.before = () => undefined;
-    const { outs } = await droplet.create(program);
+    const { outs } = await next().create(program);
     expect([outs.name, account.droplets.length, account.actions]).toEqual(["head", 1, ["rename"]]);
   });
 
   it("refuses a left-over of another program, with how to mend it", async () => {
-    const { droplet, account } = await start();
+    const { droplet, account, next } = await start();
     account.before = ({ path }) => (path === "/v2/droplets/100" ? { status: 422 } : undefined);
     await thrown(droplet.create(program));
     account.before = () => undefined;
-    const said = await thrown(droplet.create({ ...program, size: "s-4vcpu-8gb" }));
-    expect(said).toContain("left head (100)");
+    const said = await thrown(next().create({ ...program, size: "s-4vcpu-8gb" }));
+    expect(said).toContain("interrupted run left 100, noted by the tag berth-id:");
     expect(said).toContain("doctl compute droplet delete 100");
     expect(account.droplets).toHaveLength(1);
   });
@@ -229,15 +242,14 @@ describe("a droplet's update", () => {
     );
     expect(account.actions).toEqual(["power_off", "power_on"]);
   });
-  it("takes our tags off that a cancelled create left", async () => {
-    const { droplet, account } = await start();
+  it("takes off our tag that a killed create left, when the plugin ends", async () => {
+    const { droplet, account, next } = await start();
     const { outs } = await droplet.create(program);
-    account.droplets[0]?.tags.push("berth-id:x", "berth-for:y");
-    const { outs: after } = await droplet.update("100", outs, program);
-    expect([account.droplets[0]?.tags, after.tags]).toEqual([
-      ["berth", "head"],
-      ["berth", "head"],
-    ]);
+    const later = next();
+    await later.diff(outs, { ...program, name: "other" });
+    await later.update("100", outs, { ...program, name: "other" });
+    await later.end();
+    expect(account.droplets[0]?.tags).toEqual(["berth", "head"]);
   });
 });
 

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Props } from "@berth/plugin-base";
+import type { Fields } from "@berth/plugin-base/bridged";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
-import type { Fields } from "../src/bridge";
 import { domainFields } from "../src/domain/map";
 import { recordFields } from "../src/domain/record-map";
 import { dropletFields } from "../src/droplet/schema";

@@ -4,6 +4,9 @@ import type { AddressInfo } from "node:net";
 import { type Bag, type Context, checkInputs, type DiffRequest, type Props } from "@berth/plugin-base";
 import { afterEach } from "vitest";
 import type { Clock } from "../src/api";
+
+export { realClock } from "../src/api";
+
 import { digitaloceanProvider } from "../src/provider";
 
 export const TOKEN = "dop_v1_0123456789abcdef";
@@ -111,7 +114,7 @@ export function context(name: string, over: Partial<Context> = {}): Context & { 
   };
 }
 
-/** One resource type of a provider that talks to the given server. */
+/** One resource type of a provider that talks to the given server: a process of its own. */
 export function resource(kind: string, url: string, clock: Clock = testClock(), config: Props = {}) {
   const spec = digitaloceanProvider({}, clock);
   void spec.configure?.(bag({ token: TOKEN, apiEndpoint: url, ...config }), context("provider"));
@@ -127,7 +130,7 @@ export function resource(kind: string, url: string, clock: Clock = testClock(), 
   const diff = async (olds: Props, news: Props) => {
     const { inputs } = await check(news);
     const req: DiffRequest = {
-      id: "1",
+      id: String(olds.id ?? "1"),
       olds: bag(olds),
       oldInputs: bag({}),
       news: bag(inputs),
@@ -140,6 +143,8 @@ export function resource(kind: string, url: string, clock: Clock = testClock(), 
   };
   return {
     type,
+    /** As the engine ends the plugin's process. */
+    end: async () => await spec.close?.(),
     check,
     diff,
     create: async (values: Props, ctx = context("thing")) =>

@@ -1,5 +1,6 @@
 /** The plugin: its configuration, and the table of its resource types. */
 import { type Bag, ProviderError, type ProviderSpec } from "@berth/plugin-base";
+import { bool, objects, str, strings, text } from "@berth/plugin-base/bridged";
 import { defaultHost } from "./config/host";
 import { configSchema } from "./config/schema";
 import { containerType } from "./container";
@@ -7,7 +8,6 @@ import { Engine, type EngineConfig, type RegistryAuth } from "./engine/engine";
 import { remoteImageType } from "./image";
 import { registryKey } from "./image/ref";
 import { networkType } from "./network";
-import { bool, objects, str, strings, text } from "./schema/access";
 import { volumeType } from "./volume";
 
 /** Equal to the version of the `@pulumi/docker` package that the program uses. */

@@ -1,11 +1,10 @@
 /** Inputs that are not known, or not of the right form, are refused with what is allowed. */
 import { checkInputs, type Props } from "@berth/plugin-base";
+import { checkResource, type Fields, inputSchema, previewState } from "@berth/plugin-base/bridged";
 import { describe, expect, it } from "vitest";
 import { containerFields } from "../src/container/schema";
 import { imageFields } from "../src/image/schema";
 import { networkFields } from "../src/network/schema";
-import { checkResource, inputSchema, previewState } from "../src/resource/resource";
-import type { Fields } from "../src/schema/field";
 import { volumeFields } from "../src/volume/schema";
 import { bag, context } from "./support";
 

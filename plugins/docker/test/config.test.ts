@@ -92,7 +92,7 @@ describe("sshOpts", () => {
   it.each([
     [["-o", "StrictHostKeyChecking=no"], /is refused/],
     [["-o", "StrictHostKeyChecking=off"], /is refused/],
-    [["-o", "ProxyCommand=nc"], /ProxyCommand is not known here; known: -i KEY/],
+    [["-o", "ProxyJump=bastion"], /ProxyJump is not known here; known: -i KEY/],
     [["-J", "bastion"], /"-J" is not known/],
     [["bastion"], /"bastion" is not known/],
     [["-i"], /lacks its value/],
@@ -100,6 +100,54 @@ describe("sshOpts", () => {
     [["-o", "nonsense"], /Name=value/],
   ])("%j is refused", (args, message) => {
     expect(() => parseSshOptions(args)).toThrow(message);
+  });
+});
+
+describe("ProxyCommand", () => {
+  const hop = "-o UserKnownHostsFile=/known -o StrictHostKeyChecking=yes";
+  const jump = (command: string) => parseSshOptions(["-o", `ProxyCommand=${command}`]).jump;
+
+  it("reads the one form that names a jump host", () => {
+    const command = `ssh -F none -i /key ${hop} -o IdentitiesOnly=yes -l ops -p 2222 -W '[%h]:%p' bastion.example`;
+    expect(jump(command)).toEqual({
+      host: "bastion.example",
+      options: {
+        identityFile: "/key",
+        knownHostsFiles: ["/known"],
+        strict: "yes",
+        identitiesOnly: true,
+        user: "ops",
+        port: 2222,
+      },
+    });
+    expect(jump("none")).toBeUndefined();
+  });
+
+  it.each([
+    [`ssh -F none ${hop} -W [%h]:%p ops@10.0.0.1`, "10.0.0.1", "ops"],
+    [`ssh -F none ${hop} -W '[%h]:%p' ops@[2001:db8::1]`, "2001:db8::1", "ops"],
+    [`ssh -F none ${hop} -W '[%h]:%p' 2001:db8::1`, "2001:db8::1", undefined],
+  ])("%s", (command, host, user) => {
+    expect(jump(command)).toMatchObject({ host });
+    expect(jump(command)?.options.user).toBe(user);
+  });
+
+  it.each([
+    ["nc %h %p", /runs "nc", and only ssh/],
+    [`/usr/bin/ssh -F none ${hop} -W '[%h]:%p' b`, /only ssh/],
+    [`ssh ${hop} -W '[%h]:%p' b`, /lacks -F none/],
+    [`ssh -F /etc/other ${hop} -W '[%h]:%p' b`, /lacks -F none/],
+    [`ssh -F none ${hop} -W 'elsewhere:22' b`, /leads somewhere else/],
+    [`ssh -F none ${hop} b`, /leads somewhere else/],
+    [`ssh -F none ${hop} -W '[%h]:%p' -p`, /names no host/],
+    [`ssh -F none ${hop} -i /keys/%r -W '[%h]:%p' b`, /token of its own/],
+    [`ssh -F none ${hop} -W '[%h]:%p' b; rm -rf /`, /only a shell could read, b;/],
+    [`ssh -F none ${hop} -i "/my key" -W '[%h]:%p' b`, /only a shell could read/],
+    [`ssh -F none -J x ${hop} -W '[%h]:%p' b`, /"-J" is not known.*stands in ProxyCommand/],
+    [`ssh -F none -o StrictHostKeyChecking=no -W '[%h]:%p' b`, /is refused.*stands in ProxyCommand/],
+    [`ssh -F none -o StrictHostKeyChecking=accept-new -W '[%h]:%p' b`, /needs StrictHostKeyChecking=yes/],
+  ])("%s is refused", (command, message) => {
+    expect(() => jump(command)).toThrow(message);
   });
 });
 

@@ -1,10 +1,10 @@
 /** The verdict on every edit is the official plugin's, but where that one promises what the engine cannot do. */
 import type { Props } from "@berth/plugin-base";
 import { UNKNOWN } from "@berth/plugin-base";
+import { checkResource } from "@berth/plugin-base/bridged";
 import { describe, expect, it } from "vitest";
 import { containerDiff } from "../src/container";
 import { containerFields } from "../src/container/schema";
-import { checkResource } from "../src/resource/resource";
 import { bag, context, diffRequest, recorded, type Verdict } from "./support";
 
 /** Official says `update` and then does nothing; here these replace. See src/container/schema.ts. */

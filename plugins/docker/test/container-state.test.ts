@@ -1,15 +1,18 @@
 /** What the engine says becomes the outputs that the official plugin would have written. */
 import type { Props, Value } from "@berth/plugin-base";
+import {
+  diffFields,
+  driftedInputs,
+  type Field,
+  importInputsOf,
+  plainProps,
+  sameValue,
+} from "@berth/plugin-base/bridged";
 import { describe, expect, it } from "vitest";
 import { importState } from "../src/container/import";
 import type { Inspect } from "../src/container/inspect";
 import { containerFields } from "../src/container/schema";
 import { containerState, decimal } from "../src/container/state";
-import { importInputsOf } from "../src/resource/imports";
-import { driftedInputs } from "../src/resource/resource";
-import { plainProps } from "../src/schema/defaults";
-import { diffFields, sameValue } from "../src/schema/diff";
-import type { Field } from "../src/schema/field";
 import { type Recorded, recorded } from "./support";
 
 const full = recorded.full as Recorded;

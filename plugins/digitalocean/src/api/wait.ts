@@ -2,8 +2,21 @@
 import { ProviderError } from "@berth/plugin-base";
 import type { Api } from "./client";
 
-const FIRST_MS = 1_000;
+const SHORTEST_MS = 1_000;
 const LONGEST_MS = 10_000;
+/** Nothing is noticed later than by this part of what it took, down to {@link SHORTEST_MS}. */
+const PART = 5;
+const GRID_MS = 500;
+
+/**
+ * How long until the next look. Waits end at whole half seconds, so that many who wait look together; see droplet/watch.ts.
+ *
+ * @param waited so far.
+ */
+export function pollMs(waited: number, now: number): number {
+  const ms = Math.min(Math.max(SHORTEST_MS, waited / PART), LONGEST_MS);
+  return Math.floor((now + ms) / GRID_MS) * GRID_MS - now;
+}
 
 /** As the official plugin gives an action. */
 export const ACTION_MS = 60 * 60_000;
@@ -15,7 +28,7 @@ export interface Deadline {
 }
 
 /**
- * Asks until there is an answer, at growing distances up to 10 s.
+ * Asks until there is an answer, every second at first, at growing distances up to 10 s.
  *
  * @param look undefined: not yet.
  * @throws ProviderError at the deadline, naming `what`; the signal's reason when it is aborted.
@@ -26,10 +39,12 @@ export async function until<T>(
   deadline: Deadline,
   look: () => Promise<T | undefined>,
 ): Promise<T> {
-  const end = api.clock.now() + deadline.ms;
-  for (let ms = FIRST_MS; ; ms = Math.min(ms * 1.5, LONGEST_MS)) {
+  const start = api.clock.now();
+  const end = start + deadline.ms;
+  for (;;) {
     const found = await look();
     if (found !== undefined) return found;
+    const ms = pollMs(api.clock.now() - start, api.clock.now());
     if (api.clock.now() + ms > end) {
       throw new ProviderError(
         `${what}: not done within ${Math.round(deadline.ms / 1000)} s; look at it in the control panel, then run up again, ` +

@@ -1,6 +1,6 @@
 /** `digitalocean:index/domain:Domain`: properties and their place in the API. Pure. */
 import type { Props } from "@berth/plugin-base";
-import { type Fields, integer, str, string } from "../bridge";
+import { type Fields, integer, str, string } from "@berth/plugin-base/bridged";
 import { SOME } from "../resource";
 
 export const domainFields: Fields = {

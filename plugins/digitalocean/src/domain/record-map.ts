@@ -1,6 +1,6 @@
 /** `digitalocean:index/dnsRecord:DnsRecord`: properties and their place in the API. Pure. */
 import { type CheckFailure, isUnknown, type PropertyChange, type Props } from "@berth/plugin-base";
-import { type Fields, int, integer, str, string, text } from "../bridge";
+import { type Fields, int, integer, str, string, text } from "@berth/plugin-base/bridged";
 import { SOME } from "../resource";
 
 const port = { min: 0, max: 65535 };
@@ -98,4 +98,13 @@ export function recordChange(change: PropertyChange, olds: Props, news: Props): 
   }
   const longer = key === "name" ? `${old}.${domain}` === next : old === `${next}.${domain}`;
   return (old === "@" && next === domain) || longer ? undefined : change;
+}
+
+/** Whether the API's record is what the program asks for, in either spelling. */
+export function isSameRecord(state: Props, inputs: Props): boolean {
+  const same = (key: string): boolean => {
+    const change = { path: [key], kind: "update", replace: false } as const;
+    return str(state, key) === str(inputs, key) || recordChange(change, state, inputs) === undefined;
+  };
+  return state.type === inputs.type && same("name") && same("value");
 }

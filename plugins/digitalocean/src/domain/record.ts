@@ -1,11 +1,11 @@
 /** `digitalocean:index/dnsRecord:DnsRecord`. Import: `DOMAIN,ID`. */
 import { ProviderError, type ResourceType } from "@berth/plugin-base";
-import type { Api } from "../api";
-import { str } from "../bridge";
-import { defineResource, type Work } from "../resource";
+import { str } from "@berth/plugin-base/bridged";
+import { createOnce, defineResource, type Session, type Work } from "../resource";
 import {
   type ApiRecord,
   checkRecord,
+  isSameRecord,
   recordBody,
   recordChange,
   recordFields,
@@ -24,17 +24,30 @@ interface Answer {
 const pathOf = (domain: string, id = ""): string =>
   `v2/domains/${encodeURIComponent(domain)}/records${id === "" ? "" : `/${encodeURIComponent(id)}`}`;
 
-export function dnsRecordType(api: () => Api): ResourceType {
-  return defineResource<DomainRecord>(api, {
+export function dnsRecordType(session: () => Session): ResourceType {
+  return defineResource<DomainRecord>(session, {
     fields: recordFields,
     check: checkRecord,
     adjust: recordChange,
     state: ({ domain, record }) => recordState(record, domain),
-    async create(inputs, { api: client, signal }) {
+    async create(inputs, work) {
+      const { api, signal } = work;
       const domain = str(inputs, "domain") ?? "";
-      const what = `create ${str(inputs, "type")} record ${str(inputs, "name")} of ${domain}`;
-      const call = { signal, body: recordBody(inputs), once: true };
-      const { domain_record: record } = (await client.post(what, pathOf(domain), call)) as Answer;
+      const body = recordBody(inputs);
+      const what = `create ${body.type} record ${body.name} of ${domain}`;
+      const record = await createOnce<ApiRecord>(work, {
+        what,
+        request: { domain, ...body },
+        idOf: ({ id }) => String(id),
+        async find() {
+          const path = pathOf(domain);
+          const all = await api.list<ApiRecord>(what, path, "domain_records", { signal });
+          return all.filter((found) => isSameRecord(recordState(found, domain), inputs));
+        },
+        post: async () =>
+          ((await api.post(what, pathOf(domain), { signal, body, once: true })) as Answer).domain_record,
+        remove: `doctl compute domain records delete ${domain}`,
+      });
       return { id: String(record.id), found: { domain, record } };
     },
     async read(given, known, work) {

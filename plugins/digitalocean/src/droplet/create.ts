@@ -1,7 +1,7 @@
 /** Creating a droplet: once, and until it is active. */
 import type { Props } from "@berth/plugin-base";
-import { str } from "../bridge";
-import { createOnce, type Found, HalfMade, marksOf, release, type Work } from "../resource";
+import { str } from "@berth/plugin-base/bridged";
+import { createOnce, type Found, HalfMade, type Work } from "../resource";
 import { type ApiDroplet, dropletBody } from "./map";
 import { act, dropletIs } from "./wait";
 
@@ -11,23 +11,25 @@ export async function createDroplet(inputs: Props, work: Work): Promise<Found<Ap
   const { api, signal } = work;
   const name = str(inputs, "name") ?? "";
   const what = `create droplet ${name}`;
-  // Without the name: where the plugin makes it up, the next run has another one.
-  const marks = marksOf(work.urn, { ...dropletBody(inputs), name: undefined });
-  const { thing, left } = await createOnce<ApiDroplet>(what, work, marks, {
-    find: () =>
+  const thing = await createOnce<ApiDroplet>(work, {
+    what,
+    // Without the name: where the plugin makes it up, the next run has another one.
+    request: { ...dropletBody(inputs), name: undefined },
+    idOf: (droplet) => String(droplet.id),
+    find: (mark) =>
       api.list("look for a droplet that an interrupted run left", "v2/droplets", "droplets", {
         signal,
-        query: { tag_name: marks.whose },
+        query: { tag_name: mark },
       }),
-    async post() {
-      const body = dropletBody(inputs, [marks.whose, marks.which]);
+    async post(mark) {
+      const body = dropletBody(inputs, [mark]);
       const answer = await api.post(what, "v2/droplets", { signal, body, once: true });
       return (answer as { readonly droplet: ApiDroplet }).droplet;
     },
     remove: "doctl compute droplet delete",
+    carries: true,
   });
   const id = String(thing.id);
-  if (left) work.warn(`droplet ${thing.name} (${id}) was left by an interrupted run and is taken over`);
   try {
     const active = ({ status }: ApiDroplet): boolean => status === "active";
     const waiting = `${what} (${id}): wait until it is active`;
@@ -36,7 +38,6 @@ export async function createDroplet(inputs: Props, work: Work): Promise<Found<Ap
       await act(`rename droplet ${id}`, id, { type: "rename", name }, work);
       found = { ...found, name };
     }
-    await release(api, work, [marks.which, marks.whose]);
     return { id, found };
   } catch (error) {
     throw new HalfMade((error as Error).message, { id, found: thing });

@@ -1,7 +1,7 @@
 /** Deleting a droplet: unlocked, shut down if asked for, its volumes let go, and gone. */
 import type { Props } from "@berth/plugin-base";
+import { bool } from "@berth/plugin-base/bridged";
 import { ApiError, until } from "../api";
-import { bool } from "../bridge";
 import type { Work } from "../resource";
 import { move } from "../volume/attachment";
 import type { ApiDroplet } from "./map";

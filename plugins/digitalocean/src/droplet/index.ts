@@ -1,7 +1,6 @@
 /** `digitalocean:index/droplet:Droplet`. */
 import type { ResourceType } from "@berth/plugin-base";
-import type { Api } from "../api";
-import { defineResource } from "../resource";
+import { defineResource, type Session } from "../resource";
 import { createDroplet } from "./create";
 import { deleteDroplet } from "./delete";
 import {
@@ -16,8 +15,8 @@ import { dropletFields, dropletMeta } from "./schema";
 import { updateDroplet } from "./update";
 import { findDroplet } from "./wait";
 
-export function dropletType(api: () => Api): ResourceType {
-  return defineResource<ApiDroplet>(api, {
+export function dropletType(session: () => Session): ResourceType {
+  return defineResource<ApiDroplet>(session, {
     fields: dropletFields,
     meta: dropletMeta,
     check: checkDroplet,

@@ -7,7 +7,7 @@ import {
   UNKNOWN,
   type Value,
 } from "@berth/plugin-base";
-import { bool, int, str, strings, sub, text } from "../bridge";
+import { bool, int, str, strings, sub, text } from "@berth/plugin-base/bridged";
 import { lower, numeric, ownTags } from "../resource";
 import { userDataDigest } from "./schema";
 
@@ -122,6 +122,7 @@ export function dropletState(droplet: ApiDroplet, known: Props): Props {
   const has = (feature: string): boolean => droplet.features?.includes(feature) ?? false;
   return {
     ...kept,
+    gracefulShutdown: kept.gracefulShutdown ?? false,
     name: droplet.name,
     region: droplet.region.slug,
     size: droplet.size.slug,

@@ -1,7 +1,6 @@
 /** `digitalocean:index/droplet:Droplet` in version 4.80.1 of the official plugin. Pure. */
 import { createHash } from "node:crypto";
-import type { Field, Fields } from "../bridge";
-import { boolean, integer, object, set, string } from "../bridge";
+import { boolean, type Field, type Fields, integer, object, set, string } from "@berth/plugin-base/bridged";
 import { SOME, sameSlug, tagsField } from "../resource";
 
 const replace = true;
@@ -15,12 +14,13 @@ export const userDataDigest = (text: string): string => createHash("sha1").updat
 /** @param old a digest, or (in old states) the text itself. */
 const sameUserData = (old: string, next: string): boolean => old === next || old === userDataDigest(next);
 
+/** The official plugin leaves defaults that are false out of the inputs in state. */
 export const dropletFields: Fields = {
   image: string({ required: true, replace, pattern: SOME }),
   name: string({ computed, pattern: SOME }),
   region: string({ computed, replace, pattern: SOME, same: sameSlug }),
   size: string({ required: true, pattern: SOME, same: sameSlug }),
-  backups: boolean({ default: false }),
+  backups: boolean(),
   backupPolicy: object({
     plan: string({ enum: ["daily", "weekly"] }),
     weekday: string({ enum: ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"] }),
@@ -28,10 +28,10 @@ export const dropletFields: Fields = {
   }),
   dropletAgent: boolean({ replace }),
   gpuPartitionMode: string({ replace, enum: ["PARTITION_MODE_SPX_NPS1", "PARTITION_MODE_DPX_NPS2"] }),
-  gracefulShutdown: boolean({ default: false }),
-  ipv6: boolean({ default: false }),
+  gracefulShutdown: boolean(),
+  ipv6: boolean(),
   ipv6Address: string({ computed }),
-  monitoring: boolean({ default: false, replace }),
+  monitoring: boolean({ replace }),
   privateNetworking: boolean({ computed }),
   publicNetworking: boolean({ computed, replace }),
   resizeDisk: boolean({ default: true }),

@@ -1,7 +1,7 @@
 /** Changing a droplet in place, in the official plugin's order. */
 import { type Props, ProviderError } from "@berth/plugin-base";
-import { bool, str, strings } from "../bridge";
-import { changed, isMark, release, setTags, type Work } from "../resource";
+import { bool, str, strings } from "@berth/plugin-base/bridged";
+import { changed, setTags, type Work } from "../resource";
 import { move } from "../volume/attachment";
 import { type ApiDroplet, policyBody } from "./map";
 import { dropletFields } from "./schema";
@@ -12,7 +12,9 @@ const UPDATE_MS = 60 * 60_000;
 export async function updateDroplet(id: string, olds: Props, news: Props, work: Work): Promise<ApiDroplet> {
   const differs = (key: string): boolean => changed(dropletFields, key, olds, news);
   const deadline = work.deadline(UPDATE_MS);
-  await finishCreate(id, work);
+  // One that is in the state half made is waited for first.
+  const made = ({ status }: ApiDroplet): boolean => status !== "new";
+  await dropletIs(`wait until droplet ${id} is active`, id, work, deadline, made);
   if (differs("size")) await resize(id, news, work);
   if (differs("name")) {
     const [what, name] = [`rename droplet ${id}`, str(news, "name")];
@@ -35,21 +37,6 @@ export async function updateDroplet(id: string, olds: Props, news: Props, work: 
   const found = await findDroplet(id, work);
   if (found === undefined) throw new ProviderError(`droplet ${id} is gone; run pulumi refresh`);
   return found;
-}
-
-/** A create that was cut off after the state had the droplet left our tags on it. */
-async function finishCreate(id: string, work: Work): Promise<void> {
-  const droplet = await findDroplet(id, work);
-  const marks = (droplet?.tags ?? []).filter(isMark);
-  if (marks.length === 0) return;
-  await dropletIs(
-    `wait until droplet ${id} is active`,
-    id,
-    work,
-    work.deadline(UPDATE_MS),
-    ({ status }) => status === "active",
-  );
-  await release(work.api, work, marks);
 }
 
 async function resize(id: string, news: Props, work: Work): Promise<void> {

@@ -3,10 +3,10 @@ import { ProviderError } from "@berth/plugin-base";
 import { ACTION_MS, type Action, ApiError, actionDone, type Deadline, until } from "../api";
 import type { Work } from "../resource";
 import type { ApiDroplet } from "./map";
+import { readDroplet, watchOf } from "./watch";
 
-export async function findDroplet(id: string, { api, signal }: Work): Promise<ApiDroplet | undefined> {
-  const answer = await api.find(`read droplet ${id}`, `v2/droplets/${encodeURIComponent(id)}`, { signal });
-  return (answer as { readonly droplet: ApiDroplet } | undefined)?.droplet;
+export function findDroplet(id: string, { api, signal }: Work): Promise<ApiDroplet | undefined> {
+  return readDroplet(id, api, signal);
 }
 
 /**
@@ -22,14 +22,17 @@ export async function dropletIs(
   wanted: (droplet: ApiDroplet) => boolean,
   gone: "wait" | "error" = "error",
 ): Promise<ApiDroplet> {
-  return await until(work.api, what, deadline, async () => {
-    const droplet = await findDroplet(id, work);
-    if (droplet === undefined) {
-      if (gone === "wait") return undefined;
-      throw new ProviderError(`${what}: droplet ${id} is gone; run pulumi refresh`);
-    }
-    return !droplet.locked && wanted(droplet) ? droplet : undefined;
-  });
+  const watch = watchOf(work.api);
+  return await watch.during(() =>
+    until(work.api, what, deadline, async () => {
+      const droplet = await watch.look(id, work.signal);
+      if (droplet === undefined) {
+        if (gone === "wait") return undefined;
+        throw new ProviderError(`${what}: droplet ${id} is gone; run pulumi refresh`);
+      }
+      return !droplet.locked && wanted(droplet) ? droplet : undefined;
+    }),
+  );
 }
 
 /** Starts an action of the droplet and waits for its end. */

@@ -13,7 +13,7 @@ import {
   string,
   strings,
   text,
-} from "../bridge";
+} from "@berth/plugin-base/bridged";
 import { SOME, tagsField } from "../resource";
 
 type Side = "source" | "destination";

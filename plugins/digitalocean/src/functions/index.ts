@@ -1,8 +1,8 @@
 /** getRegions, getSizes, getImage and getAccount: they only read. */
 import { createHash } from "node:crypto";
 import { type FunctionType, type Props, ProviderError } from "@berth/plugin-base";
+import { int, text } from "@berth/plugin-base/bridged";
 import type { Api } from "../api";
-import { int, text } from "../bridge";
 import {
   type ApiAccount,
   type ApiImage,

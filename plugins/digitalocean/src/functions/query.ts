@@ -1,6 +1,6 @@
 /** `filters` and `sorts` of the list functions, by the official plugin's rules. Pure. */
 import type { CheckFailure, Props, Schema, Value } from "@berth/plugin-base";
-import { objects, str, strings } from "../bridge";
+import { objects, str, strings } from "@berth/plugin-base/bridged";
 
 /** How a field of a record is compared. A list is matched if one of its entries is. */
 export type Kind = "text" | "number" | "flag" | "list";

@@ -1,8 +1,8 @@
 /** `digitalocean:index/project:Project` and `digitalocean:index/projectResources:ProjectResources`. */
 import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
-import { type Api, ApiError, until } from "../api";
-import { str, strings } from "../bridge";
-import { changed, defineResource, HalfMade, type Work } from "../resource";
+import { str, strings } from "@berth/plugin-base/bridged";
+import { ApiError, until } from "../api";
+import { changed, createOnce, defineResource, HalfMade, type Session, type Work } from "../resource";
 import {
   type ApiProject,
   projectBody,
@@ -20,17 +20,28 @@ interface Project {
   readonly urns: readonly string[];
 }
 
-export function projectType(api: () => Api): ResourceType {
-  return defineResource<Project>(api, {
+export function projectType(session: () => Session): ResourceType {
+  return defineResource<Project>(session, {
     fields: projectFields,
     meta: projectMeta,
     state: ({ project, urns }) => projectState(project, urns),
     async create(inputs, work) {
       const what = `create project ${str(inputs, "name")}`;
-      const call = { signal: work.signal, body: projectBody(inputs, false), once: true };
-      const { project } = (await work.api.post(what, "v2/projects", call)) as {
-        readonly project: ApiProject;
-      };
+      const { api, signal } = work;
+      const body = projectBody(inputs, false);
+      const project = await createOnce<ApiProject>(work, {
+        what,
+        request: body,
+        idOf: ({ id }) => id,
+        async find() {
+          const all = await api.list<ApiProject>("look for projects", "v2/projects", "projects", { signal });
+          return all.filter(({ name }) => name === body.name);
+        },
+        post: async () =>
+          ((await api.post(what, "v2/projects", { signal, body, once: true })) as { project: ApiProject })
+            .project,
+        remove: "doctl projects delete",
+      });
       try {
         await assign(project.id, strings(inputs, "resources") ?? [], work);
         if (inputs.isDefault === true) await put(project.id, inputs, work);
@@ -51,7 +62,7 @@ export function projectType(api: () => Api): ResourceType {
       return found;
     },
     async delete(id, olds, work) {
-      await toDefault(strings(olds, "resources") ?? [], work);
+      await toDefault(id, strings(olds, "resources") ?? [], work);
       const what = `delete project ${id}`;
       await until(
         work.api,
@@ -73,8 +84,8 @@ export function projectType(api: () => Api): ResourceType {
   });
 }
 
-export function projectResourcesType(api: () => Api): ResourceType {
-  return defineResource<{ id: string; urns: readonly string[] }>(api, {
+export function projectResourcesType(session: () => Session): ResourceType {
+  return defineResource<{ id: string; urns: readonly string[] }>(session, {
     fields: projectResourcesFields,
     state: ({ id, urns }, known) => ({
       project: id,
@@ -96,7 +107,7 @@ export function projectResourcesType(api: () => Api): ResourceType {
       return { id, urns: strings(news, "resources") ?? [] };
     },
     async delete(id, olds, work) {
-      if ((await find(id, work)) !== undefined) await toDefault(strings(olds, "resources") ?? [], work);
+      await toDefault(id, strings(olds, "resources") ?? [], work);
     },
   });
 }
@@ -124,8 +135,16 @@ async function assign(id: string, urns: readonly string[], { api, signal }: Work
   );
 }
 
-/** A resource is always in some project: what leaves this one goes to the default one. */
-async function toDefault(urns: readonly string[], work: Work): Promise<void> {
+/**
+ * A resource is always in some project: what leaves this one goes to the default one. What the project does not hold
+ * (any more) is left out: the API refuses all if one is gone, and a deleted droplet is.
+ */
+async function toDefault(id: string, gone: readonly string[], work: Work): Promise<void> {
+  if (gone.length === 0) return;
+  // Reserved IPs are listed under their older name.
+  const listed = (urn: string): string => urn.replace(/^do:reservedip:/, "do:floatingip:");
+  const held = ((await find(id, work))?.urns ?? []).map(listed);
+  const urns = gone.filter((urn) => held.includes(listed(urn)));
   if (urns.length === 0) return;
   const answer = await work.api.get("find the default project", "v2/projects/default", {
     signal: work.signal,
@@ -135,6 +154,6 @@ async function toDefault(urns: readonly string[], work: Work): Promise<void> {
 
 async function reassign(id: string, olds: Props, news: Props, work: Work): Promise<void> {
   const { remove, add } = resourceChanges(strings(olds, "resources") ?? [], strings(news, "resources") ?? []);
-  await toDefault(remove, work);
+  await toDefault(id, remove, work);
   await assign(id, add, work);
 }

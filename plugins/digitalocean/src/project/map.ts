@@ -1,6 +1,6 @@
 /** Projects: properties and their place in the API. Pure. */
 import type { Props } from "@berth/plugin-base";
-import { boolean, type Fields, integer, set, str, string } from "../bridge";
+import { boolean, type Fields, integer, set, str, string } from "@berth/plugin-base/bridged";
 import { SOME, UP_TO_255 } from "../resource";
 
 const sameWord = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
@@ -11,7 +11,7 @@ export const projectFields: Fields = {
   description: string({ pattern: UP_TO_255 }),
   purpose: string({ default: "Web Application", pattern: UP_TO_255 }),
   environment: string({ pattern: /^(development|staging|production)$/i, same: sameWord }),
-  isDefault: boolean({ default: false }),
+  isDefault: boolean(),
   resources: set(string(), { computed: true }),
   ownerUuid: string({ output: true }),
   ownerId: integer({ output: true }),

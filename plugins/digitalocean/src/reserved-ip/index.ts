@@ -1,20 +1,30 @@
 /** `digitalocean:index/reservedIp:ReservedIp` and `digitalocean:index/reservedIpAssignment:ReservedIpAssignment`. */
 import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
-import { type Api, ApiError } from "../api";
-import { int, str } from "../bridge";
-import { changed, defineResource, HalfMade, lower, numeric } from "../resource";
+import { int, str } from "@berth/plugin-base/bridged";
+import { ApiError } from "../api";
+import {
+  changed,
+  createOnce,
+  defineResource,
+  HalfMade,
+  Line,
+  lower,
+  markOf,
+  numeric,
+  type Session,
+  type Work,
+} from "../resource";
 import { assign, findAddress, unassign } from "./assign";
 import { type ApiReservedIp, assignmentFields, reservedIpFields, reservedIpState } from "./map";
 
-export function reservedIpType(api: () => Api): ResourceType {
-  return defineResource<ApiReservedIp>(api, {
+export function reservedIpType(session: () => Session): ResourceType {
+  /** One after the other: a new address is known by what was there before. */
+  const line = new Line();
+  return defineResource<ApiReservedIp>(session, {
     fields: reservedIpFields,
     state: reservedIpState,
     async create(inputs, work) {
-      const region = lower(inputs.region);
-      const call = { signal: work.signal, body: { region }, once: true };
-      const answer = await work.api.post(`reserve an IP in ${region}`, "v2/reserved_ips", call);
-      const made = (answer as { readonly reserved_ip: ApiReservedIp }).reserved_ip;
+      const made = await line.run("", () => reserve(inputs, work));
       const droplet = int(inputs, "dropletId") ?? 0;
       if (droplet === 0) return { id: made.ip, found: made };
       try {
@@ -51,14 +61,46 @@ export function reservedIpType(api: () => Api): ResourceType {
   });
 }
 
+/**
+ * An address has neither name nor tag. So the mark's request tells which others there were: what is left of the
+ * account without the new one.
+ */
+async function reserve(inputs: Props, work: Work): Promise<ApiReservedIp> {
+  const { api, signal, urn } = work;
+  const region = lower(inputs.region);
+  const all = (): Promise<ApiReservedIp[]> =>
+    api.list("look for reserved IPs", "v2/reserved_ips", "reserved_ips", { signal });
+  const requestOf = (others: readonly ApiReservedIp[]) => ({
+    region,
+    before: others.map(({ ip }) => ip).sort(),
+  });
+  const before = await all();
+  return await createOnce<ApiReservedIp>(work, {
+    what: `reserve an IP in ${region}`,
+    request: requestOf(before),
+    idOf: ({ ip }) => ip,
+    async find(mark) {
+      const now = await all();
+      return now.filter((one) => markOf(urn, requestOf(now.filter((other) => other !== one))).tag === mark);
+    },
+    certain: true,
+    async post() {
+      const call = { signal, body: { region }, once: true };
+      const answer = await api.post(`reserve an IP in ${region}`, "v2/reserved_ips", call);
+      return (answer as { readonly reserved_ip: ApiReservedIp }).reserved_ip;
+    },
+    remove: "doctl compute reserved-ip delete",
+  });
+}
+
 interface Pair {
   readonly ip: string;
   readonly dropletId: number;
 }
 
 /** Import: `ADDRESS,DROPLET_ID`. */
-export function reservedIpAssignmentType(api: () => Api): ResourceType {
-  return defineResource<Pair>(api, {
+export function reservedIpAssignmentType(session: () => Session): ResourceType {
+  return defineResource<Pair>(session, {
     fields: assignmentFields,
     state: ({ ip, dropletId }) => ({ ipAddress: ip, dropletId }),
     async create(inputs, work) {

@@ -1,6 +1,6 @@
 /** Reserved addresses: properties and their place in the API. Pure. */
 import type { Props } from "@berth/plugin-base";
-import { type Fields, int, integer, string } from "../bridge";
+import { type Fields, int, integer, string } from "@berth/plugin-base/bridged";
 import { IPV4, sameSlug } from "../resource";
 
 /** `digitalocean:index/reservedIp:ReservedIp`. */

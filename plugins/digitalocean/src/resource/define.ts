@@ -8,7 +8,6 @@ import {
   ProviderError,
   type ResourceType,
 } from "@berth/plugin-base";
-import type { Api, Deadline } from "../api";
 import {
   checkResource,
   type DeleteFirst,
@@ -21,14 +20,21 @@ import {
   previewState,
   sameValue,
   secretTops,
-} from "../bridge";
+} from "@berth/plugin-base/bridged";
+import { type Api, ApiError, type Deadline } from "../api";
+import { type Journal, markOf } from "./journal";
 
 /** What a kind's calls get. */
 export interface Work {
   readonly api: Api;
+  readonly journal: Journal;
   readonly signal: AbortSignal;
   readonly urn: string;
   warn(message: string): void;
+  /** A create stands under this mark; it goes when the engine knows what came of it. */
+  begun(mark: string): void;
+  /** The marks stay, for somebody has to look. */
+  forget(): void;
   /** The resource's custom time-out, or the official one. */
   deadline(officialMs: number): Deadline;
 }
@@ -67,7 +73,13 @@ export interface Kind<T> {
   readonly delete: (id: string, olds: Props, work: Work) => Promise<void>;
 }
 
-export function defineResource<T>(api: () => Api, kind: Kind<T>): ResourceType {
+/** What one configured plugin works with. */
+export interface Session {
+  readonly api: Api;
+  readonly journal: Journal;
+}
+
+export function defineResource<T>(session: () => Session, kind: Kind<T>): ResourceType {
   const { fields } = kind;
   const named = kind.named ?? true;
   const stored = (inputs: Props): Props => kind.stored?.(plainProps(inputs)) ?? plainProps(inputs);
@@ -76,17 +88,20 @@ export function defineResource<T>(api: () => Api, kind: Kind<T>): ResourceType {
     const note = typeof meta === "string" ? meta : kind.meta;
     return note === undefined ? outs : { __meta: note, ...outs };
   };
-  const workOf = (ctx: Context): Work => ({
-    api: api(),
+  const workOf = (ctx: Context, marks = new Set<string>()): Work => ({
+    ...session(),
     signal: ctx.signal,
     urn: ctx.urn,
     warn: (message) => ctx.log("warning", message),
+    begun: (mark) => void marks.add(mark),
+    forget: () => marks.clear(),
     deadline: (officialMs) => ({ signal: ctx.signal, ms: ctx.timeoutMs ?? officialMs }),
   });
 
   return {
     inputs: inputSchema(fields),
     check(req, ctx) {
+      if (Object.keys(req.olds.values).length > 0) session().journal.inState(ctx.urn);
       const { inputs, failures } = checkResource(fields, req, ctx, named && "name" in fields);
       const madeUp = (req.news.values.name ?? null) === null && typeof inputs.name === "string";
       const name = madeUp && kind.physicalName !== undefined ? kind.physicalName(String(inputs.name)) : null;
@@ -95,7 +110,8 @@ export function defineResource<T>(api: () => Api, kind: Kind<T>): ResourceType {
         failures: [...failures, ...(kind.check?.(plainProps(inputs)) ?? [])],
       };
     },
-    diff(req: DiffRequest) {
+    diff(req: DiffRequest, ctx: Context) {
+      session().journal.inState(ctx.urn, req.id);
       const olds = plainProps(req.olds.values);
       const news = plainProps(req.news.values);
       const first = kind.deleteFirst ?? (named && "name" in fields ? "given" : "never");
@@ -106,9 +122,18 @@ export function defineResource<T>(api: () => Api, kind: Kind<T>): ResourceType {
     async create({ inputs }, ctx) {
       const news = plainProps(inputs.values);
       if (ctx.preview) return { id: "", outs: previewState(fields, stored(news)) };
-      const made = await kind.create(news, workOf(ctx)).catch((error: unknown) => {
+      const marks = new Set<string>();
+      const work = workOf(ctx, marks);
+      const settle = (): void => {
+        for (const mark of marks) work.journal.settle(mark, work.warn);
+      };
+      await work.journal.wake();
+      const made = await kind.create(news, work).catch((error: unknown) => {
+        // A refusal made nothing, and what is half made goes into the state.
+        if (error instanceof HalfMade || (error instanceof ApiError && !error.unclear)) settle();
         throw inPart(error, (found) => outsOf(found as Found<T>, stored(news), undefined));
       });
+      settle();
       const secrets = secretTops(inputs.secrets);
       return { id: made.id, outs: outsOf(made, stored(news), undefined), secrets };
     },
@@ -135,11 +160,16 @@ export function defineResource<T>(api: () => Api, kind: Kind<T>): ResourceType {
       if (kind.update === undefined) {
         throw new ProviderError(`${ctx.type} cannot be changed in place`);
       }
-      const found = await kind.update(id, before, after, workOf(ctx));
+      const work = workOf(ctx);
+      await work.journal.wake();
+      const found = await kind.update(id, before, after, work);
       return { outs: outsOf({ id, found }, stored(after), olds.values.__meta), secrets };
     },
     async delete({ id, olds }, ctx) {
-      await kind.delete(id, plainProps(olds.values), workOf(ctx));
+      const work = workOf(ctx);
+      await kind.delete(id, plainProps(olds.values), work);
+      const { whose } = markOf(ctx.urn, "");
+      for (const tag of (await work.journal.earlier(whose)) ?? []) await work.journal.drop(tag, work.warn);
     },
   };
 }

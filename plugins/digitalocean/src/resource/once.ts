@@ -1,101 +1,84 @@
-/**
- * Creating a thing once, even if `up` is killed half-way.
- *
- * A create carries two tags of ours: whose it is (from the URN, which holds stack and project) and of which request
- * (a hash of its body). Whoever creates looks for the first tag before: what is found was left by a run that never
- * got to tell the state, and is taken over if the second tag agrees. Both tags are deleted as soon as the thing is
- * ready. So the state never shows them, no diff comes of them (with the official plugin neither), and a thing that
- * a state holds is never taken for a left-over: a replacement made before its predecessor goes is a new one.
- */
-import { createHash } from "node:crypto";
-import { ProviderError, type Value } from "@berth/plugin-base";
-import { type Api, ApiError } from "../api";
+/** Creating a thing once, even if `up` is killed half-way; see journal.ts. */
+import { ProviderError } from "@berth/plugin-base";
+import { ApiError } from "../api";
 import type { Work } from "./define";
+import { type Mark, markOf } from "./journal";
 
-const WHOSE = "berth-id:";
-const WHICH = "berth-for:";
-
-export interface Marks {
-  readonly whose: string;
-  readonly which: string;
+export interface Steps<T> {
+  /** `create droplet web`. */
+  readonly what: string;
+  /** What the thing is made of, without what differs from run to run. */
+  readonly request: unknown;
+  readonly idOf: (thing: T) => string;
+  /**
+   * All that a create under this mark may have made. Called only when one is known to have begun.
+   *
+   * @returns those that carry the mark, or else have what no two things can share.
+   */
+  readonly find: (mark: string) => Promise<T[]>;
+  readonly post: (mark: string) => Promise<T>;
+  /** How a left-over is deleted by hand, `doctl compute droplet delete`. */
+  readonly remove: string;
+  /** The thing carries the mark itself. Default: the mark stands alone. */
+  readonly carries?: boolean;
+  /** What `find` gives is of the mark's own request, whatever this one is. */
+  readonly certain?: boolean;
 }
 
-/** @param request what the thing is made of, without its name and its tags. */
-export function marksOf(urn: string, request: unknown): Marks {
-  const hash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 32);
-  return { whose: WHOSE + hash(urn), which: WHICH + hash(`${urn}\n${JSON.stringify(request)}`) };
-}
-
-/** Tags without our own. */
-export function ownTags(tags: readonly string[] | null | undefined): string[] {
-  return (tags ?? []).filter((tag) => !isMark(tag));
-}
-
-export function isMark(tag: Value): boolean {
-  return typeof tag === "string" && (tag.startsWith(WHOSE) || tag.startsWith(WHICH));
-}
-
-interface Tagged {
-  readonly id: number | string;
-  readonly name: string;
-  readonly tags?: readonly string[] | null;
-}
-
-/**
- * @param find everything that carries the tag `marks.whose`.
- * @param remove how a left-over is deleted by hand, `doctl compute droplet delete`.
- * @returns `left`: it was there already.
- */
-export async function createOnce<T extends Tagged>(
-  what: string,
-  work: Work,
-  marks: Marks,
-  steps: { find: () => Promise<T[]>; post: () => Promise<T>; remove: string },
-): Promise<{ thing: T; left: boolean }> {
+/** Takes over what a killed run left of the same request, or makes it. */
+export async function createOnce<T>(work: Work, steps: Steps<T>): Promise<T> {
+  const { journal, urn, api } = work;
+  const { what } = steps;
+  const mark = markOf(urn, steps.request);
+  const left = await leftOver(work, mark, steps);
+  if (left !== undefined) return left;
+  const journaled = (await journal.earlier(mark.whose)) !== undefined;
+  if (journaled && steps.carries !== true) {
+    const body = { name: mark.tag };
+    await api.post(`${what}: note that it begins`, "v2/tags", { signal: work.signal, body });
+  }
+  if (journaled || steps.carries === true) work.begun(mark.tag);
   for (let attempt = 0; ; attempt++) {
-    const left = leftOver(what, marks, steps.remove, await steps.find());
-    if (left !== undefined) return { thing: left, left: true };
     try {
-      return { thing: await steps.post(), left: false };
+      return await steps.post(mark.tag);
     } catch (error) {
-      // It may have been made all the same: look again before the next try.
-      if (!(error instanceof ApiError && error.unclear) || attempt >= work.api.retryMax) throw error;
-      await work.api.backOff(what, attempt, work.signal);
+      if (!(error instanceof ApiError && error.unclear) || attempt >= api.retryMax) throw error;
+      await api.backOff(what, attempt, work.signal);
+      // It may have been made all the same.
+      const made = await others(work, steps, mark.tag);
+      if (made.length === 1 && (journaled || steps.carries === true)) return made[0] as T;
+      if (made.length > 0) throw error;
     }
   }
 }
 
-function leftOver<T extends Tagged>(
-  what: string,
-  marks: Marks,
-  remove: string,
-  found: readonly T[],
-): T | undefined {
-  if (found.length === 0) return undefined;
-  const fits = found.filter(({ tags }) => tags?.includes(marks.which));
-  if (fits.length === 1 && found.length === 1) return fits[0];
-  const list = found.map(({ id, name }) => `${name} (${id})`).join(", ");
+async function others<T>({ journal, urn }: Work, steps: Steps<T>, tag: string): Promise<T[]> {
+  return (await steps.find(tag)).filter((thing) => !journal.holds(urn, steps.idOf(thing)));
+}
+
+async function leftOver<T>(work: Work, mark: Mark, steps: Steps<T>): Promise<T | undefined> {
+  const { journal } = work;
+  const fits: T[] = [];
+  const odd: T[] = [];
+  for (const tag of (await journal.earlier(mark.whose)) ?? []) {
+    const found = await others(work, steps, tag);
+    if (found.length === 0) await journal.drop(tag, work.warn);
+    else {
+      work.begun(tag);
+      (tag === mark.tag || steps.certain === true ? fits : odd).push(...found);
+    }
+  }
+  const [first] = fits;
+  if (first !== undefined && fits.length === 1 && odd.length === 0) {
+    work.warn(`${steps.what}: ${steps.idOf(first)} was left by an interrupted run and is taken over`);
+    return first;
+  }
+  const ids = [...fits, ...odd].map(steps.idOf);
+  if (ids.length === 0) return undefined;
+  work.forget();
   throw new ProviderError(
-    `${what}: an interrupted run left ${list}, tagged ${marks.whose}, which the program now describes otherwise. ` +
-      `Look whether it holds data; then delete it (${found.map(({ id }) => `${remove} ${id}`).join("; ")}) ` +
+    `${steps.what}: an interrupted run left ${ids.join(", ")}, noted by the tag ${mark.whose}…, which the program now describes ` +
+      `otherwise. Look whether it holds data; then delete it (${ids.map((id) => `${steps.remove} ${id}`).join("; ")}) ` +
       "or take it over with pulumi import, and run up again",
   );
-}
-
-/** Deletes our tags. They harm nothing if the API refuses: reads leave them out. @throws when cancelled. */
-export async function release(
-  api: Api,
-  work: Pick<Work, "signal" | "warn">,
-  tags: readonly string[],
-): Promise<void> {
-  // "berth-for" before "berth-id", which is looked for: cut off in between, the thing is still known as a left-over.
-  for (const tag of [...tags].sort()) {
-    try {
-      await api.delete(`delete tag ${tag}`, `v2/tags/${encodeURIComponent(tag)}`, { signal: work.signal });
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      work.warn(`${error.message}. The tag ${tag} stays behind; it may be deleted by hand`);
-      return;
-    }
-  }
 }

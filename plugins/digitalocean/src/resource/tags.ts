@@ -1,8 +1,8 @@
 /** Tags of droplets, volumes and firewalls. */
 import { type Props, ProviderError } from "@berth/plugin-base";
-import { type Field, set, string, strings } from "../bridge";
+import { type Field, set, string, strings } from "@berth/plugin-base/bridged";
 import type { Work } from "./define";
-import { ownTags } from "./once";
+import { ownTags } from "./journal";
 
 export const TAG = /^[a-zA-Z0-9:_-]{1,255}$/;
 

@@ -1,22 +1,35 @@
 /** `digitalocean:index/sshKey:SshKey`. */
 import type { ResourceType } from "@berth/plugin-base";
-import { type Api, until } from "../api";
-import { str } from "../bridge";
-import { defineResource, HalfMade, type Work } from "../resource";
-import { type ApiSshKey, sshKeyFields, sshKeyMeta, sshKeyState } from "./map";
+import { str } from "@berth/plugin-base/bridged";
+import { until } from "../api";
+import { createOnce, defineResource, HalfMade, type Session, type Work } from "../resource";
+import { type ApiSshKey, fingerprintOf, sshKeyFields, sshKeyMeta, sshKeyState } from "./map";
 
 const VISIBLE_MS = 2 * 60_000;
 
-export function sshKeyType(api: () => Api): ResourceType {
-  return defineResource<ApiSshKey>(api, {
+export function sshKeyType(session: () => Session): ResourceType {
+  return defineResource<ApiSshKey>(session, {
     fields: sshKeyFields,
     meta: sshKeyMeta,
     state: sshKeyState,
     async create(inputs, work) {
       const what = `create SSH key ${str(inputs, "name")}`;
       const body = { name: str(inputs, "name"), public_key: str(inputs, "publicKey") };
-      const call = { signal: work.signal, body, once: true };
-      const { ssh_key: key } = (await work.api.post(what, "v2/account/keys", call)) as { ssh_key: ApiSshKey };
+      const key = await createOnce<ApiSshKey>(work, {
+        what,
+        request: body,
+        idOf: ({ id: number }) => String(number),
+        // An account has each key once.
+        async find() {
+          const found = await find(fingerprintOf(body.public_key ?? ""), work);
+          return found === undefined ? [] : [found];
+        },
+        async post() {
+          const call = { signal: work.signal, body, once: true };
+          return ((await work.api.post(what, "v2/account/keys", call)) as { ssh_key: ApiSshKey }).ssh_key;
+        },
+        remove: "doctl compute ssh-key delete",
+      });
       const id = String(key.id);
       try {
         // A new key may be unknown to the next call for a moment.

@@ -1,6 +1,7 @@
 /** `digitalocean:index/sshKey:SshKey`: properties and their place in the API. Pure. */
+import { createHash } from "node:crypto";
 import type { Props } from "@berth/plugin-base";
-import { type Fields, string } from "../bridge";
+import { type Fields, string } from "@berth/plugin-base/bridged";
 import { SOME } from "../resource";
 
 const sameKey = (a: string, b: string): boolean => a.trim() === b.trim();
@@ -23,4 +24,10 @@ export interface ApiSshKey {
 
 export function sshKeyState(key: ApiSshKey): Props {
   return { name: key.name, publicKey: key.public_key, fingerprint: key.fingerprint };
+}
+
+/** As the API makes it: MD5 of the key itself, in pairs of digits. */
+export function fingerprintOf(publicKey: string): string {
+  const key = Buffer.from(publicKey.trim().split(/\s+/)[1] ?? "", "base64");
+  return (createHash("md5").update(key).digest("hex").match(/../g) ?? []).join(":");
 }

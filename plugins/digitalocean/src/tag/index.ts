@@ -1,12 +1,11 @@
 /** `digitalocean:index/tag:Tag`. */
 import type { ResourceType } from "@berth/plugin-base";
-import type { Api } from "../api";
-import { str } from "../bridge";
-import { defineResource } from "../resource";
+import { str } from "@berth/plugin-base/bridged";
+import { defineResource, type Session } from "../resource";
 import { type ApiTag, tagFields, tagState } from "./map";
 
-export function tagType(api: () => Api): ResourceType {
-  return defineResource<ApiTag>(api, {
+export function tagType(session: () => Session): ResourceType {
+  return defineResource<ApiTag>(session, {
     fields: tagFields,
     state: tagState,
     async create(inputs, { api: client, signal }) {

@@ -1,6 +1,6 @@
 /** `digitalocean:index/tag:Tag`: properties and their place in the API. Pure. */
 import type { Props } from "@berth/plugin-base";
-import { type Fields, integer, string } from "../bridge";
+import { type Fields, integer, string } from "@berth/plugin-base/bridged";
 import { TAG } from "../resource";
 
 export const tagFields: Fields = {

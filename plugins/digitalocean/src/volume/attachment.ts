@@ -1,8 +1,8 @@
 /** `digitalocean:index/volumeAttachment:VolumeAttachment`. Every change replaces. */
 import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
-import { ACTION_MS, type Action, type Api, ApiError, actionDone, isPending, until } from "../api";
-import { type Fields, int, integer, str, string } from "../bridge";
-import { defineResource, SOME, type Work } from "../resource";
+import { type Fields, int, integer, str, string } from "@berth/plugin-base/bridged";
+import { ACTION_MS, type Action, ApiError, actionDone, isPending, until } from "../api";
+import { defineResource, type Session, SOME, type Work } from "../resource";
 import { findVolume } from "./find";
 
 export const volumeAttachmentFields: Fields = {
@@ -18,8 +18,8 @@ interface Pair {
   readonly volumeId: string;
 }
 
-export function volumeAttachmentType(api: () => Api): ResourceType {
-  return defineResource<Pair>(api, {
+export function volumeAttachmentType(session: () => Session): ResourceType {
+  return defineResource<Pair>(session, {
     fields: volumeAttachmentFields,
     state: ({ dropletId, volumeId }) => ({ dropletId, volumeId }),
     async create(inputs, work) {

@@ -1,18 +1,8 @@
 /** `digitalocean:index/volume:Volume` and `digitalocean:index/volumeAttachment:VolumeAttachment`. */
 import type { Props, ResourceType } from "@berth/plugin-base";
-import { ACTION_MS, type Action, type Api, actionDone } from "../api";
-import { int, str } from "../bridge";
-import {
-  changed,
-  createOnce,
-  defineResource,
-  HalfMade,
-  lower,
-  marksOf,
-  release,
-  setTags,
-  type Work,
-} from "../resource";
+import { int, str } from "@berth/plugin-base/bridged";
+import { ACTION_MS, type Action, actionDone } from "../api";
+import { changed, createOnce, defineResource, lower, type Session, setTags, type Work } from "../resource";
 import { findVolume } from "./find";
 import { type ApiVolume, volumeBody, volumeChange, volumeFields, volumeState } from "./map";
 
@@ -22,8 +12,8 @@ interface Answer {
   readonly volume: ApiVolume;
 }
 
-export function volumeType(api: () => Api): ResourceType {
-  return defineResource<ApiVolume>(api, {
+export function volumeType(session: () => Session): ResourceType {
+  return defineResource<ApiVolume>(session, {
     fields: volumeFields,
     physicalName: (name) => name.toLowerCase(),
     adjust: volumeChange,
@@ -48,34 +38,25 @@ export function volumeType(api: () => Api): ResourceType {
   });
 }
 
-/** A volume's name is unique in its region, so what carries our tags must carry the name too. */
 async function createVolume(inputs: Props, work: Work): Promise<ApiVolume> {
   const { api, signal } = work;
-  const name = str(inputs, "name") ?? "";
-  const what = `create volume ${name}`;
-  const marks = marksOf(work.urn, volumeBody(inputs, []));
-  const { thing, left } = await createOnce<ApiVolume>(what, work, marks, {
-    async find() {
-      const query = { name, region: String(lower(inputs.region)) };
-      const all = await api.list<ApiVolume>(`look for volume ${name}`, "v2/volumes", "volumes", {
-        signal,
-        query,
-      });
-      return all.filter(({ tags }) => tags?.includes(marks.whose));
+  const what = `create volume ${str(inputs, "name")}`;
+  return await createOnce<ApiVolume>(work, {
+    what,
+    request: volumeBody(inputs, []),
+    idOf: ({ id }) => id,
+    async find(mark) {
+      const query = { region: String(lower(inputs.region)) };
+      const all = await api.list<ApiVolume>("look for volumes", "v2/volumes", "volumes", { signal, query });
+      return all.filter(({ tags }) => tags?.includes(mark));
     },
-    async post() {
-      const body = volumeBody(inputs, [marks.whose, marks.which]);
+    async post(mark) {
+      const body = volumeBody(inputs, [mark]);
       return ((await api.post(what, "v2/volumes", { signal, body, once: true })) as Answer).volume;
     },
     remove: "doctl compute volume delete",
+    carries: true,
   });
-  if (left) work.warn(`volume ${name} (${thing.id}) was left by an interrupted run and is taken over`);
-  try {
-    await release(api, work, [marks.which, marks.whose]);
-  } catch (error) {
-    throw new HalfMade((error as Error).message, { id: thing.id, found: thing });
-  }
-  return thing;
 }
 
 async function resize(id: string, news: Props, { api, signal }: Work): Promise<void> {

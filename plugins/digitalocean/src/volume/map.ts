@@ -1,6 +1,6 @@
 /** `digitalocean:index/volume:Volume`: properties and their place in the API. Pure. */
 import { isUnknown, type PropertyChange, type Props, ProviderError } from "@berth/plugin-base";
-import { type Fields, int, integer, set, str, string, strings, text } from "../bridge";
+import { type Fields, int, integer, set, str, string, strings, text } from "@berth/plugin-base/bridged";
 import { lower, ownTags, SOME, sameSlug, tagsField } from "../resource";
 
 const filesystem = { enum: ["ext4", "xfs"] };

@@ -1,8 +1,8 @@
 /** `digitalocean:index/vpc:Vpc`. */
 import type { ResourceType } from "@berth/plugin-base";
-import { type Api, ApiError, until } from "../api";
-import { bool, str } from "../bridge";
-import { defineResource } from "../resource";
+import { bool, str } from "@berth/plugin-base/bridged";
+import { ApiError, until } from "../api";
+import { createOnce, defineResource, Line, type Session } from "../resource";
 import { type ApiVpc, vpcBody, vpcFields, vpcMeta, vpcState } from "./map";
 
 interface Answer {
@@ -11,27 +11,32 @@ interface Answer {
 
 const DELETE_MS = 2 * 60_000;
 
-export function vpcType(api: () => Api): ResourceType {
+export function vpcType(session: () => Session): ResourceType {
   /** Creates of one region wait for each other: the API hands out address ranges, and two at once collide. */
-  const lines = new Map<string, Promise<unknown>>();
-  const inLine = async <T>(region: string, work: () => Promise<T>): Promise<T> => {
-    const next = (lines.get(region) ?? Promise.resolve()).then(work);
-    lines.set(
-      region,
-      next.catch(() => {}),
-    );
-    return await next;
-  };
+  const line = new Line();
 
-  return defineResource<ApiVpc>(api, {
+  return defineResource<ApiVpc>(session, {
     fields: vpcFields,
     meta: vpcMeta,
     state: vpcState,
-    async create(inputs, { api: client, signal }) {
-      const what = `create VPC ${str(inputs, "name")}`;
-      const call = { signal, body: vpcBody(inputs), once: true };
-      const post = async (): Promise<Answer> => (await client.post(what, "v2/vpcs", call)) as Answer;
-      const { vpc } = await inLine(str(inputs, "region") ?? "", post);
+    async create(inputs, work) {
+      const { api, signal } = work;
+      const [name, body] = [str(inputs, "name"), vpcBody(inputs)];
+      const what = `create VPC ${name}`;
+      const vpc = await createOnce<ApiVpc>(work, {
+        what,
+        request: body,
+        idOf: ({ id }) => id,
+        async find() {
+          const all = await api.list<ApiVpc>("look for VPCs", "v2/vpcs", "vpcs", { signal });
+          return all.filter((found) => found.name === name);
+        },
+        post: () =>
+          line.run(str(inputs, "region") ?? "", async () => {
+            return ((await api.post(what, "v2/vpcs", { signal, body, once: true })) as Answer).vpc;
+          }),
+        remove: "doctl vpcs delete",
+      });
       return { id: vpc.id, found: vpc };
     },
     async read(id, _known, { api: client, signal }) {

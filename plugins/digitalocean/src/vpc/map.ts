@@ -1,6 +1,6 @@
 /** `digitalocean:index/vpc:Vpc`: properties and their place in the API. Pure. */
 import type { Props } from "@berth/plugin-base";
-import { boolean, type Fields, str, string, text } from "../bridge";
+import { boolean, type Fields, str, string, text } from "@berth/plugin-base/bridged";
 import { CIDR, goTime, SOME, UP_TO_255 } from "../resource";
 
 export const vpcFields: Fields = {

@@ -1,11 +1,10 @@
 /** A container that has the name already: ours from an interrupted `up`, or somebody's. */
 import type { Props } from "@berth/plugin-base";
 import { ProviderError } from "@berth/plugin-base";
+import { diffFields, objects, plainProps, str, strings } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
 import { imageConfig } from "../image/pull";
-import { labelMap, objects, str, strings } from "../schema/access";
-import { plainProps } from "../schema/defaults";
-import { diffFields } from "../schema/diff";
+import { labelMap } from "../labels";
 import { inspect, short } from "./calls";
 import type { Made } from "./create";
 import { importState } from "./import";

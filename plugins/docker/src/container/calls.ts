@@ -1,10 +1,10 @@
 /** The Engine API calls that containers need, each with its deadline. */
 import type { Props } from "@berth/plugin-base";
 import { ProviderError } from "@berth/plugin-base";
+import { bool, int } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
 import { EngineError } from "../engine/engine";
 import { sleep } from "../engine/sleep";
-import { bool, int } from "../schema/access";
 import type { Inspect } from "./inspect";
 
 /** Removing a big container's layers and volumes takes the engine a while. */

@@ -1,10 +1,10 @@
 /** Makes a container, or takes over the one that an interrupted `up` left behind. */
 import type { Context, Props } from "@berth/plugin-base";
 import { ProviderError } from "@berth/plugin-base";
+import { bool, text } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
 import { EngineError } from "../engine/engine";
 import { ensureImage } from "../image/pull";
-import { bool, text } from "../schema/access";
 import { adopt } from "./adopt";
 import { inspectNow, removal, remove, short, start, waitHealthy } from "./calls";
 import { type ContainerSpec, containerSpec } from "./spec";

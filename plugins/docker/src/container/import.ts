@@ -1,7 +1,7 @@
 /** The whole of a container that nothing is known about but what the engine says: for `import` and for adoption. Pure. */
 import type { Props, Value } from "@berth/plugin-base";
-import { labelList } from "../schema/access";
-import type { Fields } from "../schema/field";
+import type { Fields } from "@berth/plugin-base/bridged";
+import { labelList } from "../labels";
 import type { Inspect } from "./inspect";
 import { containerFields } from "./schema";
 import { SYSTEM_PATHS } from "./spec";

@@ -10,20 +10,24 @@ import {
   ProviderError,
   type ResourceType,
 } from "@berth/plugin-base";
-import type { CallOptions, Engine } from "../engine/engine";
-import { importInputsOf } from "../resource/imports";
 import {
+  bool,
   checkResource,
+  diffFields,
   diffResource,
   driftedInputs,
+  importInputsOf,
   inputSchema,
+  int,
+  objects,
+  plainProps,
   previewState,
   secretTops,
-} from "../resource/resource";
-import { bool, int, objects, sub, text } from "../schema/access";
-import { plainProps } from "../schema/defaults";
-import { diffFields } from "../schema/diff";
-import { zero } from "../schema/field";
+  sub,
+  text,
+  zero,
+} from "@berth/plugin-base/bridged";
+import type { CallOptions, Engine } from "../engine/engine";
 import { readWhole } from "./adopt";
 import { inspect, inspectNow, removal, remove, short, start, waitHealthy } from "./calls";
 import { createContainer } from "./create";

@@ -18,13 +18,13 @@ import {
   type Field,
   type Fields,
   integer,
-  labels,
   list,
   object,
   set,
   string,
   stringMap,
-} from "../schema/field";
+} from "@berth/plugin-base/bridged";
+import { labels } from "../labels";
 import { sameDuration } from "./duration";
 
 const replace = true;

@@ -1,6 +1,7 @@
 /** From a container's inputs to what the Engine API takes. Pure. */
 import type { Props } from "@berth/plugin-base";
-import { bool, int, labelMap, map, objects, str, strings, sub, text } from "../schema/access";
+import { bool, int, map, objects, str, strings, sub, text } from "@berth/plugin-base/bridged";
+import { labelMap } from "../labels";
 import { nanoseconds } from "./duration";
 
 const MIB = 1024 * 1024;

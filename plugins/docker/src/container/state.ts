@@ -3,10 +3,8 @@
  * plugin's. Pure.
  */
 import type { Props, Value } from "@berth/plugin-base";
-import { bool, labelList, objects, str, strings } from "../schema/access";
-import { plainProps } from "../schema/defaults";
-import { sameValue } from "../schema/diff";
-import type { Field } from "../schema/field";
+import { bool, type Field, objects, plainProps, sameValue, str, strings } from "@berth/plugin-base/bridged";
+import { labelList } from "../labels";
 import { goDuration } from "./duration";
 import type { Inspect, Mount, Rate } from "./inspect";
 import { containerFields, containerMeta } from "./schema";

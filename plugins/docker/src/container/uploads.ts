@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { buffer } from "node:stream/consumers";
 import type { Props } from "@berth/plugin-base";
 import { ProviderError } from "@berth/plugin-base";
+import { bool, objects, str, text } from "@berth/plugin-base/bridged";
 import tar from "tar-stream";
-import { bool, objects, str, text } from "../schema/access";
 
 export interface UploadFile {
   /** Absolute path in the container. */

@@ -2,7 +2,7 @@
 import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import { ProviderError, type SshConnection } from "@berth/plugin-base";
+import { ProviderError, type SshConnection, type SshProxy } from "@berth/plugin-base";
 import type { Host } from "../config/host";
 import { knownHostLines, knownHostName } from "../config/knownhosts";
 import type { SshOptions } from "../config/sshopts";
@@ -23,22 +23,51 @@ export async function sshConnection(
   options: SshOptions,
   signal?: AbortSignal,
 ): Promise<SshConnection> {
-  const port = host.port ?? options.port ?? 22;
-  const user = host.user ?? options.user;
-  const privateKey = await readKey(options);
+  const { jump } = options;
+  const target = await server(host.host, host.port, host.user, options, signal);
+  if (jump === undefined) return target;
+  return { ...target, proxy: await server(jump.host, undefined, undefined, jump.options, signal) };
+}
+
+async function server(
+  host: string,
+  givenPort: number | undefined,
+  givenUser: string | undefined,
+  options: SshOptions,
+  signal: AbortSignal | undefined,
+): Promise<SshProxy> {
+  const port = givenPort ?? options.port ?? 22;
+  const user = givenUser ?? options.user;
+  const agent = agentSocket(options);
+  const privateKey = await readKey(options, agent);
   return {
-    host: host.host,
+    host,
     port,
     ...(user === undefined ? {} : { user }),
     ...(privateKey === undefined ? {} : { privateKey }),
-    // "" turns the agent off, as `IdentitiesOnly=yes` does.
-    ...(options.identitiesOnly ? { agentSocketPath: "" } : {}),
-    hostKey: await hostKey(host.host, port, options, signal),
+    agentSocketPath: agent,
+    hostKey: await hostKey(host, port, options, signal),
     perDialTimeout: options.connectTimeout ?? SCAN_SECONDS,
   };
 }
 
-async function readKey(options: SshOptions): Promise<string | undefined> {
+/** "" turns the agent off, as `IdentitiesOnly=yes` does. */
+function agentSocket(options: SshOptions): string {
+  const { identityAgent, identitiesOnly } = options;
+  const environment = process.env.SSH_AUTH_SOCK ?? "";
+  if (identitiesOnly || identityAgent === "none") return "";
+  if (identityAgent === undefined) return environment;
+  if (identityAgent !== "SSH_AUTH_SOCK") return expand(identityAgent);
+  if (environment === "") {
+    throw new ProviderError(
+      "sshOpts: the key is to come from the SSH agent, and SSH_AUTH_SOCK is not set: start an agent, add the key (ssh-add), and run again from that shell",
+    );
+  }
+  return environment;
+}
+
+async function readKey(options: SshOptions, agent: string): Promise<string | undefined> {
+  if (options.identityFile === "none") return undefined;
   if (options.identityFile !== undefined) {
     const path = expand(options.identityFile);
     try {
@@ -47,7 +76,7 @@ async function readKey(options: SshOptions): Promise<string | undefined> {
       throw new ProviderError(`sshOpts: cannot read the key ${path} given with -i: ${code(error)}`);
     }
   }
-  if ((process.env.SSH_AUTH_SOCK ?? "") !== "" && !options.identitiesOnly) return undefined;
+  if (agent !== "") return undefined;
   for (const name of DEFAULT_KEYS) {
     try {
       return await readFile(join(homedir(), ".ssh", name), "utf8");
@@ -83,6 +112,11 @@ async function hostKey(
     throw new ProviderError(
       `no host key of ${name} in ${files.join(", ")}; add it (ssh-keyscan -p ${port} ${host}, compared with the machine's ` +
         `own /etc/ssh/ssh_host_ed25519_key.pub), or set "-o", "StrictHostKeyChecking=accept-new" to trust the first answer`,
+    );
+  }
+  if (options.jump !== undefined) {
+    throw new ProviderError(
+      `no host key of ${name} in ${files.join(", ")}; behind a jump host its key is not asked for: add it there`,
     );
   }
   const seen = await scan(host, port, signal);

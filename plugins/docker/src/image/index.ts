@@ -1,16 +1,18 @@
 /** `docker:index/remoteImage:RemoteImage`: an image that is on the engine, pulled if need be. */
 import type { Props, ResourceType } from "@berth/plugin-base";
-import { type CallOptions, type Engine, EngineError } from "../engine/engine";
 import {
+  bool,
   checkResource,
   diffResource,
   driftedInputs,
   inputSchema,
+  plainProps,
   previewState,
   secretTops,
-} from "../resource/resource";
-import { bool, str, text } from "../schema/access";
-import { plainProps } from "../schema/defaults";
+  str,
+  text,
+} from "@berth/plugin-base/bridged";
+import { type CallOptions, type Engine, EngineError } from "../engine/engine";
 import { ensureImage, inspectImage } from "./pull";
 import { repoDigest } from "./ref";
 import { imageFields, imageMeta } from "./schema";

@@ -1,5 +1,5 @@
 /** `docker:index/remoteImage:RemoteImage` in version 5.2.0 of the official plugin. */
-import { boolean, type Fields, object, set, string, stringMap } from "../schema/field";
+import { boolean, type Fields, object, set, string, stringMap } from "@berth/plugin-base/bridged";
 
 const replace = true;
 

@@ -1,19 +1,20 @@
 /** `docker:index/network:Network`. */
 import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
-import { type CallOptions, type Engine, EngineError } from "../engine/engine";
-import { sleep } from "../engine/sleep";
-import { importInputsOf } from "../resource/imports";
 import {
   checkResource,
+  diffFields,
   diffResource,
   driftedInputs,
+  importInputsOf,
   inputSchema,
+  plainProps,
   previewState,
   secretTops,
-} from "../resource/resource";
-import { labelMap, str } from "../schema/access";
-import { plainProps } from "../schema/defaults";
-import { diffFields } from "../schema/diff";
+  str,
+} from "@berth/plugin-base/bridged";
+import { type CallOptions, type Engine, EngineError } from "../engine/engine";
+import { sleep } from "../engine/sleep";
+import { labelMap } from "../labels";
 import { type NetworkInspect, networkBody, networkState } from "./map";
 import { networkFields } from "./schema";
 

@@ -1,8 +1,7 @@
 /** Between a network's inputs, the Engine API, and its outputs. Pure. */
 import type { Props, Value } from "@berth/plugin-base";
-import { bool, labelList, labelMap, map, objects, str, text } from "../schema/access";
-import { plainProps } from "../schema/defaults";
-import { sameValue } from "../schema/diff";
+import { bool, map, objects, plainProps, sameValue, str, text } from "@berth/plugin-base/bridged";
+import { labelList, labelMap } from "../labels";
 import { networkFields, networkMeta } from "./schema";
 
 /** The part of `GET /networks/ID` that is read. */

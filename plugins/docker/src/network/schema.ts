@@ -2,7 +2,8 @@
  * `docker:index/network:Network` in version 5.2.0 of the official plugin. Every change replaces the network: the
  * engine has no update for it.
  */
-import { boolean, type Fields, labels, object, set, string, stringMap } from "../schema/field";
+import { boolean, type Fields, object, set, string, stringMap } from "@berth/plugin-base/bridged";
+import { labels } from "../labels";
 
 const replace = true;
 const computed = true;

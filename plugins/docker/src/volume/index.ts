@@ -1,19 +1,22 @@
 /** `docker:index/volume:Volume`. */
 import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
-import { type CallOptions, type Engine, EngineError } from "../engine/engine";
-import { sleep } from "../engine/sleep";
-import { importInputsOf } from "../resource/imports";
 import {
   checkResource,
+  diffFields,
   diffResource,
   driftedInputs,
+  importInputsOf,
   inputSchema,
+  map,
+  plainProps,
   previewState,
   secretTops,
-} from "../resource/resource";
-import { labelMap, map, str, text } from "../schema/access";
-import { plainProps } from "../schema/defaults";
-import { diffFields } from "../schema/diff";
+  str,
+  text,
+} from "@berth/plugin-base/bridged";
+import { type CallOptions, type Engine, EngineError } from "../engine/engine";
+import { sleep } from "../engine/sleep";
+import { labelMap } from "../labels";
 import { volumeFields } from "./schema";
 import { type VolumeInspect, volumeState } from "./state";
 

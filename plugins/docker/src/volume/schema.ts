@@ -1,5 +1,6 @@
 /** `docker:index/volume:Volume` in version 5.2.0 of the official plugin. Every change replaces the volume. */
-import { type Fields, labels, object, string, stringMap } from "../schema/field";
+import { type Fields, object, string, stringMap } from "@berth/plugin-base/bridged";
+import { labels } from "../labels";
 
 const replace = true;
 const computed = true;

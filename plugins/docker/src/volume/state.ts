@@ -1,8 +1,7 @@
 /** From the engine's description of a volume to the resource's outputs. Pure. */
 import type { Props } from "@berth/plugin-base";
-import { labelList } from "../schema/access";
-import { plainProps } from "../schema/defaults";
-import { sameValue } from "../schema/diff";
+import { plainProps, sameValue } from "@berth/plugin-base/bridged";
+import { labelList } from "../labels";
 import { volumeFields, volumeMeta } from "./schema";
 
 export interface VolumeInspect {

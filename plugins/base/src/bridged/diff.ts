@@ -5,15 +5,8 @@
  * so drift that a refresh found shows up, and a state written by the official plugin is taken over as
  * it is. An absent value and a zero one are the same; an absent `computed` property never changes.
  */
-import {
-  formatPath,
-  hasUnknown,
-  isUnknown,
-  type Path,
-  type PropertyChange,
-  type Props,
-  type Value,
-} from "@berth/plugin-base";
+import type { Path, PropertyChange, Props, Value } from "../types";
+import { formatPath, hasUnknown, isUnknown } from "../values";
 import { type Field, type Fields, zero } from "./field";
 
 /** @param ignoreChanges paths of the resource option of this name; what lies at or under one is left out. */

@@ -1,25 +1,24 @@
 /** What the resource types share: schema check with defaults, names, diff by the official rules, secrets. */
 import { randomBytes } from "node:crypto";
-import {
-  type CheckFailure,
-  type CheckRequest,
-  type Context,
-  type DiffRequest,
-  type DiffResult,
-  isUnknown,
-  type Path,
-  type PropertyChange,
-  type Props,
-  type Schema,
-  UNKNOWN,
-  type Value,
-} from "@berth/plugin-base";
-import { str, strings } from "../schema/access";
-import { DEFAULTS, plainProps, withDefaults } from "../schema/defaults";
-import { diffFields, sameValue } from "../schema/diff";
-import type { Field, Fields } from "../schema/field";
+import type { Schema } from "../schema";
+import type {
+  CheckFailure,
+  CheckRequest,
+  Context,
+  DiffRequest,
+  DiffResult,
+  Path,
+  PropertyChange,
+  Props,
+  Value,
+} from "../types";
+import { isUnknown, UNKNOWN } from "../values";
+import { str, strings } from "./access";
+import { DEFAULTS, plainProps, withDefaults } from "./defaults";
+import { diffFields, sameValue } from "./diff";
+import type { Field, Fields } from "./field";
 
-/** The table as plugins/base checks it: inputs alone, and no defaults, for the bridge's `__defaults` must know which were filled in. */
+/** The table as the server checks it: inputs alone, and no defaults, for `__defaults` must know which were filled in. */
 export function inputSchema(fields: Fields): Schema {
   const out: Record<string, Schema[string]> = {};
   for (const [key, field] of Object.entries(fields)) {
@@ -129,8 +128,8 @@ export function diffResource(
 }
 
 /**
- * Outputs in a preview: the new inputs, what the state has that will not change, and unknown for what the engine
- * fills in.
+ * Outputs in a preview: the new inputs, what the state has that will not change, and unknown for what is
+ * filled in later.
  */
 export function previewState(fields: Fields, news: Props, olds: Props = {}): Props {
   const out: Props = {};
@@ -144,7 +143,7 @@ export function previewState(fields: Fields, news: Props, olds: Props = {}): Pro
   return plainProps(out);
 }
 
-/** Parts that the engine fills in (a port's `external`) are unknown. */
+/** Parts that are filled in later (a port's `external`) are unknown. */
 function openEnds(field: Field, value: Value): Value {
   const properties = field.items?.properties;
   if (properties === undefined || !Array.isArray(value)) return value;
@@ -157,7 +156,8 @@ function openEnds(field: Field, value: Value): Value {
 }
 
 /**
- * Inputs after a read: those in state, with whatever the engine now says otherwise, so that the next preview shows the drift.
+ * Inputs after a read: those in state, with whatever was read otherwise, so that the next preview shows the
+ * drift.
  */
 export function driftedInputs(fields: Fields, inputs: Props, state: Props): Props {
   const out: Props = {};

@@ -1,11 +1,12 @@
-/** Short ways to write the property tables, on top of plugins/base's {@link Property}. Pure. */
-import type { Property, Value } from "@berth/plugin-base";
+/** Short ways to write the property tables, on top of {@link Property}. Pure. */
+import type { Property } from "../schema";
+import type { Value } from "../types";
 
 /**
- * A property of one of Docker's resources.
+ * A property of a resource.
  *
  * The three flags that the official plugin's rules rest on: `default` (absent means this value), `replace`
- * (a change makes a new object), and `computed`: optional, and filled in by the engine when absent, so
+ * (a change makes a new object), and `computed`: optional, and filled in by what the plugin talks to when absent, so
  * absent in the program is never a change.
  */
 export interface Field extends Property {
@@ -16,7 +17,7 @@ export interface Field extends Property {
   readonly pattern?: RegExp;
   /** Two spellings that mean the same are no change. */
   readonly same?: (a: string, b: string) => boolean;
-  /** An empty string in the program means the engine's value too. */
+  /** An empty string in the program means the value that is filled in, too. */
   readonly emptyIsAbsent?: boolean;
   readonly items?: Field;
   readonly properties?: Fields;
@@ -45,7 +46,7 @@ export const object = (properties: Fields, options: Options = {}): Field => ({
   ...options,
 });
 
-/** What an absent value of this type reads as in the engine's answers; the official rules take both for one. */
+/** What an absent value of this type reads as in answers; the official rules take both for one. */
 export function zero(field: Field): Value {
   switch (field.type) {
     case "string":
@@ -59,7 +60,3 @@ export function zero(field: Field): Value {
       return null;
   }
 }
-
-/** `{ label, value }` pairs, as containers, networks and volumes take them. */
-export const labels = (options: Options = {}): Field =>
-  set(object({ label: string({ required: true }), value: string({ required: true }) }), options);

@@ -2,7 +2,7 @@
  * `__defaults`: which inputs came from the plugin and not from the program. The Pulumi-Terraform bridge keeps such a
  * list in every object of a resource's inputs, and reads it back; so do we, so that a state passes both ways. Pure.
  */
-import type { Props, Value } from "@berth/plugin-base";
+import type { Props, Value } from "../types";
 import type { Field, Fields } from "./field";
 
 export const DEFAULTS = "__defaults";

@@ -1,5 +1,5 @@
 /** Typed reading of plain property bags; an absent value is undefined. Pure. */
-import type { Props, Value } from "@berth/plugin-base";
+import type { Props, Value } from "../types";
 
 const at = (bag: Props, key: string): Value => (Object.hasOwn(bag, key) ? (bag[key] ?? null) : null);
 
@@ -48,20 +48,4 @@ export function map(bag: Props, key: string): Record<string, string> | undefined
     (entry): entry is [string, string] => !entry[0].startsWith("__") && typeof entry[1] === "string",
   );
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
-}
-
-/** `[{ label, value }]` as a map. */
-export function labelMap(bag: Props, key: string): Record<string, string> | undefined {
-  const pairs = objects(bag, key).map((entry): [string, string] => [
-    str(entry, "label") ?? "",
-    str(entry, "value") ?? "",
-  ]);
-  return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
-}
-
-/** A map as `[{ label, value }]`, sorted by label so that the same labels always read the same. */
-export function labelList(labels: Readonly<Record<string, string>> | null | undefined): Value[] {
-  return Object.entries(labels ?? {})
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([label, value]) => ({ label, value }));
 }

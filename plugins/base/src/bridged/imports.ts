@@ -1,7 +1,7 @@
 /** Inputs for a resource that is imported: what its state says, without what is empty, computed or default. Pure. */
-import type { Props } from "@berth/plugin-base";
-import { DEFAULTS, plainProps } from "../schema/defaults";
-import { type Fields, zero } from "../schema/field";
+import type { Props } from "../types";
+import { DEFAULTS, plainProps } from "./defaults";
+import { type Fields, zero } from "./field";
 
 export function importInputsOf(fields: Fields, state: Props): Props {
   const inputs: Props = { [DEFAULTS]: [] };
