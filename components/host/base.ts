@@ -1,4 +1,5 @@
 /** What every node has before anything else: packages, time, limits of the journal, SSH, kernel settings. Pure. */
+import { securityUpdates } from "../../cloud-init/files";
 import type { PortRange } from "../../config";
 import { checkRange, mergeRanges, portText } from "./networks";
 import { checkLinuxName, checkPackage, checkPublicKey, checkWhole, heredoc, quote, quoteAll } from "./shell";
@@ -18,6 +19,11 @@ export interface BaseOptions {
    * outgoing connection takes one. @default []
    */
   plannedPorts?: readonly PortRange[];
+  /**
+   * True: security updates of the distribution are installed every day, and nothing else; nothing restarts by itself.
+   * For machines whose user data does not see to it. @default false
+   */
+  securityUpdates?: boolean;
 }
 
 export interface OperatorOptions {
@@ -82,6 +88,7 @@ export function renderBase(options: BaseOptions & { node: string }): string {
       journal(checkWhole(options.journalBytes ?? 500 * 2 ** 20, "base.journalBytes", 2 ** 23, 2 ** 40)),
       ssh(options.operator),
       sysctl(options.plannedPorts ?? []),
+      updates(options.securityUpdates ?? false),
     ],
   });
 }
@@ -238,4 +245,28 @@ if pending sysctl; then
 fi
 `;
   return { name: "kernel settings", body };
+}
+
+/** Behind 20auto-upgrades and 50unattended-upgrades of the distribution, which stay as they are: the last value counts. */
+const UPDATES = "/etc/apt/apt.conf.d/53berth-security-updates";
+
+function updates(on: boolean): StageStep {
+  const lines = securityUpdates().flatMap(({ content }) => content.trim().split("\n"));
+  const content = ["// Berth. This file is rendered.", ...lines.filter((line) => !line.startsWith("//"))];
+  const body = on
+    ? `
+apt_install unattended-upgrades
+place 0644 ${UPDATES} ${heredoc(content.join("\n"))}
+# A timer that somebody switched off stays off, and is told.
+if systemctl is-enabled -q apt-daily.timer && systemctl is-enabled -q apt-daily-upgrade.timer; then
+  fact securityUpdates on
+else
+  fact securityUpdates 'no timer'
+fi
+`
+    : `
+unplace ${UPDATES}
+fact securityUpdates off
+`;
+  return { name: "security updates", body, deadlineSeconds: 1200 };
 }

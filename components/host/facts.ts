@@ -1,4 +1,5 @@
 /** What the stages tell about a node, as typed, whitelisted data: nothing else of a node's output is ever shown. Pure. */
+import { checkFloors, type FloorReport } from "./runtime";
 import { type Json, parseFacts } from "./stage";
 
 export interface Disk {
@@ -37,6 +38,8 @@ export interface NodeFacts {
   /** `running`, or `degraded` with the units in `failedUnits`. */
   systemState: string;
   failedUnits: string[];
+  /** SHA-256 of the user data that the machine was made with; empty where it was not made by Berth's. */
+  userData: string;
 }
 
 export interface RuntimeFacts {
@@ -48,8 +51,28 @@ export interface RuntimeFacts {
   cdi: boolean;
   /** `none`, `nvidia` or `off`. */
   gpu: string;
-  /** Version of the NVIDIA driver; empty where there is none. */
+  /** Version of the NVIDIA driver; `none` or empty where there is none, `installed` where it waits for a reboot. */
   gpuDriver: string;
+  /** Whose packages the engine is of. */
+  dockerFrom: "distribution" | "docker" | "other";
+  containerd: string;
+  runc: string;
+  /** How runc stands to the oldest version without a known way out of a container. */
+  runcFloor: FloorReport["runcFloor"];
+  /** CVEs of runc that nothing says are mended. */
+  runcOpen: string[];
+  /** What is below its floor, and taken since configuration allows it: to be shown. */
+  belowFloor: string[];
+  /** Version of NVIDIA's container toolkit; empty where there is none. */
+  nvidiaToolkit: string;
+  /** `Enabled`, `Disabled`, both where the GPUs differ; empty where it was not asked. */
+  persistence: string;
+  /** CDI names, such as `nvidia.com/gpu=all`. */
+  cdiDevices: string[];
+  /** The GPUs with their MIG instances, after the layout was applied. */
+  gpus: Gpu[];
+  /** Why the machine has to be started anew before its GPUs are as configured; empty when it need not. */
+  rebootRequired: string;
 }
 
 const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
@@ -77,12 +100,17 @@ export function readNodeFacts(stdout: string): NodeFacts {
     container: text(facts.container) || "none",
     systemState: text(facts.systemState),
     failedUnits: texts(facts.failedUnits),
+    userData: text(facts.userData),
   };
 }
 
 /** The facts of stage `runtime`. @throws Error as `parseFacts` does. */
 export function readRuntimeFacts(stdout: string): RuntimeFacts {
   const facts = parseFacts(stdout);
+  const from = text(facts.dockerFrom);
+  const dockerFrom = from === "distribution" || from === "docker" ? from : "other";
+  const versions = { runc: text(facts.runc), containerd: text(facts.containerd), docker: text(facts.docker) };
+  const floors = checkFloors({ from: dockerFrom, ...versions, mended: texts(facts.runcMended) });
   return {
     docker: text(facts.docker),
     storageDriver: text(facts.storageDriver),
@@ -90,6 +118,17 @@ export function readRuntimeFacts(stdout: string): RuntimeFacts {
     cdi: facts.cdi === true,
     gpu: text(facts.gpu) || "none",
     gpuDriver: text(facts.gpuDriver),
+    dockerFrom,
+    containerd: versions.containerd,
+    runc: versions.runc,
+    runcFloor: floors.runcFloor,
+    runcOpen: floors.open,
+    belowFloor: floors.below,
+    nvidiaToolkit: text(facts.nvidiaToolkit),
+    persistence: text(facts.persistence),
+    cdiDevices: texts(facts.cdiDevices),
+    gpus: parseGpus(texts(facts.gpus)),
+    rebootRequired: text(facts.rebootRequired),
   };
 }
 

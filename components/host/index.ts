@@ -18,6 +18,13 @@ export {
 } from "./facts";
 export { type FirewallOptions, type FirewallRule, renderFirewall } from "./firewall";
 export { type ReadyOptions, renderReady } from "./node-ready";
+export {
+  type PreflightFacts,
+  type PreflightOptions,
+  readPreflightFacts,
+  renderPreflight,
+} from "./preflight";
+export { type RetireOptions, renderRetire } from "./retire";
 export { daemonConfig, type RuntimeOptions, renderRuntime } from "./runtime";
 export { heredoc, quote, quoteAll, StageOptionError } from "./shell";
 export {
@@ -29,7 +36,7 @@ export {
   type StageStep,
   stageBody,
 } from "./stage";
-export { Stages, type StagesArgs } from "./stages";
+export { patience, Stages, type StagesArgs } from "./stages";
 export {
   defaultStorage,
   type HomeQuota,

@@ -1,5 +1,6 @@
 /** The first stage of a node: it waits until the machine has finished starting, then says what it is. Pure. */
 
+import { userDataMarker } from "../../cloud-init";
 import { checkPath, checkWhole, quote } from "./shell";
 import { renderStage, type StageStep } from "./stage";
 
@@ -152,6 +153,7 @@ fact_json addresses "$(ip -o addr show scope global | awk '$2 !~ /^(docker|br-|v
 gpus='[]'
 if command -v nvidia-smi >/dev/null; then gpus=$(timeout 30 nvidia-smi -L | json_lines) || gpus='[]'; fi
 fact_json gpus "$gpus"
+fact userData "$(first ${userDataMarker})"
 if command -v docker >/dev/null; then
   fact docker "$(timeout 10 docker version -f '{{.Server.Version}}' 2>/dev/null || true)"
 fi

@@ -1,5 +1,6 @@
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { known } from "../known";
 import { type BaseOptions, renderBase } from "./base";
 import { type FabricFacts, type FabricSpec, readFabricFacts, renderFabric } from "./fabric";
 import { type NodeFacts, type RuntimeFacts, readNodeFacts, readRuntimeFacts } from "./facts";
@@ -18,6 +19,8 @@ export interface StagesArgs {
     /** The machine, where it is a resource: a replaced one gets every stage again, in place. */
     machine?: pulumi.CustomResource;
   };
+  /** What the first stage waits for besides the machine. @default [] */
+  after?: readonly pulumi.Resource[];
   /** @default {} */
   ready?: pulumi.Input<ReadyOptions>;
   /** @default {} */
@@ -25,6 +28,8 @@ export interface StagesArgs {
   firewall: pulumi.Input<FirewallOptions>;
   /** @default {} */
   storage?: pulumi.Input<StorageOptions>;
+  /** What storage waits for besides the stage before: attached volumes, the nodes that serve it. @default [] */
+  storageAfter?: readonly pulumi.Resource[];
   /** InfiniBand. Whether it is given decides about a resource, so a plain value. @default no such stage */
   fabric?: FabricSpec;
   /** @default {} */
@@ -74,7 +79,7 @@ export class Stages extends pulumi.ComponentResource {
     const stage = (
       role: string,
       script: pulumi.Input<string>,
-      after: command.remote.Command | undefined,
+      after: readonly pulumi.Resource[],
       to: Connection = connection,
     ): command.remote.Command =>
       new command.remote.Command(
@@ -88,7 +93,7 @@ export class Stages extends pulumi.ComponentResource {
         },
         {
           parent: this,
-          dependsOn: after ? [after] : [],
+          dependsOn: [...after],
           deletedWith: machine,
           additionalSecretOutputs: ["stdout", "stderr"],
         },
@@ -97,14 +102,23 @@ export class Stages extends pulumi.ComponentResource {
       options: pulumi.Input<T> | undefined,
       renderer: (options: T & { node: string }) => string,
     ): pulumi.Output<string> =>
-      pulumi.output(options ?? ({} as T)).apply((plain) => renderer({ ...(plain as T), node }));
+      pulumi
+        .output(options ?? ({} as T))
+        .apply((plain) => known(plain as T))
+        .apply((plain) => renderer({ ...(plain as T), node }));
 
-    const ready = stage("ready", render(args.ready, renderReady), undefined, { ...connection, ...dial });
-    const base = stage("base", render(args.base, renderBase), ready);
-    const firewall = stage("firewall", render(args.firewall, renderFirewall), base);
-    const storage = stage("storage", render(args.storage, renderStorage), firewall);
-    const fabric = args.fabric ? stage("fabric", render(args.fabric, renderFabric), storage) : undefined;
-    this.last = stage("runtime", render(args.runtime, renderRuntime), fabric ?? storage);
+    const ready = stage("ready", render(args.ready, renderReady), args.after ?? [], {
+      ...connection,
+      ...dial,
+    });
+    const base = stage("base", render(args.base, renderBase), [ready]);
+    const firewall = stage("firewall", render(args.firewall, renderFirewall), [base]);
+    const storage = stage("storage", render(args.storage, renderStorage), [
+      firewall,
+      ...(args.storageAfter ?? []),
+    ]);
+    const fabric = args.fabric ? stage("fabric", render(args.fabric, renderFabric), [storage]) : undefined;
+    this.last = stage("runtime", render(args.runtime, renderRuntime), [fabric ?? storage]);
     if (fabric) this.fabricFacts = pulumi.unsecret(fabric.stdout).apply(readFabricFacts);
 
     // Only parsed, whitelisted facts leave the secret output.

@@ -1,112 +1,125 @@
 /**
- * The step that installs NVIDIA's container toolkit, run for real by bash with stand-ins for the tools that need a
- * GPU or NVIDIA's network: lspci, nvidia-smi (recorded output), apt, curl, gpg, nvidia-ctk.
- * Proves: its decisions and what it writes. Does not prove that the toolkit works: that takes a machine with a GPU.
+ * The steps for NVIDIA's driver, persistence, container toolkit and CDI, run for real by bash on a stand-in machine:
+ * lspci, nvidia-smi (recorded output), apt, curl, gpg, systemd and nvidia-ctk are stand-ins.
+ * Proves: their decisions and what they write. Does not prove that driver and toolkit work: that takes a GPU.
  */
-import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { NVIDIA } from "../../components/host/runtime";
-import { parseFacts, renderStage } from "../../components/host/stage";
+import { existsSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import type { NvidiaOptions } from "../../components/host/runtime";
+import { runtimeMachine } from "./host-runtime-helpers";
 
-const KEY = "C95B321B61E88C1809C4F759DDCAE044F796ECB0";
+const TOOLKIT_KEY = "C95B321B61E88C1809C4F759DDCAE044F796ECB0";
+const CUDA_KEY = "EB693B3035CD5710E231E123A4B469963BF863CC";
 const CARD = "65:00.0 0302: 10de:2330 (rev a1)";
 const NIC = "17:00.0 0207: 15b3:1021";
 const NVIDIA_BRIDGE = "05:00.0 0680: 10de:22a3 (rev a1)";
-const SMI = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-11111111-2222-3333-4444-555555555555)";
+const UUID = "GPU-11111111-2222-3333-4444-555555555555";
 
-let folder: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "berth-nvidia-"));
-  mkdirSync(join(folder, "bin"));
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+const asRoot = describe.runIf(process.getuid?.() === 0);
+const machine = runtimeMachine();
+const { at, read, write, calls, tool, installed, offered, unit, log } = machine;
 
-function tool(name: string, script: string): void {
-  writeFileSync(join(folder, "bin", name), `#!/bin/bash\n${script}\n`);
-  chmodSync(join(folder, "bin", name), 0o755);
-}
+const ALL = [
+  "GPU and its driver",
+  "NVIDIA persistence",
+  "NVIDIA container toolkit",
+  "MIG layout",
+  "CDI devices",
+  "need for a reboot",
+];
+const run = (nvidia: NvidiaOptions = {}, names: readonly string[] = ALL) => machine.run({ nvidia }, names);
 
-interface Machine {
+interface Hardware {
   pci?: string;
-  driver?: boolean;
-  fingerprint?: string;
-  installed?: string;
+  driver?: string | false;
+  toolkit?: string;
   offered?: string;
+  /** True: the toolkit's own units are there. */
+  refresh?: boolean;
+  persistenced?: boolean;
 }
 
-function run(machine: Machine) {
-  const at = (path: string) => join(folder, path);
-  tool("lspci", `echo '${machine.pci ?? CARD}'`);
-  if (machine.driver ?? true) {
-    tool("nvidia-smi", `case "$1" in -L) echo '${SMI}' ;; *) echo 570.124.06 ;; esac`);
+function smi(version: string): void {
+  write("persistence", "Disabled\n");
+  tool(
+    "nvidia-smi",
+    `case "$*" in
+  -L) echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: ${UUID})' ;;
+  '-pm 1') record "$@"; echo Enabled >${at("persistence")} ;;
+  *persistence_mode*) cat ${at("persistence")} ;;
+  *) echo ${version} ;;
+esac`,
+  );
+}
+
+/** A machine with a GPU, and what lies around it. */
+function node(hardware: Hardware = {}): void {
+  tool("lspci", `echo '${hardware.pci ?? CARD}'`);
+  tool("uname", "echo 6.1.0-40-amd64");
+  tool("modprobe", "exit 1");
+  if (hardware.driver !== false) smi(hardware.driver ?? "580.159.04");
+  write("fingerprints", `${TOOLKIT_KEY}\n`);
+  for (const name of ["gnupg", "curl", "ca-certificates"]) installed(name, "1");
+  if (hardware.toolkit) installed("nvidia-container-toolkit", hardware.toolkit);
+  offered("nvidia-container-toolkit", hardware.offered ?? "1.20.0-1");
+  const generate = `mkdir -p ${at("var/run/cdi")}; printf 'cdiVersion: 0.5.0\\nkind: nvidia.com/gpu\\n%s' "$(cat ${at("devices")} 2>/dev/null)" >`;
+  if (hardware.refresh ?? true) {
+    unit("nvidia-cdi-refresh.path");
+    unit("nvidia-cdi-refresh.service");
+    write("hooks/start-nvidia-cdi-refresh.service", `${generate}${at("var/run/cdi/nvidia.yaml")}`);
   }
-  if (machine.installed) writeFileSync(at("version"), machine.installed);
-  tool("dpkg-query", `case "$*" in *Version*) cat ${at("version")} ;; *) echo installed ;; esac`);
-  tool(
-    "apt-get",
-    `echo "$@" >>${at("apt")}; case "$*" in *toolkit*) echo ${machine.offered ?? "1.20.0-1"} >${at("version")} ;; esac`,
-  );
-  tool("curl", 'while [ "$1" != -o ]; do shift; done; echo key >"$2"');
-  tool(
-    "gpg",
-    `case "$*" in *--show-keys*) echo "fpr:::::::::${machine.fingerprint ?? KEY}:" ;; *) while [ "$1" != -o ]; do shift; done; echo ring >"$2" ;; esac`,
-  );
+  if (hardware.persistenced) unit("nvidia-persistenced.service", { enabled: "static", active: true });
   const config = at("etc/nvidia-container-runtime/config.toml");
   tool(
     "nvidia-ctk",
     `for last; do :; done
 case "$*" in
   config*) mkdir -p "$(dirname ${config})"; sed 's/=/ = /' <<<"$last" >${config} ;;
-  *generate*) echo 'kind: nvidia.com/gpu' >"\${last#*=}" ;;
-  *list*) printf '%s\\n' 'INFO found 2' nvidia.com/gpu=all nvidia.com/gpu=GPU-1 ;;
+  *generate*) record "$@"; ${generate}"\${last#*=}" ;;
+  *list*) printf '%s\\n' 'INFO found 2' nvidia.com/gpu=all nvidia.com/gpu=${UUID} ;;
 esac`,
   );
-  // Everything that the step writes goes to the folder of this test.
-  const moved = NVIDIA.replaceAll("/etc/", at("etc/")).replaceAll("/usr/share/", at("usr/share/"));
-  const alone = moved
-    .replaceAll("/dev/nvidiactl", at("none"))
-    .replaceAll("/proc/driver/nvidia/version", at("none"));
-  const command = renderStage({
-    name: "runtime",
-    node: "node-0",
-    uses: ["files", "apt"],
-    steps: [{ name: "NVIDIA container toolkit", body: `PATH=${at("bin")}:$PATH\n${alone}` }],
-    paths: { logs: at("log"), state: at("state"), lock: at("lock") },
-  });
-  return spawnSync("dash", ["-c", command], { encoding: "utf8" });
 }
+/** What our own refresh unit does when it is started. */
+const ownRefresh = () =>
+  write(
+    "hooks/start-berth-cdi.service",
+    `mkdir -p ${at("var/run/cdi")}; echo 'kind: nvidia.com/gpu' >${at("var/run/cdi/nvidia.yaml")}`,
+  );
 
-const read = (path: string) => readFileSync(join(folder, path), "utf8");
-
-describe.runIf(process.getuid?.() === 0)("NVIDIA's toolkit", () => {
+asRoot("NVIDIA's toolkit", () => {
   it.each([
     ["another maker's card", NIC],
     ["NVIDIA's bridge, which is no GPU", NVIDIA_BRIDGE],
   ])("is left out with %s", (_, pci) => {
-    const { stdout, status } = run({ pci });
+    node({ pci });
+    const { status, facts } = run();
     expect(status).toBe(0);
-    expect(parseFacts(stdout)).toMatchObject({ gpu: "none", changed: [] });
-    expect(existsSync(join(folder, "apt"))).toBe(false);
+    expect(facts).toMatchObject({ gpu: "none", changed: [] });
+    expect(calls()).toEqual([]);
   });
 
   it("is left out where no driver answers, and says so", () => {
-    expect(parseFacts(run({ driver: false }).stdout)).toMatchObject({ gpu: "nvidia", gpuDriver: "none" });
+    node({ driver: false });
+    const { facts } = run();
+    expect(facts).toMatchObject({ gpu: "nvidia", gpuDriver: "none", changed: [] });
+    expect(facts.rebootRequired).toBeUndefined();
   });
 
   it("is installed from NVIDIA's repository, with CDI, closed to environment variables", () => {
-    const { stdout, stderr, status } = run({});
+    node();
+    write("fingerprints", `${"2".repeat(40)}\n${TOOLKIT_KEY}\n`);
+    const { facts, stderr, status } = run();
     expect(stderr).toBe("");
     expect(status).toBe(0);
-    expect(parseFacts(stdout)).toMatchObject({
+    expect(facts).toMatchObject({
       gpu: "nvidia",
-      gpuDriver: "570.124.06",
+      gpuDriver: "580.159.04",
       nvidiaToolkit: "1.20.0-1",
-      cdiDevices: ["nvidia.com/gpu=all", "nvidia.com/gpu=GPU-1"],
+      cdiDevices: [`nvidia.com/gpu=${UUID}`, "nvidia.com/gpu=all"],
+      gpus: [`GPU 0: NVIDIA H100 80GB HBM3 (UUID: ${UUID})`],
     });
-    expect(read("etc/cdi/nvidia.yaml")).toBe("kind: nvidia.com/gpu\n");
+    expect(read("usr/share/keyrings/nvidia-container-toolkit.gpg")).toBe(`ring of ${TOOLKIT_KEY}\n`);
     expect(read("etc/apt/sources.list.d/nvidia-container-toolkit.list")).toContain("stable/deb/$(ARCH) /");
     expect(read("etc/nvidia-container-runtime/config.toml")).toMatch(
       /^accept-.*-when-unprivileged = false$/m,
@@ -114,25 +127,263 @@ describe.runIf(process.getuid?.() === 0)("NVIDIA's toolkit", () => {
   });
 
   it("changes nothing the second time", () => {
-    run({});
-    expect(parseFacts(run({}).stdout)).toMatchObject({ changed: [], nvidiaToolkit: "1.20.0-1" });
+    node();
+    run();
+    expect(run().facts).toMatchObject({ changed: [], nvidiaToolkit: "1.20.0-1" });
   });
 
   it("is brought up to date when an older one is there", () => {
-    expect(parseFacts(run({ installed: "1.17.8-1" }).stdout)).toMatchObject({ nvidiaToolkit: "1.20.0-1" });
+    node({ toolkit: "1.17.8-1" });
+    expect(run().facts).toMatchObject({ nvidiaToolkit: "1.20.0-1" });
   });
 
   it("is refused when the repository has only an older one", () => {
-    const { status, stderr } = run({ offered: "1.17.8-1" });
+    node({ offered: "1.17.8-1" });
+    const { status, stderr } = run();
     expect(status).not.toBe(0);
     expect(stderr).toContain("nvidia-container-toolkit is 1.17.8-1; 1.20.0 or newer is needed");
-    expect(existsSync(join(folder, "etc/cdi/nvidia.yaml"))).toBe(false);
+    expect(existsSync(at("var/run/cdi/nvidia.yaml"))).toBe(false);
   });
 
   it("is not installed with a key that is not NVIDIA's", () => {
-    const { status, stderr } = run({ fingerprint: "0".repeat(40) });
+    node();
+    write("fingerprints", `${"0".repeat(40)}\n`);
+    const { status, stderr } = run();
     expect(status).not.toBe(0);
     expect(stderr).toContain("is not the known one");
-    expect(existsSync(join(folder, "apt")) && read("apt").includes("toolkit")).toBe(false);
+    expect(calls().join()).not.toContain("toolkit");
+  });
+
+  it("is not put on a driver that it does not work with", () => {
+    node({ driver: "390.157" });
+    expect(run().stderr).toContain("the NVIDIA driver is 390.157; the container toolkit needs 418.81.07");
+  });
+});
+
+asRoot("the list of devices", () => {
+  const CDI = ["GPU and its driver", "CDI devices"];
+  const spec = "var/run/cdi/nvidia.yaml";
+
+  it("is kept by the toolkit's own units, in time for Docker", () => {
+    node();
+    const { facts } = run({}, CDI);
+    expect(facts.changed).toEqual(expect.arrayContaining(["nvidia-cdi-refresh.path enabled", at(spec)]));
+    expect(read("etc/systemd/system/nvidia-cdi-refresh.service.d/berth.conf")).toMatch(
+      /^Before=docker\.service$/m,
+    );
+    expect(existsSync(at("etc/systemd/system/berth-cdi.service"))).toBe(false);
+    expect(existsSync(at("active/nvidia-cdi-refresh.path"))).toBe(true);
+  });
+
+  it("is kept by units of ours where the toolkit has none, and given back when it has", () => {
+    node({ refresh: false });
+    ownRefresh();
+    expect(run({}, CDI).facts.changed).toEqual(
+      expect.arrayContaining(["berth-cdi.path enabled", "berth-cdi.service enabled"]),
+    );
+    expect(read("etc/systemd/system/berth-cdi.path")).toContain("PathChanged=/lib/modules/%v/modules.dep\n");
+    expect(run({}, CDI).facts).toMatchObject({ changed: [] });
+    node();
+    run({}, CDI);
+    expect(existsSync(at("etc/systemd/system/berth-cdi.path"))).toBe(false);
+    expect(calls()).toContain("systemctl disable -q --now berth-cdi.path berth-cdi.service");
+  });
+
+  it("is one: an older file with the same devices is put aside, another maker's stays", () => {
+    node();
+    write("etc/cdi/nvidia.yaml", "---\ncdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n");
+    write(
+      "var/run/cdi/old.json",
+      '{\n  "cdiVersion": "0.5.0",\n  "kind": "nvidia.com/gpu",\n  "devices": []\n}\n',
+    );
+    write("etc/cdi/management.yaml", "kind: management.nvidia.com/gpu\n");
+    write("etc/cdi/other.yaml", "kind: example.org/fpga\n");
+    expect(run({}, CDI).status).toBe(0);
+    expect(machine.listed("etc/cdi")).toEqual(["management.yaml", "other.yaml"]);
+    expect(machine.listed("var/run/cdi")).toEqual(["nvidia.yaml"]);
+    expect(machine.listed("state/cdi")).toEqual(["nvidia.yaml", "old.json"]);
+  });
+
+  it("lies where the operator told the toolkit to put it", () => {
+    node();
+    write(
+      "etc/nvidia-container-toolkit/nvidia-cdi-refresh.env",
+      `NVIDIA_CTK_CDI_OUTPUT_FILE_PATH=${at("etc/cdi/gpus.yaml")}\n`,
+    );
+    write(
+      "hooks/start-nvidia-cdi-refresh.service",
+      `mkdir -p ${at("etc/cdi")}; echo 'kind: nvidia.com/gpu' >${at("etc/cdi/gpus.yaml")}`,
+    );
+    expect(run({}, CDI).status).toBe(0);
+    expect(machine.listed("etc/cdi")).toEqual(["gpus.yaml"]);
+  });
+
+  it("is written by us where the toolkit's unit passes over this kernel", () => {
+    node();
+    write("hooks/start-nvidia-cdi-refresh.service", "exit 0");
+    expect(run({}, CDI).status).toBe(0);
+    expect(calls()).toContain(`nvidia-ctk cdi generate --output=${at(spec)}`);
+  });
+
+  it("is told as changed when the devices did, and only then", () => {
+    node();
+    run({}, CDI);
+    expect(run({}, CDI).facts).toMatchObject({ changed: [] });
+    write("devices", "devices: [MIG]");
+    expect(run({}, CDI).facts).toMatchObject({ changed: [at(spec)] });
+  });
+
+  it("shows why it could not be written", () => {
+    node();
+    write("hooks/start-nvidia-cdi-refresh.service", "exit 1");
+    expect(run({}, CDI).stderr).toMatch(
+      /the last lines of the journal[\s\S]*CDI devices could not be written/,
+    );
+  });
+});
+
+asRoot("persistence", () => {
+  const STEPS = ["GPU and its driver", "NVIDIA persistence"];
+
+  it("is the driver's own daemon where it has a unit, with persistence on also where the package has it off", () => {
+    node({ persistenced: true });
+    const { facts } = run({}, STEPS);
+    expect(facts.persistence).toBe("Enabled");
+    expect(read("etc/systemd/system/nvidia-persistenced.service.d/berth.conf")).toBe(
+      `[Service]\nExecStartPost=-${at("bin/nvidia-smi")} -pm 1\n`,
+    );
+    expect(calls()).toContain("nvidia-smi -pm 1");
+    expect(run({}, STEPS).facts).toMatchObject({ changed: [] });
+  });
+
+  it("is a unit of ours around the daemon, or around the driver's own mode where there is none", () => {
+    node();
+    run({}, STEPS);
+    const own = "etc/systemd/system/berth-persistence.service";
+    expect(read(own)).toContain(
+      `Type=oneshot\nRemainAfterExit=yes\nExecStart=${at("bin/nvidia-smi")} -pm 1\n`,
+    );
+    tool("nvidia-persistenced", "exit 0");
+    run({}, STEPS);
+    expect(read(own)).toContain(`Type=forking\nExecStart=${at("bin/nvidia-persistenced")} --verbose\n`);
+    expect(read("enabled/berth-persistence.service")).toBe("enabled\n");
+    node({ persistenced: true });
+    run({}, STEPS);
+    expect(existsSync(at(own))).toBe(false);
+  });
+
+  it("is given up when configuration says so", () => {
+    node();
+    run({}, STEPS);
+    run({ persistenced: false }, STEPS);
+    expect(existsSync(at("etc/systemd/system/berth-persistence.service"))).toBe(false);
+    expect(calls()).toContain("systemctl disable -q --now berth-persistence.service");
+  });
+});
+
+asRoot("a driver", () => {
+  const STEPS = ["GPU and its driver", "need for a reboot"];
+  const install = (more: object = {}): NvidiaOptions => ({
+    driver: { install: true, version: "580", ...more },
+  });
+  /** What NVIDIA's repository offers; the driver answers at once, or after a reboot. */
+  const repository = (answers: boolean) => {
+    node({ driver: false });
+    write("fingerprints", `${CUDA_KEY}\n`);
+    offered("nvidia-driver-pinning-580", "580-1");
+    offered("linux-headers-6.1.0-40-amd64", "6.1");
+    for (const name of ["nvidia-open", "cuda-drivers"])
+      offered(
+        name,
+        "580.159.04-1",
+        answers
+          ? `printf '#!/bin/bash\\necho 580.159.04\\n' >${at("bin/nvidia-smi")}; chmod 755 ${at("bin/nvidia-smi")}`
+          : "",
+      );
+    write(
+      "policy",
+      " 500 http://deb.debian.org/debian bookworm/contrib amd64 Packages\n     release v=12,o=Debian,c=contrib,b=amd64\n",
+    );
+  };
+  const apt = () =>
+    calls()
+      .filter((call) => call.startsWith("apt-get"))
+      .join("\n");
+
+  it("is installed from NVIDIA's repository, the branch pinned, headers first", () => {
+    repository(true);
+    const { facts, status, stderr } = run(install(), STEPS);
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    expect(facts).toMatchObject({ gpuDriver: "580.159.04" });
+    expect(read("etc/apt/sources.list.d/berth-nvidia-cuda.list")).toContain("cuda/repos/debian12/x86_64 /\n");
+    expect(read("usr/share/keyrings/berth-nvidia-cuda.gpg")).toBe(`ring of ${CUDA_KEY}\n`);
+    expect(apt()).toMatch(/nvidia-driver-pinning-580[\s\S]*linux-headers-6\.1\.0-40-amd64 nvidia-open/);
+    expect(run(install(), STEPS).facts).toMatchObject({ changed: [] });
+  });
+
+  it("that does not answer yet asks for a reboot, and nothing reboots or installs it again", () => {
+    repository(false);
+    const { facts } = run(install({ modules: "proprietary" }), STEPS);
+    expect(facts).toMatchObject({
+      gpuDriver: "installed",
+      rebootRequired: expect.stringContaining("next start of the machine"),
+    });
+    expect(log()).toContain("REBOOT NEEDED");
+    const before = apt();
+    expect(run(install({ modules: "proprietary" }), STEPS).facts).toMatchObject({
+      gpuDriver: "installed",
+      changed: [],
+    });
+    expect(apt()).toBe(before);
+    expect(calls().join()).not.toMatch(/reboot|shutdown/);
+  });
+
+  it("comes from contrib too, on a Debian that does not have it in its lists", () => {
+    repository(true);
+    write("policy", "     release v=12,o=Debian,c=main,b=amd64\n");
+    run(install(), STEPS);
+    expect(read("etc/apt/sources.list.d/berth-contrib.list")).toContain(
+      "https://deb.debian.org/debian bookworm contrib",
+    );
+  });
+
+  it("is not installed with an unknown key: of a system whose key is not known, or another one", () => {
+    repository(true);
+    write("fingerprints", `${"3".repeat(40)}\n`);
+    expect(run(install(), STEPS).stderr).toContain(`not the known one, ${CUDA_KEY}`);
+    write("etc/os-release", 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n');
+    const { stderr, status } = run(install(), STEPS);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain("give its fingerprint as runtime.nvidia.driver.key");
+    expect(run(install({ key: "3".repeat(40) }), STEPS).status).toBe(0);
+    expect(read("etc/apt/sources.list.d/berth-nvidia-cuda.list")).toContain("cuda/repos/debian13/x86_64 /");
+  });
+
+  it("is not built where Secure Boot would not load it", () => {
+    repository(true);
+    write("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", "\u0006\0\0\0\u0001");
+    expect(run(install(), STEPS).stderr).toContain("Secure Boot is on");
+    write("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", "\u0006\0\0\0\0");
+    expect(run(install(), STEPS).status).toBe(0);
+  });
+
+  it("of another branch that is in use is not changed", () => {
+    node({ driver: "570.124.06" });
+    const { status, stderr } = run(install(), STEPS);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain("is 570.124.06, and runtime.nvidia.driver.version asks for 580");
+    expect(apt()).toBe("");
+    expect(run({ driver: { install: true } }, STEPS).status).toBe(0);
+  });
+
+  it("in memory that its programs do not fit any more asks for a reboot", () => {
+    node({ driver: false });
+    write("proc/driver/nvidia/version", "NVRM version: 570\n");
+    const { facts } = run({}, STEPS);
+    expect(facts).toMatchObject({
+      gpuDriver: "none",
+      rebootRequired: expect.stringContaining("does not answer"),
+    });
   });
 });

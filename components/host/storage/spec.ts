@@ -216,7 +216,7 @@ export function planStorage(options: StorageOptions): StoragePlan {
   }));
   const lvm = options.lvm ? planLvm(options.lvm, filesystem) : undefined;
   const nfs = (options.nfs?.mounts ?? []).map((entry, i) => planNfsMount(entry, `storage.nfs.mounts[${i}]`));
-  const exports = (options.nfs?.server?.exports ?? []).map((entry, i) =>
+  const exported = (options.nfs?.server?.exports ?? []).map((entry, i) =>
     planExport(entry, `storage.nfs.server.exports[${i}]`, specs),
   );
   unique(
@@ -230,11 +230,11 @@ export function planStorage(options: StorageOptions): StoragePlan {
     "each device once",
   );
   unique(
-    exports.map(({ path }) => path),
+    exported.map(({ path }) => path),
     "storage.nfs.server.exports",
     "each path once",
   );
-  return { root, devices, ...(lvm ? { lvm } : {}), exports, nfs, binds, quotas };
+  return { root, devices, ...(lvm ? { lvm } : {}), exports: exported, nfs, binds, quotas };
 }
 
 function planLvm(

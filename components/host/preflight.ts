@@ -1,0 +1,319 @@
+/**
+ * The first stage of a server that Berth adopts: what is there, what Berth will change, what stands in the way. Pure.
+ *
+ * It changes nothing on the server. What it writes: its log in /var/log/berth, the stages' lock in /run, and, as long
+ * as no other stage has run, /var/lib/berth/before.json: what was there before Berth, for the day when the node leaves
+ * the stack (`renderRetire`).
+ */
+import type { PortRange } from "../../config";
+import { isAddress } from "../../config/addresses";
+import { type BaseOptions, basePackages } from "./base";
+import type { FirewallOptions } from "./firewall";
+import { checkRange } from "./networks";
+import { RECORD, readerLibrary } from "./retire/before";
+import { DOCKER, FIREWALLS, helpers, LISTENERS, SYSTEM, VERDICT } from "./retire/looks";
+import { daemonConfig, MERGE, type RuntimeOptions } from "./runtime";
+import {
+  checkLabel,
+  checkPackage,
+  checkPath,
+  checkWhole,
+  heredoc,
+  quote,
+  quoteAll,
+  StageOptionError,
+} from "./shell";
+import { renderStage } from "./stage";
+import { defaultStorage, type StorageOptions, storageSteps, storageTree } from "./storage";
+
+export { type PreflightDisk, type PreflightFacts, readPreflightFacts } from "./retire/preflight-facts";
+
+export interface PreflightOptions {
+  /** A server is a node of one stack. */
+  stack: string;
+  /** The address that the nodes share; it must be on one of the server's interfaces. */
+  privateAddress: string;
+  /** The interface that must hold it. @default any */
+  privateInterface?: string;
+  /** What the port plan gives away. A port of these that somebody else listens on ends the stage. */
+  ports: readonly PlannedPorts[];
+  /** Free room that the installation needs; checked while the server has no Docker yet. @default [] */
+  minFree?: readonly { path: string; bytes: number }[];
+  /** What the other stages get, so that this one can tell what they will change. */
+  base?: BaseOptions;
+  firewall: FirewallOptions;
+  storage?: StorageOptions;
+  runtime?: RuntimeOptions;
+}
+
+export interface PlannedPorts extends PortRange {
+  /** Who uses it, such as `the users' blocks`. */
+  what: string;
+  /** Where it is configured, such as `berth:ports.users`. */
+  path: string;
+}
+
+/**
+ * Facts: see `PreflightFacts`. Everything that makes an adoption impossible is told at once, with what to do: no
+ * systemd, Docker as a snap or in a swarm, firewalld, a private address that is on no interface, a port of the plan
+ * that is taken, too little room, GPUs that running containers would lose.
+ * On a server that Berth has set up already, Berth's own ports, containers and rules are no clash.
+ * @throws StageOptionError for a value that cannot be.
+ */
+export function renderPreflight(options: PreflightOptions & { node: string }): string {
+  return renderStage({
+    name: "preflight",
+    node: options.node,
+    uses: ["files", "apt"],
+    steps: [
+      {
+        name: "the system",
+        body: [
+          helpers,
+          readerLibrary,
+          SYSTEM,
+          owner(options.stack),
+          privateAddress(options),
+          room(options),
+        ].join("\n"),
+      },
+      { name: "Docker", body: `${helpers}\n${DOCKER}`, deadlineSeconds: 120 },
+      { name: "firewalls", body: `${helpers}\n${FIREWALLS}`, deadlineSeconds: 120 },
+      { name: "ports", body: `${helpers}\n${LISTENERS}\n${clashes(options.ports)}` },
+      { name: "what stands in the way", body: VERDICT, deadlineSeconds: 30 },
+      {
+        name: "what was before",
+        body: `${readerLibrary}\nstack=${quote(options.stack)}\n${existing(options.storage ?? {})}\n${RECORD}`,
+      },
+      { name: "what will change", body: changes(options), deadlineSeconds: 120 },
+    ],
+  });
+}
+
+function owner(stack: string): string {
+  checkLabel(stack, "preflight.stack");
+  return `
+owner=$(before stack)
+if [ -n "$owner" ] && [ "$owner" != ${quote(stack)} ]; then
+  problem "this server is a node of the stack $owner. Take it out there first: remove it from that configuration, and run an update"
+fi
+`.trim();
+}
+
+function privateAddress(options: PreflightOptions): string {
+  const { privateAddress: address, privateInterface } = options;
+  if (!isAddress(address)) {
+    throw new StageOptionError("preflight.privateAddress", address, "an IPv4 or IPv6 address");
+  }
+  // IFNAMSIZ is 16 with its NUL.
+  if (privateInterface !== undefined && !/^[A-Za-z0-9_.:-]{1,15}$/.test(privateInterface)) {
+    throw new StageOptionError(
+      "preflight.privateInterface",
+      privateInterface,
+      "a network interface, such as 'eth1'",
+    );
+  }
+  return `private_address ${quote(address)} ${quote(privateInterface ?? "")}`;
+}
+
+function room(options: PreflightOptions): string {
+  return (options.minFree ?? [])
+    .map(({ path, bytes }) => {
+      const where = "preflight.minFree";
+      const size = checkWhole(bytes, where, 0, Number.MAX_SAFE_INTEGER);
+      return `check_room ${quote(checkPath(path, where))} ${size}`;
+    })
+    .join("\n");
+}
+
+function clashes(ports: readonly PlannedPorts[]): string {
+  const lines = ports.map((range, i) => {
+    const { start, end } = checkRange(range, `preflight.ports[${i}]`);
+    return `planned ${start} ${end} ${quote(range.what)} ${quote(range.path)}`;
+  });
+  return lines.join("\n");
+}
+
+/** Directories that the storage stage would make, of which those that are there are the operator's. */
+function storageDirectories(storage: StorageOptions): string[] {
+  const root = checkPath(storage.root ?? defaultStorage.root, "storage.root");
+  return [
+    ...(storage.directories ?? defaultStorage.directories),
+    ...storageTree.map(({ path }) => (path === "" ? root : `${root}/${path}`)),
+    ...Object.values(storage.bind ?? {}),
+    ...[...(storage.devices ?? []), ...(storage.lvm?.volumes ?? []), ...(storage.nfs?.mounts ?? [])].map(
+      ({ mount }) => mount,
+    ),
+  ].map((path, i) => checkPath(path, `storage.directories[${i}]`));
+}
+
+function existing(storage: StorageOptions): string {
+  return `for path in ${quoteAll(storageDirectories(storage))}; do
+  if [ -d "$path" ]; then printf '%s\\n' "$path"; fi
+done >"$work/existing"`;
+}
+
+/** From the options of each stage to lines that say what it does to this server; nothing where it is done already. */
+function changes(options: PreflightOptions): string {
+  const { base = {}, storage = {}, runtime = {} } = options;
+  return `
+${helpers}
+: >"$work/will"
+${packages(base, storage, runtime)}
+# The stage "base".
+${base.operator ? `if ! getent passwd ${quote(base.operator.name)} >/dev/null; then will "makes the user "${quote(base.operator.name)}; fi` : ":"}
+if [ ! -e /etc/ssh/sshd_config.d/10-berth.conf ]; then
+  text='adds /etc/ssh/sshd_config.d/10-berth.conf: no password login'
+  if sshd -T -C user=root,host=localhost,addr=127.0.0.1 2>/dev/null | grep -q -x -i -e 'passwordauthentication yes'; then
+    text="$text (today passwords are taken: make sure that everybody has a key)"
+  fi
+  will "$text"
+fi
+new_file /etc/systemd/journald.conf.d/50-berth.conf 'a limit for the journal'
+new_file /etc/sysctl.d/60-berth.conf 'kernel settings: reserved ports, and outside containers inotify and memory maps'
+${base.securityUpdates ? "new_file /etc/apt/apt.conf.d/53berth-security-updates 'security updates every day, nothing restarts by itself'" : ":"}
+if ! systemd-detect-virt --container -q; then
+  zone=${quote(base.timezone ?? "Etc/UTC")}
+  if [ "$(readlink -f /etc/localtime)" != "$(readlink -f "/usr/share/zoneinfo/$zone")" ]; then
+    will "sets the time zone to $zone (now $(timedatectl show -p Timezone --value))"
+  fi
+  if [ "$(cat -- "$work/timesync")" = none ]; then will 'starts systemd-timesyncd: no time service runs'; fi
+fi
+# The stage "firewall".
+${closing(options.firewall)}
+# The stage "storage".
+for path in ${quoteAll([...new Set(storageDirectories(storage))])}; do
+  if [ ! -d "$path" ]; then printf '%s\\n' "$path"; fi
+done >"$work/make"
+if [ -s "$work/make" ]; then will "makes directories: $(paste -s -d ' ' -- "$work/make")"; fi
+${mounts(storage)}
+# The stage "runtime".
+${daemonJson(runtime)}
+fact_json willChange "$(json_lines <"$work/will")"
+`;
+}
+
+function packages(base: BaseOptions, storage: StorageOptions, runtime: RuntimeOptions): string {
+  const engine = runtime.docker?.from === "docker" ? "docker-ce docker-ce-cli containerd.io" : "docker.io";
+  const step = storageSteps(storage).find(({ name }) => name === "packages")?.body ?? "";
+  const wanted = [
+    ...basePackages,
+    ...(base.packages ?? []).map((name) => checkPackage(name, "base.packages")),
+    ...(base.securityUpdates ? ["unattended-upgrades"] : []),
+    ...(/^apt_install (.+)$/m.exec(step)?.[1] ?? "").split(" ").filter((name) => name !== ""),
+  ];
+  return `
+packages=(${[...new Set(wanted)].join(" ")})
+if ! command -v dockerd >/dev/null; then packages+=(${engine}); fi
+missing=()
+for package in "\${packages[@]}"; do
+  if ! apt_installed "$package"; then missing+=("$package"); fi
+done
+if [ "\${#missing[@]}" -gt 0 ]; then will "installs packages: \${missing[*]}"; fi
+`.trim();
+}
+
+/** What listens now, or is published by a container, and is in no rule of the plan. */
+function closing(firewall: FirewallOptions): string {
+  const one = (port: number | PortRange) => (typeof port === "number" ? { start: port, end: port } : port);
+  const open = [
+    { protocol: "tcp", ...one(firewall.sshPort ?? 22) },
+    ...firewall.clusterPorts.map((range) => ({ protocol: "tcp", ...range })),
+    ...(firewall.allowUsers.length > 0 ? firewall.userPorts : []).map((range) => ({
+      protocol: "tcp",
+      ...range,
+    })),
+  ];
+  const rules = (firewall.rules ?? []).map(({ port, protocol }) => ({
+    protocol: protocol ?? "tcp",
+    ...one(port),
+  }));
+  const lines = (list: typeof open) =>
+    list
+      .map((range, i) => ({ ...range, ...checkRange(range, `firewall.rules[${i}]`) }))
+      .map(({ protocol, start, end }) => `${protocol} ${start} ${end}\n`)
+      .join("");
+  return `
+cat >"$work/open" ${heredoc(lines([...open, ...rules]))}
+if [ "$(cat -- "$work/ufw")" != active ]; then
+  text='enables ufw: nothing comes in but what the plan allows'
+  closed=$(closed_ports <"$work/outside")
+  if [ -n "$closed" ]; then text="$text. These ports that listen now will be closed to the outside: $closed"; fi
+  will "$text"
+elif ! ufw show added | grep -q -e " comment 'berth:"; then
+  will 'adds its rules to ufw, each marked berth:…; your own rules stay'
+fi
+if [ ! -e /usr/local/lib/berth/firewall ] && [ -s "$work/published" ]; then
+  closed=$(closed_ports <"$work/published")
+  if [ -n "$closed" ]; then
+    will "closes published ports of containers to the outside, unless firewall.rules allow them: $closed"
+  fi
+fi
+`.trim();
+}
+
+function mounts(storage: StorageOptions): string {
+  const devices = (storage.devices ?? []).map(({ match, mount, filesystem }) =>
+    "serial" in match
+      ? {
+          mount,
+          text: `the device with serial ${match.serial} (an empty one gets a file system, ${filesystem ?? "ext4"})`,
+        }
+      : { mount, text: `the file system ${match.uuid}` },
+  );
+  const volumes = (storage.lvm?.volumes ?? []).map(({ name, mount }) => ({
+    mount,
+    text: `the logical volume ${storage.lvm?.group}/${name} (made where it is missing)`,
+  }));
+  const nfs = (storage.nfs?.mounts ?? []).map(({ from, mount }) => ({ mount, text: from }));
+  const root = storage.root ?? defaultStorage.root;
+  const binds = Object.entries(storage.bind ?? {}).map(([name, from]) => ({
+    mount: `${root}/${name === "state" ? "docker-volumes" : name}`,
+    text: from,
+  }));
+  return [...devices, ...volumes, ...nfs, ...binds]
+    .map(
+      ({ mount, text }) =>
+        `if ! findmnt -n --mountpoint ${quote(mount)} >/dev/null; then will ${quote(`mounts ${text} at ${mount}, by lines of its own in /etc/fstab`)}; fi`,
+    )
+    .join("\n");
+}
+
+/** The merge that the stage `runtime` will make, compared with what is there. Without Python only the keys are told. */
+function daemonJson(runtime: RuntimeOptions): string {
+  const config = daemonConfig(runtime);
+  return `
+if command -v dockerd >/dev/null; then
+  cat >"$work/ours.json" ${heredoc(JSON.stringify(config))}
+  if command -v python3 >/dev/null; then
+    cat >"$work/merge.py" ${heredoc(MERGE)}
+    version=$(dockerd --version | sed -n 's/^Docker version \\([0-9.]*\\).*/\\1/p')
+    cdi=no firewall=
+    if dpkg --compare-versions "$version" ge 25; then cdi=yes; fi
+    if dpkg --compare-versions "$version" ge 29; then firewall=iptables; fi
+    FIREWALL=$firewall OURS=$work/merged-ours python3 "$work/merge.py" /etc/docker/daemon.json "$state/daemon.json" "$cdi" \\
+      <"$work/ours.json" >"$work/daemon.json"
+    keys=$(python3 - "$work/daemon.json" <<'PYTHON'
+import json, os, sys
+new = json.load(open(sys.argv[1], encoding="utf-8"))
+old = {}
+if os.path.exists("/etc/docker/daemon.json"):
+    old = json.loads(open("/etc/docker/daemon.json", encoding="utf-8").read() or "{}")
+print(", ".join("%s (now %s)" % (key, json.dumps(old[key])) if key in old else key
+                for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key)))
+PYTHON
+    )
+  else
+    keys=${quote(Object.keys(config).join(", "))}
+  fi
+  if [ -n "$keys" ]; then
+    text="sets in /etc/docker/daemon.json: $keys; and restarts dockerd"
+    running=$(cat -- "$work/running")
+    if [ "$running" -gt 0 ]; then
+      text="$text. Containers that run ($running) go on: live-restore is switched on by a reload before the restart"
+    fi
+    will "$text"
+  fi
+fi
+`.trim();
+}

@@ -1,0 +1,124 @@
+/** What runs on a server when it leaves the stack: Berth's own things go, everything else stays. Pure. */
+import { readerLibrary } from "./retire/before";
+import { DOCKER } from "./retire/docker";
+import { FIREWALL } from "./retire/firewall";
+import { CONTAINERS, FABRIC, LAST, NVIDIA, SERVICES, SETTINGS, UNBIND } from "./retire/leave";
+import { MERGE } from "./runtime";
+import { checkLabel, checkPath, checkWhole, heredoc, quote, quoteAll } from "./shell";
+import { renderStage, type StageStep } from "./stage";
+import { defaultStorage, type StorageOptions, storageSteps, storageTree } from "./storage";
+
+export interface RetireOptions {
+  /** Containers and networks of this stack's node go; those of another stack stay. */
+  stack: string;
+  /** Homes and all other data stay where they are; there is no other way. */
+  keepData: true;
+  /** @default 22 */
+  sshPort?: number;
+  /** As the storage stage got it: where its directories and mounts are. @default {} */
+  storage?: StorageOptions;
+}
+
+/**
+ * The `delete` of the command whose `create` is `renderPreflight`: the first to be made is the last to go, when the
+ * stack's containers, networks and Docker objects are gone already.
+ *
+ * Taken away, in this order, so that nothing of Berth's is open for a moment: containers and networks that carry
+ * Berth's labels, its services, its exports, mounts, quotas and fstab lines, InfiniBand files, its part of daemon.json
+ * and of dockerd's unit, its firewall (ufw is as before: off where it was off, with the operator's own rules), its
+ * part of sshd, sudo, the journal, the kernel settings and apt, its state, its logs.
+ * Put back from before.json where they were recorded: what the operator had in daemon.json, /etc/default/ufw, the
+ * policy of FORWARD, kernel settings, time zone, and which services were off.
+ *
+ * Stays: installed packages, with the package sources and pins that they need for their updates, and the configuration
+ * of a toolkit of NVIDIA's that Berth installed; accounts; Docker's images and volumes; and all data. A file system that was mounted by Berth and is in use stays mounted until the next
+ * start. Containers of others run on: dockerd restarts only while live-restore is on.
+ * Facts: `kept` (directories with data, and the file system that each lies on), `leftMounted`, `changed`.
+ *
+ * Safe to run again, after a cut too, and where only some stages ran. The connection it runs over stays open.
+ */
+export function renderRetire(options: RetireOptions & { node: string }): string {
+  const storage = options.storage ?? {};
+  const port = checkWhole(options.sshPort ?? 22, "retire.sshPort", 1, 65535);
+  const mine = [
+    `label=berth.stack=${checkLabel(options.stack, "retire.stack")}`,
+    `label=berth.node=${checkLabel(options.node, "retire.node")}`,
+  ].map((label) => `--filter ${quote(label)}`);
+  const step = (name: string, body: string, deadlineSeconds = 300): StageStep => ({
+    name,
+    body: `${readerLibrary}\n${body.trim()}`,
+    deadlineSeconds,
+  });
+  return renderStage({
+    name: "retire",
+    node: options.node,
+    uses: ["files"],
+    steps: [
+      step("containers of Berth", `filters=(${mine.join(" ")})\n${CONTAINERS}`),
+      step("services of Berth", SERVICES),
+      ...unmounting(storage),
+      step("InfiniBand", FABRIC),
+      step(
+        "Docker",
+        DOCKER.replace("MERGE_TEXT", () => heredoc(MERGE)),
+        600,
+      ),
+      step("NVIDIA", NVIDIA),
+      step("firewall", `ssh_port=${port}\n${FIREWALL}`),
+      step("settings", SETTINGS),
+      step("what stays", kept(storage), 60),
+      step("state and logs", LAST, 60),
+    ],
+  });
+}
+
+/** The storage stage with nothing asked for takes its own things away; it makes nothing then. */
+function unmounting(storage: StorageOptions): StageStep[] {
+  const names = [
+    "devices",
+    "mounts",
+    "NFS exports",
+    "quotas of homes",
+    "unmount what is no longer asked for",
+  ];
+  const nothing = { ...(storage.root === undefined ? {} : { root: storage.root }), devices: [], quotas: [] };
+  return storageSteps(nothing)
+    .filter(({ name }) => names.includes(name))
+    .flatMap((step) => [
+      ...(step.name.startsWith("unmount") ? [{ name: "bound directories", body: UNBIND }] : []),
+      { ...step, body: `[ -d "$state/storage" ] || return 0\n${step.body.trim()}` },
+    ]);
+}
+
+/** Only empty directories go, and only those that were not there before; without a record none does. */
+function kept(storage: StorageOptions): string {
+  const root = checkPath(storage.root ?? defaultStorage.root, "storage.root");
+  const tree = storageTree.map(({ path }) => (path === "" ? root : `${root}/${path}`));
+  const mounts = [
+    ...(storage.devices ?? []),
+    ...(storage.lvm?.volumes ?? []),
+    ...(storage.nfs?.mounts ?? []),
+  ];
+  const directories = [
+    ...(storage.directories ?? defaultStorage.directories),
+    ...mounts.map(({ mount }) => mount),
+    ...Object.values(storage.bind ?? {}),
+    ...tree,
+  ].map((path, i) => checkPath(path, `storage.directories[${i}]`));
+  // Children before their parents.
+  const sorted = [...new Set(directories)].sort((a, b) => b.split("/").length - a.split("/").length);
+  return `
+before_file directories >"$work/existing"
+: >"$work/kept"
+for path in ${quoteAll(sorted)}; do
+  if [ ! -d "$path" ] || [ -L "$path" ]; then continue; fi
+  if grep -q -x -F -e "$path" -- "$work/existing"; then continue; fi
+  if has_before && [ "$(stat -c '%u %g' -- "$path")" = '0 0' ] && ! mountpoint -q -- "$path" && rmdir -- "$path" 2>/dev/null; then
+    changed "$path"
+  else
+    printf '%s on %s\\n' "$path" "$(findmnt -n -o SOURCE -T "$path" | tail -n 1)" >>"$work/kept"
+  fi
+done
+fact_json kept "$(sort -- "$work/kept" | json_lines)"
+`;
+}

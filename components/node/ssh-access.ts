@@ -1,0 +1,249 @@
+/**
+ * How a bare-metal node is reached from the operator's computer: by a key file, the agent or the stack's own key,
+ * directly or through a jump host, and never without a host key that is known beforehand.
+ */
+import { readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import type { BaremetalNodePlan, KeyPlan } from "../../config";
+import { isPlaceholder } from "../../config/placeholders";
+import type { SshKeyPair } from "../secrets";
+import { dockerSshOptions, knownHostsLine } from "./connection";
+
+/** One SSH server and the way to sign in to it, in the form that `sshConnection` takes. */
+export interface AccessServer {
+  address: string;
+  port: number;
+  user: string;
+  /**
+   * Secret. Left out where the agent signs in: its socket has another path after each login of the operator's, so
+   * the provider is left to find it in SSH_AUTH_SOCK. A path in the inputs would run every stage again, and the one
+   * kept in the state would be gone when the node is taken out of the stack.
+   */
+  privateKey?: pulumi.Output<string>;
+  /** `TYPE BASE64`. */
+  hostKey: string;
+}
+
+export interface AccessTarget extends AccessServer {
+  /** The server that the connection goes through. It is opened with the same key as the node. */
+  jump?: AccessServer;
+}
+
+export interface AccessFiles {
+  /** The stack's folder on this computer: sockets of shared connections are made there. */
+  folder: string;
+  /** Where the stack's own private key lies. */
+  operatorKey: string;
+  /** The file that `knownHosts` is written to. */
+  knownHosts: string;
+}
+
+export interface BaremetalAccess {
+  /** For `sshConnection`. */
+  target: AccessTarget;
+  /** For a docker.Provider. Nothing secret: paths and names. */
+  sshOptions: string[];
+  /** Lines for `files.knownHosts`, each with its line break: the node, and its jump host. */
+  knownHosts: string[];
+}
+
+export interface AccessContext {
+  /** @default process.env */
+  env?: Readonly<Record<string, string | undefined>>;
+  /**
+   * True: a key or an agent that is missing is a warning, for a preview may run where neither is (on a pull request).
+   * The key is then unknown, so the preview shows the stages as changed. @default pulumi.runtime.isDryRun()
+   */
+  preview?: boolean;
+  /** Gets the warning. @default pulumi.log.warn */
+  warn?: (message: string) => void;
+}
+
+/** A key or an agent that cannot be used; the message says which, and what to do. Never a key's text. */
+export class SshAccessError extends Error {
+  constructor(node: string, problem: string) {
+    super(`node ${node}: ${problem}`);
+    this.name = "SshAccessError";
+  }
+}
+
+/**
+ * @param stackKey the stack's own key pair, for `key: { from: "stack" }`.
+ * @throws SshAccessError for a key file that is missing, cannot be read, is open to others or has a passphrase, for
+ * an agent that does not run, and for a path that OpenSSH's ProxyCommand cannot carry.
+ */
+export function baremetalAccess(
+  plan: BaremetalNodePlan,
+  files: AccessFiles,
+  stackKey: pulumi.Input<SshKeyPair>,
+  context: AccessContext = {},
+): BaremetalAccess {
+  const privateKey = signIn(plan, stackKey, context);
+  const { jump } = plan;
+  const server = (address: string, port: number, user: string, hostKey: string): AccessServer => ({
+    address,
+    port,
+    user,
+    ...(privateKey === undefined ? {} : { privateKey }),
+    hostKey,
+  });
+  return {
+    target: {
+      ...server(plan.address, plan.sshPort, plan.sshUser, plan.hostKey),
+      ...(jump ? { jump: server(jump.host, jump.port, jump.user, jump.hostKey) } : {}),
+    },
+    sshOptions: sshOptions(plan, files),
+    knownHosts: [
+      knownHostsLine(plan.address, plan.sshPort, plan.hostKey),
+      ...(jump ? [knownHostsLine(jump.host, jump.port, jump.hostKey)] : []),
+    ],
+  };
+}
+
+/** The private key as a secret; undefined where the agent signs in. */
+function signIn(
+  plan: BaremetalNodePlan,
+  stackKey: pulumi.Input<SshKeyPair>,
+  context: AccessContext,
+): pulumi.Output<string> | undefined {
+  const { key, name } = plan;
+  if (key.from === "stack") return pulumi.secret(pulumi.output(stackKey).privateKey);
+  try {
+    if (key.from === "agent") return checkAgent(name, context.env ?? process.env);
+    return pulumi.secret(readPrivateKey(name, key.path));
+  } catch (error) {
+    if (!(error instanceof SshAccessError) || !(context.preview ?? pulumi.runtime.isDryRun())) throw error;
+    (context.warn ?? ((text) => pulumi.log.warn(text)))(`${error.message}. An update will need it.`);
+    return key.from === "agent" ? undefined : pulumi.secret(pulumi.output(pulumi.unknown)).apply(String);
+  }
+}
+
+function checkAgent(node: string, env: Readonly<Record<string, string | undefined>>): undefined {
+  const socket = env.SSH_AUTH_SOCK;
+  if (socket === undefined || socket === "") {
+    throw new SshAccessError(
+      node,
+      "it is opened with a key of the SSH agent (agent: true), and no agent is known here: SSH_AUTH_SOCK is not " +
+        'set. Start one and add the key (eval "$(ssh-agent)"; ssh-add KEY), or name a key file (keyFile: …)',
+    );
+  }
+  try {
+    if (statSync(socket).isSocket()) return undefined;
+  } catch {
+    // Told below: what is there is no agent either way.
+  }
+  throw new SshAccessError(
+    node,
+    `it is opened with a key of the SSH agent (agent: true), and SSH_AUTH_SOCK names ${socket}, where no agent ` +
+      "listens. Log in again, or start one and add the key",
+  );
+}
+
+/**
+ * The text of an OpenSSH or PEM private key.
+ * @throws SshAccessError
+ */
+export function readPrivateKey(node: string, file: string): string {
+  const path = expandHome(file);
+  const fail = (problem: string): never => {
+    throw new SshAccessError(node, `keyFile ${path} ${problem}`);
+  };
+  if (isPlaceholder(file)) fail("is still a placeholder: write the path of the private key there");
+  let text = "";
+  try {
+    const { mode, uid } = statSync(path);
+    // OpenSSH's own rule (sshkey_perm_ok): it refuses such a key, so the Docker provider could not connect.
+    if (uid === process.getuid?.() && (mode & 0o077) !== 0) {
+      fail(
+        `can be read by others (mode ${(mode & 0o777).toString(8)}), and ssh refuses it: chmod 600 ${path}`,
+      );
+    }
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof SshAccessError) throw error;
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT")
+      fail("does not exist on this computer: correct the path, or use the agent (agent: true)");
+    fail(`cannot be read: ${code ?? (error as Error).message}`);
+  }
+  if (/^PuTTY-User-Key-File-/.test(text)) {
+    fail("is a key of PuTTY: export it in OpenSSH's format (puttygen KEY -O private-openssh -o NEW)");
+  }
+  if (/^(ssh-|ecdsa-|sk-)/.test(text)) fail("is a public key: name the private one, most often without .pub");
+  if (!/^-----BEGIN [A-Z ]*PRIVATE KEY-----\s/m.test(text)) fail("is no SSH private key");
+  if (isEncrypted(text)) {
+    fail("has a passphrase, which Berth does not ask for: ssh-add it to your agent and set agent: true");
+  }
+  return text.endsWith("\n") ? text : `${text}\n`;
+}
+
+/** OpenSSH's own format names its cipher behind a mark (PROTOCOL.key); PEM says it in the text. */
+function isEncrypted(text: string): boolean {
+  if (/BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: *4,ENCRYPTED/.test(text)) return true;
+  const body = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]*?)-----END/.exec(text)?.[1];
+  if (body === undefined) return false;
+  const blob = Buffer.from(body, "base64");
+  const mark = "openssh-key-v1\0".length;
+  if (blob.length < mark + 4) return false;
+  const length = blob.readUInt32BE(mark);
+  return blob.toString("latin1", mark + 4, mark + 4 + length) !== "none";
+}
+
+export function expandHome(path: string): string {
+  return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(2)) : path;
+}
+
+/** Quoted, for the shell that runs a ProxyCommand would look for files of that name. */
+const FORWARD = "'[%h]:%p'";
+
+/** What OpenSSH needs for the same target: for a docker.Provider, which starts it for each connection. */
+function sshOptions(plan: BaremetalNodePlan, files: AccessFiles): string[] {
+  const { key, jump, name } = plan;
+  const path = keyPath(key, files);
+  const plain = dockerSshOptions({ ...files, operatorKey: path ?? "" });
+  const own = path === undefined ? agentOptions(plain) : plain;
+  if (!jump) return own;
+  const words = [
+    "ssh",
+    // Without it the hop would read the person's own configuration, which may send it elsewhere.
+    ...["-F", "none"],
+    ...hopOptions(own),
+    ...["-l", jump.user, "-p", String(jump.port), "-W", FORWARD, jump.host],
+  ];
+  // What a placeholder stands for is not known yet; only a preview gets here with one.
+  const plainWord = (word: string) => /^[A-Za-z0-9_@+=:,./~-]+$/.test(word) || isPlaceholder(word);
+  const odd = words.find((word) => word !== FORWARD && !plainWord(word));
+  if (odd !== undefined) {
+    throw new SshAccessError(
+      name,
+      `behind a jump host, "${odd}" cannot be handed to ssh's ProxyCommand: letters, digits and _ @ + = : , . / ~ - ` +
+        "alone. Move the key file, or set BERTH_HOME to another folder",
+    );
+  }
+  return [...own, "-o", `ProxyCommand=${words.join(" ")}`];
+}
+
+function keyPath(key: KeyPlan, files: AccessFiles): string | undefined {
+  if (key.from === "agent") return undefined;
+  return key.from === "file" ? key.path : files.operatorKey;
+}
+
+/** The same without a key file, and with the agent's keys alone: those of the person's configuration are not tried. */
+function agentOptions(plain: readonly string[]): string[] {
+  const others = plain.slice(2).filter((word, i, all) => {
+    const option = word === "-o" ? all[i + 1] : word;
+    return option !== "IdentitiesOnly=yes";
+  });
+  const own = { IdentityFile: "none", IdentitiesOnly: "no", IdentityAgent: "SSH_AUTH_SOCK" };
+  return [...Object.entries(own).flatMap(([name, value]) => ["-o", `${name}=${value}`]), ...others];
+}
+
+/** All but what shares a connection: the hop lives and ends with the connection that it carries. */
+function hopOptions(options: readonly string[]): string[] {
+  return options.filter((word, i) => {
+    const option = word === "-o" ? (options[i + 1] ?? "") : word;
+    return !option.startsWith("Control");
+  });
+}

@@ -1,0 +1,134 @@
+/**
+ * What NVIDIA's data-centre GPUs can be divided into (MIG). Pure data and a search for places.
+ *
+ * Sources: NVIDIA's MIG User Guide, "Supported MIG Profiles" (names, how many of each), and the placements that
+ * `nvidia-smi mig -lgipp` prints: where an instance may start and how many eighths (A30: quarters) of the memory it
+ * takes. The names of the newest models are also in the default configuration of NVIDIA's mig-parted. On the node the
+ * driver is asked again: the table only finds mistakes before anything is touched.
+ */
+
+interface Shape {
+  /** Memory slices an instance takes. */
+  size: number;
+  /** Memory slices it may start at. */
+  starts: readonly number[];
+}
+
+export interface MigModel {
+  /** As people say it, such as `H100 80GB`. */
+  name: string;
+  /** Profile names with their shapes. */
+  profiles: Readonly<Record<string, Shape>>;
+}
+
+/** GPUs of seven compute and eight memory slices; `small` is a seventh's memory in its name, and so on. */
+function sevenths(name: string, small: number, double: number, half: number, whole: number): MigModel {
+  return {
+    name,
+    profiles: {
+      [`1g.${small}gb`]: { size: 1, starts: [0, 1, 2, 3, 4, 5, 6] },
+      [`1g.${small}gb+me`]: { size: 1, starts: [0, 1, 2, 3, 4, 5, 6] },
+      [`1g.${double}gb`]: { size: 2, starts: [0, 2, 4, 6] },
+      [`2g.${double}gb`]: { size: 2, starts: [0, 2, 4] },
+      [`3g.${half}gb`]: { size: 4, starts: [0, 4] },
+      [`4g.${half}gb`]: { size: 4, starts: [0] },
+      [`7g.${whole}gb`]: { size: 8, starts: [0] },
+    },
+  };
+}
+
+export const MIG_MODELS: readonly MigModel[] = [
+  sevenths("A100 40GB", 5, 10, 20, 40),
+  sevenths("A100 80GB", 10, 20, 40, 80),
+  {
+    name: "A30",
+    profiles: {
+      "1g.6gb": { size: 1, starts: [0, 1, 2, 3] },
+      "1g.6gb+me": { size: 1, starts: [0, 1, 2, 3] },
+      "2g.12gb": { size: 2, starts: [0, 2] },
+      "2g.12gb+me": { size: 2, starts: [0, 2] },
+      "4g.24gb": { size: 4, starts: [0] },
+    },
+  },
+  sevenths("H100 80GB", 10, 20, 40, 80),
+  sevenths("H100 94GB", 12, 24, 47, 94),
+  sevenths("H100 96GB", 12, 24, 48, 96),
+  sevenths("H200 141GB", 18, 35, 71, 141),
+  sevenths("B200", 23, 45, 90, 180),
+  sevenths("GB200", 23, 47, 93, 186),
+  sevenths("GH200 144GB", 18, 36, 72, 144),
+  sevenths("B300", 34, 67, 135, 269),
+  sevenths("GB300", 35, 70, 139, 278),
+];
+
+/** Instances by profile: `{ "1g.10gb": 2, "3g.40gb": 1 }`. */
+export type MigCounts = Readonly<Record<string, number>>;
+
+/** Media engines exist once: one instance of a GPU may have them. */
+const hasMedia = (profile: string) => profile.endsWith("+me");
+
+/** True when all instances find a place on one such GPU. Profiles that it does not have never fit. */
+export function fitsModel(model: MigModel, counts: MigCounts): boolean {
+  const wanted: Shape[] = [];
+  let media = 0;
+  for (const [profile, count] of Object.entries(counts)) {
+    const shape = model.profiles[profile];
+    if (!shape || count > 8) return false;
+    if (hasMedia(profile)) media += count;
+    for (let i = 0; i < count; i++) wanted.push(shape);
+  }
+  if (media > 1) return false;
+  // The largest first: few starts are left for them. The shapes are alike, so a depth-first search ends at once.
+  wanted.sort((a, b) => b.size - a.size || a.starts.length - b.starts.length);
+  const taken = new Set<number>();
+  const place = (index: number): boolean => {
+    const shape = wanted[index];
+    if (!shape) return true;
+    for (const start of shape.starts) {
+      const slices = Array.from({ length: shape.size }, (_, i) => start + i);
+      if (slices.some((slice) => taken.has(slice))) continue;
+      for (const slice of slices) taken.add(slice);
+      if (place(index + 1)) return true;
+      for (const slice of slices) taken.delete(slice);
+    }
+    return false;
+  };
+  return place(0);
+}
+
+/** How many instances of one profile a GPU holds. */
+export function mostOf(model: MigModel, profile: string): number {
+  let count = 0;
+  while (fitsModel(model, { [profile]: count + 1 })) count++;
+  return count;
+}
+
+/** Every profile name known, each once. */
+export const MIG_PROFILES: readonly string[] = [
+  ...new Set(MIG_MODELS.flatMap((model) => Object.keys(model.profiles))),
+];
+
+/** `1g.10gb (H100 80GB, A100 80GB), …`: what a message offers. */
+export function profileTable(): string {
+  return MIG_MODELS.map((model) => `${model.name}: ${Object.keys(model.profiles).join(" ")}`).join("; ");
+}
+
+/**
+ * What is wrong with the instances of one GPU, or undefined.
+ * Right is what finds a place on one model at least: which one a node has is known there alone.
+ */
+export function countsProblem(counts: MigCounts): { problem: string; allowed: string } | undefined {
+  const profiles = Object.keys(counts);
+  const unknown = profiles.find((profile) => !MIG_PROFILES.includes(profile));
+  if (unknown !== undefined) return { problem: `has no MIG profile "${unknown}"`, allowed: profileTable() };
+  const models = MIG_MODELS.filter((model) => profiles.every((profile) => model.profiles[profile]));
+  if (models.length === 0)
+    return { problem: "has profiles that no one GPU model has together", allowed: profileTable() };
+  if (models.some((model) => fitsModel(model, counts))) return undefined;
+  return {
+    problem: `does not fit on one GPU (${models.map((model) => model.name).join(", ")})`,
+    allowed: `at most ${profiles
+      .map((profile) => `${Math.max(...models.map((m) => mostOf(m, profile)))} × ${profile}`)
+      .join(", ")}, each alone on a GPU`,
+  };
+}

@@ -1,0 +1,387 @@
+/** The stage that looks at a server before it is adopted: its script, and what is read from its output. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { renderBase } from "../../components/host/base";
+import { type PreflightOptions, readPreflightFacts, renderPreflight } from "../../components/host/preflight";
+import { DOCKER, FIREWALLS, helpers, LISTENERS, VERDICT } from "../../components/host/retire/looks";
+import { StageOptionError } from "../../components/host/shell";
+import { renderStage, stageBody } from "../../components/host/stage";
+import { describeScripts, standIns } from "./host-scripts";
+
+const options: PreflightOptions & { node: string } = {
+  node: "gpu-1",
+  stack: "lab",
+  privateAddress: "10.0.0.7",
+  ports: [
+    { start: 22, end: 22, what: "the node's SSH", path: "ssh" },
+    { start: 10000, end: 19999, what: "the users' blocks", path: "berth:ports.users" },
+  ],
+  firewall: {
+    allowSsh: ["192.0.2.0/24"],
+    allowUsers: ["192.0.2.0/24"],
+    userPorts: [{ start: 10000, end: 19999 }],
+    clusterAddresses: ["10.0.0.7"],
+    clusterPorts: [{ start: 6379, end: 6379 }],
+  },
+};
+
+const scripts = {
+  "preflight, plain": renderPreflight(options),
+  "preflight, with all": renderPreflight({
+    ...options,
+    privateInterface: "eno2",
+    minFree: [{ path: "/var/lib/docker", bytes: 2 ** 34 }],
+    base: {
+      packages: ["tmux"],
+      operator: { name: "ops", keys: [], sudo: true },
+      securityUpdates: true,
+      timezone: "Europe/Berlin",
+    },
+    firewall: { ...options.firewall, rules: [{ port: 8080, from: ["192.0.2.9"] }] },
+    storage: {
+      devices: [{ match: { serial: "S4EVNX0R" }, mount: "/mnt/storage" }],
+      nfs: { mounts: [{ from: "nas:/data", mount: "/data/shared" }] },
+      bind: { state: "/data/volumes" },
+    },
+    runtime: { insecureRegistries: ["10.0.0.2:5000"] },
+  }),
+};
+describeScripts("the base stage", {
+  "base, with security updates": renderBase({ node: "gpu-1", securityUpdates: true }),
+});
+// 2317, 2329: a function of the library that one step does not call is no fault.
+describeScripts("the preflight", scripts, ["SC2317", "SC2329"]);
+
+describe("security updates", () => {
+  const aptFolder = mkdtempSync(join(tmpdir(), "berth-apt-"));
+  afterAll(() => rmSync(aptFolder, { recursive: true, force: true }));
+  const aptFile = (text: string) => {
+    writeFileSync(join(aptFolder, "apt.conf"), `${text}\n`);
+    return join(aptFolder, "apt.conf");
+  };
+
+  it("are in a file of their own, behind the distribution's and that of a machine's user data", () => {
+    const body = stageBody(renderBase({ node: "gpu-1", securityUpdates: true }));
+    const file = /place 0644 (\S+security-updates) <<'BERTH_FILE'\n([\s\S]*?)\nBERTH_FILE\n/.exec(body);
+    expect(file?.[1]).toBe("/etc/apt/apt.conf.d/53berth-security-updates");
+    expect(file?.[2]).toContain('APT::Periodic::Unattended-Upgrade "1";');
+    expect(file?.[2]).toContain("label=Debian-Security");
+    expect(file?.[2]).toContain('Unattended-Upgrade::Automatic-Reboot "false";');
+    expect(file?.[2]).not.toContain("user data");
+    const parsed = spawnSync("apt-config", ["dump", "Unattended-Upgrade"], {
+      encoding: "utf8",
+      env: { ...process.env, APT_CONFIG: file?.[2] === undefined ? "" : aptFile(file[2]) },
+    });
+    // Only where apt is: its own parser has the last word.
+    if (parsed.error === undefined) {
+      expect(parsed.stderr).toBe("");
+      expect(parsed.stdout).toMatch(
+        /Origins-Pattern:: "origin=Debian,codename=\$\{distro_codename\}-security/,
+      );
+    }
+  });
+
+  it("go with the option", () => {
+    const body = stageBody(renderBase({ node: "gpu-1" }));
+    expect(body).toContain("unplace /etc/apt/apt.conf.d/53berth-security-updates");
+    expect(body).not.toContain("unattended-upgrades");
+  });
+});
+
+describe("options", () => {
+  it.each([
+    [{ privateAddress: "10.0.0.7/24" }, /preflight\.privateAddress/],
+    [{ privateAddress: "10.0.0.7; reboot" }, /preflight\.privateAddress/],
+    [{ privateInterface: "eth0;reboot" }, /preflight\.privateInterface/],
+    [{ minFree: [{ path: "var", bytes: 1 }] }, /preflight\.minFree/],
+    [{ ports: [{ start: 2, end: 1, what: "x", path: "y" }] }, /preflight\.ports\[0\]\.end/],
+    [{ base: { packages: ["a b"] } }, /base\.packages/],
+  ] as [Partial<PreflightOptions>, RegExp][])("%j is refused", (more, message) => {
+    expect(() => renderPreflight({ ...options, ...more })).toThrow(StageOptionError);
+    expect(() => renderPreflight({ ...options, ...more })).toThrow(message);
+  });
+
+  it("writes the name of a range as one inert word", () => {
+    const nasty = fc.string({
+      unit: fc.constantFrom("'", '"', "$", "`", "\\", "(", ";", " ", "a"),
+      maxLength: 12,
+    });
+    fc.assert(
+      fc.property(nasty, nasty, (what, path) => {
+        const body = stageBody(renderPreflight({ ...options, ports: [{ start: 1, end: 2, what, path }] }));
+        expect(spawnSync("bash", ["-n"], { input: body, encoding: "utf8" }).stderr).toBe("");
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
+
+describe("facts", () => {
+  const read = (facts: object) => readPreflightFacts(`BERTH_FACTS ${JSON.stringify(facts)}\n`);
+
+  it("are read into typed values", () => {
+    expect(
+      read({
+        login: "ada",
+        sudo: true,
+        users: ["ada:x:1000:1000:Ada,,,:/home/ada:/bin/bash", "nonsense"],
+        disks: [
+          'NAME="sda" TYPE="disk" SIZE="512110190592" FSTYPE="" PTTYPE="gpt" LABEL="" UUID="" MOUNTPOINT=""',
+          'NAME="sda1" TYPE="part" SIZE="1073741824" FSTYPE="ext4" PTTYPE="gpt" LABEL="my\\x20data" UUID="1-2" MOUNTPOINT="/mnt/a\\x20b"',
+          'NAME="loop0" TYPE="loop" SIZE="1" FSTYPE="squashfs" PTTYPE="" LABEL="" UUID="" MOUNTPOINT="/snap/x"',
+        ],
+        mounts: ["/dev/sda1 /mnt/a\\x20b ext4 1000 400", "broken"],
+        docker: "29.3.1",
+        dockerPackage: "docker-ce",
+        running: 2,
+        containers: 3,
+        daemonJson: true,
+        liveRestore: false,
+        cgroupDriver: "systemd",
+        dataRoot: "/var/lib/docker",
+        ufw: "active",
+        ufwRules: 4,
+        otherFirewalls: ["service nftables"],
+        privateInterface: "eno2",
+        timeSync: "chrony",
+        synchronized: true,
+        before: "recorded",
+        willChange: ["installs packages: a"],
+      }),
+    ).toEqual({
+      login: "ada",
+      sudo: true,
+      users: [{ name: "ada", uid: 1000, home: "/home/ada" }],
+      disks: [
+        { name: "sda", type: "disk", bytes: 512110190592, signature: "gpt", label: "", uuid: "", mounts: [] },
+        {
+          name: "sda1",
+          type: "part",
+          bytes: 1073741824,
+          signature: "ext4",
+          label: "my data",
+          uuid: "1-2",
+          mounts: ["/mnt/a b"],
+        },
+      ],
+      mounts: [{ source: "/dev/sda1", target: "/mnt/a b", filesystem: "ext4", bytes: 1000, freeBytes: 400 }],
+      docker: {
+        version: "29.3.1",
+        package: "docker-ce",
+        running: 2,
+        containers: 3,
+        daemonJson: true,
+        liveRestore: false,
+        cgroupDriver: "systemd",
+        dataRoot: "/var/lib/docker",
+      },
+      ufw: { state: "active", rules: 4 },
+      otherFirewalls: ["service nftables"],
+      privateInterface: "eno2",
+      timeSync: "chrony",
+      synchronized: true,
+      before: "recorded",
+      willChange: ["installs packages: a"],
+    });
+  });
+
+  it("are empty, never missing, where a server has nothing", () => {
+    const facts = read({ stage: "preflight" });
+    expect(facts.docker).toBeUndefined();
+    expect(facts).toMatchObject({
+      users: [],
+      disks: [],
+      mounts: [],
+      willChange: [],
+      ufw: { state: "missing" },
+    });
+  });
+});
+
+describe("what is seen, with recorded output of the tools", () => {
+  let folder: string;
+  const { at, tool } = standIns(() => folder);
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "berth-preflight-"));
+    mkdirSync(join(folder, "bin"));
+    mkdirSync(join(folder, "seen"));
+    for (const name of ["ufw", "docker", "nft", "iptables", "ip6tables", "systemctl"]) tool(name, "exit 1");
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Runs steps, and keeps the files that they leave for one another. */
+  const look = (...bodies: string[]) => {
+    const command = renderStage({
+      name: "preflight",
+      node: "gpu-1",
+      paths: { logs: at("log"), state: at("state"), lock: at("lock") },
+      steps: [
+        { name: "path", body: `: >"$work/problems"\n: >"$work/will"` },
+        ...bodies.map((body, i) => ({
+          name: `step ${i}`,
+          body: `PATH=${at("bin")}:$PATH\n${helpers}\n${body}\ncp -r -- "$work"/. ${at("seen")}`,
+        })),
+        { name: "verdict", body: VERDICT },
+      ],
+    });
+    const ran = spawnSync("sh", ["-c", command], { encoding: "utf8" });
+    const facts =
+      ran.status === 0
+        ? (JSON.parse(ran.stdout.slice("BERTH_FACTS ".length)) as Record<string, unknown>)
+        : {};
+    return { ...ran, facts };
+  };
+  const seen = (name: string) => readFileSync(at(`seen/${name}`), "utf8");
+
+  const dockerSays = (info: Record<string, string>, ps: string, ours = "") => {
+    const cases = Object.entries(info).map(([format, value]) => `*'${format}'*) echo '${value}' ;;`);
+    tool(
+      "docker",
+      `case "$*" in ${cases.join(" ")} "ps -a -q"*) printf '${ours}' ;; "ps --no-trunc"*) printf '${ps}' ;; *) echo 0 ;; esac`,
+    );
+  };
+
+  it("tells published ports of others from Berth's and from loopback", () => {
+    dockerSays(
+      {
+        "{{.ServerVersion}}": "28.0.1",
+        "{{.Swarm": "inactive",
+        LiveRestore: "false",
+        CgroupDriver: "systemd",
+      },
+      "aaa\\tweb\\t0.0.0.0:8088->8000/tcp, [::]:8088->8000/tcp, 9000/tcp\\n" +
+        "bbb\\tgames\\t0.0.0.0:7000-7002->7000-7002/udp, 127.0.0.1:5432->5432/tcp\\n" +
+        "ccc\\tberth-dev-ray\\t127.0.0.1:8265->8265/tcp\\n",
+      "ccc\\n",
+    );
+    const { facts, stderr } = look(DOCKER);
+    expect(stderr).toBe("");
+    expect(facts).toMatchObject({ docker: "28.0.1", running: 2 });
+    expect(seen("published").trim().split("\n")).toEqual([
+      "tcp 8088 8088 web",
+      "tcp 8088 8088 web",
+      "udp 7000 7002 games",
+    ]);
+    expect(seen("ours-published")).toBe("tcp 8265 8265 berth-dev-ray\n");
+  });
+
+  it("refuses an engine in a swarm", () => {
+    dockerSays({ "{{.ServerVersion}}": "28.0.1", "{{.Swarm": "active", LiveRestore: "false" }, "");
+    expect(look(DOCKER).stderr).toContain("is in a swarm (active), which excludes live-restore");
+  });
+
+  it("refuses a firewall backend without a place for Berth's rules", () => {
+    const says = (driver: string) =>
+      dockerSays(
+        {
+          "{{.ServerVersion}}": "29.0.1",
+          "{{.Swarm": "inactive",
+          LiveRestore: "false",
+          "{{json .}}": `{"Name":"x","FirewallBackend":{"Driver":"${driver}"},"Y":1}`,
+        },
+        "",
+      );
+    says("nftables");
+    expect(look(DOCKER).stderr).toContain("dockerd uses the firewall backend nftables");
+    says("iptables");
+    expect(look(DOCKER).stderr).toBe("");
+  });
+
+  it("names other firewalls, not Docker's, ufw's or Berth's", () => {
+    tool(
+      "ufw",
+      `case $1 in status) echo 'Status: active' ;; *) printf '%s\\n' 'Added user rules:' 'ufw allow 22/tcp' "ufw allow 80 comment 'berth:abc'" ;; esac`,
+    );
+    tool(
+      "nft",
+      `printf '%s\\n' 'table ip filter' 'table ip6 nat' 'table inet filter' 'table ip docker-bridges' 'table inet f2b-table'`,
+    );
+    tool(
+      "iptables",
+      `printf '%s\\n' '-P INPUT DROP' '-A INPUT -j ufw-before-input' '-A INPUT -p tcp -m tcp --dport 25 -j DROP' '-A INPUT -j f2b-sshd' '-A FORWARD -j DOCKER-USER' '-A FORWARD -i docker0 -o docker0 -j ACCEPT'`,
+    );
+    const { facts } = look(FIREWALLS);
+    expect(facts).toMatchObject({ ufw: "active", ufwRules: 1 });
+    expect(facts.otherFirewalls).toEqual([
+      "iptables: 2 rules of others in INPUT",
+      "nftables table inet f2b-table",
+      "nftables table inet filter",
+    ]);
+  });
+
+  it("refuses a firewalld that is active", () => {
+    tool("systemctl", '[ "$*" = "is-active -q firewalld" ]');
+    expect(look(FIREWALLS).stderr).toContain("systemctl disable --now firewalld");
+  });
+
+  const listening = (tcp: string[], udp: string[] = []) => {
+    const lines = (list: string[]) => list.map((line) => `'${line}'`).join(" ");
+    tool(
+      "ss",
+      `case "$*" in *--tcp*) printf '%s\\n' ${lines(tcp)} ;; *) printf '%s\\n' ${lines(udp) || "''"} | sed '/^$/d' ;; esac`,
+    );
+    for (const name of ["ours", "ours-published"]) writeFileSync(at(`seen/${name}`), "");
+  };
+  const given = `cp -- ${"$given"}/ours ${"$given"}/ours-published "$work"`;
+  const ports = `planned 22 22 SSH ssh\nplanned 10000 19999 "the users' blocks" berth:ports.users`;
+  const listen = () => look(`given=${at("seen")}\n${given}\n${LISTENERS}\n${ports}`);
+
+  it("finds who listens on a port of the plan, and tells all of them at once", () => {
+    listening([
+      'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=85,fd=6))',
+      'LISTEN 0 5 127.0.0.1:10022 0.0.0.0:* users:(("python3",pid=4000001,fd=3))',
+      'LISTEN 0 5 [::1]:19999 [::]:* users:(("node server",pid=4000002,fd=3))',
+      "LISTEN 0 5 127.0.0.11:10001 0.0.0.0:*",
+      'LISTEN 0 5 0.0.0.0:9999 0.0.0.0:* users:(("other",pid=4000003,fd=3))',
+    ]);
+    const { stderr } = listen();
+    expect(stderr).toContain(
+      "port 10022 is for the users' blocks (berth:ports.users), and python3 (process 4000001)",
+    );
+    expect(stderr).toContain("(process 4000002) listens on [::1]:19999");
+    expect(stderr).toContain("port 10001 is for");
+    expect(stderr).not.toContain("port 22 ");
+    expect(stderr).not.toContain("port 9999 ");
+  });
+
+  it("takes what is on SSH's port for a clash when it is not sshd", () => {
+    listening(['LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("dropbear",pid=4000001,fd=6))']);
+    expect(listen().stderr).toContain("port 22 is for SSH (ssh), and dropbear");
+  });
+
+  it("lets Docker's proxy be for a port of Berth's own containers, and for no other", () => {
+    listening([
+      'LISTEN 0 4096 10.0.0.7:10022 0.0.0.0:* users:(("docker-proxy",pid=4000001,fd=4))',
+      'LISTEN 0 4096 0.0.0.0:10100 0.0.0.0:* users:(("docker-proxy",pid=4000002,fd=4))',
+    ]);
+    writeFileSync(at("seen/ours-published"), "tcp 10022 10022 berth-dev-workspace-eve\n");
+    const { stderr } = listen();
+    expect(stderr).toContain("port 10100 is for");
+    expect(stderr).not.toContain("10022 is for");
+  });
+
+  it("keeps what is reachable from outside apart from loopback and what ufw always lets in", () => {
+    listening(
+      [
+        'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=85,fd=6))',
+        'LISTEN 0 5 [::1]:631 [::]:* users:(("cupsd",pid=9,fd=3))',
+        'LISTEN 0 5 *:8080 *:* users:(("java",pid=10,fd=3))',
+      ],
+      [
+        'UNCONN 0 0 0.0.0.0:5353 0.0.0.0:* users:(("avahi-daemon",pid=11,fd=3))',
+        'UNCONN 0 0 0.0.0.0:161 0.0.0.0:* users:(("snmpd",pid=12,fd=3))',
+      ],
+    );
+    expect(listen().stderr).toBe("");
+    expect(seen("outside")).toBe("tcp 22 22 sshd\ntcp 8080 8080 java\nudp 161 161 snmpd\n");
+    const { status } = look(
+      `printf '%s\\n' 'tcp 22 22' 'tcp 8000 8090' >"$work/open"; closed_ports <${at("seen/outside")} >${at("closed")}`,
+    );
+    expect(status).toBe(0);
+    expect(readFileSync(at("closed"), "utf8")).toBe("udp 161 (snmpd)");
+  });
+});
