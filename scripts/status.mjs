@@ -10,7 +10,7 @@ import { runMain } from "./lib/main.mjs";
 import { ROOT, stackDir } from "./lib/paths.mjs";
 import { CommandError, handleSignals, run } from "./lib/process.mjs";
 import { toolEnvironment } from "./lib/pulumi-env.mjs";
-import { sshArgs } from "./lib/ssh.mjs";
+import { asRoot, sshToNode, withAccess } from "./lib/ssh.mjs";
 import { readOutputs } from "./lib/up.mjs";
 
 /** Where a node keeps the token (components/ray). */
@@ -41,7 +41,7 @@ await runMain(async () => {
     throw new Error("Pulumi or the npm packages are not here yet. Run `npm start` first.");
   }
   if (values.credentials) return printCredentials(env, stack, values.credentials, flags.has("json"));
-  const outputs = await readOutputs({ env }, stack, ROOT).catch((error) => {
+  const told = await readOutputs({ env }, stack, ROOT).catch((error) => {
     if (
       !(error instanceof CommandError) ||
       !/no stack named|no previous deployment/.test(error.output.join("\n"))
@@ -51,6 +51,7 @@ await runMain(async () => {
       `There is no stack ${stack} yet. Make it: npm start${stack === "dev" ? "" : ` -- --stack ${stack}`}`,
     );
   });
+  const outputs = withAccess(told, stackDir(at, stack));
   if (!outputs.nodes)
     throw new Error(`Stack ${stack} has no nodes yet: its \`up\` has not ended, or it was destroyed.`);
   const warn = (/** @type {string} */ line) => process.stderr.write(`${line}\n`);
@@ -133,7 +134,7 @@ async function printCredentials(env, stack, user, json) {
 async function printRayToken(env, outputs, folder) {
   const head = outputs.nodes?.find(({ role }) => role === "head");
   if (!head || !outputs.ray) throw new UsageError("--ray-token: this stack has no Ray.");
-  const args = [...sshArgs(folder, head.address), "cat", RAY_TOKEN];
+  const args = [...sshToNode(folder, head), asRoot(head, `cat ${RAY_TOKEN}`)];
   const { stdout } = await run("ssh", args, { env, deadlineMs: 15_000 });
   process.stdout.write(`${stdout.trim()}\n`);
   return 0;

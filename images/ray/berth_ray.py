@@ -1,4 +1,4 @@
-"""Entry point of the Ray image: `berth-ray head`, `berth-ray worker`, and its health check.
+"""Entry point of the Ray image: `berth-ray head`, `berth-ray worker`, its health check, and `berth-ray state`.
 
 Settings come from the environment (see `read_settings`); the cluster's token from the file that
 RAY_AUTH_TOKEN_PATH names. Every port is pinned, so that a firewall can be written for it.
@@ -7,6 +7,9 @@ The program is PID 1 and stays it: it runs `ray start --block` as a child, hands
 that the container's restart policy decides what comes next. A worker first waits until its head answers, however
 long that takes, and ends when the head is gone or is another one than before: Ray's control service keeps its
 tables in memory, so a restarted head does not know the nodes of the one before it.
+
+A node that is drained stays out of the cluster, whatever restarts its container: while the file `drained` stands
+beside the token, nothing of Ray is started here; when it goes, Ray starts.
 """
 
 import json
@@ -216,12 +219,23 @@ def fetch(url, timeout=DIAL):
         return answer.read().decode()
 
 
-def watch_head(settings, child):
-    """Returns when the child has ended, or a reason to end it: the head is gone, or is a new one."""
+def watch(role, settings, child):
+    """Returns when the child has ended, or a reason to end it.
+
+    The raylet has ended, which `ray start --block` takes for no failure when it ended in order, as a drained one does;
+    or, on a worker, the head is gone, or is a new one.
+    """
     session = None
     heard = time.monotonic()
+    seen = False
     while child.poll() is None:
-        if dial(settings["head"]):
+        lives = process_runs("raylet")
+        if seen and not lives:
+            return "the raylet has ended"
+        seen = seen or lives
+        if role == "head":
+            pass
+        elif dial(settings["head"]):
             heard = time.monotonic()
             now = session_name(settings)
             if now is not None and session is not None and now != session:
@@ -236,8 +250,54 @@ def watch_head(settings, child):
     return None
 
 
+def held(env):
+    """Whether this node is to stay out of the cluster."""
+    token = env.get("RAY_AUTH_TOKEN_PATH", "")
+    return bool(token) and os.path.exists(os.path.join(os.path.dirname(token), "drained"))
+
+
+def process_runs(name, words=(), proc="/proc"):
+    """Whether a process of this name lives in this container, or one whose command line has all these words."""
+    for number in os.listdir(proc):
+        if not number.isdigit():
+            continue
+        try:
+            with open(f"{proc}/{number}/comm", encoding="utf8") as file:
+                if file.read().strip() == name:
+                    return True
+            with open(f"{proc}/{number}/cmdline", encoding="utf8", errors="replace") as file:
+                line = file.read().split("\0")
+        except OSError:
+            continue  # It ended meanwhile.
+        if words and all(word in line for word in words):
+            return True
+    return False
+
+
+def state(env):
+    """One word: `drained` (nothing of Ray runs, nor will), `draining`, `running` or `starting`."""
+    if held(env):
+        return "draining" if process_runs("raylet", (RAY, "start")) else "drained"
+    return "running" if process_runs("raylet") else "starting"
+
+
 def serve(role, settings):
     """Runs Ray until it ends; returns the exit code."""
+    child = None
+
+    # At once: the first process of a container ignores every signal that it has no handler for.
+    def end(number, _frame):
+        say(f"{signal.Signals(number).name}: ending")
+        if child:
+            stop(child)
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    if held(os.environ):
+        say("this node is drained: waiting until it is taken back")
+        while held(os.environ):
+            time.sleep(HEAD_POLL)
     if role == "worker":
         if not dial(settings["head"]):
             say(f"waiting for the head at {settings['head']}")
@@ -245,17 +305,9 @@ def serve(role, settings):
             time.sleep(HEAD_POLL)
     own = HEAD_ENVIRONMENT if role == "head" else {}
     child = subprocess.Popen(start_command(role, settings), env={**own, **os.environ})
-
-    def end(number, _frame):
-        say(f"{signal.Signals(number).name}: ending")
-        stop(child)
-        sys.exit(0)
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    reason = watch_head(settings, child) if role == "worker" else (child.wait(), None)[1]
+    reason = watch(role, settings, child)
     if reason:
-        say(f"{reason}; ending, to join again")
+        say(f"{reason}; ending, to start anew")
         stop(child)
         return 1
     say(f"ray ended with exit code {child.returncode}")
@@ -273,7 +325,10 @@ def stop(child):
 
 
 def health(env):
-    """Exit code 0 when this node's raylet answers and, on the head, the control service."""
+    """Exit code 0 when this node's raylet answers and, on the head, the control service; also while it is drained."""
+    if state(env) == "drained":
+        print("drained")
+        return 0
     settings = read_settings(env)
     ports = settings["ports"]
     pages = [f"http://{settings['nodeIp']}:{ports['dashboardAgentHttp']}/api/local_raylet_healthz"]
@@ -293,10 +348,13 @@ def health(env):
 
 def main(argv):
     role = argv[1] if len(argv) == 2 else ""
-    if role not in ("head", "worker", "health"):
+    if role not in ("head", "worker", "health", "state"):
         print("usage: berth-ray head | worker", file=sys.stderr)
         return 2
     try:
+        if role == "state":
+            print(state(os.environ))
+            return 0
         if role == "health":
             return health(os.environ)
         return serve(role, read_settings(os.environ))

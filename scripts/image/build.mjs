@@ -46,7 +46,7 @@ export async function buildImage(name, engine = new Engine()) {
  * @param {string} name
  * @returns {(text: string) => void}
  */
-function progress(name) {
+export function progress(name) {
   const began = Date.now();
   return (text) => {
     const clock = new Date().toTimeString().slice(0, 8);

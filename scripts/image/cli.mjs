@@ -3,10 +3,15 @@
  */
 import { checkStackName, UsageError } from "../lib/args.mjs";
 import { CommandError, handleSignals, Interrupted } from "../lib/process.mjs";
+import { readSshOptions, readTarget, SSH_OPTIONS } from "../lib/ssh.mjs";
 import { buildImage } from "./build.mjs";
 import { contentHash, contentHashes, IMAGES } from "./catalog.cjs";
 import { Engine } from "./engine.mjs";
 import { pushImage, removePushed } from "./push.mjs";
+import { dropSent, sendImage } from "./send.mjs";
+
+/** Where a registry on another machine takes pushes: on that machine's own loopback. */
+const FAR_REGISTRY = "127.0.0.1:5001";
 
 const HELP = `Usage:
   node scripts/image.mjs build NAME [--json]   builds the image and its parents where they are missing;
@@ -16,13 +21,22 @@ const HELP = `Usage:
   node scripts/image.mjs push NAME --registry HOST:PORT --stack STACK
                                                copies a built image to a registry; {"username","password"} on
                                                standard input; prints {"digest"}
+  node scripts/image.mjs push NAME --through USER@HOST:PORT [--registry HOST:PORT] --stack STACK
+                                               the same through an SSH tunnel: --registry is what HOST calls the
+                                               registry, by default ${FAR_REGISTRY}
+  node scripts/image.mjs send NAME --to USER@HOST:PORT
+                                               copies a built image to the Docker engine of another machine over
+                                               SSH, unless it is there; prints {"name","ref","id"}
   node scripts/image.mjs remove NAME --stack STACK
                                                drops tags that a killed push of this stack left on the engine
+  node scripts/image.mjs remove NAME --from USER@HOST:PORT
+                                               drops what \`send\` left on that machine
 NAME: ${Object.keys(IMAGES).join(", ")}
 Environment: BERTH_CACHE (cached root file system, logs), BERTH_APT_MIRROR, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL,
   NPM_CONFIG_REGISTRY, GOPROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY (reach the builds, are not kept in the images),
   NODE_EXTRA_CA_CERTS, SSL_CERT_FILE (authorities that the images trust too), BERTH_BUILD_NETWORK (network of the
-  builds: "host" where the engine's default bridge reaches nothing).
+  builds: "host" where the engine's default bridge reaches nothing), ${SSH_OPTIONS} (a JSON array of arguments
+  for ssh; the host's key must be known beforehand: -o UserKnownHostsFile=FILE).
 `;
 
 /**
@@ -41,15 +55,16 @@ export async function main(argv) {
     } else if (verb === "build") {
       print(await buildImage(name));
     } else if (verb === "push") {
+      const { stack = "", through } = options;
+      const far = through && { target: readTarget(through, "--through"), sshOptions: readSshOptions() };
+      const registry = options.registry ?? FAR_REGISTRY;
       const account = readAccount(await readStdin());
-      print(
-        await pushImage(new Engine(), {
-          name,
-          registry: options.registry ?? "",
-          stack: options.stack ?? "",
-          account,
-        }),
-      );
+      print(await pushImage(new Engine(), { name, registry, stack, account, through: far || undefined }));
+    } else if (verb === "send") {
+      const target = readTarget(options.to ?? "", "--to");
+      print(await sendImage(new Engine(), { name, target, sshOptions: readSshOptions() }));
+    } else if (options.from) {
+      await dropSent({ name, target: readTarget(options.from, "--from"), sshOptions: readSshOptions() });
     } else {
       await removePushed(new Engine(), { name, stack: options.stack ?? "" });
     }
@@ -61,7 +76,7 @@ export async function main(argv) {
 
 /**
  * @param {string[]} argv
- * @returns {{verb: "help" | "hash" | "build" | "push" | "remove", name: string, options: Record<string, string>}}
+ * @returns {{verb: "help" | "hash" | "build" | "push" | "send" | "remove", name: string, options: Record<string, string>}}
  * @throws {UsageError}
  */
 export function readCommand(argv) {
@@ -73,7 +88,7 @@ export function readCommand(argv) {
     const word = argv[i] ?? "";
     if (word === "--help" || word === "-h") return { verb: "help", name: "", options };
     if (word === "--json") continue; // The only form there is.
-    const match = /^--(registry|stack)(?:=(.*))?$/.exec(word);
+    const match = /^--(registry|stack|through|to|from)(?:=(.*))?$/.exec(word);
     if (match) {
       const value = match[2] ?? argv[++i];
       if (!value) throw new UsageError(`image.mjs: --${match[1]}: a value is missing after it.`);
@@ -85,9 +100,9 @@ export function readCommand(argv) {
     } else words.push(word);
   }
   const [verb, name, ...more] = words;
-  if (verb !== "hash" && verb !== "build" && verb !== "push" && verb !== "remove") {
+  if (verb !== "hash" && verb !== "build" && verb !== "push" && verb !== "send" && verb !== "remove") {
     throw new UsageError(
-      `image.mjs: ${verb ? `${JSON.stringify(verb)} is no command` : "a command is missing"}. Allowed: build, hash, push, remove. See: node scripts/image.mjs --help`,
+      `image.mjs: ${verb ? `${JSON.stringify(verb)} is no command` : "a command is missing"}. Allowed: build, hash, push, send, remove. See: node scripts/image.mjs --help`,
     );
   }
   if (verb === "hash" && name === undefined) return { verb, name: "", options };
@@ -97,15 +112,24 @@ export function readCommand(argv) {
     throw new UsageError(`image.mjs ${verb}: ${given}. Allowed, one of: ${Object.keys(IMAGES).join(", ")}.`);
   }
   /** @type {Record<string, string[]>} */
-  const wanted = { push: ["registry", "stack"], remove: ["stack"] };
+  const wanted = { push: ["registry", "stack"], send: ["to"], remove: ["stack"] };
+  /** @type {Record<string, string[]>} */
+  const others = { push: ["through"], remove: ["from"] };
   for (const option of wanted[verb] ?? []) {
+    if (option === "registry" && options.through) continue;
+    if (verb === "remove" && options.from) continue;
     if (!options[option]) throw new UsageError(`image.mjs ${verb}: --${option} is missing.`);
   }
   for (const option of Object.keys(options)) {
-    if (!wanted[verb]?.includes(option))
+    if (!wanted[verb]?.includes(option) && !others[verb]?.includes(option))
       throw new UsageError(`image.mjs ${verb}: --${option} is not for this command.`);
   }
+  if (options.from && options.stack)
+    throw new UsageError("image.mjs remove: give one of --stack and --from, not both.");
   if (options.stack) checkStackName(options.stack);
+  if (options.through) readTarget(options.through, "image.mjs push: --through");
+  if (options.to) readTarget(options.to, "image.mjs send: --to");
+  if (options.from) readTarget(options.from, "image.mjs remove: --from");
   if (options.registry && !/^[A-Za-z0-9.-]+:\d{1,5}$/.test(options.registry)) {
     throw new UsageError(
       `image.mjs push: --registry: ${JSON.stringify(options.registry)} is no address. Allowed: HOST:PORT, such as 127.0.0.1:5001.`,

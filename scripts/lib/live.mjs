@@ -2,13 +2,14 @@
  * @file What is up just now: asked of the nodes themselves, over one SSH connection each, side by side.
  */
 import { CommandError, run } from "./process.mjs";
-import { sshArgs } from "./ssh.mjs";
+import { asRoot, sshToNode } from "./ssh.mjs";
 
 /** A node that has not answered after so long is taken for unreachable. */
 const ASK_MS = 10_000;
 
 /**
- * @typedef {{name: string, kind: string, role: string, address: string, privateAddress: string}} OutputNode
+ * @typedef {{name: string, kind: string, role: string, address: string, privateAddress: string,
+ *   ssh?: import("./ssh.mjs").SshNode["ssh"]}} OutputNode
  * @typedef {{name: string, node: string, desiredState: string, ssh: {host: string, port: number},
  *   urls: {code: string, jupyter: string, tensorboard: string}}} OutputUser
  * @typedef {{address: string, dashboard: string}} OutputRay
@@ -152,15 +153,18 @@ export function problemsOf(status, outputs) {
  * @returns {Promise<Map<string, NodeAnswer | undefined>>}
  */
 export async function askNodes(stack, outputs, { folder, env, warn }) {
-  const asked = (outputs.nodes ?? []).map(async ({ name, role, address }) => {
-    const args = [...sshArgs(folder, address), "bash", "-s"];
+  const asked = (outputs.nodes ?? []).map(async (node) => {
+    const { name, role, address } = node;
+    const args = [...sshToNode(folder, node, { connectSeconds: 4 }), asRoot(node, "bash -s")];
     const input = probeScript(stack, role === "head");
     try {
       const { stdout } = await run("ssh", args, { env, input, deadlineMs: ASK_MS });
       return /** @type {const} */ ([name, readProbe(stdout)]);
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      warn(`${name} (root@${address}): ${error.output.filter(Boolean).at(-1) ?? error.message}`);
+      warn(
+        `${name} (${node.ssh?.user ?? "root"}@${address}): ${error.output.filter(Boolean).at(-1) ?? error.message}`,
+      );
       return /** @type {const} */ ([name, undefined]);
     }
   });

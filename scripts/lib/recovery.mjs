@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { parentOf, processAlive, processCommand } from "./files.mjs";
 import { PROJECT, stackDir } from "./paths.mjs";
 import { run, throwIfInterrupted, waitFor } from "./process.mjs";
-import { sshArgs } from "./ssh.mjs";
+import { sshToNode } from "./ssh.mjs";
 
 /** A lock file that is no whole JSON after so long was cut off: Pulumi writes it in one go. */
 const CUT_OFF_MS = 10_000;
@@ -95,6 +95,7 @@ export async function clearLocks(at, stack, note, wait = true) {
     rmSync(file, { force: true });
     rmSync(`${file}.attrs`, { force: true });
     endOrphans(at);
+    dropCutOff(at, stack);
     note(
       state === "torn" ? "removed a cut-off lock" : `removed the lock of process ${pid}, which was killed`,
     );
@@ -116,6 +117,34 @@ export async function clearLocks(at, stack, note, wait = true) {
   if (!gone)
     throw new Error(`${message} and did not end in 20 minutes. Stop it with: kill -INT ${first.pid}`);
   await clearLocks(at, stack, note, false);
+}
+
+/**
+ * Removes what a killed write left beside the state. The state itself is renamed into place, whole; its `.attrs` (its
+ * content type, for stores other than files) is written over, and an empty one fails every later run with "EOF".
+ * Without one Pulumi reads the state as it is.
+ * @param {import("./paths.mjs").Places} at
+ * @param {string} stack
+ */
+export function dropCutOff(at, stack) {
+  const folder = join(at.state, ".pulumi/stacks", PROJECT);
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) {
+    if (!name.startsWith(`${stack}.json`)) continue;
+    const file = join(folder, name);
+    const cutOff = name.endsWith(".attrs") && !isJson(readFileSync(file, "utf8"));
+    if (cutOff || name.endsWith(".tmp")) rmSync(file, { force: true });
+  }
+}
+
+/** @param {string} text */
+function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -145,6 +174,7 @@ function endOrphans(at) {
  * @property {"container" | "network"} kind
  * @property {string} name
  * @property {string | undefined} host the provider's `host`; undefined: this computer's engine
+ * @property {string[] | undefined} [sshOpts] the provider's words for ssh
  */
 
 /**
@@ -170,9 +200,24 @@ export function orphansOf(deployment) {
       kind: kind === "container" ? "container" : "network",
       name,
       host: typeof host === "string" ? host : undefined,
+      sshOpts: wordsOf(provider?.inputs?.sshOpts),
     });
   }
   return orphans;
+}
+
+/**
+ * A list among a provider's inputs, which the state holds as JSON.
+ * @param {unknown} value
+ * @returns {string[] | undefined}
+ */
+function wordsOf(value) {
+  try {
+    const words = typeof value === "string" ? JSON.parse(value) : value;
+    return Array.isArray(words) && words.every((word) => typeof word === "string") ? words : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -212,12 +257,26 @@ function mayHavePending(at, stack) {
 }
 
 /**
+ * @param {URL | undefined} remote `ssh://USER@HOST:PORT`
+ * @param {string[] | undefined} options
+ * @returns {import("./ssh.mjs").SshNode}
+ */
+function signIn(remote, options) {
+  // An IPv6 address stands in brackets in a URL alone.
+  const address = (remote?.hostname ?? "").replace(/^\[|\]$/g, "");
+  const { username = "root", port = "" } = remote ?? {};
+  return options
+    ? { address, ssh: { user: username || "root", port: Number(port || 22), options } }
+    : { address };
+}
+
+/**
  * @param {{at: import("./paths.mjs").Places, env: NodeJS.ProcessEnv}} context
  * @param {string} stack
  * @param {Orphan} orphan
  * @param {(text: string) => void} note
  */
-async function removeOrphan({ at, env }, stack, { kind, name, host }, note) {
+async function removeOrphan({ at, env }, stack, { kind, name, host, sshOpts }, note) {
   // Only what carries the stack's label is touched.
   const list = ["ps", "--all", "--quiet", "--no-trunc"];
   const find = kind === "container" ? list : ["network", "ls", "--quiet", "--no-trunc"];
@@ -225,7 +284,7 @@ async function removeOrphan({ at, env }, stack, { kind, name, host }, note) {
   const docker = (/** @type {string[]} */ args) => {
     const remote = host?.startsWith("ssh://") ? new URL(host) : undefined;
     const here = host && !remote ? ["--host", host, ...args] : args;
-    const over = [...sshArgs(stackDir(at, stack), remote?.hostname ?? ""), "docker", ...args.map(quote)];
+    const over = [...sshToNode(stackDir(at, stack), signIn(remote, sshOpts)), "docker", ...args.map(quote)];
     const options = { env, deadlineMs: 60_000 };
     return remote ? run("ssh", over, options) : run("docker", here, options);
   };

@@ -98,7 +98,7 @@ describe("command line", () => {
   });
 
   it.each([
-    [["bake", "node"], /"bake" is no command. Allowed: build, hash, push, remove/],
+    [["bake", "node"], /"bake" is no command. Allowed: build, hash, push, send, remove/],
     [[], /a command is missing/],
     [["build", "nodes"], /"nodes" is no image. Allowed, one of: base, node/],
     [["build"], /no image is named/],

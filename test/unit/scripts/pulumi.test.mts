@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -132,6 +141,28 @@ describe("locks", () => {
       /another computer.*pulumi cancel --stack dev/s,
     );
     expect(locksOf(at(), "dev").map(({ state }) => state)).toEqual(["elsewhere"]);
+  });
+  it("takes away with a dead one's what it had half written, and leaves the state", async () => {
+    const dir = join(at().state, ".pulumi/locks/organization/berth/dev");
+    const stacks = join(at().state, ".pulumi/stacks/berth");
+    for (const folder of [dir, stacks]) mkdirSync(folder, { recursive: true });
+    writeFileSync(join(dir, "a.json"), lock({ pid: 2 ** 22 + 1, hostname: hostname() }));
+    const files = {
+      "dev.json": '{"version": 3}',
+      "dev.json.attrs": "",
+      "dev.json.bak": '{"version": 3}',
+      "dev.json.bak.attrs": '{"user.content_type": "application/json"}',
+      "dev.json.18ea01a72a06573c.tmp": '{"vers',
+      "dev-2.json.attrs": "",
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(stacks, name), text);
+    await clearLocks(at(), "dev", () => {});
+    expect(readdirSync(stacks).sort()).toEqual([
+      "dev-2.json.attrs",
+      "dev.json",
+      "dev.json.bak",
+      "dev.json.bak.attrs",
+    ]);
   });
   it("does not take a process of another program for Pulumi", async () => {
     const dir = join(at().state, ".pulumi/locks/organization/berth/dev");
