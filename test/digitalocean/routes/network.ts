@@ -29,7 +29,9 @@ function assign(world: World, reserved: ReservedIpInfo, dropletId: number | unde
   };
   const action = world.act(
     about,
-    () => {
+    async () => {
+      const droplet = dropletId === undefined ? undefined : world.droplet(dropletId);
+      await world.hooks.onReservedIp?.(reserved.ip, droplet);
       reserved.dropletId = dropletId;
     },
     () => {
@@ -266,6 +268,11 @@ export const reservedIpRoutes: Route[] = [
     if (reserved.pending !== undefined) throw unprocessable("The reserved IP already has a pending event.");
     world.reservedIps.delete(reserved.ip);
     world.forget(`do:floatingip:${reserved.ip}`);
+    world.works.start(
+      "unassign_ip",
+      () => world.hooks.onReservedIp?.(reserved.ip, undefined),
+      () => undefined,
+    );
   }),
   route("GET", "/v2/reserved_ips/{reserved_ip}/actions", 200, "reserved_ip:read", (call) =>
     page(call, "actions", reservedActions(call.world, call.params.reserved_ip), actionView),

@@ -64,6 +64,7 @@ function create({ world, body, need }: Call): object {
     createdAt: world.now(),
     filesystemType,
     filesystemLabel,
+    snapshot: snapshot?.id,
     tags: new Set(world.useTags(body.texts("tags"))),
   };
   world.volumes.set(volume.id, volume);
@@ -76,6 +77,11 @@ function remove(world: World, volume: VolumeInfo): void {
     throw conflict("attached volume cannot be deleted");
   world.volumes.delete(volume.id);
   world.forget(`do:volume:${volume.id}`);
+  world.works.start(
+    "destroy",
+    () => world.hooks.onStorage?.("destroy", volume, volume.sizeGigabytes),
+    () => undefined,
+  );
 }
 
 /** The droplet that is to get the volume, or to lose it. */
@@ -125,7 +131,8 @@ function resize(world: World, volume: VolumeInfo, body: Body): ActionInfo {
   const about = { type: "resize_volume", resourceId: 0, resourceType: "backend", region: volume.region };
   const action = world.act(
     { ...about, subject: volume.id },
-    () => {
+    async () => {
+      await world.hooks.onStorage?.("resize", volume, size);
       volume.sizeGigabytes = size;
     },
     () => {

@@ -60,6 +60,8 @@ export interface VolumeInfo {
   readonly createdAt: string;
   readonly filesystemType: string;
   readonly filesystemLabel: string;
+  /** The snapshot that it was made from. */
+  readonly snapshot?: string;
   readonly tags: Set<string>;
   dropletId?: number;
   /** Action under way. */
@@ -188,17 +190,32 @@ export type DropletEvent =
  * Events of one droplet come one after the other; a droplet deleted before its turn to be made brings none.
  */
 export interface Hooks {
-  /** `shutdown` comes as `power_off`, `power_cycle` as `reboot`. For `create`, the addresses that it returns hold. */
+  /**
+   * `shutdown` comes as `power_off`, `power_cycle` as `reboot`. For `create`, the addresses that it returns hold.
+   * The droplet is the account's own object, as it was before the event.
+   */
   onDroplet?(
     event: DropletEvent,
     droplet: Readonly<DropletInfo>,
+    vpc: Readonly<VpcInfo>,
   ): Promise<Addresses | undefined> | Addresses | undefined;
   onVolume?(
     event: "attach" | "detach",
     volume: Readonly<VolumeInfo>,
     droplet: Readonly<DropletInfo>,
   ): Promise<void> | void;
-  /** After each change of rules or of the droplets that they hold for, tags worked out; none after `delete`. */
+  /** What becomes of a volume itself. A resize is told before the account shows it; a destroyed one is attached nowhere. */
+  onStorage?(
+    event: "resize" | "destroy",
+    volume: Readonly<VolumeInfo>,
+    sizeGigabytes: number,
+  ): Promise<void> | void;
+  /** `droplet` is undefined where the address is taken from one, or from the account. */
+  onReservedIp?(ip: string, droplet: Readonly<DropletInfo> | undefined): Promise<void> | void;
+  /**
+   * After each change of rules, of the droplets that they hold for, or of those that they name by a tag; tags worked
+   * out in `dropletIds`, none after `delete`.
+   */
   onFirewall?(
     event: "create" | "update" | "delete",
     firewall: Readonly<FirewallInfo>,

@@ -213,7 +213,9 @@ export class World {
   /** Tells the hook of a droplet's event, after the earlier events of that droplet. */
   tell(event: DropletEvent, droplet: DropletInfo): Promise<Addresses | undefined> {
     const earlier = this.turns.get(droplet.id) ?? Promise.resolve();
-    const turn = earlier.then(() => this.hooks.onDroplet?.(event, droplet));
+    const turn = earlier.then(() =>
+      this.hooks.onDroplet?.(event, droplet, this.vpcs.get(droplet.vpc) as VpcInfo),
+    );
     const settled = turn.then(
       () => undefined,
       () => undefined,
@@ -264,11 +266,25 @@ export class World {
 
   /** Runs a change of droplets or their tags and tells every firewall whose droplets it changed. */
   regroup(change: () => void): void {
-    const before = new Map(
-      [...this.firewalls.values()].map((firewall) => [firewall, this.covered(firewall)]),
-    );
+    const state = (firewall: FirewallInfo) => ({
+      covered: this.covered(firewall),
+      named: this.named(firewall),
+    });
+    const before = new Map([...this.firewalls.values()].map((firewall) => [firewall, state(firewall)]));
     change();
-    for (const [firewall, ids] of before)
-      if (this.covered(firewall).join() !== ids.join()) this.firewallChanged("update", firewall, ids);
+    for (const [firewall, { covered, named }] of before) {
+      const now = state(firewall);
+      if (now.covered.join() !== covered.join() || now.named.join() !== named.join())
+        this.firewallChanged("update", firewall, covered);
+    }
+  }
+
+  /** Ids of the droplets that the firewall's rules name by a tag, as where traffic may come from or go to. */
+  private named({ inbound, outbound }: FirewallInfo): number[] {
+    const targets = [...inbound.map(({ sources }) => sources), ...outbound.map((rule) => rule.destinations)];
+    const tags = targets.flatMap((target) => target.tags ?? []);
+    return this.liveDroplets()
+      .filter((droplet) => tags.some((tag) => droplet.tags.has(tag)))
+      .map(({ id }) => id);
   }
 }
