@@ -1,0 +1,52 @@
+import { ConfigError, loadConfig, type Plan, PORTS_PER_USER } from "../config";
+import { type Facts, isWorld, type OpenRange } from "./rules";
+
+const NFS = 2049;
+
+/** The blocks of all users. */
+function userRange({ ports: { users } }: Plan): OpenRange {
+  return { protocol: "tcp", start: users.start, end: users.start + PORTS_PER_USER * users.blocks - 1 };
+}
+
+/**
+ * What the configuration opens to everybody: SSH by `firewall.allowSsh` and `digitalocean.allowSshFrom`, the users' ports
+ * by `firewall.allowUsers`, NFS by the exports of a node, and any other port by `firewall.rules`.
+ */
+export function openRanges(plan: Plan): OpenRange[] {
+  const { allowSsh, allowUsers, rules } = plan.firewall;
+  const one = (port: number, protocol: OpenRange["protocol"] = "tcp"): OpenRange => ({
+    protocol,
+    start: port,
+    end: port,
+  });
+  const ssh = [...allowSsh, ...(plan.digitalocean?.allowSshFrom ?? [])];
+  const exported = plan.nodes.flatMap(({ storage }) => storage.nfs?.server?.exports ?? []);
+  return [
+    ...(ssh.some(isWorld)
+      ? [...new Set(plan.nodes.map(({ sshPort }) => sshPort))].map((port) => one(port))
+      : []),
+    ...(allowUsers.some(isWorld) ? [userRange(plan)] : []),
+    ...(exported.some(({ to }) => to.some(isWorld)) ? [one(NFS)] : []),
+    ...rules.filter(({ from }) => from.some(isWorld)).map(({ port, protocol }) => one(port, protocol)),
+  ];
+}
+
+/**
+ * From the stack's configuration, as the engine hands it over (`berth:nodes` and so on, structured values as JSON).
+ * A configuration that does not hold is the program's to refuse; here it means the strictest facts.
+ */
+export function factsOf(stack: string, config: Record<string, string>): Facts {
+  try {
+    const { plan } = loadConfig(stack, config, () => [], { placeholders: "allow" });
+    const publicly = "workspaceAddress" in plan && plan.workspaceAddress === "public";
+    return {
+      stack,
+      production: plan.production,
+      open: openRanges(plan),
+      published: publicly ? [userRange(plan)] : [],
+    };
+  } catch (error) {
+    if (error instanceof ConfigError) return { stack, production: true, open: [], published: [] };
+    throw error;
+  }
+}

@@ -1,0 +1,149 @@
+import {
+  bare,
+  CONTAINER,
+  fields,
+  isEmpty,
+  isUnknown,
+  items,
+  labelsOf,
+  type Props,
+  type Rule,
+  text,
+  texts,
+} from "./rule";
+
+/**
+ * Containers of these components may do what is refused to all others, as a local node is a whole machine:
+ * systemd inside it mounts, sets up networks and runs a Docker engine of its own.
+ */
+const MACHINES = new Set(["node"]);
+
+/** May share the node's own network: every port of theirs is pinned by the plan, behind the node's firewall. */
+const ON_THE_NODES_NETWORK = new Set(["ray"]);
+
+/** Components without a limit of CPUs, and why. */
+const NO_CPU_LIMIT: Readonly<Record<string, string>> = {
+  registry: "it works in short bursts when a node pulls; a limit would slow the start of every node",
+};
+
+/** Capabilities that lead out of a container, or reach the host's network, clock or kernel. */
+const CAPABILITIES = new Set(
+  (
+    "ALL AUDIT_CONTROL BPF DAC_READ_SEARCH LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE NET_ADMIN PERFMON SYSLOG " +
+    "SYS_ADMIN SYS_BOOT SYS_MODULE SYS_PTRACE SYS_RAWIO SYS_TIME"
+  ).split(" "),
+);
+
+/** Folders of the host that give it away when a container sees them. */
+const HOST_FOLDERS = new Set(
+  "/ /boot /dev /etc /proc /root /run /sys /usr /var /var/lib /var/lib/containerd /var/lib/docker /var/run".split(
+    " ",
+  ),
+);
+const SOCKET = /(^|\/)(docker|containerd|podman|crio)\.sock$/;
+
+const LOGS = ["json-file", "local"];
+
+function limits(props: Props, component: string | undefined): string[] {
+  const found: string[] = [];
+  const memory = bare(props.memory);
+  if (!isUnknown(props.memory)) {
+    if (typeof memory !== "number" || memory <= 0)
+      found.push("memory is not set: give the container a limit in MiB");
+    else if (!isUnknown(props.memorySwap) && bare(props.memorySwap) !== memory)
+      found.push(
+        `memorySwap is ${String(bare(props.memorySwap) ?? "not set")}: set it to memory (${memory}), or the container swaps beyond its limit`,
+      );
+  }
+  if (isEmpty(props.cpus) && NO_CPU_LIMIT[component ?? ""] === undefined)
+    found.push(
+      `cpus is not set: give the container a limit, or name its component with the reason in policy/rules/containers.ts`,
+    );
+  const driver = text(props.logDriver);
+  const options = fields(props.logOpts);
+  if (!isUnknown(props.logDriver) && !isUnknown(props.logOpts)) {
+    if (driver === undefined || !LOGS.includes(driver))
+      found.push(`logDriver is ${driver ?? "not set"}: use ${LOGS.join(" or ")}, which can be limited`);
+    for (const option of ["max-size", "max-file"])
+      if (isEmpty(options[option]))
+        found.push(`logOpts["${option}"] is not set: its logs could fill the disk`);
+  }
+  return found;
+}
+
+function owner(props: Props, stack: string): string[] {
+  const labels = labelsOf(props);
+  const found = ["owner", "stack", "component"]
+    .map((name) => `berth.${name}`)
+    .filter((name) => isEmpty(labels[name]))
+    .map((name) => `label ${name} is missing: use labels() of components/labels.ts`);
+  const said = text(labels["berth.stack"]);
+  if (said && said !== stack)
+    found.push(`label berth.stack says "${said}" in the stack "${stack}": use the stack's own name`);
+  return found;
+}
+
+/** Paths of the host that the container sees, with where they are written. */
+function hostPaths(props: Props): { at: string; path: string }[] {
+  const mounts = items(props.mounts).flatMap((item, i) => {
+    const { type, source } = fields(item);
+    const path = text(source);
+    return text(type) === "bind" && path !== undefined ? [{ at: `mounts[${i}].source`, path }] : [];
+  });
+  const volumes = items(props.volumes).flatMap((item, i) => {
+    const path = text(fields(item).hostPath);
+    return path === undefined ? [] : [{ at: `volumes[${i}].hostPath`, path }];
+  });
+  return [...mounts, ...volumes];
+}
+
+/** `/a//b/../c/` as `/a/c`. */
+function normal(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
+
+function isolation(props: Props, component: string | undefined): string[] {
+  const found: string[] = [];
+  const machine = MACHINES.has(component ?? "");
+  if (bare(props.privileged) === true)
+    found.push("privileged: true gives it the whole host: name the capabilities that it needs");
+  for (const { at, path } of hostPaths(props)) {
+    if (SOCKET.test(normal(path)))
+      found.push(`${at} is the socket of a container engine, which is root on the host`);
+    else if (HOST_FOLDERS.has(normal(path)))
+      found.push(`${at} is ${normal(path)} of the host: mount only the folder that it needs`);
+  }
+  if (machine) return found;
+  for (const mode of ["pidMode", "ipcMode", "usernsMode", "cgroupnsMode"])
+    if (text(props[mode]) === "host") found.push(`${mode}: "host" shares the host's own: leave it private`);
+  if (text(props.networkMode) === "host" && !ON_THE_NODES_NETWORK.has(component ?? ""))
+    found.push('networkMode: "host" puts it on the node\'s network: publish the ports that it needs');
+  for (const name of texts(fields(props.capabilities).adds))
+    if (CAPABILITIES.has(name.replace(/^CAP_/, "").toUpperCase()))
+      found.push(`capability ${name} leads out of the container: leave it out`);
+  for (const option of texts(props.securityOpts))
+    if (/[=:](unconfined|disable)$/.test(option))
+      found.push(`securityOpts "${option}" turns a protection off: leave it out`);
+  return found;
+}
+
+/**
+ * Every container has limits of memory (no swap beyond it), CPUs and logs, says whose it is, and stays inside.
+ *
+ * Local nodes (label `berth.component` = `node`) are whole machines and may have capabilities and options that others
+ * may not; limits, labels, `privileged` and mounts are the same for them.
+ */
+export const containers: Rule = {
+  name: "containers-limited-and-labelled",
+  description: "Every container has limits and an owner, and does not reach the host.",
+  check: ({ type, props }, { stack }) => {
+    if (type !== CONTAINER) return [];
+    const component = text(labelsOf(props)["berth.component"]);
+    return [...limits(props, component), ...owner(props, stack), ...isolation(props, component)];
+  },
+};
