@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 /** Labels on every Docker object of Berth: whose it is, and what for. */
 export interface Ownership {
   stack: string;
@@ -28,4 +30,18 @@ export function physicalName(stack: string, ...parts: string[]): string {
  */
 export function dockerCpus(cpus: number): string {
   return Number.isInteger(cpus) ? cpus.toFixed(1) : String(cpus);
+}
+
+/** DigitalOcean's limit on a volume's name. */
+const VOLUME_NAME = 64;
+
+/**
+ * A volume's name in the account, which the machine shows as the disk's serial number: `berth-<stack>-<name>`. What is
+ * longer than 64 characters ends in a hash of the whole.
+ */
+export function volumeName(stack: string, name: string): string {
+  const whole = physicalName(stack, name);
+  if (whole.length <= VOLUME_NAME) return whole;
+  const hash = createHash("sha256").update(whole).digest("hex").slice(0, 8);
+  return `${whole.slice(0, VOLUME_NAME - 9)}-${hash}`;
 }

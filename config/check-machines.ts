@@ -1,5 +1,6 @@
 import {
   isAddress,
+  isAddressOrPlaceholder,
   isHost,
   isPrivateAddress,
   PRIVATE_IPV4,
@@ -21,6 +22,28 @@ export function checkMachines(config: StackConfig, report: Report): void {
   checkBaremetal(config, report);
   checkDigitalocean(config, report);
   checkAllowSsh(config, report);
+  checkWorkspaceAddress(config, report);
+}
+
+/** Ports can be published on an address of the machine's own alone. */
+function checkWorkspaceAddress(config: StackConfig, report: Report): void {
+  if (config.workspaces.address !== "public") return;
+  const rule = '"private", or nodes whose public address is on the machine itself';
+  for (const [i, node] of config.nodes.entries()) {
+    if (!config.users.some((user) => user.node === node.name)) continue;
+    const at = "workspaces.address";
+    if (node.kind === "digitalocean" && node.reservedIp)
+      report(
+        at,
+        "public",
+        `goes not with nodes[${i}].reservedIp: DigitalOcean keeps that address outside`,
+        rule,
+      );
+    if (node.kind !== "baremetal") continue;
+    const pair = typeof node.address === "string" ? parseAddressPair(node.address) : node.address;
+    if (pair && !isAddressOrPlaceholder(pair.public))
+      report(at, "public", `goes not with nodes[${i}].address: ${pair.public} is a name`, rule);
+  }
 }
 
 /** Configured machines cannot be asked for their network: who may sign in has to be said. */

@@ -38,7 +38,37 @@ const SERIAL = /^[A-Za-z0-9][A-Za-z0-9._:+-]{3,127}$/;
 const UUID = /^[A-Fa-f0-9][A-Fa-f0-9-]{3,63}$/;
 const isNetwork = (text: string) => Boolean(parseCidr(text)) || isIpv4(text) || isIpv6Cidr(text);
 
+/** The node that an NFS mount names in front of its path, if it names one. */
+export function nfsNode(names: readonly string[], from: string): string | undefined {
+  const host = from.slice(0, Math.max(0, from.lastIndexOf(":/")));
+  return names.find((name) => name === host);
+}
+
+/** A node comes after those that it mounts from, so none may wait for itself. */
+function checkNfsOrder(config: StackConfig, report: Report): void {
+  const names = config.nodes.map(({ name }) => name);
+  const servers = (node: NodeConfig) =>
+    (resolveStorage(config, node).nfs?.mounts ?? []).flatMap(({ from }) => nfsNode(names, from) ?? []);
+  const waitsFor = (from: NodeConfig, target: string, seen = new Set<string>()): boolean =>
+    servers(from).some((name) => {
+      if (name === target) return true;
+      const next = config.nodes.find((node) => node.name === name);
+      if (!next || seen.has(name)) return false;
+      seen.add(name);
+      return waitsFor(next, target, seen);
+    });
+  for (const [i, node] of config.nodes.entries())
+    if (waitsFor(node, node.name))
+      report(
+        `${storagePath(node, i, "nfs")}.mounts`,
+        servers(node),
+        `lead back to "${node.name}": it would wait for itself`,
+        "mounts from nodes that do not mount from this one; a server gets a storage part of its own",
+      );
+}
+
 export function checkStorage(config: StackConfig, report: Report): void {
+  checkNfsOrder(config, report);
   // Nodes share the stack's part: what is wrong with it is said once.
   const said = new Set<string>();
   const once: Report = (path, value, problem, allowed) => {

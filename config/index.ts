@@ -1,5 +1,16 @@
 /** The stack's configuration: its schema, defaults, port plan and checks. Pure; nothing here knows Pulumi. */
+export { nfsNode } from "./check-storage";
 export { type Loaded, type LoadOptions, loadConfig } from "./load";
+export {
+  clusterNetworks,
+  nodeOpenings,
+  type Opening,
+  openings,
+  REGISTRY_PULL_PORT,
+  rayPorts,
+  servedByHead,
+  userRange,
+} from "./openings";
 export type {
   Addresses,
   BaremetalNodePlan,
@@ -9,6 +20,7 @@ export type {
   JumpPlan,
   KeyPlan,
   LocalNodePlan,
+  LocatedPlan,
   NetworkPlan,
   NodePlan,
   Plan,

@@ -1,4 +1,5 @@
 import { parseAddressPair } from "./addresses";
+import { resolveRuntime } from "./check-runtime";
 import { hostAddress, parseCidr } from "./net";
 import {
   FIRST_UID,
@@ -56,6 +57,7 @@ export function makePlan(stack: string, config: StackConfig, ports: PortPlan): P
     ray: { enabled: config.ray.enabled },
     registryPort: config.registryPort,
     dockerFirst: config.dockerFirst,
+    workspaceAddress: config.workspaces.address ?? "private",
     ...(digitalocean
       ? {
           digitalocean: {
@@ -95,6 +97,7 @@ function nodePlan(config: StackConfig, node: NodeConfig): PlannedNode {
     ...(node.autoExec ? { autoExec: node.autoExec } : {}),
     storage: resolveStorage(config, node),
     ...(node.fabric ? { fabric: node.fabric } : {}),
+    runtime: resolveRuntime(config.runtime, node.runtime),
   };
   const rootAt22 = { sshPort: 22, sshUser: "root" };
   switch (node.kind) {

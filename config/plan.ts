@@ -1,5 +1,6 @@
 import type { PortPlan, UserPorts } from "./ports";
 import type { NodeConfig, StackConfig, UserConfig } from "./schema";
+import type { RuntimeConfig } from "./schema-runtime";
 import type { FabricConfig, QuotaConfig, StorageConfig } from "./schema-storage";
 
 /** The stack with every default filled in and every placement decided. Plain data. */
@@ -16,10 +17,19 @@ export interface Plan {
   /** Host port on the operator's loopback where images are pushed. */
   registryPort: number;
   dockerFirst: boolean;
+  /**
+   * Which of a node's addresses the workspaces' ports are published on; who gets there is the firewall's affair.
+   */
+  workspaceAddress: "private" | "public";
   /** What the droplets share; there when a node is one. */
   digitalocean?: DigitaloceanPlan;
   /** What holds data is protected, images go by digest. */
   production: boolean;
+}
+
+/** The plan once the head's addresses are known. */
+export interface LocatedPlan extends Plan {
+  head: NodePlan;
 }
 
 export interface DigitaloceanPlan {
@@ -63,6 +73,8 @@ interface NodeBase {
   /** The node's own parts and those of the stack. */
   storage: StorageConfig;
   fabric?: FabricConfig;
+  /** The node's own parts and those of the stack. */
+  runtime: RuntimeConfig;
 }
 
 /** Where a node is: the address that the operator's computer reaches, and the one that the nodes share. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { cpus, port, size, text } from "./schema-base";
+import { runtime } from "./schema-runtime";
 import { fabric, filesystem, storage } from "./schema-storage";
 
 /** Shape of the nodes that are real machines, and of what they have in common. Checked in check-machines.ts. */
@@ -14,6 +15,7 @@ const common = {
   autoExec: z.strictObject({ login: text, user: text }).optional(),
   storage: storage.optional(),
   fabric: fabric.optional(),
+  runtime: runtime.optional(),
 };
 
 export const digitaloceanNode = z.strictObject({

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { cpus, port, range, size, text } from "./schema-base";
 import { baremetalDefaults, baremetalNode, digitalocean, digitaloceanNode } from "./schema-machines";
+import { runtime } from "./schema-runtime";
 import { fabric, quota, storage } from "./schema-storage";
 
 export { parseSize } from "./schema-base";
@@ -59,6 +60,7 @@ const localNode = z.strictObject({
   autoExec: z.strictObject({ login: text, user: text }).optional(),
   storage: storage.optional(),
   fabric: fabric.optional(),
+  runtime: runtime.optional(),
 });
 
 export const nodeKinds = ["local", "digitalocean", "baremetal"] as const;
@@ -120,7 +122,13 @@ export const stackSchema = z.strictObject({
         .optional(),
     })
     .default({}),
-  workspaces: z.strictObject(limits).default({}),
+  workspaces: z
+    .strictObject({
+      ...limits,
+      /** The address of each node that workspaces' ports are published on; "private" when left out. */
+      address: z.enum(["private", "public"]).optional(),
+    })
+    .default({}),
   ray: z
     .strictObject({
       enabled: z.boolean().default(true),
@@ -136,6 +144,8 @@ export const stackSchema = z.strictObject({
   /** What bare-metal nodes have in common; each may say otherwise. */
   baremetal: baremetalDefaults.default({}),
   storage: storage.default({}),
+  /** What runs containers; a node's own part of the same name replaces it whole. */
+  runtime: runtime.default({}),
   /** True: what holds data is protected, images go by digest. */
   production: z.boolean().default(false),
 });

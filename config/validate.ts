@@ -1,4 +1,5 @@
 import { checkMachines } from "./check-machines";
+import { checkRuntime } from "./check-runtime";
 import { checkStorage } from "./check-storage";
 import { cidrContains, cidrsOverlap, hostAddress, isIpv4, isIpv6Cidr, parseCidr } from "./net";
 import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
@@ -45,6 +46,7 @@ export function validate(config: StackConfig, ports: PortPlan, validateSetup: Se
   checkPorts(ports, report);
   checkMachines(config, report);
   checkStorage(config, report);
+  checkRuntime(config, report);
   return problems;
 }
 

@@ -1,17 +1,27 @@
+import { homedir, userInfo } from "node:os";
 import type { types } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
+import { known } from "../known";
 
 export type Connection = types.input.remote.ConnectionArgs;
 
-export interface SshTarget {
-  /** Address that the operator's computer reaches. */
-  address: string;
+/** A server to sign in to, with a key of the text given, or those of the agent behind a socket. */
+export interface SshServer {
+  /** Address that the operator's computer reaches; of a server behind a jump host, the one that that host reaches. */
+  address: pulumi.Input<string>;
   port: number;
   user: string;
   /** OpenSSH private key; made secret here whatever comes in. */
-  privateKey: pulumi.Input<string>;
+  privateKey?: pulumi.Input<string>;
+  /** Path of the agent's socket, in place of a key. */
+  agentSocketPath?: pulumi.Input<string>;
   /** `ssh-ed25519 AAAA…`: the connection is refused when the host shows another key. */
   hostKey: pulumi.Input<string>;
+}
+
+export interface SshTarget extends SshServer {
+  /** A server that the connection goes through. */
+  jump?: SshServer;
 }
 
 /**
@@ -20,16 +30,31 @@ export interface SshTarget {
  * provider prints the whole connection, key included, when it meets one it does not know.
  */
 export function sshConnection(target: SshTarget): Connection {
+  return { ...server(target), ...(target.jump ? { proxy: server(target.jump) } : {}) };
+}
+
+function server(of: SshServer): types.input.remote.ProxyConnectionArgs {
   return {
-    host: target.address,
-    port: target.port,
-    user: target.user,
-    privateKey: pulumi.secret(target.privateKey),
-    hostKey: target.hostKey,
+    host: pulumi.output(of.address).apply(known),
+    port: of.port,
+    user: known(of.user),
+    ...(of.privateKey === undefined ? {} : { privateKey: pulumi.secret(of.privateKey) }),
+    ...(of.agentSocketPath === undefined ? {} : { agentSocketPath: of.agentSocketPath }),
+    hostKey: pulumi.output(of.hostKey).apply(known),
     // 11 tries of 8 s and 11 s between them: a host that swallows packets is given up after 99 s.
     dialErrorLimit: 10,
     perDialTimeout: 8,
   };
+}
+
+/**
+ * A path below the person's home as `~/…`, which ssh expands itself: the same text for every operator of the stack,
+ * so that another one's preview shows no change.
+ */
+export function belowHome(path: string): string {
+  const home = `${homedir()}/`;
+  // ssh asks the list of accounts, others the environment: where they differ the path stays whole.
+  return userInfo().homedir === homedir() && path.startsWith(home) ? `~/${path.slice(home.length)}` : path;
 }
 
 /** The `ssh -o` options that a docker.Provider needs to reach the same host with the same checks. */
@@ -42,18 +67,18 @@ export function dockerSshOptions(files: {
     IdentitiesOnly: "yes",
     BatchMode: "yes",
     StrictHostKeyChecking: "yes",
-    UserKnownHostsFile: files.knownHosts,
+    UserKnownHostsFile: belowHome(files.knownHosts),
     ConnectTimeout: "15",
     ServerAliveInterval: "15",
     ServerAliveCountMax: "3",
     // One connection for all of a provider's requests; the socket's name stays under its 104-byte limit.
     ControlMaster: "auto",
-    ControlPath: `${files.folder}/%C`,
+    ControlPath: `${belowHome(files.folder)}/%C`,
     ControlPersist: "10",
   };
   return [
     "-i",
-    files.operatorKey,
+    belowHome(files.operatorKey),
     ...Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]),
   ];
 }

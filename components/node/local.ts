@@ -2,8 +2,9 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { LocalNodePlan } from "../../config";
 import { dockerCpus, labels, physicalName } from "../labels";
-import type { SshKeyPair } from "../secrets";
-import { type Connection, sshConnection } from "./connection";
+import { nodeHostKey, operatorKey } from "../secrets";
+import { type Connection, knownHostsLine, sshConnection } from "./connection";
+import { placeNodeFiles } from "./files";
 import type { Node } from "./types";
 
 export interface LocalNodeArgs {
@@ -13,8 +14,10 @@ export interface LocalNodeArgs {
   network: docker.Network;
   /** Node image on the operator's engine. */
   image: pulumi.Input<string>;
-  hostKey: pulumi.Input<SshKeyPair>;
-  operatorKey: pulumi.Input<SshKeyPair>;
+  /** The stack's seed. */
+  seed: pulumi.Output<string>;
+  /** True: the volume with the homes is protected. */
+  production: boolean;
 }
 
 /**
@@ -39,23 +42,31 @@ const MiB = 2 ** 20;
  */
 export class LocalNode extends pulumi.ComponentResource implements Node {
   readonly plan: LocalNodePlan;
+  readonly address: pulumi.Output<string>;
+  readonly privateAddress: pulumi.Output<string>;
+  readonly hostKey: pulumi.Output<string>;
   readonly connection: Connection;
+  readonly sshOptions: pulumi.Output<string[]>;
   readonly machine: pulumi.CustomResource;
 
   constructor(name: string, args: LocalNodeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:node:LocalNode", name, {}, opts);
-    const { plan, stack } = args;
+    const { plan, stack, seed } = args;
     this.plan = plan;
+    this.address = pulumi.output(plan.address);
+    this.privateAddress = pulumi.output(plan.privateAddress);
     const owned = labels({ stack, owner: "system", component: "node", node: plan.name });
-    const volume = (role: string) =>
+    const volume = (role: string, protect = false) =>
       new docker.Volume(
         `${name}-${role}`,
         { name: physicalName(stack, plan.name, role), labels: owned },
-        { parent: this },
+        { parent: this, protect },
       );
     const dockerData = volume("docker");
-    const storage = volume("storage");
-    const hostKey = pulumi.output(args.hostKey);
+    const storage = volume("storage", args.production);
+    const hostKey = seed.apply((value) => nodeHostKey(value, plan.name));
+    const operator = seed.apply(operatorKey);
+    this.hostKey = pulumi.unsecret(hostKey.publicKey);
 
     const container = new docker.Container(
       name,
@@ -97,7 +108,7 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
           },
           {
             file: "/root/.ssh/authorized_keys",
-            content: pulumi.interpolate`${pulumi.output(args.operatorKey).publicKey} berth\n`,
+            content: pulumi.interpolate`${operator.publicKey} berth\n`,
             permissions: "0600",
           },
         ],
@@ -110,8 +121,14 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
       address: plan.address,
       port: plan.sshPort,
       user: plan.sshUser,
-      privateKey: pulumi.output(args.operatorKey).privateKey,
+      privateKey: operator.privateKey,
       hostKey: hostKey.publicKey,
+    });
+    this.sshOptions = placeNodeFiles({
+      stack,
+      node: plan.name,
+      knownHosts: this.hostKey.apply((key) => knownHostsLine(plan.address, plan.sshPort, key)),
+      seed,
     });
     this.machine = container;
     this.registerOutputs({ address: plan.address });

@@ -1,13 +1,13 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { Plan } from "../../config";
+import type { NodePlan, Plan } from "../../config";
 import { quote } from "../host/shell";
 import { renderStage } from "../host/stage";
 import { dockerCpus, labels, physicalName } from "../labels";
-import { type Node, onMachine } from "../node";
+import { located, type Node, onMachine, standsOn } from "../node";
 import { rayToken } from "../secrets";
-import { raySettings } from "./plan";
+import { rayEnvironment, raySizes } from "./plan";
 
 export { type RayAddresses, rayAddresses } from "./plan";
 
@@ -18,7 +18,11 @@ const TOKEN_FOLDER = "/var/lib/berth/ray";
 
 export interface RayNodeArgs {
   plan: Plan;
+  /** The head, with its addresses. */
+  head: pulumi.Output<NodePlan>;
   node: Node;
+  /** Variables for NCCL, where the node has a fast network. @default none */
+  fabric?: pulumi.Output<Record<string, string>>;
   docker: docker.Provider;
   /** Image on the node, by id. */
   image: pulumi.Input<string>;
@@ -88,7 +92,10 @@ export class RayNode extends pulumi.ComponentResource {
       },
       { parent: this, deletedWith: machine, additionalSecretOutputs: ["stdout", "stderr"] },
     );
-    const settings = raySettings(plan, node);
+    const sizes = raySizes(node);
+    const envs = pulumi
+      .all([args.head, located(args.node), args.fabric ?? {}])
+      .apply(([head, here, fabric]) => rayEnvironment({ ...plan, head }, here, fabric));
     new docker.Container(
       name,
       {
@@ -96,16 +103,16 @@ export class RayNode extends pulumi.ComponentResource {
         image: args.image,
         command: [node.role],
         labels: labels({ stack: plan.stack, owner: "system", component: "ray", node: node.name }),
-        envs: settings.envs,
+        envs,
         networkMode: "host",
         restart: "unless-stopped",
         mustRun: true,
         capabilities: { drops: ["ALL"] },
         securityOpts: ["no-new-privileges:true"],
-        memory: settings.memoryMiB,
-        memorySwap: settings.memoryMiB,
+        memory: sizes.memoryMiB,
+        memorySwap: sizes.memoryMiB,
         cpus: dockerCpus(node.ray.cpus),
-        shmSize: settings.shmMiB,
+        shmSize: sizes.shmMiB,
         mounts: [{ type: "bind", source: TOKEN_FOLDER, target: "/run/berth/ray", readOnly: true }],
         healthcheck: {
           tests: ["CMD", "berth-ray-health"],
@@ -122,7 +129,7 @@ export class RayNode extends pulumi.ComponentResource {
       {
         parent: this,
         provider: args.docker,
-        deletedWith: machine,
+        ...standsOn(args.node),
         deleteBeforeReplace: true,
         dependsOn: [placed],
         customTimeouts: { create: "10m" },

@@ -1,4 +1,4 @@
-import type { NodePlan, Plan } from "../../config";
+import type { LocatedPlan, NodePlan, PlannedNode } from "../../config";
 
 /** Ray's part of a node: what its container is told. Pure. */
 
@@ -10,17 +10,32 @@ const OBJECT_STORE_SHARE = 0.3;
 /** `head` runs the GCS, the dashboard and the client server beside a worker's raylet. */
 export type RayRole = NodePlan["role"];
 
-export interface RaySettings {
+export interface RaySizes {
   /** Whole MiB, for Docker. */
   memoryMiB: number;
   shmMiB: number;
-  envs: string[];
+  objectStoreMiB: number;
 }
 
-/** The environment and sizes of one node's Ray container. */
-export function raySettings(plan: Plan, node: NodePlan): RaySettings {
+/** What one node's Ray container takes of the machine. */
+export function raySizes(node: PlannedNode): RaySizes {
   const memoryMiB = Math.floor(node.ray.memoryBytes / MiB);
   const objectStoreMiB = Math.floor(memoryMiB * OBJECT_STORE_SHARE);
+  // A little more than the store: Ray's own queues share it.
+  return { memoryMiB, objectStoreMiB, shmMiB: objectStoreMiB + 64 };
+}
+
+/**
+ * The environment of one node's Ray container.
+ *
+ * @param fabric variables for NCCL, where the node has a fast network.
+ */
+export function rayEnvironment(
+  plan: LocatedPlan,
+  node: NodePlan,
+  fabric: Readonly<Record<string, string>> = {},
+): string[] {
+  const { memoryMiB, objectStoreMiB } = raySizes(node);
   const env: Record<string, string> = {
     BERTH_RAY_NODE_IP: node.privateAddress,
     BERTH_RAY_HEAD: `${plan.head.privateAddress}:${plan.ports.ray.gcs}`,
@@ -34,13 +49,9 @@ export function raySettings(plan: Plan, node: NodePlan): RaySettings {
     BERTH_RAY_DASHBOARD_HOST: node.privateAddress,
     RAY_AUTH_MODE: "token",
     RAY_AUTH_TOKEN_PATH: "/run/berth/ray/token",
+    ...fabric,
   };
-  return {
-    memoryMiB,
-    // A little more than the store: Ray's own queues share it.
-    shmMiB: objectStoreMiB + 64,
-    envs: Object.entries(env).map(([key, value]) => `${key}=${value}`),
-  };
+  return Object.entries(env).map(([key, value]) => `${key}=${value}`);
 }
 
 export interface RayAddresses {
@@ -52,9 +63,9 @@ export interface RayAddresses {
   dashboard: string;
 }
 
-export function rayAddresses(plan: Plan): RayAddresses {
-  const { privateAddress } = plan.head;
-  const { gcs, client, dashboard } = plan.ports.ray;
+export function rayAddresses({ head, ports }: Pick<LocatedPlan, "head" | "ports">): RayAddresses {
+  const { privateAddress } = head;
+  const { gcs, client, dashboard } = ports.ray;
   return {
     address: `${privateAddress}:${gcs}`,
     client: `ray://${privateAddress}:${client}`,

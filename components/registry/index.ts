@@ -1,35 +1,55 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import { REGISTRY_PULL_PORT } from "../../config";
 import type { Image } from "../images";
 import { labels, physicalName } from "../labels";
+import { type Node, onMachine, standsOn } from "../node";
 
-/** Where nodes pull, without a sign-in; they pull by digest, so the content is checked whatever carried it. */
-export const REGISTRY_PORT = 5000;
-/** Where the operator pushes, with a password; published on the operator's loopback alone. */
+/** Where the operator pushes, with a password; published on loopback alone. */
 const PUSH_PORT = 5001;
 const PUSH_USER = "berth";
 
-export interface RegistryArgs {
-  stack: string;
-  image: Image;
+/** On the operator's engine, in the stack's network. */
+export interface OperatorPlace {
+  on: "operator";
   network: docker.Network;
   /** Its address in the stack's network. */
   address: string;
   /** Port on the operator's loopback. */
   pushPort: number;
+}
+
+/** On the head: real machines cannot reach the operator's computer. Images are pushed through SSH. */
+export interface HeadPlace {
+  on: "head";
+  node: Node;
+  /** The head's engine is ready when they are. */
+  after: pulumi.Resource[];
+}
+
+export interface RegistryArgs {
+  stack: string;
+  image: Image;
+  place: OperatorPlace | HeadPlace;
   password: pulumi.Input<string>;
 }
 
 /**
  * The stack's own image registry: it carries the images that were built on the operator's engine to the nodes.
+ * Nodes pull without a sign-in, by digest, so that the content is checked whatever carried it.
  *
- * Creates: one container and one volume on the operator's engine.
+ * Creates: one container and one volume, on the engine of the provider that it is given; on the head also the
+ * registry's own image.
  */
 export class Registry extends pulumi.ComponentResource {
   /** `ADDRESS:5000`, as nodes write it in image names. */
-  readonly host: string;
-  private readonly push: { port: number; password: pulumi.Output<string>; ready: pulumi.Resource };
+  readonly host: pulumi.Output<string>;
+  private readonly push: {
+    to: pulumi.Output<string>;
+    password: pulumi.Output<string>;
+    ready: pulumi.Resource;
+  };
 
   constructor(
     private readonly registryName: string,
@@ -37,11 +57,19 @@ export class Registry extends pulumi.ComponentResource {
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("berth:registry:Registry", registryName, {}, opts);
-    const owned = labels({ stack: args.stack, owner: "system", component: "registry" });
+    const { place } = args;
+    const node = place.on === "head" ? place.node.plan.name : undefined;
+    const owned = labels({
+      stack: args.stack,
+      owner: "system",
+      component: "registry",
+      ...(node === undefined ? {} : { node }),
+    });
+    const bonds = place.on === "head" ? { ...standsOn(place.node), dependsOn: place.after } : {};
     const data = new docker.Volume(
       `${registryName}-data`,
       { name: physicalName(args.stack, "registry"), labels: owned },
-      { parent: this },
+      { parent: this, ...bonds },
     );
     const password = pulumi.secret(args.password);
     const container = new docker.Container(
@@ -49,15 +77,14 @@ export class Registry extends pulumi.ComponentResource {
       {
         name: physicalName(args.stack, "registry"),
         hostname: "registry",
-        image: args.image.id,
+        image: place.on === "head" ? this.send(place) : args.image.id,
         labels: owned,
         restart: "unless-stopped",
         mustRun: true,
         capabilities: { drops: ["ALL"] },
         securityOpts: ["no-new-privileges:true"],
         mounts: [{ type: "volume", source: data.name, target: "/var/lib/registry" }],
-        networksAdvanced: [{ name: args.network.name, ipv4Address: args.address }],
-        ports: [{ internal: PUSH_PORT, external: args.pushPort, ip: "127.0.0.1", protocol: "tcp" }],
+        ...reach(place),
         healthcheck: {
           tests: ["CMD", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:5000/v2/"],
           interval: "10s",
@@ -77,23 +104,58 @@ export class Registry extends pulumi.ComponentResource {
           },
         ],
       },
-      { parent: this, deleteBeforeReplace: true, additionalSecretOutputs: ["uploads"] },
+      { parent: this, ...bonds, deleteBeforeReplace: true, additionalSecretOutputs: ["uploads"] },
     );
-    this.host = `${args.address}:${REGISTRY_PORT}`;
-    this.push = { port: args.pushPort, password, ready: container };
+    this.host = registryHost(place);
+    const to =
+      place.on === "head"
+        ? target(place.node).apply((text) => `--through ${text}`)
+        : `--registry 127.0.0.1:${place.pushPort}`;
+    this.push = { to: pulumi.output(to), password, ready: container };
     this.registerOutputs({ host: this.host });
+  }
+
+  /** The registry's own image, which no registry can serve yet. */
+  private send(place: HeadPlace): pulumi.Output<string> {
+    const { image } = this.args;
+    const send = pulumi.interpolate`node scripts/image.mjs send ${image.image} --to ${target(place.node)}`;
+    const text = onMachine(place.node, send);
+    const sent = new command.local.Command(
+      `${this.registryName}-image`,
+      {
+        create: text,
+        update: text,
+        delete: pulumi.interpolate`node scripts/image.mjs remove ${image.image} --from ${target(place.node)}`,
+        environment: { BERTH_IMAGE: image.ref, BERTH_SSH_OPTIONS: sshEnvironment(place.node) },
+        logging: "stderr",
+        addPreviousOutputInEnv: false,
+      },
+      {
+        parent: this,
+        dependsOn: [image, ...place.after],
+        ...(place.node.machine ? { deletedWith: place.node.machine } : {}),
+        customTimeouts: { create: "60m", update: "60m" },
+      },
+    );
+    return sent.stdout.apply((line) => (JSON.parse(line) as { id: string }).id);
   }
 
   /** Puts an image into the registry; gives the name by digest that nodes pull. */
   serve(image: Image): pulumi.Output<string> {
-    const push = `node scripts/image.mjs push ${image.image} --registry 127.0.0.1:${this.push.port} --stack ${this.args.stack}`;
+    const { place, stack } = this.args;
+    const plain = pulumi.interpolate`node scripts/image.mjs push ${image.image} ${this.push.to} --stack ${stack}`;
+    // A new machine has an empty registry.
+    const push = place.on === "head" ? onMachine(place.node, plain) : plain;
     const pushed = new command.local.Command(
       `${this.registryName}-push-${image.image}`,
       {
         create: push,
         update: push,
         stdin: pulumi.secret(pulumi.jsonStringify({ username: PUSH_USER, password: this.push.password })),
-        environment: { BERTH_IMAGE: image.ref },
+        environment: {
+          BERTH_IMAGE: image.ref,
+          ...(place.on === "head" ? { BERTH_SSH_OPTIONS: sshEnvironment(place.node) } : {}),
+        },
         logging: "none",
         addPreviousOutputInEnv: false,
       },
@@ -101,7 +163,8 @@ export class Registry extends pulumi.ComponentResource {
         parent: this,
         dependsOn: [this.push.ready, image],
         additionalSecretOutputs: ["stdout", "stderr"],
-        customTimeouts: { create: "20m", update: "20m" },
+        // Through SSH a large image takes as long as the operator's uplink does.
+        customTimeouts: { create: "130m", update: "130m" },
       },
     );
     const digest = pulumi
@@ -110,3 +173,40 @@ export class Registry extends pulumi.ComponentResource {
     return pulumi.interpolate`${this.host}/berth/${image.image}@${digest}`;
   }
 }
+
+/** `ADDRESS:5000`: known where the address is, before there is a registry. */
+export function registryHost(place: OperatorPlace | Pick<HeadPlace, "on" | "node">): pulumi.Output<string> {
+  const address = place.on === "operator" ? pulumi.output(place.address) : place.node.privateAddress;
+  return address.apply((text) => `${text.includes(":") ? `[${text}]` : text}:${REGISTRY_PULL_PORT}`);
+}
+
+/** Where it listens: pulls on the address that the nodes share, pushes on loopback alone. */
+function reach(place: OperatorPlace | HeadPlace) {
+  const port = (internal: number, external: number, ip: pulumi.Input<string>) => ({
+    internal,
+    external,
+    ip,
+    protocol: "tcp",
+  });
+  if (place.on === "operator")
+    return {
+      networksAdvanced: [{ name: place.network.name, ipv4Address: place.address }],
+      ports: [port(PUSH_PORT, place.pushPort, "127.0.0.1")],
+    };
+  return {
+    ports: [
+      port(REGISTRY_PULL_PORT, REGISTRY_PULL_PORT, place.node.privateAddress),
+      port(PUSH_PORT, PUSH_PORT, "127.0.0.1"),
+    ],
+  };
+}
+
+/** `USER@HOST:PORT`, as scripts/image.mjs takes it. */
+function target({ address, plan }: Node): pulumi.Output<string> {
+  return address.apply(
+    (host) => `${plan.sshUser}@${host.includes(":") ? `[${host}]` : host}:${plan.sshPort}`,
+  );
+}
+
+/** Paths and options: nothing secret. */
+const sshEnvironment = (node: Node) => node.sshOptions.apply((options) => JSON.stringify(options));

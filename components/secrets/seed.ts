@@ -7,6 +7,8 @@ const RANDOM_SEED = `node -e "process.stdout.write(require('crypto').randomBytes
 export interface SeedArgs {
   /** Raise it to replace every derived secret of the stack. @default 1 */
   generation?: number;
+  /** True: an update that would lose it is refused. @default false */
+  protect?: boolean;
 }
 
 /**
@@ -29,7 +31,7 @@ export class Seed extends pulumi.ComponentResource {
         addPreviousOutputInEnv: false,
         triggers: [args.generation ?? 1],
       },
-      { parent: this, additionalSecretOutputs: ["stdout", "stderr"] },
+      { parent: this, protect: args.protect ?? false, additionalSecretOutputs: ["stdout", "stderr"] },
     );
     this.value = pulumi.secret(made.stdout.apply((text) => text.trim()));
     this.registerOutputs({ value: this.value });

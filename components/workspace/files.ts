@@ -1,4 +1,4 @@
-import type { Plan, UserPlan } from "../../config";
+import type { LocatedPlan, UserPlan } from "../../config";
 import { rayAddresses } from "../ray/plan";
 import {
   authorizedKeys,
@@ -26,7 +26,7 @@ export interface WorkspaceSecrets extends Omit<UserCredentials, "sshPrivateKey">
 }
 
 /** What the container may know that is no secret: `workspace.json`. */
-export function workspaceFacts(plan: Plan, user: UserPlan): object {
+export function workspaceFacts(plan: LocatedPlan, user: UserPlan): object {
   const { block: _block, ...ports } = user.ports;
   return {
     user: user.name,
@@ -41,7 +41,7 @@ export function workspaceFacts(plan: Plan, user: UserPlan): object {
 
 /** All four files, from the stack's seed. */
 export function workspaceFiles(
-  plan: Plan,
+  plan: LocatedPlan,
   user: UserPlan,
   seed: string,
   ownPassword?: string,

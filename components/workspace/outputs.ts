@@ -1,4 +1,4 @@
-import type { NodePlan, UserPlan } from "../../config";
+import type { UserPlan } from "../../config";
 
 /** A workspace as the stack's outputs show it: nothing secret. */
 export interface UserInfo {
@@ -10,14 +10,15 @@ export interface UserInfo {
   urls: { code: string; jupyter: string; tensorboard: string };
 }
 
-export function userInfo(user: UserPlan, node: NodePlan, container: string): UserInfo {
-  const url = (port: number) => `http://${node.address}:${port}`;
+/** @param host the node's address that the workspace's ports are published on. */
+export function userInfo(user: UserPlan, host: string, container: string): UserInfo {
+  const url = (port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
   return {
     name: user.name,
     node: user.node,
     desiredState: user.state,
     container,
-    ssh: { host: node.address, port: user.ports.ssh },
+    ssh: { host, port: user.ports.ssh },
     urls: {
       code: url(user.ports.code),
       jupyter: url(user.ports.jupyter),

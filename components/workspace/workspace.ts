@@ -1,9 +1,9 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { Plan, UserPlan } from "../../config";
+import type { NodePlan, Plan, UserPlan } from "../../config";
 import { dockerCpus, labels, physicalName } from "../labels";
-import { type Node, onMachine } from "../node";
+import { type Node, onMachine, standsOn } from "../node";
 import { userFolders, workspaceFiles } from "./files";
 import { type UserInfo, userInfo } from "./outputs";
 import { renderForget, renderPower, renderPrepare, renderPurge } from "./prepare";
@@ -11,6 +11,8 @@ import { renderSetup } from "./setup";
 
 export interface WorkspaceArgs {
   plan: Plan;
+  /** The Ray head, with its addresses. */
+  head: pulumi.Output<NodePlan>;
   user: UserPlan;
   node: Node;
   /** The node's Docker engine. */
@@ -19,6 +21,8 @@ export interface WorkspaceArgs {
   image: pulumi.Input<string>;
   /** The node's workspace network. */
   network: pulumi.Input<string>;
+  /** Variables for NCCL, where the node has a fast network. @default none */
+  fabric?: pulumi.Output<Record<string, string>>;
   /** The stack's seed. */
   seed: pulumi.Input<string>;
   /** Secrets of the user's from configuration. */
@@ -52,6 +56,14 @@ const SERVICES = [
   ["tensorboard", 6007],
 ] as const;
 
+/** The address of a node that its workspaces' ports are published on. */
+export function workspaceHost(
+  plan: Pick<Plan, "workspaceAddress">,
+  node: Pick<Node, "address" | "privateAddress">,
+): pulumi.Output<string> {
+  return plan.workspaceAddress === "public" ? node.address : node.privateAddress;
+}
+
 /**
  * One person's berth: a container that feels like a machine of their own, with SSH, VS Code, JupyterLab and
  * TensorBoard on their block of ports, and a home that outlives it.
@@ -67,7 +79,7 @@ export class Workspace extends pulumi.ComponentResource {
     const { plan, user, node: host } = args;
     const node = host.plan;
     const containerName = physicalName(plan.stack, "workspace", user.name);
-    this.info = pulumi.output(userInfo(user, node, containerName));
+    this.info = workspaceHost(plan, host).apply((address) => userInfo(user, address, containerName));
     const run = (
       role: string,
       more: Omit<command.remote.CommandArgs, "connection">,
@@ -94,8 +106,10 @@ export class Workspace extends pulumi.ComponentResource {
     }
 
     const files = pulumi
-      .output(args.seed)
-      .apply((seed) => JSON.stringify(workspaceFiles(plan, user, seed, args.secrets.password)));
+      .all([args.seed, args.head])
+      .apply(([seed, head]) =>
+        JSON.stringify(workspaceFiles({ ...plan, head }, user, seed, args.secrets.password)),
+      );
     const prepare = onMachine(host, renderPrepare(node.name, user, containerName));
     const prepared = run(
       "prepare",
@@ -173,12 +187,15 @@ export class Workspace extends pulumi.ComponentResource {
           bind(folders.berth, "/run/berth", true),
         ],
         // No GPU is granted here; whatever the image or its user asks for, the runtime gives none.
-        envs: ["NVIDIA_VISIBLE_DEVICES=void"],
+        envs: (args.fabric ?? pulumi.output({})).apply((fabric) => [
+          "NVIDIA_VISIBLE_DEVICES=void",
+          ...Object.entries(fabric).map(([key, value]) => `${key}=${value}`),
+        ]),
         networksAdvanced: [{ name: args.network }],
         ports: SERVICES.map(([service, internal]) => ({
           internal,
           external: user.ports[service],
-          ip: node.privateAddress,
+          ip: workspaceHost(plan, args.node),
           protocol: "tcp",
         })),
         healthcheck: {
@@ -196,7 +213,7 @@ export class Workspace extends pulumi.ComponentResource {
       {
         parent: this,
         provider: args.docker,
-        deletedWith: args.node.machine,
+        ...standsOn(args.node),
         // A fixed name and fixed ports: the old one has to go first.
         deleteBeforeReplace: true,
         dependsOn: [prepared],

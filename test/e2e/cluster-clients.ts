@@ -59,7 +59,7 @@ export function sshByPassword(user: User, password: string, command: string): Pr
   const { host, block } = PLACES[user];
   const only = ["-o", "PreferredAuthentications=password", "-o", "NumberOfPasswordPrompts=1"];
   const args = [...STRICT, ...only, "-p", String(block + 22), `${user}@${host}`, command];
-  return run("sshpass", ["-e", "ssh", ...args], { with: { SSHPASS: password } });
+  return run("sshpass", ["-e", "ssh", ...args], { env: { SSHPASS: password } });
 }
 
 /** Runs a script on a node, as the operator. */

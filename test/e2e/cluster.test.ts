@@ -54,6 +54,7 @@ import {
   WORKER,
   writeConfiguration,
 } from "./cluster-rig";
+import { nodeCases } from "./node-cases";
 
 /** BERTH_HOME of the run that started the operator's engine; empty when it was there before. */
 const ENGINE = process.env.BERTH_TEST_ENGINE ?? "";
@@ -378,12 +379,17 @@ describe("restarts", () => {
     { timeout: 10 * MINUTE },
     async () => {
       const env = { BERTH_HOME: ENGINE };
-      await ok(process.execPath, ["test/e2e/restart-engine.mjs"], { deadline: 5 * MINUTE, with: env });
+      await ok(process.execPath, ["test/e2e/restart-engine.mjs"], { deadline: 5 * MINUTE, env });
       await allUp(2 * MINUTE);
       expect(await ssh("alice", "cat ~/notebooks/note")).toBe("kept");
       await nothingToDo();
     },
   );
+});
+
+describe("one node at a time", () => {
+  beforeEach(needStack);
+  nodeCases();
 });
 
 describe("nodes out of reach", () => {

@@ -1,6 +1,5 @@
-import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { loadConfig, type Plan } from "../../config";
+import { localStack, names, of, runCluster, type Seen } from "./cluster-recorder";
 
 // Keys and known hosts would be written to the home of whoever runs the tests.
 vi.mock("../../components/secrets/files", async (original) => ({
@@ -8,67 +7,10 @@ vi.mock("../../components/secrets/files", async (original) => ({
   placeStackFiles: () => undefined,
 }));
 
-interface Seen {
-  type: string;
-  name: string;
-  inputs: Record<string, unknown>;
-}
-
-const SEED = "seed-of-the-unit-tests";
-
-function plan(users: object[], more: Record<string, unknown> = {}): { plan: Plan; secrets: object } {
-  const node = (name: string, role: string, address: string) => ({
-    kind: "local",
-    name,
-    role,
-    address,
-    cpus: 2,
-    memory: "8GiB",
-  });
-  const config = {
-    nodes: [node("node-0", "head", "10.88.0.10"), node("node-1", "worker", "10.88.0.11")],
-    users,
-    ...more,
-  };
-  const raw = Object.fromEntries(Object.entries(config).map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]));
-  return loadConfig("dev", raw, () => []);
-}
-
 const alice = { name: "alice", node: "node-0", index: 0 };
 const bob = { name: "bob", node: "node-1", index: 1 };
-
-/** Runs the program's Cluster against a recording engine. */
-async function run(users: object[], preview: boolean, more: Record<string, unknown> = {}): Promise<Seen[]> {
-  const seen: Seen[] = [];
-  await pulumi.runtime.setMocks(
-    {
-      newResource: ({ type, name, inputs, id }) => {
-        seen.push({ type, name, inputs });
-        const stdout = name.endsWith("-seed")
-          ? SEED
-          : name.includes("-image-")
-            ? '{"ref":"berth/x:1","id":"sha256:abc"}'
-            : name.includes("-push-")
-              ? '{"digest":"sha256:def"}'
-              : 'BERTH_FACTS {"stage":"x","changed":[]}';
-        const unknown = preview && type.startsWith("command:");
-        return { id: id || `${name}-id`, state: unknown ? inputs : { ...inputs, stdout } };
-      },
-      call: ({ inputs }) => inputs,
-    },
-    "berth",
-    "dev",
-    preview,
-  );
-  const { Cluster } = await import("../../components/cluster.js");
-  const made = plan(users, more);
-  new Cluster("berth", made as ConstructorParameters<typeof Cluster>[1]);
-  await pulumi.runtime.disconnect();
-  return seen;
-}
-
-const names = (seen: Seen[]) => seen.map((r) => `${r.type} ${r.name}`).sort();
-const of = (seen: Seen[], type: string) => seen.filter((r) => r.type === type);
+const run = (users: object[], preview: boolean, more: Record<string, unknown> = {}) =>
+  runCluster(localStack(users, more), preview);
 
 describe.each([
   ["an update", false],

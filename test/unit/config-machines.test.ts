@@ -40,6 +40,7 @@ describe("bare metal", () => {
       memoryBytes: 64 * 2 ** 30,
       ray: { cpus: 16, memoryBytes: expect.any(Number) },
       storage: {},
+      runtime: {},
     });
   });
 
@@ -367,22 +368,5 @@ describe("addresses", () => {
     for (const text of ["fc00::1", "fd12:3456::1", "FD00::1"]) expect(isPrivateAddress(text)).toBe(true);
     for (const text of ["fe80::1", "2001:db8::1", "fb00::1", "fe00::1", "fc::1", "::1"])
       expect(isPrivateAddress(text)).toBe(false);
-  });
-});
-
-describe("the Cluster", () => {
-  it.each([
-    ["bare metal", metalStack, 'the node "metal-0" of kind baremetal, the node "metal-1" of kind baremetal'],
-    [
-      "droplets",
-      dropletStack,
-      'the node "drop-0" of kind digitalocean, the node "drop-1" of kind digitalocean',
-    ],
-  ])("says that it cannot make %s, before anything is made", async (_, config, names) => {
-    const { Cluster } = await import("../../components/cluster.js");
-    // No engine is there: a resource made before the refusal would throw another error.
-    expect(() => new Cluster("berth", { plan: load(config), secrets: {} })).toThrow(
-      `Stack "prod" asks for what this version of Berth does not make: ${names}. Nothing was touched.`,
-    );
   });
 });

@@ -1,0 +1,3 @@
+/** DigitalOcean: what the droplets of a stack share, and what the account offers. */
+export { Account, type AccountArgs } from "./account";
+export { inboundRules } from "./firewall";

@@ -1,0 +1,74 @@
+import * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import type { BaremetalNodePlan } from "../../config";
+import { type PreflightOptions, patience, renderPreflight, renderRetire } from "../host";
+import { known } from "../known";
+import { operatorKey } from "../secrets";
+import { type Connection, sshConnection } from "./connection";
+import { nodeFiles, placeNodeFiles } from "./files";
+import { baremetalAccess } from "./ssh-access";
+import type { Node } from "./types";
+
+export interface BaremetalNodeArgs {
+  stack: string;
+  plan: BaremetalNodePlan;
+  /** What the plan will ask of the server, for the report of what will change. */
+  preflight: Omit<PreflightOptions, "node">;
+  /** The stack's seed. */
+  seed: pulumi.Output<string>;
+}
+
+/**
+ * A node that is a server which exists already. It is adopted as it stands: its users, disks and containers stay
+ * theirs.
+ *
+ * Creates: one command. It looks at the server before anything is changed, and refuses one that cannot be adopted;
+ * when the node leaves the stack, it takes away what Berth put there, and nothing else.
+ * Needs on the host: SSH with a key, as root or a user with passwordless sudo. Footprint: none of its own.
+ */
+export class BaremetalNode extends pulumi.ComponentResource implements Node {
+  readonly plan: BaremetalNodePlan;
+  readonly address: pulumi.Output<string>;
+  readonly privateAddress: pulumi.Output<string>;
+  readonly hostKey: pulumi.Output<string>;
+  readonly connection: Connection;
+  readonly sshOptions: pulumi.Output<string[]>;
+  /** Everything on the node comes after it, and goes before it. */
+  readonly adopted: pulumi.Resource;
+
+  constructor(name: string, args: BaremetalNodeArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("berth:node:BaremetalNode", name, {}, opts);
+    const { plan, stack, seed } = args;
+    this.plan = plan;
+    this.address = known(plan.address);
+    this.privateAddress = known(plan.privateAddress);
+    this.hostKey = known(plan.hostKey);
+    const access = baremetalAccess(plan, nodeFiles(stack, plan.name), seed.apply(operatorKey));
+    this.connection = sshConnection(access.target);
+    this.sshOptions = placeNodeFiles({
+      stack,
+      node: plan.name,
+      knownHosts: known([plan.address, plan.hostKey, plan.jump]).apply(() => access.knownHosts.join("")),
+      options: () => access.sshOptions,
+      seed,
+    });
+    this.adopted = new command.remote.Command(
+      `${name}-adoption`,
+      {
+        connection: { ...this.connection, ...patience },
+        create: renderPreflight({ ...args.preflight, node: plan.name }),
+        delete: renderRetire({
+          node: plan.name,
+          stack,
+          keepData: true,
+          sshPort: plan.sshPort,
+          ...(args.preflight.storage ? { storage: args.preflight.storage } : {}),
+        }),
+        logging: "none",
+        addPreviousOutputInEnv: false,
+      },
+      { parent: this, additionalSecretOutputs: ["stdout", "stderr"] },
+    );
+    this.registerOutputs({ address: plan.address });
+  }
+}

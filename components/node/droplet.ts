@@ -1,0 +1,219 @@
+import * as cloudinit from "@pulumi/cloudinit";
+import * as digitalocean from "@pulumi/digitalocean";
+import * as pulumi from "@pulumi/pulumi";
+import { renderUserData } from "../../cloud-init";
+import type { DigitaloceanNodePlan, VolumePlan } from "../../config";
+import type { Account } from "../digitalocean";
+import { physicalName, volumeName } from "../labels";
+import { nodeHostKey, operatorKey } from "../secrets";
+import { type Connection, knownHostsLine, sshConnection } from "./connection";
+import { placeNodeFiles } from "./files";
+import type { Node } from "./types";
+
+export interface DropletNodeArgs {
+  stack: string;
+  plan: DigitaloceanNodePlan;
+  account: Account;
+  /** Public keys of operators, beside Berth's own. */
+  sshKeys: readonly string[];
+  tags: readonly string[];
+  /** A zone of the account in which the node gets the records STACK and *.STACK. @default none */
+  domain?: string;
+  /** The stack's seed. */
+  seed: pulumi.Output<string>;
+  /** True: what holds data is protected. */
+  production: boolean;
+}
+
+/** Names the node whose user data may change now: `npm run node -- replace` sets it. */
+const REPLACED = "BERTH_REPLACE_NODE";
+
+/** A machine that installs itself: refused and unanswered tries for up to 10 minutes. */
+const FIRST_DIAL = { dialErrorLimit: 100, perDialTimeout: 10 } as const;
+
+/**
+ * A node that is a droplet, made with our host key, so that the first connection is checked already.
+ *
+ * Creates: a droplet, its volumes and their attachments, and where asked a reserved IP, DNS records
+ * and the place in the project. Footprint: what the size and the volumes cost.
+ *
+ * User data is read once, at the first boot. When it changes, the droplet stays as it is and the preview says so.
+ */
+export class DropletNode extends pulumi.ComponentResource implements Node {
+  readonly plan: DigitaloceanNodePlan;
+  readonly address: pulumi.Output<string>;
+  readonly privateAddress: pulumi.Output<string>;
+  readonly hostKey: pulumi.Output<string>;
+  readonly connection: Connection;
+  readonly sshOptions: pulumi.Output<string[]>;
+  readonly machine: pulumi.CustomResource;
+  readonly dial = FIRST_DIAL;
+  /** The storage stage comes after them. */
+  readonly attachments: pulumi.Resource[];
+  /** SHA-256 of the user data that a new machine would get. */
+  readonly userData: pulumi.Output<string>;
+
+  constructor(name: string, args: DropletNodeArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("berth:node:DropletNode", name, {}, opts);
+    const { plan, stack, account, seed } = args;
+    this.plan = plan;
+    const child = { parent: this, provider: account.provider };
+    const rendered = seed.apply((value) =>
+      renderUserData({
+        node: plan.name,
+        hostKey: nodeHostKey(value, plan.name),
+        login: { name: plan.sshUser, keys: [`${operatorKey(value).publicKey} berth`, ...args.sshKeys] },
+      }),
+    );
+    this.userData = pulumi.unsecret(rendered.sha256);
+    // DigitalOcean takes text, and cloud-init reads it as it is.
+    const document = cloudinit.getConfigOutput(
+      { gzip: false, base64Encode: false, parts: rendered.parts },
+      { parent: this },
+    );
+    const fresh = process.env[REPLACED] === plan.name;
+    const droplet = new digitalocean.Droplet(
+      name,
+      {
+        name: physicalName(stack, plan.name),
+        region: plan.region,
+        size: plan.size,
+        image: plan.image,
+        vpcUuid: account.vpc.id,
+        // Without a key, DigitalOcean mails a root password, which is expired and shuts keys out too.
+        sshKeys: [account.key.id],
+        userData: pulumi.secret(document.rendered),
+        tags: [account.tag.name, ...args.tags],
+        monitoring: plan.monitoring,
+        ipv6: plan.ipv6,
+        backups: plan.backups,
+        // What is being written gets to the disk and the volumes.
+        gracefulShutdown: true,
+      },
+      {
+        ...child,
+        // Both count at the first boot alone; a change of them must never replace a machine by itself.
+        ignoreChanges: fresh ? [] : ["userData", "sshKeys"],
+        // It carries a tag of the firewall from its first moment.
+        dependsOn: [account.firewall],
+        // A volume cannot hang on two machines, and a name in the cluster means one.
+        deleteBeforeReplace: true,
+        protect: args.production && homesOnOwnDisk(plan),
+        additionalSecretOutputs: ["userData"],
+        customTimeouts: { create: "20m", update: "30m", delete: "10m" },
+      },
+    );
+    const dropletId = droplet.id.apply(Number);
+    const volumes = plan.volumes.map((volume) => this.volume(name, args, volume, dropletId, droplet));
+    this.attachments = volumes.map(({ attachment }) => attachment);
+
+    const address = plan.reservedIp ? this.reservedIp(name, args, dropletId, droplet) : droplet.ipv4Address;
+    if (args.domain !== undefined) this.records(name, args, address, args.domain, droplet);
+    if (account.project)
+      new digitalocean.ProjectResources(
+        `${name}-project`,
+        {
+          project: account.project.id,
+          resources: [droplet.dropletUrn, ...volumes.map(({ volume }) => volume.volumeUrn)],
+        },
+        child,
+      );
+
+    this.address = address;
+    this.privateAddress = droplet.ipv4AddressPrivate;
+    this.hostKey = pulumi.unsecret(seed.apply((value) => nodeHostKey(value, plan.name).publicKey));
+    this.connection = sshConnection({
+      address,
+      port: plan.sshPort,
+      user: plan.sshUser,
+      privateKey: seed.apply((value) => operatorKey(value).privateKey),
+      hostKey: this.hostKey,
+    });
+    this.sshOptions = placeNodeFiles({
+      stack,
+      node: plan.name,
+      knownHosts: pulumi
+        .all([address, this.hostKey])
+        .apply(([host, key]) => knownHostsLine(host, plan.sshPort, key)),
+      seed,
+    });
+    this.machine = droplet;
+    this.registerOutputs({ address, privateAddress: this.privateAddress });
+  }
+
+  private volume(
+    name: string,
+    args: DropletNodeArgs,
+    plan: VolumePlan,
+    dropletId: pulumi.Output<number>,
+    droplet: digitalocean.Droplet,
+  ) {
+    const { account, stack, production } = args;
+    const volume = new digitalocean.Volume(
+      `${name}-volume-${plan.name}`,
+      {
+        name: volumeName(stack, plan.name),
+        region: args.plan.region,
+        size: plan.sizeBytes / 2 ** 30,
+        description: `${plan.mount} of ${args.plan.name}`,
+        tags: [account.tag.name],
+      },
+      { parent: this, provider: account.provider, protect: production },
+    );
+    const attachment = new digitalocean.VolumeAttachment(
+      `${name}-volume-${plan.name}-attachment`,
+      { dropletId, volumeId: volume.id },
+      { parent: this, provider: account.provider, deletedWith: droplet, deleteBeforeReplace: true },
+    );
+    return { volume, attachment };
+  }
+
+  /** An address that outlives the droplet. */
+  private reservedIp(
+    name: string,
+    { account, plan }: DropletNodeArgs,
+    dropletId: pulumi.Output<number>,
+    droplet: digitalocean.Droplet,
+  ): pulumi.Output<string> {
+    const child = { parent: this, provider: account.provider };
+    const reserved = new digitalocean.ReservedIp(`${name}-reserved-ip`, { region: plan.region }, child);
+    const assignment = new digitalocean.ReservedIpAssignment(
+      `${name}-reserved-ip-assignment`,
+      { ipAddress: reserved.ipAddress, dropletId },
+      { ...child, deletedWith: droplet, deleteBeforeReplace: true },
+    );
+    return assignment.ipAddress;
+  }
+
+  private records(
+    name: string,
+    { account, plan, stack }: DropletNodeArgs,
+    address: pulumi.Output<string>,
+    domain: string,
+    droplet: digitalocean.Droplet,
+  ): void {
+    const record = (role: string, label: string, type: "A" | "AAAA", value: pulumi.Input<string>) =>
+      new digitalocean.DnsRecord(
+        `${name}-record-${role}`,
+        { domain, name: label, type, value, ttl: 300 },
+        { parent: this, provider: account.provider },
+      );
+    record("a", stack, "A", address);
+    record("a-wildcard", `*.${stack}`, "A", address);
+    if (!plan.ipv6) return;
+    record("aaaa", stack, "AAAA", droplet.ipv6Address);
+    record("aaaa-wildcard", `*.${stack}`, "AAAA", droplet.ipv6Address);
+  }
+}
+
+/** True when homes lie on the droplet's own disk and go with it: no volume and no other place holds them. */
+export function homesOnOwnDisk({ volumes, storage }: DigitaloceanNodePlan): boolean {
+  const homes = storage.bind?.homes ?? "/mnt/storage/homes";
+  const mounts = [
+    ...volumes,
+    ...(storage.devices ?? []),
+    ...(storage.lvm?.volumes ?? []),
+    ...(storage.nfs?.mounts ?? []),
+  ].map(({ mount }) => mount);
+  return !mounts.some((mount) => homes === mount || homes.startsWith(`${mount}/`));
+}

@@ -1,0 +1,247 @@
+/**
+ * @file A stack of droplets for the end-to-end test: DigitalOcean's test API, whose droplets are machines on this
+ * computer, and clients that come from outside.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { type Api, startApi } from "../digitalocean";
+import { type Machines, startMachines } from "../digitalocean/machines";
+import { type Configuration, childrenOf, MINUTE, SECOND, TestStack, until } from "./stack-rig";
+
+export const STACK = "cloud-e2e";
+
+/** DigitalOcean as it is for one test file. */
+export interface Cloud {
+  api: Api;
+  machines: Machines;
+  stack: TestStack;
+  close(): Promise<void>;
+}
+
+export async function startCloud(): Promise<Cloud> {
+  const machines = await startMachines({
+    name: "clouds",
+    memory: 5 * 1024,
+    publicRange: "10.96.128.0/24",
+    publicRange6: "fd00:96:128::/64",
+  });
+  const api = await startApi({ hooks: machines.hooks });
+  const stack = new TestStack(STACK, {
+    DIGITALOCEAN_TOKEN: api.token,
+    DIGITALOCEAN_API_URL: api.url,
+  });
+  return {
+    api,
+    machines,
+    stack,
+    close: () => api.close().finally(() => machines.close()),
+  };
+}
+
+/** Where this computer comes from when it asks a reserved address: the address of its own uplink. */
+function uplink(): string {
+  const said = execFileSync("ip", ["-4", "route", "get", "198.19.0.1"], { encoding: "utf8" });
+  const source = / src (\S+)/.exec(said)?.[1];
+  if (!source) throw new Error(`this computer has no way to 198.19.0.1: ${said}`);
+  return source;
+}
+
+export const droplet = (n: number, role: "head" | "worker", more: Configuration = {}): Configuration => ({
+  kind: "digitalocean",
+  name: `drop-${n}`,
+  role,
+  size: "s-4vcpu-8gb",
+  cpus: 2,
+  memory: "4GiB",
+  ...more,
+});
+
+/** The configuration to begin with: homes on a volume, a reserved address, IPv6 on one. */
+export function configuration(): Configuration {
+  const data = { name: "data", size: "2GiB", mount: "/mnt/storage" };
+  return {
+    "berth:nodes": [
+      droplet(0, "head", { volumes: [data], reservedIp: true }),
+      droplet(1, "worker", { ipv6: true }),
+    ],
+    "berth:users": [{ name: "alice", node: "drop-0", index: 0 }],
+    "berth:digitalocean": {
+      region: "fra1",
+      vpcCidr: "10.97.0.0/24",
+      project: "cluster",
+      tags: ["research"],
+      // The addresses that this computer has towards the machines.
+      allowSshFrom: ["10.96.128.1", "10.97.0.1", "fd00:96:128::1", uplink()],
+    },
+    "berth:firewall": { allowUsers: ["10.97.0.0/24"] },
+    "berth:ray": { memory: "1536MiB", cpus: 2 },
+    "berth:workspaces": { memory: "1GiB", cpus: 1 },
+    "pulumi:disable-default-providers": ["docker", "digitalocean"],
+  };
+}
+
+export interface OutputNode {
+  name: string;
+  address: string;
+  privateAddress: string;
+}
+
+export async function nodes(stack: TestStack): Promise<OutputNode[]> {
+  return JSON.parse(await stack.pulumi(["stack", "output", "nodes", "--json"]));
+}
+
+/** Runs a script on a machine as the operator, with the host key that was known before it was made. */
+export async function onNode(
+  stack: TestStack,
+  node: OutputNode,
+  script: string,
+  { key = join(stack.folder, "id_ed25519") } = {},
+): Promise<string> {
+  const options = {
+    StrictHostKeyChecking: "yes",
+    UserKnownHostsFile: join(stack.folder, "known_hosts"),
+    GlobalKnownHostsFile: "/dev/null",
+    IdentitiesOnly: "yes",
+    BatchMode: "yes",
+    ConnectTimeout: "10",
+  };
+  const flags = Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  const args = ["-F", "none", "-i", key, ...flags];
+  const ran = await stack.ok("ssh", [...args, `root@${node.address}`, "bash", "-s"], {
+    input: `set -eu\n${script}\n`,
+    deadline: 3 * MINUTE,
+  });
+  return ran.stdout.trim();
+}
+
+/** Runs a command in a user's workspace, over SSH and through the node, as its ports are on the private address. */
+export async function inWorkspace(
+  stack: TestStack,
+  user: { name: string; host: string; port: number },
+  command: string,
+): Promise<string> {
+  const options = {
+    StrictHostKeyChecking: "yes",
+    UserKnownHostsFile: join(stack.folder, "known_hosts"),
+    IdentitiesOnly: "yes",
+    BatchMode: "yes",
+    ConnectTimeout: "10",
+  };
+  const flags = Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  const args = [
+    "-F",
+    "none",
+    "-i",
+    join(stack.folder, `user-${user.name}`),
+    ...flags,
+    "-p",
+    String(user.port),
+  ];
+  return (
+    await stack.ok("ssh", [...args, `${user.name}@${user.host}`, command], { deadline: MINUTE })
+  ).stdout.trim();
+}
+
+/**
+ * Names of the nodes that a task ran on, each asked for by its own resource, sorted.
+ *
+ * @param head the node that is asked; @param key the private key that opens it, where it is not the stack's own.
+ */
+export async function rayNodes(stack: TestStack, head: string, key?: string): Promise<string[]> {
+  const all = await nodes(stack);
+  const script = `
+ray=$(docker ps -q --filter label=berth.component=ray)
+docker exec -i "$ray" python3 - <<'PYTHON'
+import json, os, ray
+ray.init(address=os.environ["BERTH_RAY_HEAD"], log_to_driver=False)
+@ray.remote(num_cpus=0.1)
+def where():
+    return json.loads(os.environ["BERTH_RAY_RESOURCES"])
+names = ${JSON.stringify(all.map(({ name }) => name))}
+found = ray.get([where.options(resources={"node_" + name: 0.1}).remote() for name in names], timeout=120)
+print("RAN", *sorted(key[5:] for one in found for key in one))
+PYTHON`;
+  const node = all.find(({ name }) => name === head);
+  if (!node) throw new Error(`no node ${head} among the outputs`);
+  const said = await onNode(stack, node, script, key === undefined ? {} : { key });
+  return /^RAN (.*)$/m.exec(said)?.[1]?.split(" ") ?? [];
+}
+
+/** True when something takes the connection. */
+function opens(host: string, port: number, milliseconds: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const end = (open: boolean) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(open);
+    };
+    const timer = setTimeout(() => end(false), milliseconds);
+    socket.once("connect", () => end(true));
+    socket.once("error", () => end(false));
+  });
+}
+
+/** How many are asked at once: below the limit on open files. */
+const WIDTH = 800;
+
+/** Every TCP port of these that takes a connection from this computer; what is silent for half a second is shut. */
+export async function scan(host: string, ports: readonly number[]): Promise<number[]> {
+  const open: number[] = [];
+  const left = [...new Set(ports)];
+  await Promise.all(
+    Array.from({ length: WIDTH }, async () => {
+      for (let port = left.pop(); port !== undefined; port = left.pop())
+        if (await opens(host, port, SECOND / 2)) open.push(port);
+    }),
+  );
+  return open.sort((a, b) => a - b);
+}
+
+export const ALL_PORTS = Array.from({ length: 65535 }, (_, i) => i + 1);
+
+/** Ports that anything listens on inside the machine, published ones too: no other can be open. */
+export async function listening(stack: TestStack, node: OutputNode): Promise<number[]> {
+  const said = await onNode(stack, node, "ss -Htln | awk '{print $4}'");
+  return [...new Set(said.split("\n").map((line) => Number(line.slice(line.lastIndexOf(":") + 1))))];
+}
+
+/**
+ * Starts an `up` and kills it and all that it started, with SIGKILL, once `enough` says so.
+ *
+ * @returns false when it ended by itself before.
+ */
+export async function killedUp(stack: TestStack, enough: (created: number) => boolean): Promise<boolean> {
+  const child = spawn(
+    process.execPath,
+    ["scripts/pulumi.mjs", "up", "--stack", stack.stack, "--yes", "--skip-preview"],
+    { cwd: join(__dirname, "..", ".."), env: stack.env, stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (part: string) => {
+      said += part;
+    });
+  const created = () => said.match(/ (created|updated) \(/g)?.length ?? 0;
+  await until(
+    "the point at which to kill",
+    20 * MINUTE,
+    async () => child.exitCode !== null || enough(created()),
+  );
+  if (child.exitCode !== null) {
+    if (child.exitCode !== 0)
+      throw new Error(`up ended by itself with ${child.exitCode}:\n${said.slice(-3000)}`);
+    return false;
+  }
+  const all = (pid: number): number[] => [pid, ...childrenOf(pid).flatMap(all)];
+  for (const pid of childrenOf(child.pid ?? 0).flatMap(all)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  await until("the script's end", MINUTE, async () => child.exitCode !== null);
+  return true;
+}

@@ -1,0 +1,298 @@
+/**
+ * A server that is somebody's: adopted, set up by the stages, and left again.
+ *
+ * Proves: the preflight tells what is there and what will change, and changes nothing; what stands in the way is told
+ * at once, and changes nothing either; the stages leave the operator's account, files, mount and running container
+ * (same id, start time and process) as they are; the retirement leaves them too, puts every setting back, takes away
+ * every file, unit, chain, rule and mount of Berth's, keeps homes, never opens a port of Berth's on the way, keeps its
+ * own connection, and may run twice, after a cut, and where nothing was set up.
+ * Does not prove: real disks (host-storage.test.ts does), NVIDIA's part, InfiniBand, firewalld, swarm.
+ *
+ * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-adopttest-….
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { renderBase } from "../../components/host/base";
+import { type FirewallOptions, renderFirewall } from "../../components/host/firewall";
+import { type PreflightOptions, readPreflightFacts, renderPreflight } from "../../components/host/preflight";
+import { renderRetire } from "../../components/host/retire";
+import { renderRuntime } from "../../components/host/runtime";
+import { parseFacts } from "../../components/host/stage";
+import { renderStorage } from "../../components/host/storage";
+import {
+  ADDRESS,
+  answers,
+  CLIENT,
+  cleanUp,
+  onNode,
+  ownThings,
+  removeFiles,
+  settings,
+  ssh,
+  sshArgs,
+  startServer,
+  traces,
+} from "./adopt-node";
+import { must, removeFiles as removeOtherFiles, until, watch } from "./host-node";
+
+const node = "old-server";
+const firewall: FirewallOptions = {
+  allowSsh: ["10.89.8.0/24"],
+  allowUsers: ["10.89.8.0/24"],
+  userPorts: [{ start: 10000, end: 19999 }],
+  clusterAddresses: [ADDRESS],
+  clusterPorts: [{ start: 6379, end: 6379 }],
+};
+const base = { plannedPorts: [{ start: 32000, end: 40000 }] };
+// The homes are bound from a place of their own: a mount and lines in fstab, without a disk.
+const storage = { bind: { homes: "/srv/homes" } };
+const runtime = { avoidNetworks: ["10.89.8.0/24"], insecureRegistries: ["10.89.8.2:5000"] };
+const preflightOptions: PreflightOptions & { node: string } = {
+  node,
+  stack: "dev",
+  privateAddress: ADDRESS,
+  privateInterface: "eth0",
+  ports: [
+    { start: 22, end: 22, what: "the node's SSH", path: "ssh" },
+    { start: 10000, end: 19999, what: "the users' blocks", path: "berth:ports.users" },
+    { start: 6379, end: 6379, what: "Ray's gcs port", path: "berth:ports.ray.gcs" },
+  ],
+  base,
+  firewall,
+  storage,
+  runtime,
+};
+const preflight = renderPreflight(preflightOptions);
+const stages: Record<string, string> = {
+  base: renderBase({ node, ...base }),
+  firewall: renderFirewall({ node, ...firewall }),
+  storage: renderStorage({ node, ...storage }),
+  runtime: renderRuntime({ node, ...runtime }).replace('  "userland-proxy": true,\n', ""),
+};
+const retire = renderRetire({ node, stack: "dev", keepData: true, storage });
+
+async function stage(command: string): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await ssh(command);
+  expect(stderr).toBe("");
+  expect(code).toBe(0);
+  return parseFacts(stdout);
+}
+
+const LABELS = ["component=workspace", "stack=dev", `node=${node}`]
+  .map((label) => `--label berth.${label}`)
+  .join(" ");
+
+/** A workspace as the stack makes it, seen from outside in its owner's block. */
+const startWorkspace = () =>
+  onNode(
+    "mkdir -p /mnt/storage/homes/eve && echo mine >/mnt/storage/homes/eve/notes && " +
+      `docker network create ${LABELS} berth-workspaces && ` +
+      `docker run -d --name berth-dev-workspace-eve ${LABELS} --network berth-workspaces ` +
+      "--restart unless-stopped -p 10002:8000 -p 9000:8000 self:1 python3 -m http.server -d /etc/alternatives 8000",
+  );
+
+let own = "";
+let before = "";
+
+beforeAll(async () => {
+  await must("docker", ["info"], 20);
+  await cleanUp();
+  await startServer();
+  own = await ownThings();
+  before = await settings();
+}, 1_200_000);
+
+afterAll(async () => {
+  await cleanUp();
+  removeFiles();
+  removeOtherFiles();
+}, 120_000);
+
+describe("a server that is somebody's", { timeout: 900_000 }, () => {
+  it("is left as it is by a retirement that finds nothing to take away", async () => {
+    expect(await stage(retire)).toMatchObject({ changed: [], kept: ["/data on overlay"] });
+    expect(await settings()).toBe(before);
+    expect(await traces()).toBe("");
+  });
+
+  it("is refused with every reason at once, and nothing is recorded", async () => {
+    await onNode("systemd-run -q --unit squatter python3 -m http.server -b 127.0.0.1 10022");
+    await until("the squatter", 20, async () => (await ssh("curl -s 127.0.0.1:10022")).code === 0);
+    const { code, stdout, stderr } = await ssh(
+      renderPreflight({ ...preflightOptions, privateAddress: "10.77.0.1", privateInterface: "eth1" }),
+    );
+    await onNode("systemctl stop squatter");
+    expect(code).not.toBe(0);
+    expect(stdout).toBe("");
+    expect(stderr).toContain(
+      "the private address 10.77.0.1 is on no interface of this server. It has: eth0 ",
+    );
+    expect(stderr).toMatch(
+      /port 10022 is for the users' blocks \(berth:ports\.users\), and python3 \(process \d+\) listens on 127\.0\.0\.1:10022/,
+    );
+    expect(stderr).toContain("nothing was changed");
+    expect(await onNode("ls -A /var/lib/berth")).toBe("pending\n");
+    expect(await settings()).toBe(before);
+  });
+
+  it("is told about before anything changes", async () => {
+    const { stdout, stderr } = await ssh(preflight);
+    expect(stderr).toBe("");
+    const facts = readPreflightFacts(stdout);
+    expect(facts.users).toEqual([{ name: "ada", uid: 1000, home: "/home/ada" }]);
+    expect(facts.docker).toMatchObject({
+      package: "docker.io",
+      running: 1,
+      containers: 1,
+      daemonJson: true,
+      liveRestore: false,
+      cgroupDriver: "systemd",
+      dataRoot: "/var/lib/docker",
+    });
+    expect(facts.mounts).toContainEqual(
+      expect.objectContaining({
+        source: "tmpfs",
+        target: "/srv/results",
+        filesystem: "tmpfs",
+        bytes: 2 ** 24,
+      }),
+    );
+    expect(facts).toMatchObject({
+      login: "root",
+      sudo: false,
+      ufw: { state: "inactive", rules: 1 },
+      privateInterface: "eth0",
+      timeSync: "host",
+      before: "recorded",
+    });
+    const will = facts.willChange.join("\n");
+    expect(will).toMatch(/^installs packages: .*pciutils/m);
+    expect(will).toContain("adds /etc/ssh/sshd_config.d/10-berth.conf: no password login");
+    expect(will).toMatch(/^enables ufw: nothing comes in but what the plan allows/m);
+    expect(will).toContain(
+      "closes published ports of containers to the outside, unless firewall.rules allow them: tcp 8088 (web)",
+    );
+    expect(will).toContain("makes directories: /workspace /data2 /mnt/storage");
+    expect(will).toContain("mounts /srv/homes at /mnt/storage/homes");
+    expect(will).toMatch(
+      /sets in \/etc\/docker\/daemon\.json: .*exec-opts \(now \["native\.cgroupdriver=systemd", /,
+    );
+    expect(will).toMatch(
+      /The 1 running containers go on: live-restore is switched on by a reload before the restart/,
+    );
+    expect(await settings()).toBe(before);
+    expect(await ownThings()).toBe(own);
+    // Nothing but its log and the record.
+    expect(await onNode("find /var/lib/berth /var/log/berth -type f | sort")).toBe(
+      "/var/lib/berth/before.json\n/var/log/berth/preflight.log\n",
+    );
+    expect(
+      await onNode(
+        "stat -c %a /var/lib/berth/before.json; python3 -m json.tool /var/lib/berth/before.json | wc -l",
+      ),
+    ).toMatch(/^600\n\d\d\n$/);
+  });
+
+  it("is told the same to a person with sudo", async () => {
+    const stdout = await must("ssh", sshArgs(preflight, "ada"), 300);
+    expect(readPreflightFacts(stdout)).toMatchObject({ login: "ada", sudo: true });
+  });
+
+  it("is set up, and everything of the operator's goes on", async () => {
+    expect(await answers(8088)).toBe(true);
+    for (const command of Object.values(stages)) await stage(command);
+    expect(await onNode("docker info -f '{{.CgroupDriver}} {{.LiveRestoreEnabled}}'")).toBe(
+      "cgroupfs true\n",
+    );
+    expect(await ownThings()).toBe(own);
+    expect(await answers(8088)).toBe(false);
+    expect(await onNode("findmnt -n -o TARGET /mnt/storage/homes")).toBe("/mnt/storage/homes\n");
+    expect(await traces()).not.toBe("");
+  });
+
+  it("is no clash with itself afterwards: nothing more to change, the record as it was", async () => {
+    await startWorkspace();
+    await until("the workspace", 30, () => answers(10002));
+    const record = await onNode("cat /var/lib/berth/before.json");
+    const facts = readPreflightFacts((await ssh(preflight)).stdout);
+    expect(facts.willChange).toEqual([]);
+    expect(facts.docker).toMatchObject({ running: 1, containers: 2, liveRestore: true });
+    expect(facts.ufw).toEqual({ state: "active", rules: 1 });
+    expect(await onNode("cat /var/lib/berth/before.json")).toBe(record);
+    const other = await ssh(renderPreflight({ ...preflightOptions, stack: "other" }));
+    expect(other.code).not.toBe(0);
+    expect(other.stderr).toContain("this server is a node of the stack dev. Take it out there first");
+  });
+
+  it("is left as it was, with the homes, and no port of Berth's was open on the way", async () => {
+    // Published, and in nobody's block: only the firewall closes it.
+    expect((await ssh("curl -s -m 2 -o /dev/null http://127.0.0.1:9000/")).code).toBe(0);
+    expect(await answers(9000)).toBe(false);
+    const closed = watch(CLIENT, ADDRESS, 9000);
+    const facts = await stage(retire);
+    expect(await closed.stop(), "open for a moment").toBe(false);
+    expect(facts).toMatchObject({
+      leftMounted: [],
+      kept: ["/srv/homes on overlay"],
+    });
+    expect(facts.changed).toEqual(
+      expect.arrayContaining([
+        "container berth-dev-workspace-eve",
+        "network berth-workspaces",
+        "ufw disabled",
+      ]),
+    );
+    expect(await onNode("cat /srv/homes/eve/notes")).toBe("mine\n");
+    expect(await ownThings()).toBe(own);
+    await onNode("rm -r /srv/homes");
+    expect(await settings()).toBe(before);
+    expect(await traces()).toBe("");
+    expect(await answers(8088)).toBe(true);
+    expect(await onNode("systemctl --failed --no-legend")).toBe("");
+  });
+
+  it("may be left twice", async () => {
+    expect(await stage(retire)).toMatchObject({ changed: [] });
+    expect(await settings()).toBe(before);
+    expect(await ownThings()).toBe(own);
+    expect(await traces()).toBe("");
+  });
+
+  it("is left whole after a cut, and after half of the stages", async () => {
+    await stage(preflight);
+    await stage(stages.base ?? "");
+    await stage(stages.firewall ?? "");
+    await stage(stages.runtime ?? "");
+    // Cut while dockerd is between its two configurations.
+    const cut = retire.replace("changed 'docker.service restarted'", "exit 7");
+    expect(cut).not.toBe(retire);
+    expect((await ssh(cut)).code).not.toBe(0);
+    expect(await ownThings()).toBe(own);
+    // The firewall still stands: what was not taken away is not open.
+    expect(await onNode("ufw status | head -n 1; iptables -S BERTH-OUTSIDE | tail -n 1")).toBe(
+      "Status: active\n-A BERTH-OUTSIDE -j DROP\n",
+    );
+    await stage(retire);
+    expect(await settings()).toBe(before);
+    expect(await ownThings()).toBe(own);
+    expect(await traces()).toBe("");
+  });
+
+  it("keeps a ufw that was on, and nobody is shut out", async () => {
+    await onNode("ufw --force enable && ufw allow 22/tcp && ufw allow 8088/tcp");
+    const rules = await onNode("ufw show added; ufw status");
+    await stage(preflight);
+    await stage(stages.base ?? "");
+    await stage(stages.firewall ?? "");
+    await onNode("ufw delete allow 22/tcp");
+    const refused = await ssh(retire);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain("no rule of yours lets SSH in (port 22): you would be shut out");
+    expect((await ssh("true")).code).toBe(0);
+    await onNode("ufw insert 1 allow 22/tcp");
+    await stage(retire);
+    expect((await ssh("true")).code).toBe(0);
+    expect((await onNode("ufw show added; ufw status")).split("\n").sort()).toEqual(rules.split("\n").sort());
+    expect(await traces()).toBe("");
+    expect(await ownThings()).toBe(own);
+  });
+});

@@ -1,0 +1,153 @@
+/**
+ * One cluster of two servers that somebody else had set up, a droplet and a local node.
+ *
+ * Proves: Ray runs a task on each; the servers' own account, file system and running container (same id, start time
+ * and process) are as they were after `up` and after `destroy`, and nothing of Berth's is left on them then.
+ * Does not prove: a way between the sites, which is the operator's; here this computer routes between the networks.
+ *
+ * Needs root and a Docker engine on this computer.
+ */
+import { execFileSync } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Api, startApi } from "../digitalocean";
+import { type Machines, startMachines } from "../digitalocean/machines";
+import { OldServer } from "./adopt-node";
+import { nodes, onNode, rayNodes } from "./cloud-rig";
+import { type Configuration, MINUTE, TestStack, until } from "./stack-rig";
+
+const STACK = "mixed-e2e";
+/** All networks of the test lie in it. */
+const SITE = "10.92.0.0/16";
+const VPC = "10.92.3.0/24";
+const SERVERS = ["10.92.2.10", "10.92.2.11"] as const;
+
+/** Docker keeps its networks apart and hides one from the other; here they are sites that see each other. */
+const ROUTES: readonly (readonly string[])[] = [
+  ["-t", "filter", "DOCKER-USER", "-s", SITE, "-d", SITE, "-j", "ACCEPT"],
+  ["-t", "nat", "POSTROUTING", "-s", SITE, "-d", SITE, "-j", "ACCEPT"],
+];
+
+function route(action: "-I" | "-D"): void {
+  for (const [flag = "", table = "", chain = "", ...rule] of ROUTES) {
+    try {
+      execFileSync("iptables", ["-w", "10", flag, table, action, chain, ...rule], { stdio: "pipe" });
+    } catch (error) {
+      if (action === "-I") throw error; // What is not there need not go.
+    }
+  }
+}
+
+const servers = SERVERS.map(
+  (address, i) =>
+    new OldServer({
+      name: `berth-mixed-server-${i}`,
+      hostname: `old-server-${i}`,
+      network: "berth-mixed-servers",
+      subnet: "10.92.2.0/24",
+      address,
+      memoryGiB: 4,
+    }),
+);
+let machines: Machines;
+let api: Api;
+let stack: TestStack;
+let before: string[] = [];
+
+function configuration(): Configuration {
+  const common = { cpus: 2, memory: "4GiB" };
+  const metal = SERVERS.map((address, i) => ({
+    ...common,
+    name: `metal-${i}`,
+    kind: "baremetal",
+    role: i === 0 ? "head" : "worker",
+    address: `${address}:${address}`,
+    hostKey: servers[i]?.hostKey,
+    keyFile: servers[i]?.keyFile,
+  }));
+  return {
+    "berth:nodes": [
+      ...metal,
+      { ...common, name: "drop-0", kind: "digitalocean", role: "worker", size: "s-4vcpu-8gb" },
+      { ...common, name: "node-0", kind: "local", role: "worker", address: "10.92.1.10" },
+    ],
+    "berth:network": { cidr: "10.92.1.0/24" },
+    "berth:registryPort": 5941,
+    "berth:digitalocean": { region: "fra1", vpcCidr: VPC, allowSshFrom: [SITE] },
+    "berth:firewall": { allowSsh: [SITE] },
+    // The servers are containers with one and a half CPUs.
+    "berth:ray": { memory: "1536MiB", cpus: 1 },
+    "pulumi:disable-default-providers": ["docker", "digitalocean"],
+  };
+}
+
+beforeAll(async () => {
+  for (const server of servers) await server.cleanUp();
+  route("-D");
+  route("-I");
+  machines = await startMachines({
+    name: "mixed",
+    memory: 4096,
+    publicRange: "10.92.128.0/24",
+    publicRange6: "fd00:92:128::/64",
+  });
+  api = await startApi({ hooks: machines.hooks });
+  stack = new TestStack(STACK, { DIGITALOCEAN_TOKEN: api.token, DIGITALOCEAN_API_URL: api.url });
+  for (const server of servers) await server.start();
+  before = await Promise.all(servers.map((server) => server.ownThings()));
+  stack.removeHome();
+  stack.makeHome();
+  stack.writeConfiguration(configuration());
+}, 20 * MINUTE);
+
+afterAll(async () => {
+  if (machines?.failures.length) console.error(machines.failures.join("\n"));
+  await api?.close().finally(() => machines.close());
+  for (const server of servers) {
+    await server.cleanUp();
+    server.removeFiles();
+  }
+  await stack?.removeLeftovers();
+  route("-D");
+}, 5 * MINUTE);
+
+/** The droplet's way to the other sites, which a network of its owner would give it. */
+async function giveWay(): Promise<void> {
+  const id = await until("the droplet", 10 * MINUTE, async () => {
+    const [droplet] = [...api.state.droplets.values()];
+    return droplet?.privateAddress !== undefined && droplet.status === "active" ? droplet.id : false;
+  });
+  await machines.inside(id, `ip route replace ${SITE} via 10.92.3.1 dev eth1`);
+}
+
+const untouched = async () => {
+  expect(await Promise.all(servers.map((server) => server.ownThings()))).toEqual(before);
+};
+
+describe("a cluster of servers, a droplet and a local node", () => {
+  it("comes up, and leaves what others had on the servers as it was", { timeout: 40 * MINUTE }, async () => {
+    await Promise.all([stack.up(["--skip-preview"]), giveWay()]);
+    await untouched();
+  });
+
+  it("has nothing to do a second time", { timeout: 10 * MINUTE }, () => stack.nothingToDo());
+
+  it("runs a Ray task on each node", { timeout: 5 * MINUTE }, async () => {
+    expect(await rayNodes(stack, "metal-0", servers[0]?.keyFile)).toEqual([
+      "drop-0",
+      "metal-0",
+      "metal-1",
+      "node-0",
+    ]);
+  });
+
+  it("takes away what is Berth's, and nothing else", { timeout: 20 * MINUTE }, async () => {
+    const all = await nodes(stack);
+    const [first] = all.filter(({ name }) => name === "metal-0");
+    expect(await onNode(stack, first as never, "ls /etc/berth", { key: servers[0]?.keyFile })).not.toBe("");
+    const ran = await stack.berth("destroy", ["--yes"]);
+    expect(ran.code, ran.text.slice(-3000)).toBe(0);
+    await untouched();
+    for (const server of servers) expect(await server.traces()).toBe("");
+    expect(api.state.droplets.size).toBe(0);
+  });
+});

@@ -1,0 +1,83 @@
+/** @file Runs the program's Cluster against an engine that records what it is asked to register. */
+import * as pulumi from "@pulumi/pulumi";
+import { loadConfig } from "../../config";
+
+export interface Seen {
+  type: string;
+  name: string;
+  inputs: Record<string, unknown>;
+}
+
+export const SEED = "seed-of-the-unit-tests";
+
+export function localStack(users: object[], more: Record<string, unknown> = {}): Record<string, unknown> {
+  const node = (name: string, role: string, address: string) => ({
+    kind: "local",
+    name,
+    role,
+    address,
+    cpus: 2,
+    memory: "8GiB",
+  });
+  return {
+    nodes: [node("node-0", "head", "10.88.0.10"), node("node-1", "worker", "10.88.0.11")],
+    users,
+    ...more,
+  };
+}
+
+/** What DigitalOcean adds to a resource; a droplet's by its name's last digit. */
+const computed = (type: string, name: string) => {
+  if (type === "digitalocean:index/reservedIp:ReservedIp") return { ipAddress: "203.0.113.9" };
+  if (type !== "digitalocean:index/droplet:Droplet") return {};
+  const n = Number(name.at(-1));
+  return {
+    ipv4Address: `192.0.2.${10 + n}`,
+    ipv4AddressPrivate: `10.110.0.${10 + n}`,
+    ipv6Address: `2001:db8::${10 + n}`,
+    dropletUrn: `do:droplet:${1000 + n}`,
+  };
+};
+
+/** What commands print, by the resource's name. */
+function stdout(name: string): string {
+  if (name.endsWith("-seed")) return SEED;
+  if (name.includes("-image-") || name.endsWith("-registry-image"))
+    return '{"ref":"berth/x:1","id":"sha256:abc"}';
+  if (name.includes("-push-")) return '{"digest":"sha256:def"}';
+  return 'BERTH_FACTS {"stage":"x","changed":[]}';
+}
+
+/** @param config as in the stack file, without the `berth:` of its keys. */
+export async function runCluster(config: Record<string, unknown>, preview: boolean): Promise<Seen[]> {
+  // With a token the account would be asked what it offers; there is none here.
+  for (const name of ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"]) delete process.env[name];
+  const seen: Seen[] = [];
+  await pulumi.runtime.setMocks(
+    {
+      newResource: ({ type, name, inputs, id }) => {
+        seen.push({ type, name, inputs });
+        const unknown = preview && type.startsWith("command:") && !name.endsWith("-seed");
+        const more = preview ? {} : computed(type, name);
+        const state = unknown ? inputs : { ...inputs, ...more, stdout: stdout(name) };
+        return { id: id || (type.startsWith("digitalocean:") ? "1001" : `${name}-id`), state };
+      },
+      call: ({ token, inputs }) =>
+        token === "cloudinit:index/getConfig:getConfig"
+          ? { ...inputs, id: "1", rendered: JSON.stringify(inputs.parts) }
+          : inputs,
+    },
+    "berth",
+    "dev",
+    preview,
+  );
+  const { Cluster } = await import("../../components/cluster.js");
+  const raw = Object.fromEntries(Object.entries(config).map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]));
+  const { plan, secrets } = loadConfig("dev", raw, () => [], { placeholders: preview ? "allow" : "refuse" });
+  new Cluster("berth", { plan, secrets });
+  await pulumi.runtime.disconnect();
+  return seen;
+}
+
+export const names = (seen: Seen[]) => seen.map((r) => `${r.type} ${r.name}`).sort();
+export const of = (seen: Seen[], type: string) => seen.filter((r) => r.type === type);
