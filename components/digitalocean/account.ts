@@ -19,7 +19,7 @@ export interface AccountArgs {
  *
  * Creates: a provider, a VPC, an SSH key, a tag, a cloud firewall on that tag, and a project where one is named.
  * Needs: a token with read and write access, in DIGITALOCEAN_TOKEN or as the secret `digitalocean:token`; it has to
- * hold the scopes of these resources and tag:create and tag:delete, by which a create that was cut off is found again.
+ * hold the scopes of these resources and tag:read, tag:create and tag:delete, by which a create that was cut off is found again.
  */
 export class Account extends pulumi.ComponentResource {
   readonly provider: digitalocean.Provider;

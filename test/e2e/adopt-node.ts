@@ -172,7 +172,7 @@ ls -A /data
   traces(): Promise<string> {
     return this.onNode(`
 find / -xdev \\( -path /proc -o -path /sys -o -path /tmp -o -path /var/lib/docker -o -path /var/lib/dpkg \\) -prune -o -iname '*berth*' -print |
-  grep -v -x -e /sbin/berth-init -e /usr/sbin/berth-init -e '/etc/ssh/sshd_config.d/10-berth-node.conf' -e '.*/berth-apt-install' || true
+  grep -v -x -e /sbin/berth-init -e /usr/sbin/berth-init -e '/etc/ssh/sshd_config.d/10-berth-node.conf' -e '.*/berth-apt-install' -e '/usr/local/share/ca-certificates/berth.*' || true
 find /run /dev/shm -iname '*berth*' -print
 systemctl list-units --all --no-legend 'berth*'; systemctl list-unit-files --no-legend 'berth*'
 iptables-save | grep -i berth || true

@@ -117,6 +117,9 @@ async function giveWay(): Promise<void> {
     return droplet?.privateAddress !== undefined && droplet.status === "active" ? droplet.id : false;
   });
   await machines.inside(id, `ip route replace ${SITE} via 10.92.3.1 dev eth1`);
+  // Docker puts a rule before ours with each network that it makes; by now all are there.
+  route("-D");
+  route("-I");
 }
 
 const untouched = async () => {
