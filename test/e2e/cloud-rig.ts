@@ -207,6 +207,19 @@ export async function listening(stack: TestStack, node: OutputNode): Promise<num
   return [...new Set(said.split("\n").map((line) => Number(line.slice(line.lastIndexOf(":") + 1))))];
 }
 
+/** Rejects when it takes longer. */
+async function within(what: string, deadline: number, work: Promise<void>): Promise<void> {
+  const late = new AbortController();
+  const timer = setTimeout(
+    () => late.abort(new Error(`${what}: not within ${deadline / SECOND} s`)),
+    deadline,
+  );
+  const aborted = new Promise<never>((_, reject) => {
+    late.signal.addEventListener("abort", () => reject(late.signal.reason));
+  });
+  await Promise.race([work, aborted]).finally(() => clearTimeout(timer));
+}
+
 /**
  * Starts an `up` and kills it and all that it started, with SIGKILL, once `enough` says so.
  *
@@ -219,16 +232,16 @@ export async function killedUp(stack: TestStack, enough: (created: number) => bo
     { cwd: join(__dirname, "..", ".."), env: stack.env, stdio: ["ignore", "pipe", "pipe"] },
   );
   let said = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding("utf8").on("data", (part: string) => {
-      said += part;
-    });
-  const created = () => said.match(/ (created|updated) \(/g)?.length ?? 0;
-  await until(
-    "the point at which to kill",
-    20 * MINUTE,
-    async () => child.exitCode !== null || enough(created()),
-  );
+  const reached = new Promise<void>((resolve) => {
+    child.once("exit", () => resolve());
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (part: string) => {
+        said += part;
+        // At once: on a quiet computer a dozen more are made in the second of a poll.
+        if (enough(said.match(/ (created|updated) \(/g)?.length ?? 0)) resolve();
+      });
+  });
+  await within("the point at which to kill", 20 * MINUTE, reached);
   if (child.exitCode !== null) {
     if (child.exitCode !== 0)
       throw new Error(`up ended by itself with ${child.exitCode}:\n${said.slice(-3000)}`);

@@ -69,7 +69,7 @@ describe("up", () => {
   }, async () => {
     let kills = 0;
     while (kills < KILLS) {
-      if (!(await killedUp(cloud.stack, (created) => created >= 4))) break;
+      if (!(await killedUp(cloud.stack, (created) => created >= 3))) break;
       kills++;
       const { droplets, volumes } = held();
       expect(new Set(droplets).size, `droplets after kill ${kills}: ${droplets}`).toBe(droplets.length);
