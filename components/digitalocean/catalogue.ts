@@ -1,7 +1,7 @@
 import * as digitalocean from "@pulumi/digitalocean";
 import * as pulumi from "@pulumi/pulumi";
 import { ConfigError, type DigitaloceanNodePlan, type Plan, type Problem } from "../../config";
-import { isPlaceholder } from "../../config/placeholders";
+import { findPlaceholders, isPlaceholder } from "../../config/placeholders";
 
 /** What the account offers: asked once a run, so that a preview refuses what a create would. */
 
@@ -78,10 +78,12 @@ function checkSize(
 }
 
 /**
- * Asks the account, and ends the run with every droplet's problem at once. A token that may not ask (403) is a warning:
- * the create will tell.
+ * Asks the account, and ends the run with every droplet's problem at once. A token that may not ask (403), and in a
+ * preview an API that cannot be reached, are warnings: the create will tell. A stack with placeholders is nobody's yet, and
+ * nothing is asked.
  */
 export function checkCatalogue(plan: Plan, provider: digitalocean.Provider): void {
+  if (findPlaceholders(plan).length > 0) return;
   const slugs = plan.nodes.flatMap((node) =>
     node.kind === "digitalocean" && !/^\d+$/.test(node.image) && !isPlaceholder(node.image)
       ? [node.image]
@@ -103,7 +105,8 @@ export function checkCatalogue(plan: Plan, provider: digitalocean.Provider): voi
   ]).then(
     ([{ regions }, { sizes }, images]) => ({ regions, sizes, images: images.flat() }),
     (error) => {
-      if (!/answered 403/.test(String(error))) throw error;
+      const away = pulumi.runtime.isDryRun() && /cannot be reached/.test(String(error));
+      if (!away && !/answered 403/.test(String(error))) throw error;
       pulumi.log.warn(`Regions, sizes and images were not checked: ${(error as Error).message}`, provider);
       return undefined;
     },

@@ -56,14 +56,10 @@ export class BaremetalNode extends pulumi.ComponentResource implements Node {
       `${name}-adoption`,
       {
         connection: { ...this.connection, ...patience },
-        create: renderPreflight({ ...args.preflight, node: plan.name }),
-        delete: renderRetire({
-          node: plan.name,
-          stack,
-          keepData: true,
-          sshPort: plan.sshPort,
-          ...(args.preflight.storage ? { storage: args.preflight.storage } : {}),
-        }),
+        create: known(args.preflight).apply((asked) => renderPreflight({ ...asked, node: plan.name })),
+        delete: known(args.preflight.storage ?? {}).apply((storage) =>
+          renderRetire({ node: plan.name, stack, keepData: true, sshPort: plan.sshPort, storage }),
+        ),
         logging: "none",
         addPreviousOutputInEnv: false,
       },

@@ -63,7 +63,7 @@ export function configuration(): Configuration {
   return {
     "berth:nodes": [
       droplet(0, "head", { volumes: [data], reservedIp: true }),
-      droplet(1, "worker", { ipv6: true }),
+      droplet(1, "worker", { ipv6: true, size: "s-2vcpu-4gb" }),
     ],
     "berth:users": [{ name: "alice", node: "drop-0", index: 0 }],
     "berth:digitalocean": {

@@ -184,7 +184,7 @@ describe("a change", () => {
     const id = () => [...cloud.api.state.droplets.values()].find(({ name }) => name.endsWith("drop-1"))?.id;
     const before = id();
     cloud.stack.edit((config) => {
-      config["berth:nodes"][1].size = "s-2vcpu-4gb";
+      config["berth:nodes"][1].size = "s-4vcpu-8gb";
     });
     const steps = await cloud.stack.changes();
     expect(steps).toContainEqual({ op: "update", name: "berth-drop-1" });

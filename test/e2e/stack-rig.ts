@@ -22,7 +22,8 @@ export interface Ran {
 
 /** What went wrong, with the end of what was said: Pulumi's diagnostics stand before the outputs. */
 export function tail(text: string): string {
-  const told = /^Diagnostics:\n[\s\S]*?(?=^(Outputs|Resources|Policies):)/m.exec(text)?.[0] ?? "";
+  // The preview's come before those of the update.
+  const told = text.match(/^Diagnostics:\n[\s\S]*?(?=^(?:Outputs|Resources|Policies):)/gm)?.at(-1) ?? "";
   return `${told}${text.trimEnd().split("\n").slice(-40).join("\n")}`;
 }
 
