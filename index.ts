@@ -1,5 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Cluster } from "./components/cluster";
+import { stackFiles } from "./components/secrets";
+import { checkKinds } from "./components/stack-files";
 import { validateSetup } from "./components/workspace/setup";
 import { ConfigError, loadConfig } from "./config";
 
@@ -7,7 +9,9 @@ import { ConfigError, loadConfig } from "./config";
 function configured() {
   try {
     const placeholders = pulumi.runtime.isDryRun() ? "allow" : "refuse";
-    return loadConfig(pulumi.getStack(), pulumi.runtime.allConfig(), validateSetup, { placeholders });
+    const loaded = loadConfig(pulumi.getStack(), pulumi.runtime.allConfig(), validateSetup, { placeholders });
+    checkKinds(loaded.plan, stackFiles(loaded.plan.stack).folder);
+    return loaded;
   } catch (error) {
     // The message is for people; a stack trace would bury it.
     if (error instanceof ConfigError) throw new pulumi.RunError(error.message);
