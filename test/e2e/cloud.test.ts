@@ -211,6 +211,8 @@ describe("a change", () => {
     const steps = await cloud.stack.changes();
     expect(steps.filter(({ op }) => op !== "delete")).toEqual([]);
     await cloud.stack.up();
+    // A deleted droplet is there for a while.
+    await cloud.api.idle();
     expect(held().droplets).toEqual(["berth-cloud-e2e-drop-0", "berth-cloud-e2e-drop-1"]);
     const { privateAddress } = await node("drop-0");
     const alice = { name: "alice", host: privateAddress, port: 10022 };
