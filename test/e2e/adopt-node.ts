@@ -53,15 +53,19 @@ export interface OldServerOptions {
 }
 
 export class OldServer {
-  private readonly folder = mkdtempSync(join(tmpdir(), "berth-old-server-"));
-  /** The private key that opens it. */
-  readonly keyFile = join(this.folder, "id");
+  /** Made by the start. */
+  private folder = "";
   private readonly client: string;
   private readonly volume: string;
 
   constructor(private readonly of: OldServerOptions) {
     this.client = `${of.name}-client`;
     this.volume = `${of.name}-docker`;
+  }
+
+  /** The private key that opens it; once it was started. */
+  get keyFile(): string {
+    return join(this.folder, "id");
   }
 
   /** `ssh-ed25519 BASE64`; once it was started. */
@@ -99,10 +103,11 @@ export class OldServer {
   }
 
   removeFiles(): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    if (this.folder !== "") rmSync(this.folder, { recursive: true, force: true });
   }
 
   async start(): Promise<void> {
+    this.folder = mkdtempSync(join(tmpdir(), "berth-old-server-"));
     const { name, hostname, network, subnet, address, memoryGiB = 2 } = this.of;
     const image = JSON.parse(await must("node", ["scripts/image.mjs", "build", "node", "--json"], 900)) as {
       ref: string;

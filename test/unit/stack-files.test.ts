@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { checkKinds } from "../../components/stack-files";
 import { loadConfig } from "../../config";
 import { localStack } from "./cluster-recorder";
@@ -9,6 +9,7 @@ import { localStack } from "./cluster-recorder";
 const folder = mkdtempSync(join(tmpdir(), "berth-kinds-"));
 const file = join(folder, "ssh.json");
 afterEach(() => rmSync(file, { force: true }));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 const raw = Object.entries(localStack([])).map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]);
 const { plan } = loadConfig("dev", Object.fromEntries(raw), () => []);
