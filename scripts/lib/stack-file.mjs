@@ -35,13 +35,13 @@ export function saltOf(text) {
 }
 
 /**
- * Whether two stack files say the same, whatever the blanks that Pulumi changes when it writes one.
+ * Whether two stack files say the same, whatever the blanks and quotes that Pulumi changes when it writes one.
  * @param {string} a
  * @param {string} b
  */
 export function sameButForBlanks(a, b) {
   /** @param {string} text */
-  const strip = (text) => withoutSalt(text).replace(/\s+/g, "");
+  const strip = (text) => withoutSalt(text).replace(/["'\s]+/g, "");
   return strip(a) === strip(b);
 }
 

@@ -74,8 +74,11 @@ describe("the environment of Pulumi", () => {
 });
 
 describe("the stack file", () => {
-  const text = "# a comment\nconfig:\n  berth:nodes:\n    - name: node-0   # head\n";
-  const salted = `${text.replace("   #", " #")}encryptionsalt: v1:abc=:v1:def:ghi\n`;
+  const text =
+    "# a comment\nconfig:\n  berth:nodes:\n    - name: node-0   # head\n\n  berth:production: true\n";
+  // As Pulumi writes it: other blanks, and a boolean in quotes.
+  const written = text.replace("   #", " #").replace("\n\n", "\n").replace("true", '"true"');
+  const salted = `${written}encryptionsalt: v1:abc=:v1:def:ghi\n`;
   const file = () => join(folder, "Pulumi.dev.yaml");
   const work = (then: () => void) => withCleanStackFile(at(), "dev", async () => then(), folder);
 
