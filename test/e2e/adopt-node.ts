@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { docker, must, run, until } from "./host-node";
 
 /** Written as people write: not in the form in which a program would. */
-const OWN_DAEMON_JSON = '{"exec-opts": ["native.cgroupdriver=systemd"],\n "labels": ["owner=ada"]}';
+const OWN_DAEMON_JSON =
+  '{"exec-opts": ["native.cgroupdriver=systemd"],\n "labels": ["owner=ada"], "userland-proxy": true}';
 
 /** As components/node/local.ts. */
 const CAPABILITIES =
