@@ -1,7 +1,5 @@
 /**
- * @file 20 droplets and 200 people, on DigitalOcean's test API: how long a preview takes, and how much an `up` of the
- * droplets takes beyond what DigitalOcean itself takes. No machine is made, so the `up` is of droplets, volumes and
- * what they share.
+ * @file 20 droplets and 200 people, on DigitalOcean's test API: how long a preview takes.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +9,6 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { ROOT } from "../../scripts/lib/paths.mjs";
 import { run } from "../../scripts/lib/process.mjs";
-import { toolEnvironment } from "../../scripts/lib/pulumi-env.mjs";
 import { report, seconds, timed } from "./stack.mjs";
 
 const STACK = "benchscale";
@@ -20,10 +17,6 @@ const DROPLETS = 20;
 const PEOPLE = 200;
 /** Of the preview, in seconds. */
 const PREVIEW_BOUND = 20;
-/** Of the `up`, over the longest chain of delays. */
-const UP_BOUND = 1.3;
-/** A droplet, then the attachment of its volume: the delays of scale-api.ts. */
-const CHAIN_SECONDS = 45;
 const STEP_MS = 10 * 60_000;
 
 const stackFile = join(ROOT, `Pulumi.${STACK}.yaml`);
@@ -65,25 +58,15 @@ try {
   await berth(["preview"]);
   const preview = await timed(() => berth(["preview"]));
   const resources = Number(/\+ (\d+) to create/.exec(preview.value.stdout)?.[1] ?? 0);
-  const { env } = toolEnvironment(outer);
-  const targets = ["**digitalocean**", "**::berth-n*-volume-*", "**DropletNode**"].flatMap((t) => [
-    "--target",
-    t,
-  ]);
-  const args = ["up", "--yes", "--skip-preview", "--stack", STACK, ...targets];
-  const up = await timed(() => run("pulumi", args, { env, cwd: ROOT, deadlineMs: STEP_MS }));
   const ended = line(api);
   api.kill("SIGTERM");
-  const { requests, droplets, volumes } = await ended;
-  if (droplets !== DROPLETS || volumes !== DROPLETS)
-    throw new Error(`up made ${droplets} droplets and ${volumes} volumes, not ${DROPLETS} of each`);
+  const { requests } = await ended;
   report(
     {
       head: ["", "berth", "bound"],
       rows: [
         [`preview of ${resources} resources`, seconds(preview.seconds), seconds(PREVIEW_BOUND)],
-        [`up of ${DROPLETS} droplets`, seconds(up.seconds), seconds(CHAIN_SECONDS * UP_BOUND)],
-        ["requests for each droplet", (requests / DROPLETS).toFixed(1), ""],
+        ["requests to the API", `${requests}`, ""],
       ],
     },
     [
@@ -91,13 +74,7 @@ try {
         name: "scale-preview",
         ratio: preview.seconds / PREVIEW_BOUND,
         bound: 1,
-        detail: { resources, ...preview, value: undefined },
-      },
-      {
-        name: "scale-up",
-        ratio: up.seconds / CHAIN_SECONDS,
-        bound: UP_BOUND,
-        detail: { seconds: up.seconds, requests },
+        detail: { resources, requests, seconds: preview.seconds },
       },
     ],
   );
