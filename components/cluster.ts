@@ -1,7 +1,7 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { NodePlan, Plan, PlannedNode, UserSecrets } from "../config";
-import { REGISTRY_PULL_PORT, servedByHead } from "../config";
+import { servedByHead } from "../config";
 import { Account } from "./digitalocean";
 import { Image, type ImageName } from "./images";
 import { labels, physicalName } from "./labels";
@@ -176,9 +176,9 @@ export class Cluster extends pulumi.ComponentResource {
   /** Host stages and engines; a node that mounts from another comes after it. */
   private hosts(nodes: readonly Node[], head: Node): ReadyNode[] {
     const { plan } = this;
-    const registry = servedByHead(plan)
-      ? registryHost({ on: "head", node: head })
-      : pulumi.output(`${plan.network.registry}:${REGISTRY_PULL_PORT}`);
+    const registry = registryHost(
+      servedByHead(plan) ? { on: "head", node: head } : { on: "operator", address: plan.network.registry },
+    );
     const made = new Map<string, ReadyNode>();
     // Ends: a configuration in which two nodes mount from each other is refused.
     const ready = (node: Node): ReadyNode => {

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { type Plan, WORKSPACE_NETWORK } from "../config";
 import { Stages } from "./host";
 import { labels, physicalName } from "./labels";
-import { BaremetalNode, DropletNode, type Node, onMachine, standsOn } from "./node";
+import { BaremetalNode, DropletNode, type Node, onMachine, sshTarget, standsOn } from "./node";
 import { baseOptions, fabricSpec, firewallOptions, runtimeOptions, storageOptions } from "./stage-options";
 import { renderAutoExec } from "./workspace/setup";
 
@@ -38,7 +38,7 @@ export function readyNode(parent: pulumi.Resource, name: string, args: ReadyNode
   // It waits for the machine alone, so that its plugin starts while the stages go on; what it makes waits for them.
   const engine = new docker.Provider(
     `${name}-engine`,
-    { host: engineHost(node), sshOpts: node.sshOptions },
+    { host: pulumi.interpolate`ssh://${sshTarget(node)}`, sshOpts: node.sshOptions },
     { parent, dependsOn: node.machine ? [node.machine] : [] },
   );
   const network = new docker.Network(
@@ -58,12 +58,6 @@ export function readyNode(parent: pulumi.Resource, name: string, args: ReadyNode
   );
   autoExec(parent, name, args, stages);
   return { node, stages, docker: engine, network, ...(nccl ? { fabric: nccl } : {}) };
-}
-
-function engineHost({ plan, address }: Node): pulumi.Output<string> {
-  return address.apply(
-    (host) => `ssh://${plan.sshUser}@${host.includes(":") ? `[${host}]` : host}:${plan.sshPort}`,
-  );
 }
 
 function stagesArgs({ plan, node, registry, servers }: ReadyNodeArgs) {

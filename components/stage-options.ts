@@ -1,5 +1,13 @@
 import type { BaremetalNodePlan, Plan, PlannedNode, PortRange } from "../config";
-import { clusterNetworks, nfsNode, nodeOpenings, REGISTRY_PULL_PORT, rayPorts, userRange } from "../config";
+import {
+  bracketed,
+  clusterNetworks,
+  nfsNode,
+  nodeOpenings,
+  REGISTRY_PULL_PORT,
+  rayPorts,
+  userRange,
+} from "../config";
 import type {
   BaseOptions,
   FabricSpec,
@@ -100,8 +108,6 @@ export function storageOptions(
     ...(quotas.length > 0 ? { quotas } : {}),
   };
 }
-
-const bracketed = (address: string) => (address.includes(":") ? `[${address}]` : address);
 
 /** InfiniBand, where the configuration turns it on. */
 export function fabricSpec({ fabric }: PlannedNode): FabricSpec | undefined {

@@ -20,6 +20,9 @@ export function parseAddressPair(text: string): AddressPair | undefined {
   return { public: (a ?? b ?? c) as string, private: (d ?? e ?? f) as string };
 }
 
+/** A host as it stands before a port: an IPv6 address in brackets (RFC 3986, 3.2.2). */
+export const bracketed = (host: string) => (host.includes(":") ? `[${host}]` : host);
+
 export const isAddress = (text: string) => isIpv4(text) || (isIPv6(text) && !text.includes("%"));
 
 /** An address as a key for comparing: one spelling for each. */

@@ -85,9 +85,7 @@ function checkSize(
 export function checkCatalogue(plan: Plan, provider: digitalocean.Provider): void {
   if (findPlaceholders(plan).length > 0) return;
   const slugs = plan.nodes.flatMap((node) =>
-    node.kind === "digitalocean" && !/^\d+$/.test(node.image) && !isPlaceholder(node.image)
-      ? [node.image]
-      : [],
+    node.kind === "digitalocean" && !/^\d+$/.test(node.image) ? [node.image] : [],
   );
   const opts = { provider };
   const image = async (slug: string) => {

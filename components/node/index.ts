@@ -4,4 +4,4 @@ export { type Connection, dockerSshOptions, knownHostsLine, sshConnection } from
 export { DropletNode, type DropletNodeArgs } from "./droplet";
 export { placeNodeFiles } from "./files";
 export { LocalNode, type LocalNodeArgs } from "./local";
-export { addresses, located, type Node, onMachine, standsOn } from "./types";
+export { located, type Node, onMachine, sshTarget, standsOn } from "./types";

@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { type Addresses, locate, type NodePlan, type PlannedNode } from "../../config";
+import { bracketed, locate, type NodePlan, type PlannedNode } from "../../config";
 import type { Connection } from "./connection";
 
 /** What every kind of node looks like to the rest of the program. */
@@ -22,12 +22,13 @@ export interface Node {
 }
 
 /** The node's plan with its addresses. */
-export function located(node: Node): pulumi.Output<NodePlan> {
-  return addresses(node).apply((both) => locate(node.plan, both));
+export function located({ plan, address, privateAddress }: Node): pulumi.Output<NodePlan> {
+  return pulumi.output({ address, privateAddress }).apply((both) => locate(plan, both));
 }
 
-export function addresses(node: Node): pulumi.Output<Addresses> {
-  return pulumi.output({ address: node.address, privateAddress: node.privateAddress });
+/** `USER@HOST:PORT`, as Docker's `ssh://` and scripts/image.mjs take it. */
+export function sshTarget({ plan, address }: Node): pulumi.Output<string> {
+  return address.apply((host) => `${plan.sshUser}@${bracketed(host)}:${plan.sshPort}`);
 }
 
 /** A command's text bound to the machine: a replaced machine gets it run again, in place. */

@@ -1,10 +1,10 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { REGISTRY_PULL_PORT } from "../../config";
+import { bracketed, REGISTRY_PULL_PORT } from "../../config";
 import type { Image } from "../images";
 import { labels, physicalName } from "../labels";
-import { type Node, onMachine, standsOn } from "../node";
+import { type Node, onMachine, sshTarget, standsOn } from "../node";
 
 /** Where the operator pushes, with a password; published on loopback alone. */
 const PUSH_PORT = 5001;
@@ -109,7 +109,7 @@ export class Registry extends pulumi.ComponentResource {
     this.host = registryHost(place);
     const to =
       place.on === "head"
-        ? target(place.node).apply((text) => `--through ${text}`)
+        ? sshTarget(place.node).apply((text) => `--through ${text}`)
         : `--registry 127.0.0.1:${place.pushPort}`;
     this.push = { to: pulumi.output(to), password, ready: container };
     this.registerOutputs({ host: this.host });
@@ -118,14 +118,14 @@ export class Registry extends pulumi.ComponentResource {
   /** The registry's own image, which no registry can serve yet. */
   private send(place: HeadPlace): pulumi.Output<string> {
     const { image } = this.args;
-    const send = pulumi.interpolate`node scripts/image.mjs send ${image.image} --to ${target(place.node)}`;
+    const send = pulumi.interpolate`node scripts/image.mjs send ${image.image} --to ${sshTarget(place.node)}`;
     const text = onMachine(place.node, send);
     const sent = new command.local.Command(
       `${this.registryName}-image`,
       {
         create: text,
         update: text,
-        delete: pulumi.interpolate`node scripts/image.mjs remove ${image.image} --from ${target(place.node)}`,
+        delete: pulumi.interpolate`node scripts/image.mjs remove ${image.image} --from ${sshTarget(place.node)}`,
         environment: { BERTH_IMAGE: image.ref, BERTH_SSH_OPTIONS: sshEnvironment(place.node) },
         logging: "stderr",
         addPreviousOutputInEnv: false,
@@ -175,9 +175,11 @@ export class Registry extends pulumi.ComponentResource {
 }
 
 /** `ADDRESS:5000`: known where the address is, before there is a registry. */
-export function registryHost(place: OperatorPlace | Pick<HeadPlace, "on" | "node">): pulumi.Output<string> {
+export function registryHost(
+  place: Pick<OperatorPlace, "on" | "address"> | Pick<HeadPlace, "on" | "node">,
+): pulumi.Output<string> {
   const address = place.on === "operator" ? pulumi.output(place.address) : place.node.privateAddress;
-  return address.apply((text) => `${text.includes(":") ? `[${text}]` : text}:${REGISTRY_PULL_PORT}`);
+  return address.apply((text) => `${bracketed(text)}:${REGISTRY_PULL_PORT}`);
 }
 
 /** Where it listens: pulls on the address that the nodes share, pushes on loopback alone. */
@@ -199,13 +201,6 @@ function reach(place: OperatorPlace | HeadPlace) {
       port(PUSH_PORT, PUSH_PORT, "127.0.0.1"),
     ],
   };
-}
-
-/** `USER@HOST:PORT`, as scripts/image.mjs takes it. */
-function target({ address, plan }: Node): pulumi.Output<string> {
-  return address.apply(
-    (host) => `${plan.sshUser}@${host.includes(":") ? `[${host}]` : host}:${plan.sshPort}`,
-  );
 }
 
 /** Paths and options: nothing secret. */

@@ -1,4 +1,4 @@
-import type { UserPlan } from "../../config";
+import { bracketed, type UserPlan } from "../../config";
 
 /** A workspace as the stack's outputs show it: nothing secret. */
 export interface UserInfo {
@@ -12,7 +12,7 @@ export interface UserInfo {
 
 /** @param host the node's address that the workspace's ports are published on. */
 export function userInfo(user: UserPlan, host: string, container: string): UserInfo {
-  const url = (port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const url = (port: number) => `http://${bracketed(host)}:${port}`;
   return {
     name: user.name,
     node: user.node,
