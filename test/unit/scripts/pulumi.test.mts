@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -170,10 +171,15 @@ describe("locks", () => {
   it("does not take a process of another program for Pulumi", async () => {
     const dir = join(at().state, ".pulumi/locks/organization/berth/dev");
     mkdirSync(dir, { recursive: true });
-    // This very process: alive, but its number would stand for a Pulumi that is gone.
-    writeFileSync(join(dir, "a.json"), lock({ pid: process.ppid, hostname: hostname() }));
-    const states = locksOf(at(), "dev").map(({ state }) => state);
-    expect(states).toEqual(["dead"]);
+    // Alive, but its number would stand for a Pulumi that is gone. Of its own: this one's arguments may name Pulumi.
+    const other = spawn("sleep", ["60"], { stdio: "ignore" });
+    try {
+      writeFileSync(join(dir, "a.json"), lock({ pid: other.pid ?? 0, hostname: hostname() }));
+      const states = locksOf(at(), "dev").map(({ state }) => state);
+      expect(states).toEqual(["dead"]);
+    } finally {
+      other.kill();
+    }
   });
 });
 
