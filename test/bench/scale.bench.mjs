@@ -1,5 +1,6 @@
 /**
- * @file 20 droplets and 200 people, on DigitalOcean's test API: how long a preview takes.
+ * @file 20 droplets and 200 people, on DigitalOcean's test API: how long a preview takes, and how much longer than the
+ * API's own delays an `up` of the droplets takes.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,6 +10,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { ROOT } from "../../scripts/lib/paths.mjs";
 import { run } from "../../scripts/lib/process.mjs";
+import { toolEnvironment } from "../../scripts/lib/pulumi-env.mjs";
 import { report, seconds, timed } from "./stack.mjs";
 
 const STACK = "benchscale";
@@ -18,10 +20,18 @@ const PEOPLE = 200;
 /** Of the preview, in seconds. */
 const PREVIEW_BOUND = 20;
 const STEP_MS = 10 * 60_000;
+/** Of `up`, in chains of delays. */
+const UP_BOUND = 1.3;
+/** About what DigitalOcean takes, in milliseconds: a machine until it is active, a volume until it hangs on it. */
+const DELAYS = { firewall: 1000, create: 30_000, attach_volume: 5000 };
+/** The longest chain, in seconds: the firewall, then a droplet, then its volume. */
+const CHAIN = (DELAYS.firewall + DELAYS.create + DELAYS.attach_volume) / 1000;
 
 const stackFile = join(ROOT, `Pulumi.${STACK}.yaml`);
 /** Beside the other tests, so that what it loads is found. */
 const bundle = join(ROOT, "test/bench", `.scale-api-${process.pid}.cjs`);
+/** The program of `up`, a project of its own. */
+const project = join(ROOT, "test/bench", `.scale-up-${process.pid}`);
 /** @type {import("node:child_process").ChildProcess | undefined} */
 let api;
 
@@ -34,7 +44,7 @@ try {
     outfile: bundle,
     logLevel: "error",
   });
-  api = spawn(process.execPath, [bundle], { stdio: ["ignore", "pipe", "inherit"] });
+  api = spawn(process.execPath, [bundle, JSON.stringify(DELAYS)], { stdio: ["ignore", "pipe", "inherit"] });
   const { url, token } = await line(api);
   const foreign =
     /^(PULUMI_(BACKEND_URL|ACCESS_TOKEN|CONFIG_PASSPHRASE|CONFIG_PASSPHRASE_FILE|STACK)|DIGITALOCEAN_.*)$/;
@@ -58,6 +68,7 @@ try {
   await berth(["preview"]);
   const preview = await timed(() => berth(["preview"]));
   const resources = Number(/\+ (\d+) to create/.exec(preview.value.stdout)?.[1] ?? 0);
+  const up = await droplets(outer);
   const ended = line(api);
   api.kill("SIGTERM");
   const { requests } = await ended;
@@ -66,6 +77,7 @@ try {
       head: ["", "berth", "bound"],
       rows: [
         [`preview of ${resources} resources`, seconds(preview.seconds), seconds(PREVIEW_BOUND)],
+        [`up of ${DROPLETS} droplets (delays ${seconds(CHAIN)})`, seconds(up), seconds(CHAIN * UP_BOUND)],
         ["requests to the API", `${requests}`, ""],
       ],
     },
@@ -76,11 +88,31 @@ try {
         bound: 1,
         detail: { resources, requests, seconds: preview.seconds },
       },
+      { name: "scale-up", ratio: up / CHAIN, bound: UP_BOUND, detail: { chain: CHAIN, seconds: up } },
     ],
   );
 } finally {
   api?.kill("SIGKILL");
-  for (const path of [HOME, bundle, stackFile]) rmSync(path, { recursive: true, force: true });
+  for (const path of [HOME, bundle, stackFile, project]) rmSync(path, { recursive: true, force: true });
+}
+
+/**
+ * `up` of what waits for the API, by `pulumi` itself; then all of it down again.
+ * @param {NodeJS.ProcessEnv} outer
+ * @returns {Promise<number>} seconds
+ */
+async function droplets(outer) {
+  const { env } = toolEnvironment(outer);
+  mkdirSync(project);
+  writeFileSync(join(project, "tsconfig.json"), '{ "extends": "../../../tsconfig.json" }');
+  writeFileSync(join(project, "Pulumi.yaml"), "name: berth\nruntime: nodejs\nmain: ../scale-program.ts\n");
+  writeFileSync(join(project, "Pulumi.up.yaml"), JSON.stringify({ config: configuration() }));
+  const pulumi = (/** @type {string[]} */ ...args) =>
+    run("pulumi", [...args, "--non-interactive"], { env, cwd: project, deadlineMs: STEP_MS });
+  await pulumi("stack", "init", "up");
+  const { seconds } = await timed(() => pulumi("up", "--yes", "--skip-preview", "--stack", "up"));
+  await pulumi("destroy", "--yes", "--skip-preview", "--stack", "up");
+  return seconds;
 }
 
 /**

@@ -92,7 +92,21 @@ describe("a call", () => {
     );
     const clock = testClock();
     expect(await new Api(settings(server.url), clock).get("look", "v2/x")).toEqual({ ok: 1 });
-    expect(clock.slept).toEqual([3000, 1000, 2000]);
+    expect(clock.slept).toEqual([3000, 500, 1000]);
+  });
+
+  it("comes again after 429 more often than retryMax, but not for ever, and never where no retry is wanted", async () => {
+    const often = await serve(inTurn(...Array(9).fill({ status: 429 }), { body: { ok: 1 } }));
+    const clock = testClock();
+    const api = new Api(settings(often.url, { retryMax: 1 }), clock);
+    expect(await api.get("look", "v2/x")).toEqual({ ok: 1 });
+    expect(often.seen).toHaveLength(10);
+    const always = await serve(() => ({ status: 429 }));
+    await thrown(new Api(settings(always.url, { retryMax: 1 }), testClock()).get("look", "v2/x"));
+    expect(always.seen).toHaveLength(31);
+    const once = await serve(() => ({ status: 429 }));
+    await thrown(new Api(settings(once.url, { retryMax: 0 }), testClock()).get("look", "v2/x"));
+    expect(once.seen).toHaveLength(1);
   });
 
   it("gives up after retryMax and says what the API said", async () => {

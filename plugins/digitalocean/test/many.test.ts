@@ -33,6 +33,45 @@ describe("many droplets", () => {
   });
 });
 
+describe("many volumes", () => {
+  it("are waited for together until they hang on their droplets", async () => {
+    const api = await startApi({ delay: (type) => (type === "attach_volume" ? 4_000 : 0) });
+    try {
+      const with_ = { token: api.token };
+      const [droplets, volumes, attachments] = ["droplet", "volume", "volumeAttachment"].map((kind) =>
+        resource(kind, api.url, realClock, with_),
+      );
+      if (!droplets || !volumes || !attachments) throw new Error("unreachable: three kinds");
+      const names = Array.from({ length: 12 }, (_, i) => `node-${i}`);
+      const pairs = await Promise.all(
+        names.map(async (name) => {
+          const at = (kind: string) => context(name, { urn: `urn:pulumi:dev::berth::${kind}::${name}` });
+          const droplet = await droplets.create(
+            { name, image: "debian-13-x64", region: "fra1", size: "s-2vcpu-4gb" },
+            at("digitalocean:index/droplet:Droplet"),
+          );
+          const volume = await volumes.create(
+            { name, region: "fra1", size: 10 },
+            at("digitalocean:index/volume:Volume"),
+          );
+          return { dropletId: Number(droplet.id), volumeId: volume.id };
+        }),
+      );
+      const before = api.requests.length;
+      await Promise.all(pairs.map((pair, i) => attachments.create(pair, context(`${i}`))));
+      const requests = api.requests.slice(before);
+      // One by one it would be four looks and more for each.
+      const looks = requests.filter(({ method, path }) => method === "GET" && path.startsWith("/v2/actions"));
+      expect(looks.length).toBeGreaterThan(2);
+      expect(looks.length).toBeLessThan(2 * names.length);
+      expect([...api.state.volumes.values()].every((volume) => volume.dropletId !== undefined)).toBe(true);
+      for (const one of [droplets, volumes, attachments]) await one.end();
+    } finally {
+      await api.close();
+    }
+  });
+});
+
 describe("the distance of looks", () => {
   it("is a second at first, then a fifth of what was waited, at most 10 s, and ends on a half second", () => {
     fc.assert(

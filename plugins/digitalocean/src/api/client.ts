@@ -7,7 +7,13 @@ import type { Settings } from "./settings";
 
 /** A single try may take so long; the API answers within seconds, whatever it starts. */
 const TRY_MS = 60_000;
-const PER_PAGE = 200;
+/** The API's most. */
+export const PER_PAGE = 200;
+/**
+ * A token's requests of a minute come free one by one as they grow old, and many calls wait for the same ones: a call
+ * may come too early so often, whatever `httpRetryMax` says (but for 0), as nothing is wrong.
+ */
+const FULL_MAX = 30;
 
 /** What tests replace. */
 export interface Clock {
@@ -97,13 +103,18 @@ export class Api {
 
   private async request(what: string, method: string, path: string, call: Call): Promise<unknown> {
     if (this.settings.token === undefined) throw new ApiError(`${what}: ${NO_TOKEN}`, undefined, "", false);
-    for (let attempt = 0; ; attempt++) {
+    const { retryMax } = this.settings;
+    let failed = 0;
+    for (let full = 0; ; ) {
       const { outcome, answer, error } = await this.attempt(what, method, path, call);
       if (error === undefined) return answer;
       const kind = verdict(outcome);
       if (kind === "done" || (kind === "unclear" && call.once === true)) throw error;
-      if (attempt >= this.settings.retryMax) throw error;
-      const ms = pauseMs(outcome, attempt, this.settings, this.clock.random(), this.clock.now());
+      const late = outcome.status === 429;
+      if (late ? full >= (retryMax === 0 ? 0 : Math.max(retryMax, FULL_MAX)) : failed >= retryMax)
+        throw error;
+      const tries = late ? full++ : failed++;
+      const ms = pauseMs(outcome, tries, this.settings, this.clock.random(), this.clock.now());
       if (ms === undefined) throw exhausted(error, outcome);
       await this.pause(what, ms, call.signal);
     }

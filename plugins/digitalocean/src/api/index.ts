@@ -12,3 +12,4 @@ export { Api, type Call, type Clock, realClock } from "./client";
 export { ApiError, scopeOf } from "./errors";
 export { configSchema, type Settings, settingsOf } from "./settings";
 export { ACTION_MS, type Action, actionDone, type Deadline, isPending, pollMs, until } from "./wait";
+export { type Kind, Watch } from "./watch";

@@ -1,6 +1,7 @@
 /** Waiting for what the API carries out in the background. */
 import { ProviderError } from "@berth/plugin-base";
-import type { Api } from "./client";
+import { type Api, PER_PAGE } from "./client";
+import { type Kind, Watch } from "./watch";
 
 const SHORTEST_MS = 1_000;
 const LONGEST_MS = 10_000;
@@ -64,7 +65,7 @@ export interface Action {
 /**
  * Waits for an action's end.
  *
- * @param path of the action; default `v2/actions/ID`.
+ * @param path of the action, for one that is asked for by itself; `v2/actions/ID` when left out.
  * @throws ProviderError if it ended in an error.
  */
 export async function actionDone(
@@ -72,16 +73,44 @@ export async function actionDone(
   what: string,
   action: Action,
   deadline: Deadline,
-  path = `v2/actions/${action.id}`,
+  path?: string,
 ): Promise<void> {
   if (ended(what, action)) return;
-  await until(api, `${what} (action ${action.id})`, deadline, async () => {
-    const answer = (await api.find(what, path, { signal: deadline.signal })) as
-      | { readonly action: Action }
-      | undefined;
-    // An action may not be there yet just after it was started.
-    return answer !== undefined && ended(what, answer.action) ? true : undefined;
-  });
+  const name = `${what} (action ${action.id})`;
+  const wait = (look: () => Promise<Action | undefined>) =>
+    until(api, name, deadline, async () => over(what, await look()));
+  if (path !== undefined) {
+    await wait(() => readAction(api, path, deadline.signal));
+    return;
+  }
+  const watch = Watch.of(api, actions);
+  await watch.during(() => wait(() => watch.look(String(action.id), deadline.signal)));
+}
+
+const actions: Kind<Action> = {
+  one: (api, id, signal) => readAction(api, `v2/actions/${id}`, signal),
+  // The newest come first: those that are waited for stand on the first page.
+  many: async (api) => {
+    const query = { page: 1, per_page: PER_PAGE };
+    const { actions } = (await api.get("look at the actions", "v2/actions", { query })) as {
+      readonly actions: readonly Action[];
+    };
+    return new Map(actions.map((action) => [String(action.id), action]));
+  },
+};
+
+async function readAction(
+  api: Api,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<Action | undefined> {
+  const answer = await api.find(`look at ${path}`, path, { signal });
+  return (answer as { readonly action: Action } | undefined)?.action;
+}
+
+/** An action may not be there yet just after it was started. */
+function over(what: string, action: Action | undefined): true | undefined {
+  return action !== undefined && ended(what, action) ? true : undefined;
 }
 
 function ended(what: string, action: Action): boolean {
