@@ -1,6 +1,7 @@
 /**
  * @file What is up just now: asked of the nodes themselves, over one SSH connection each, side by side.
  */
+import { MARK } from "../node/facts.mjs";
 import { CommandError, run } from "./process.mjs";
 import { asRoot, sshToNode } from "./ssh.mjs";
 
@@ -15,7 +16,8 @@ const ASK_MS = 10_000;
  * @typedef {{address: string, dashboard: string}} OutputRay
  * @typedef {{nodes?: OutputNode[], users?: OutputUser[], ray?: OutputRay}} Outputs
  *
- * @typedef {"up" | "unreachable"} NodeState
+ * @typedef {"up" | "out" | "unreachable"} NodeState `out`: it answers, and `npm run node` took it out of the cluster
+ * @typedef {Pick<import("../node/plan.mjs").Mark, "since" | "reason" | "by" | "keep">} Out
  * @typedef {"running" | "starting" | "unhealthy" | "stopped" | "missing" | "unknown"} UserState `unknown`: its node
  *   cannot be asked
  *
@@ -28,10 +30,11 @@ const ASK_MS = 10_000;
  * @typedef {object} NodeAnswer
  * @property {Container[]} containers
  * @property {number | null} rayNodes live nodes of the Ray cluster, where this one knows
+ * @property {Out} [out] there while the node is out
  *
  * @typedef {object} Status  what `npm run -s status -- --json` prints
  * @property {string} stack
- * @property {(OutputNode & {state: NodeState})[]} nodes
+ * @property {(OutputNode & {state: NodeState, out?: Out})[]} nodes
  * @property {{name: string, node: string, state: UserState, ssh: OutputUser["ssh"], urls: OutputUser["urls"]}[]} users
  * @property {{address: string, dashboard: string, nodes: number | null} | null} ray `nodes`: how many are alive;
  *   null when the head does not say
@@ -48,6 +51,7 @@ export function probeScript(stack, head) {
   const lines = [
     "set -eu",
     `docker ps --all --filter label=berth.stack=${stack} --format 'C\\t${format}'`,
+    `if [ -e ${MARK} ]; then printf 'M\\t%s\\n' "$(base64 -w 0 ${MARK})"; fi`,
     "echo END",
   ];
   if (head) {
@@ -81,9 +85,24 @@ export function readProbe(text) {
   for (const line of lines) {
     const [kind, owner = "", component = "", state = "", status = ""] = line.split("\t");
     if (kind === "C") answer.containers.push({ owner, component, state, status });
+    if (kind === "M") answer.out = readMark(owner);
     if (kind === "R" && /^\d+$/.test(owner)) answer.rayNodes = Number(owner);
   }
   return answer;
+}
+
+/**
+ * @param {string} text base64
+ * @returns {Out}
+ */
+function readMark(text) {
+  try {
+    const { since, reason, by, keep } = JSON.parse(Buffer.from(text, "base64").toString());
+    return { since, reason, by, keep };
+  } catch {
+    // It is out all the same.
+    return { since: "?", reason: `${MARK} there is no JSON`, by: "drain", keep: true };
+  }
 }
 
 /**
@@ -109,8 +128,10 @@ export function userState(answer, user) {
  */
 export function assemble(stack, outputs, answers) {
   const nodes = (outputs.nodes ?? []).map(({ name, kind, role, address, privateAddress }) => {
-    const state = /** @type {NodeState} */ (answers.get(name) ? "up" : "unreachable");
-    return { name, kind, role, address, privateAddress, state };
+    const answer = answers.get(name);
+    const out = answer?.out;
+    const state = /** @type {NodeState} */ (out ? "out" : answer ? "up" : "unreachable");
+    return { name, kind, role, address, privateAddress, state, ...(out ? { out } : {}) };
   });
   const users = (outputs.users ?? []).map(({ name, node, ssh, urls }) => {
     return { name, node, state: userState(answers.get(node), name), ssh, urls };
@@ -124,6 +145,16 @@ export function assemble(stack, outputs, answers) {
 }
 
 /**
+ * @param {string} name
+ * @param {Out} out
+ */
+function wayBack(name, { by, keep }) {
+  return keep
+    ? `npm run node -- undrain ${name} takes it back`
+    : `unless it is being done just now, npm run node -- ${by} ${name} goes on`;
+}
+
+/**
  * What is not as the stack wants it.
  * @param {Status} status
  * @param {Outputs} outputs
@@ -132,7 +163,11 @@ export function assemble(stack, outputs, answers) {
 export function problemsOf(status, outputs) {
   const problems = status.nodes
     .filter(({ state }) => state !== "up")
-    .map(({ name }) => `node ${name} is unreachable`);
+    .map(({ name, out }) =>
+      out
+        ? `node ${name} is out since ${out.since} (${out.reason}); ${wayBack(name, out)}`
+        : `node ${name} is unreachable`,
+    );
   for (const { name, state } of status.users) {
     const desired = outputs.users?.find((user) => user.name === name)?.desiredState ?? "running";
     if (desired === "removed" ? state !== "missing" : state !== desired)

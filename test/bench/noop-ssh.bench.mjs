@@ -1,6 +1,7 @@
 /**
  * @file What a no-op preview and a no-op `up` of the stack take against those of an empty program, side by side; and
- * how many SSH connections a first `up` opens on each node, counted by the nodes' own sshd, against its stages there.
+ * how many SSH connections a first `up` opens on each node, counted by the nodes' own sshd, against its stages there,
+ * and how many of them are open at once.
  */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,6 +13,8 @@ import * as stack from "./stack.mjs";
 /** Interleaved, so that a slow minute of the computer hits both sides. */
 const PAIRS = 3;
 const BOUND = 3;
+/** SSH connections of a node that may be open at once. */
+const AT_ONCE = 4;
 
 handleSignals();
 try {
@@ -53,14 +56,36 @@ async function countConnections() {
   for (const { name, user } of stack.NODES) {
     const stages = commands.filter((one) => one.includes(`-${name}-`) || one.includes(`-workspace-${user}-`));
     const journal = await stack.shell(`berth-${stack.STACK}-${name}`, "journalctl -u ssh -o cat --no-pager");
-    const accepted = journal.split("\n").filter((line) => line.includes("Accepted publickey")).length;
+    const { accepted, most } = countLines(journal.split("\n"));
     if (accepted === 0 || stages.length === 0)
       throw new Error(
         `${name}: ${accepted} connections in its journal, ${stages.length} stages: nothing to compare`,
       );
-    counts.push({ node: name, connections: accepted, stages: stages.length });
+    counts.push({ node: name, connections: accepted, most, stages: stages.length });
   }
   return counts;
+}
+
+/**
+ * Connections that sshd took, and how many were open at once. A connection is known by its address and port.
+ * @param {string[]} lines of its journal
+ */
+function countLines(lines) {
+  const open = new Set();
+  let accepted = 0;
+  let most = 0;
+  for (const line of lines) {
+    const from = / (\S+ port \d+)/.exec(line)?.[1];
+    if (/^Accepted publickey/.test(line)) {
+      accepted++;
+      open.add(from);
+      most = Math.max(most, open.size);
+    } else if (
+      /^(Disconnected from|Received disconnect from|Connection (closed|reset)|Close session)/.test(line)
+    )
+      open.delete(from);
+  }
+  return { accepted, most };
 }
 
 /** A program with one export, with the same runtime, packages, transpiler and kind of backend. */
@@ -115,7 +140,7 @@ async function pairs(empty, args) {
 }
 
 /**
- * @param {{node: string, connections: number, stages: number}[]} connections
+ * @param {{node: string, connections: number, most: number, stages: number}[]} connections
  * @param {{ours: number, empty: number}} up
  * @param {{ours: number, empty: number}} preview
  */
@@ -123,7 +148,10 @@ function show(connections, up, preview) {
   const rows = [
     ["no-op up", stack.seconds(up.ours), stack.seconds(up.empty)],
     ["no-op preview", stack.seconds(preview.ours), stack.seconds(preview.empty)],
-    ...connections.map((one) => [`SSH to ${one.node}`, `${one.connections}`, `${one.stages} stages`]),
+    ...connections.flatMap((one) => [
+      [`SSH to ${one.node}`, `${one.connections}`, `${one.stages} stages`],
+      ["  open at once", `${one.most}`, `at most ${AT_ONCE}`],
+    ]),
   ];
   stack.report({ head: ["", "berth", "against"], rows }, [
     { name: "noop-up", ratio: up.ours / up.empty, bound: BOUND, detail: up },
@@ -131,6 +159,12 @@ function show(connections, up, preview) {
     {
       name: "ssh",
       ratio: Math.max(...connections.map((one) => one.connections / one.stages)),
+      bound: 1,
+      detail: connections,
+    },
+    {
+      name: "ssh-at-once",
+      ratio: Math.max(...connections.map(({ most }) => most)) / AT_ONCE,
       bound: 1,
       detail: connections,
     },

@@ -113,6 +113,8 @@ export function nodeCases(): void {
     expect(await ssh(user, "cat /etc/motd.d/50-berth-node")).toContain("a new disk");
     // Ray's page lists a node that has left for some seconds more.
     await until("Ray to miss the node", 30 * SECOND, async () => (await status()).status.ray?.nodes === 1);
+    const out = (await status()).status.nodes.find(({ name }) => name === "node-1");
+    expect(out).toMatchObject({ state: "out", out: { reason: "a new disk", by: "drain" } });
 
     // Whatever starts its container again; and it is no drift.
     await onNode("node-1", `docker restart -t 20 ${ray} >/dev/null`);

@@ -106,6 +106,29 @@ describe("the whole status", () => {
   });
 });
 
+describe("a node that is out", () => {
+  const since = "2026-11-21T10:00:00.000Z";
+  const probed = (mark: string) =>
+    readProbe(`M\t${Buffer.from(mark).toString("base64")}\nEND\nR\t1\n`) ?? answer();
+  const problems = (mark: string) => {
+    const status = assemble("dev", outputs, new Map([["node-1", probed(mark)]]));
+    expect(status.nodes[1]?.state).toBe("out");
+    return problemsOf(status, outputs)[1];
+  };
+  it("is said to be, since when, why, and how it comes back", () => {
+    const mark = { since, reason: "new disks", deadline: since, boot: "1", workspaces: [] };
+    expect(problems(JSON.stringify({ ...mark, by: "drain", keep: true }))).toBe(
+      `node node-1 is out since ${since} (new disks); npm run node -- undrain node-1 takes it back`,
+    );
+    expect(problems(JSON.stringify({ ...mark, by: "reboot", keep: false }))).toContain(
+      "npm run node -- reboot node-1 goes on",
+    );
+  });
+  it("is out also where its mark cannot be read", () => {
+    expect(problems("{")).toContain("node node-1 is out since ? (/var/lib/berth/drained there is no JSON)");
+  });
+});
+
 describe("the overview", () => {
   it("shows how to get in, and no secret", () => {
     const text = overview(
