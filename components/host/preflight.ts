@@ -44,6 +44,8 @@ export interface PreflightOptions {
   firewall: FirewallOptions;
   storage?: StorageOptions;
   runtime?: RuntimeOptions;
+  /** False: only a look. Nothing is written about what was before, so the server is nobody's node. @default true */
+  record?: boolean;
 }
 
 export interface PlannedPorts extends PortRange {
@@ -83,7 +85,10 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
       { name: "what stands in the way", body: VERDICT, deadlineSeconds: 30 },
       {
         name: "what was before",
-        body: `${readerLibrary}\nstack=${quote(options.stack)}\n${existing(options.storage ?? {})}\n${RECORD}`,
+        body:
+          options.record === false
+            ? `${readerLibrary}\nfact before "$(if has_before; then echo recorded; else echo unrecorded; fi)"`
+            : `${readerLibrary}\nstack=${quote(options.stack)}\n${existing(options.storage ?? {})}\n${RECORD}`,
       },
       { name: "what will change", body: changes(options), deadlineSeconds: 120 },
     ],

@@ -30,7 +30,7 @@ export interface PreflightFacts {
   /** The time service that runs, `host` in a container, or `none`; and whether the clock is in step. */
   timeSync: string;
   synchronized: boolean;
-  /** `recorded` in before.json, or `unknown`: Berth was here before it kept such a record. */
+  /** `recorded` in before.json, `unrecorded` after a look alone, or `unknown`: Berth was here before it kept a record. */
   before: string;
   /** What Berth will change, one line each; empty on a server that is set up. */
   willChange: string[];
