@@ -127,6 +127,21 @@ const untouched = async () => {
 };
 
 describe("a cluster of servers, a droplet and a local node", () => {
+  it("says before what it will find and change on the servers", { timeout: 5 * MINUTE }, async () => {
+    const look = ["scripts/preflight.mjs", "--stack", STACK, "--json"];
+    const { nodes } = JSON.parse((await stack.ok(process.execPath, look, { deadline: 3 * MINUTE })).stdout);
+    expect(nodes).toEqual(
+      ["metal-0", "metal-1"].map((node) =>
+        expect.objectContaining({ node, state: "adoptable", problems: [], omitted: [] }),
+      ),
+    );
+    for (const { found } of nodes) {
+      expect(found.docker.running).toBe(1);
+      expect(found.willChange).toContainEqual(expect.stringContaining("/etc/docker/daemon.json"));
+    }
+    await untouched();
+  });
+
   it("comes up, and leaves what others had on the servers as it was", { timeout: 40 * MINUTE }, async () => {
     await Promise.all([stack.up(["--skip-preview"]), giveWay()]);
     await untouched();
