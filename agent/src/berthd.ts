@@ -1,0 +1,261 @@
+import { type FSWatcher, watch } from "node:fs";
+import { join } from "node:path";
+import { version } from "../package.json";
+import { type NodeConfig, readNode } from "./config";
+import { type Containers, Launcher, launchSchema, openContainers } from "./docker";
+import { EventLog, healEventLog } from "./events";
+import { openInventory } from "./gpus";
+import { FailureLimit, makeApp, Servers, Tokens } from "./http";
+import { loadLibc } from "./libc";
+import { explainLimits } from "./limits";
+import type { Logger } from "./log";
+import { makeMetrics } from "./metrics";
+import { NodeSlices } from "./node-slices";
+import { type Notifier, notifier } from "./notify";
+import type { AgentPaths } from "./paths";
+import type { InventoryPort } from "./service";
+import { Ledger } from "./service/ledger";
+import { LimitsSource } from "./service/limits";
+import { type InstanceLock, Store, takeLock } from "./store";
+
+export interface BerthdOptions {
+  paths: AgentPaths;
+  log: Logger;
+  env: NodeJS.ProcessEnv;
+  /** The process must end: the next start mends it. */
+  onFatal(error: Error): void;
+}
+
+/** Milliseconds that requests under way get when berthd ends. */
+const grace = 5000;
+const pruneEvery = 600_000;
+
+interface Parts {
+  store: Store;
+  events: EventLog;
+  limits: LimitsSource;
+  inventory: InventoryPort;
+  containers: Containers;
+  ledger: Ledger;
+  launcher: Launcher;
+  servers: Servers;
+}
+
+/** All the parts of one node's daemon, put together. */
+export class Berthd {
+  private node: NodeConfig;
+  private lock: InstanceLock | undefined;
+  private parts: Parts | undefined;
+  private notify: Notifier | undefined;
+  private watcher: FSWatcher | undefined;
+  private reloading: NodeJS.Timeout | undefined;
+  private pruning: NodeJS.Timeout | undefined;
+  private lastBeat = Date.now();
+
+  /** @throws {FileProblem} */
+  constructor(private readonly options: BerthdOptions) {
+    this.node = readNode(options.paths.nodeFile);
+  }
+
+  /** Returns when it answers requests; new grants are made once GPUs and containers are known. @throws {StoreError} */
+  async start(): Promise<void> {
+    const { paths, log, env } = this.options;
+    loadLibc();
+    this.lock = takeLock(paths.lockFile, paths.pidFile);
+    const parts = await this.build();
+    this.parts = parts;
+    await parts.servers.start();
+    this.watchConfig();
+    this.notify = notifier(
+      env,
+      // The loop of the ledger has to go round too.
+      () => Date.now() - this.lastBeat < 20_000,
+      (error) => log.warn({ err: error }, "systemd cannot be told how berthd is"),
+    );
+    this.pruning = setInterval(() => this.prune(), pruneEvery).unref();
+    parts.containers.start();
+    parts.ledger.start().then(
+      () => this.notify?.status(parts.ledger.closed() ?? "new grants are made"),
+      (error: unknown) => this.options.onFatal(error as Error),
+    );
+    this.notify.ready("answers requests");
+    log.info(
+      { socket: paths.socket, node: this.node.node, stack: this.node.stack, version },
+      "berthd answers requests",
+    );
+  }
+
+  private async build(): Promise<Parts> {
+    const { paths, log, env } = this.options;
+    const end = healEventLog(paths.events);
+    const store = Store.open({ file: paths.ledger, now: Date.now(), floor: { ...end, event: end.seq } });
+    const events = new EventLog(paths.events, end.seq);
+    let ledger: Ledger | undefined;
+    const limits = new LimitsSource({
+      file: paths.limitsFile,
+      lastGood: paths.limitsLastGood,
+      account: (user) => {
+        const found = this.node.users.find(({ name }) => name === user);
+        return { known: found !== undefined, ...(found?.group !== undefined && { group: found.group }) };
+      },
+      onEvent: (level, event, message) => {
+        log[level]({ event }, message);
+        // What the first look finds is told when the ledger is there.
+        setImmediate(() => void ledger?.emit({ event, message }));
+      },
+    });
+    const inventory = openInventory(paths, log);
+    const { engine, containers } = openContainers({
+      inventory: () => inventory.watch.state.inventory,
+      log,
+      ...(env.BERTH_DOCKER_SOCKET && { socket: env.BERTH_DOCKER_SOCKET }),
+    });
+    const metrics = makeMetrics({
+      grants: () => ledger?.live() ?? [],
+      queueLength: () => ledger?.queueLength() ?? 0,
+      gpus: () => {
+        const { gpus } = inventory.watch.state.inventory;
+        return {
+          total: gpus.length,
+          quarantined: gpus.filter((gpu) => gpu.quarantined !== undefined).length,
+        };
+      },
+      inventoryAge: () => ledger?.inventoryAge(),
+      open: () => ledger?.closed() === undefined,
+      degraded: () => ledger?.health().status !== "ok",
+      eventBacklog: () => events.backlog,
+    });
+    const made = new Ledger({
+      store,
+      events,
+      inventory,
+      containers,
+      limits,
+      node: () => this.node,
+      log,
+      onCommit: metrics.commit,
+      onRefusal: metrics.refused,
+      onBeat: () => {
+        this.lastBeat = Date.now();
+        metrics.heartbeat();
+      },
+      problems: () => [
+        ...(this.parts?.servers.problem === undefined ? [] : [this.parts.servers.problem]),
+        ...inventory.watch.state.warnings,
+      ],
+      onFatal: this.options.onFatal,
+    });
+    ledger = made;
+    const slices = new NodeSlices({ document: () => limits.document, users: () => this.node.users, log });
+    limits.onChange(() => slices.apply());
+    slices.apply();
+    const launcher = new Launcher({
+      engine,
+      containers,
+      ledger: made,
+      log,
+      stack: this.node.stack,
+      node: this.node.node,
+      folder: join(paths.stateFolder, "launches"),
+      addresses: ["127.0.0.1", ...(this.node.privateAddress === undefined ? [] : [this.node.privateAddress])],
+      cgroupParent: (user, group, driver) => slices.parent(user, group, driver),
+    });
+    const isUser = (name: string) => this.node.users.some((user) => user.name === name);
+    const tokens = new Tokens(store, (...args) => made.saveToken(...args), isUser);
+    const app = await makeApp({
+      ledger: made,
+      tokens,
+      failures: new FailureLimit(),
+      node: () => this.node,
+      quarantine: (uuid, reason) =>
+        inventory.watch.quarantine(uuid, reason)
+          ? undefined
+          : {
+              code: "not-found",
+              message: `This node has no GPU ${uuid}.`,
+              fix: "See the UUIDs: berth gpu status --json",
+            },
+      restore: (uuid) => {
+        const done = inventory.watch.unquarantine(uuid);
+        return done.ok ? undefined : { code: "conflict", message: done.reason };
+      },
+      figures: () => inventory.watch.state.readings,
+      explain: (user) => explainLimits(limits.document, user, limits.group(user)),
+      limitsProblem: () => limits.problem,
+      launcher: { port: launcher, schema: launchSchema },
+      log,
+      metrics,
+      version,
+    });
+    const servers = new Servers({ app, paths, node: () => this.node, log });
+    return { store, events, limits, inventory, containers, ledger: made, launcher, servers };
+  }
+
+  private watchConfig(): void {
+    const { paths, log } = this.options;
+    try {
+      this.watcher = watch(paths.configFolder, () => {
+        // A file is replaced in several steps.
+        clearTimeout(this.reloading);
+        this.reloading = setTimeout(() => this.reload(), 100);
+      });
+      this.watcher.on("error", (error) =>
+        log.warn({ err: error }, "changes of the configuration are not seen; send SIGHUP"),
+      );
+    } catch (error) {
+      log.warn({ err: error }, "changes of the configuration are not seen; send SIGHUP");
+    }
+  }
+
+  /** Reads limits and node.json again. What is wrong with them changes nothing, and is said loudly. */
+  reload(): void {
+    const { parts } = this;
+    if (!parts) return;
+    const { paths, log } = this.options;
+    try {
+      const before = JSON.stringify(this.node);
+      const next = readNode(paths.nodeFile);
+      if (JSON.stringify(next) !== before) {
+        this.node = next;
+        log.info("node.json changed and is in force");
+        parts.limits.accountsChanged();
+        parts.servers
+          .apply()
+          .catch((error: unknown) => log.error({ err: error }, "the sockets could not be changed"));
+      }
+    } catch (error) {
+      log.error({ err: error }, "node.json is not usable; what was read before stays in force");
+    }
+    parts.limits.reload();
+  }
+
+  private prune(): void {
+    try {
+      this.parts?.store.prune(Date.now());
+    } catch (error) {
+      this.options.log.error({ err: error }, "old records could not be removed");
+    }
+  }
+
+  async stop(why: string): Promise<void> {
+    this.notify?.stopping();
+    this.watcher?.close();
+    clearTimeout(this.reloading);
+    clearInterval(this.pruning);
+    if (this.parts) {
+      const { servers, ledger, launcher, containers, inventory, events, store } = this.parts;
+      const closed = servers.close(grace);
+      // A launch under way still binds what it started.
+      await launcher.close();
+      await ledger.stop();
+      await closed;
+      await containers.close();
+      await inventory.close();
+      await events.close();
+      store.close();
+    }
+    this.notify?.close();
+    this.lock?.release();
+    this.options.log.info({ why }, "berthd has ended");
+  }
+}

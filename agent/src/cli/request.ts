@@ -1,0 +1,254 @@
+/** `berth gpu request`: asks, and with `--wait` tells where it stands until the answer comes. */
+import { randomUUID } from "node:crypto";
+import { setTimeout as after } from "node:timers/promises";
+import type { Ask } from "../core/model";
+import { type AskOptions, readAsk, readDuration } from "./ask";
+import { type CallOptions, type Client, piece, Unreachable } from "./client";
+import type { Context } from "./context";
+import { exit, Failure, usage } from "./failure";
+import { clean, duration, memory, table } from "./text";
+import type { GrantView, QueueEntryView, QueueView } from "./views";
+
+export interface RequestOptions extends AskOptions {
+  json?: boolean;
+  /** True: `--wait` without a time. */
+  wait?: string | true;
+  purpose?: string;
+  user?: string;
+}
+
+/** `--wait` without a time. */
+const DEFAULT_WAIT_SECONDS = 3600;
+/** berthd's own bound. */
+const LONGEST_WAIT_SECONDS = 86_400;
+/** How often the place in the queue is asked for. */
+const LOOK_MS = 1000;
+/** Until it is seen there for the first time. */
+const FIRST_LOOK_MS = 100;
+/** After the deadline, berthd answers that it is over; this is for the answer to come. */
+const GRACE_MS = 30_000;
+/** What Ctrl-C waits for, at most, so that nothing stays granted to nobody. */
+const WITHDRAW_MS = 5000;
+
+interface Wish {
+  user?: string;
+  ask: Ask;
+  purpose: string;
+  idempotency_key: string;
+}
+
+export async function request(context: Context, options: RequestOptions): Promise<void> {
+  const ask = readAsk(options);
+  const waitSeconds =
+    options.wait === undefined
+      ? undefined
+      : options.wait === true
+        ? DEFAULT_WAIT_SECONDS
+        : readDuration("--wait", options.wait);
+  if (waitSeconds !== undefined && waitSeconds > LONGEST_WAIT_SECONDS)
+    throw usage(`--wait ${options.wait}: at most ${duration(LONGEST_WAIT_SECONDS)}`);
+  const wish: Wish = {
+    ...(options.user !== undefined && { user: options.user }),
+    ask,
+    purpose: options.purpose ?? "berth gpu request",
+    idempotency_key: randomUUID(),
+  };
+  const client = context.client();
+  const grant =
+    waitSeconds === undefined
+      ? await client.post<GrantView>("/v1/grants", wish)
+      : await waitForIt(context, client, wish, waitSeconds);
+  context.show(options.json, grant, () => granted(grant, context.io.now()));
+}
+
+function granted(grant: GrantView, now: number): string {
+  const rows = grant.units.map((unit) => [
+    unit.name,
+    unit.model,
+    unit.profile ?? "-",
+    memory(unit.memoryMiB),
+    unit.uuid,
+  ]);
+  const until =
+    grant.reservedUntil === undefined
+      ? ""
+      : `\nKept for ${duration((grant.reservedUntil - now) / 1000)}, then free again unless a container has it.`;
+  return `Granted: ${clean(grant.id)}\n${table(["UNIT", "MODEL", "PROFILE", "MEMORY", "UUID"], rows)}${until}\nGive it back: berth gpu release ${clean(grant.id)}`;
+}
+
+/** What is known of a request that waits. */
+interface Wait {
+  /** Ids that were in the queue before: ours is another one. */
+  before: Set<string>;
+  /** Ours, once it was seen there. */
+  id?: string;
+  interrupted: boolean;
+}
+
+async function waitForIt(context: Context, client: Client, wish: Wish, seconds: number): Promise<GrantView> {
+  const { io } = context;
+  const deadline = io.now() + seconds * 1000;
+  const wait: Wait = {
+    before: new Set((await client.get<QueueView>("/v1/queue")).queue.map(({ id }) => id)),
+    interrupted: false,
+  };
+  const line = progressLine(context);
+  const ended = new AbortController();
+  const cut = new AbortController();
+  const forget = io.onInterrupt(() => {
+    // The second Ctrl-C of somebody who does not want to wait for the withdrawal either.
+    if (wait.interrupted) return cut.abort(interruption("not withdrawn for certain"));
+    wait.interrupted = true;
+    void withdraw(client, wish, wait, cut);
+  });
+  const shown = showProgress(context, client, wish, wait, deadline, line, ended.signal);
+  try {
+    const grant = await untilAnswered(context, client, wish, wait, deadline, line, cut.signal);
+    if (!wait.interrupted) return grant;
+    throw await giveBack(client, grant);
+  } catch (error) {
+    if (wait.interrupted && !(error instanceof Failure && error.exitCode === exit.interrupted))
+      throw interruption("the request is withdrawn");
+    throw error;
+  } finally {
+    forget();
+    ended.abort();
+    await shown;
+    line.end();
+  }
+}
+
+/** It was granted in the moment of Ctrl-C. */
+async function giveBack(client: Client, grant: GrantView): Promise<Failure> {
+  try {
+    await client.delete(`/v1/grants/${piece(grant.id)}`, { timeoutMs: WITHDRAW_MS });
+    return interruption("what was granted in that moment is free again");
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return interruption(`${grant.id} was granted in that moment, and is not given back: ${error.message}`);
+  }
+}
+
+function interruption(how: string): Failure {
+  return new Failure({ code: "conflict", message: `Ended by Ctrl-C: ${how}.` }, exit.interrupted);
+}
+
+/**
+ * Takes it from the queue, so that the waiting call is answered. What is not in the queue is about to be answered anyhow,
+ * and what was granted is given back then; only a berthd that says nothing at all is hung up on.
+ */
+async function withdraw(client: Client, wish: Wish, wait: Wait, cut: AbortController): Promise<void> {
+  const hangUp = () => cut.abort(interruption("the request is withdrawn"));
+  setTimeout(hangUp, WITHDRAW_MS).unref();
+  try {
+    wait.id ??= (await ownEntry(client, wish, wait, { timeoutMs: WITHDRAW_MS })).own?.id;
+    if (wait.id !== undefined) await client.delete(`/v1/queue/${piece(wait.id)}`, { timeoutMs: WITHDRAW_MS });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    if (error.refusal.code !== "not-found") hangUp();
+  }
+}
+
+/**
+ * Sends the wish, and sends it again with the same key when berthd goes and comes back, as it does in an upgrade: it is
+ * granted once, however often it is sent.
+ */
+async function untilAnswered(
+  context: Context,
+  client: Client,
+  wish: Wish,
+  wait: Wait,
+  deadline: number,
+  line: Line,
+  signal: AbortSignal,
+): Promise<GrantView> {
+  const { io } = context;
+  for (let reached = false; ; ) {
+    const left = Math.max(1, Math.ceil((deadline - io.now()) / 1000));
+    try {
+      return await client.post<GrantView>(
+        "/v1/grants",
+        { ...wish, wait_seconds: left },
+        { signal, timeoutMs: left * 1000 + GRACE_MS },
+      );
+    } catch (error) {
+      if (wait.interrupted || !(error instanceof Failure) || io.now() >= deadline) throw error;
+      reached ||= !(error instanceof Unreachable) || error.sent;
+      const passing = error instanceof Unreachable ? reached : error.refusal.code === "closed";
+      if (!passing) throw error;
+      wait.id = undefined;
+      line.say(`${clean(error.refusal.message)} Asking again.`);
+      await after(LOOK_MS, undefined, { signal });
+    }
+  }
+}
+
+async function showProgress(
+  context: Context,
+  client: Client,
+  wish: Wish,
+  wait: Wait,
+  deadline: number,
+  line: Line,
+  signal: AbortSignal,
+): Promise<void> {
+  const { io } = context;
+  while (!signal.aborted) {
+    try {
+      const { own, queue } = await ownEntry(client, wish, wait, { signal, timeoutMs: 5000 });
+      if (own) {
+        wait.id = own.id;
+        line.say(
+          `Waiting: number ${own.position} of ${queue.length}. ${clean(own.reason?.message ?? "")}`.trimEnd(),
+          `(${duration((deadline - io.now()) / 1000)} left)`,
+        );
+      }
+    } catch (error) {
+      // Progress alone: what matters is said by the call that waits.
+      if (!(error instanceof Failure) && !signal.aborted) throw error;
+    }
+    await after(wait.id === undefined ? FIRST_LOOK_MS : LOOK_MS, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Somebody else's wish tells no purpose, unless an operator looks: who may ask for anybody. */
+async function ownEntry(
+  client: Client,
+  wish: Wish,
+  { id, before }: Wait,
+  options: CallOptions,
+): Promise<{ own?: QueueEntryView; queue: QueueEntryView[] }> {
+  const { queue } = await client.get<QueueView>("/v1/queue", options);
+  const isOwn = (entry: QueueEntryView) =>
+    id === undefined
+      ? !before.has(entry.id) &&
+        entry.purpose === wish.purpose &&
+        (wish.user === undefined || entry.user === wish.user)
+      : entry.id === id;
+  return { own: queue.filter(isOwn).sort((a, b) => b.since - a.since)[0], queue };
+}
+
+interface Line {
+  /** @param detail what alone is no reason for a line of its own */
+  say(text: string, detail?: string): void;
+  end(): void;
+}
+
+/** One line that is redrawn on a terminal; elsewhere a line whenever something new is to be said. */
+function progressLine({ io }: Context): Line {
+  let last = "";
+  let open = false;
+  return {
+    say(text, detail = "") {
+      if (io.live) {
+        io.err(`\r\u001b[2K${`${text} ${detail}`.trimEnd()}`);
+        open = true;
+      } else if (text !== last) io.err(`${text}\n`);
+      last = text;
+    },
+    end() {
+      if (open) io.err("\n");
+      open = false;
+    },
+  };
+}

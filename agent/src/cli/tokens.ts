@@ -1,0 +1,64 @@
+/** `berth token`: who may call the API over TCP. */
+import { readDuration } from "./ask";
+import { piece } from "./client";
+import type { Context } from "./context";
+import { usage } from "./failure";
+import { away, clean, table } from "./text";
+import type { TokenMade, TokensView, TokenView } from "./views";
+
+export const roles = ["admin", "user", "service"] as const;
+
+export interface TokenOptions {
+  json?: boolean;
+  role: (typeof roles)[number];
+  user?: string;
+  name?: string;
+  expires?: string;
+}
+
+export async function createToken(context: Context, options: TokenOptions): Promise<void> {
+  if (options.role === "user" && options.user === undefined)
+    throw usage("--role user needs --user: whom the token stands for");
+  const seconds = options.expires === undefined ? undefined : readDuration("--expires", options.expires);
+  const made = await context.client().post<TokenMade>("/v1/tokens", {
+    role: options.role,
+    ...(options.user !== undefined && { owner: options.user }),
+    ...(options.name !== undefined && { name: options.name }),
+    ...(seconds !== undefined && { expires_in_seconds: seconds }),
+  });
+  context.show(options.json, made, () => clean(made.token));
+  if (!options.json)
+    context.io.err(`Token ${clean(made.id)}: shown once. To end it: berth token revoke ${clean(made.id)}\n`);
+}
+
+export async function listTokens(context: Context, { json }: { json?: boolean }): Promise<void> {
+  const view = await context.client().get<TokensView>("/v1/tokens");
+  const now = context.io.now();
+  context.show(json, view, () =>
+    view.tokens.length === 0
+      ? "No tokens."
+      : table(
+          ["TOKEN", "ROLE", "OWNER", "NAME", "MADE", "USED", "ENDS"],
+          view.tokens.map((token) => [
+            token.id,
+            token.role,
+            token.owner ?? "-",
+            token.name ?? "-",
+            away(token.createdAt, now),
+            token.lastUsedAt === undefined ? "never" : away(token.lastUsedAt, now),
+            endOf(token, now),
+          ]),
+        ),
+  );
+}
+
+export async function revokeToken(context: Context, id: string, { json }: { json?: boolean }): Promise<void> {
+  const answer = await context.client().delete<unknown>(`/v1/tokens/${piece(id)}`);
+  context.show(json, answer ?? { id }, () => `Token ${clean(id)} is ended.`);
+}
+
+function endOf({ revokedAt, expiresAt }: TokenView, now: number): string {
+  if (revokedAt !== undefined) return `revoked ${away(revokedAt, now)}`;
+  if (expiresAt === undefined) return "never";
+  return `${expiresAt <= now ? "ended " : ""}${away(expiresAt, now)}`;
+}

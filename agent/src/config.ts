@@ -1,0 +1,115 @@
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { strategies } from "./core/model";
+
+/** Names that are safe in a path, a label and a systemd unit. */
+export const userName = z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/);
+
+const listen = ["loopback", "private", "off"] as const;
+
+/** `node.json`: what the stack says of a node. Written by the stack; berthd only reads it. */
+export const nodeSchema = z
+  .strictObject({
+    stack: z.string().min(1).max(128),
+    node: z.string().min(1).max(128),
+    /** Where a place is chosen when the ask says nothing. */
+    strategy: z.enum(strategies as readonly [string, ...string[]]).default("least-allocated"),
+    /** `shared`: GPUs may be granted in shares of their memory. */
+    allocation: z.enum(["exclusive", "shared"]).default("exclusive"),
+    /** The most of a GPU's memory that one share may have; 0: no limit. */
+    memoryLimitMiB: z.int().min(0).default(0),
+    /** Who may ask. `uid`: of the account on the node, for the main socket; left out where there is none. */
+    users: z
+      .array(
+        z.strictObject({
+          name: userName,
+          uid: z.int().min(1).max(4_294_967_294).optional(),
+          group: z.string().min(1).max(64).optional(),
+        }),
+      )
+      .default([]),
+    /** The TCP API: `loopback`, the node's private address, or none. */
+    listen: z.enum(listen).default("loopback"),
+    port: z.int().min(0).max(65535).default(9700),
+    /** Required for `listen: private`. */
+    privateAddress: z.union([z.ipv4(), z.ipv6()]).optional(),
+    /** How long a reservation without a container lasts, in seconds. */
+    reserveSeconds: z.int().min(1).max(86_400).default(600),
+  })
+  .superRefine((node, context) => {
+    if (node.listen === "private" && node.privateAddress === undefined) {
+      context.addIssue({
+        code: "custom",
+        path: ["privateAddress"],
+        message: "is missing, and listen is private",
+      });
+    }
+    for (const field of ["name", "uid"] as const) {
+      const seen = new Map<string | number, number>();
+      node.users.forEach((user, index) => {
+        const value = user[field];
+        if (value === undefined) return;
+        const first = seen.get(value);
+        if (first === undefined) seen.set(value, index);
+        else {
+          context.addIssue({
+            code: "custom",
+            path: ["users", index, field],
+            message: `is that of users[${first}] too`,
+          });
+        }
+      });
+    }
+  });
+
+type Parsed = z.infer<typeof nodeSchema>;
+export interface NodeConfig extends Omit<Parsed, "strategy"> {
+  strategy: (typeof strategies)[number];
+}
+
+/** A file that berthd cannot start with; the message names the file and every problem in it. */
+export class FileProblem extends Error {
+  constructor(
+    readonly file: string,
+    readonly problems: readonly string[],
+    fix: string,
+  ) {
+    super([`${file} cannot be used:`, ...problems.map((p, i) => `  ${i + 1}. ${p}`), fix].join("\n"));
+    this.name = "FileProblem";
+  }
+}
+
+const fix =
+  "Mend: run the stack again (npm run up), which writes this file; until then the running berthd keeps the old one.";
+
+/** Reads JSON; throws FileProblem when the file is missing or is no JSON. */
+export function readJson(file: string, mend: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new FileProblem(file, [`it cannot be read: ${(error as Error).message}`], mend);
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new FileProblem(file, [`it is not JSON: ${(error as Error).message}`], mend);
+  }
+}
+
+/** Reads and checks `node.json`; throws FileProblem with all its problems. */
+export function readNode(file: string): NodeConfig {
+  const parsed = nodeSchema.safeParse(readJson(file, fix));
+  if (!parsed.success) throw new FileProblem(file, parsed.error.issues.map(issueText), fix);
+  return parsed.data as NodeConfig;
+}
+
+/** `users[1].uid: is that of users[0] too`. */
+export function issueText(issue: { path: readonly PropertyKey[]; message: string }): string {
+  const path = issue.path
+    .map((part, index) =>
+      typeof part === "number" ? `[${part}]` : index === 0 ? String(part) : `.${String(part)}`,
+    )
+    .join("");
+  return path === "" ? issue.message : `${path}: ${issue.message}`;
+}

@@ -1,0 +1,32 @@
+/** Who gets which GPU: pure planners and the ledger's state machine. Imports nothing outside this folder. */
+export { type Adoption, adopt, type SeenContainer } from "./adopt";
+export { askRefusal, askWords, unitMeets } from "./asks";
+export {
+  apply,
+  bind,
+  containerGone,
+  containerStarted,
+  containerStopped,
+  createState,
+  defaultReserveSeconds,
+  type InventoryNews,
+  release,
+  reserve,
+  setInventory,
+  tick,
+} from "./ledger";
+export type { Change, ChangeEvent, Ctx, Decision, LedgerState, ReserveRequest } from "./ledger-types";
+export * from "./model";
+export { Occupancy, type PlaceDefaults } from "./occupancy";
+export { type FreeUnits, freeUnits, type Occupied, place, unitsNamed } from "./planner";
+export { type PoolInput, type PoolPlan, planPool, sameAssignment } from "./pool";
+export { applyPool } from "./pool-apply";
+export {
+  defaultPatienceSeconds,
+  nextAdmissible,
+  type QueueEntry,
+  type QueueOptions,
+  queueOrder,
+  queueView,
+  type Waiting,
+} from "./queue";

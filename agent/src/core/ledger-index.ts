@@ -1,0 +1,142 @@
+import type { ChangeEvent, LedgerState } from "./ledger-types";
+import type { Grant, GrantedUnit, Inventory } from "./model";
+import { Occupancy } from "./occupancy";
+import { isStray } from "./seats";
+
+/** The live grants, by what they are looked up by. */
+export class LedgerIndex {
+  readonly occupancy: Occupancy;
+  private readonly users = new Map<string, Map<string, Grant>>();
+  private readonly containers = new Map<string, Map<string, Grant>>();
+  private readonly keys = new Map<string, Map<string, Grant>>();
+  private readonly gpus = new Map<string, Map<string, Grant>>();
+
+  constructor(inventory: Inventory, grants: Iterable<Grant>) {
+    this.occupancy = new Occupancy(inventory);
+    for (const grant of grants) this.add(grant);
+  }
+
+  add(grant: Grant): void {
+    this.occupancy.add(grant.units);
+    this.each(grant, (map, by) => {
+      const there = map.get(by);
+      if (there) there.set(grant.id, grant);
+      else map.set(by, new Map([[grant.id, grant]]));
+    });
+  }
+
+  remove(grant: Grant): void {
+    this.occupancy.remove(grant.units);
+    this.each(grant, (map, by) => {
+      const there = map.get(by);
+      there?.delete(grant.id);
+      if (there?.size === 0) map.delete(by);
+    });
+  }
+
+  ofUser(user: string): Grant[] {
+    return [...(this.users.get(user)?.values() ?? [])];
+  }
+
+  ofContainer(container: string): Grant[] {
+    return [...(this.containers.get(container)?.values() ?? [])];
+  }
+
+  /** The one that the stack declares now: not one that it dropped. */
+  ofKey(key: string): Grant | undefined {
+    return [...(this.keys.get(key)?.values() ?? [])].find(({ dropped }) => !dropped);
+  }
+
+  /** Dropped ones of the key, whose containers are still there. */
+  droppedOf(key: string): Grant[] {
+    return [...(this.keys.get(key)?.values() ?? [])].filter(({ dropped }) => dropped);
+  }
+
+  /** Grants with units on the GPU that this unit is on. */
+  beside(unit: GrantedUnit): Iterable<Grant> {
+    return this.gpus.get(this.gpuOf(unit))?.values() ?? [];
+  }
+
+  private gpuOf(unit: GrantedUnit): string {
+    return this.occupancy.seatOf(unit)?.gpu.uuid ?? unit.gpu;
+  }
+
+  private each(grant: Grant, visit: (map: Map<string, Map<string, Grant>>, by: string) => void): void {
+    visit(this.users, grant.user);
+    if (grant.container !== undefined) visit(this.containers, grant.container);
+    if (grant.key !== undefined) visit(this.keys, grant.key);
+    for (const gpu of new Set(grant.units.map((unit) => this.gpuOf(unit)))) visit(this.gpus, gpu);
+  }
+}
+
+/** The state's index; made anew when it is missing or of another inventory. */
+export function indexOf(state: LedgerState): LedgerIndex {
+  if (state.index?.occupancy.inventory !== state.inventory) {
+    state.index = new LedgerIndex(state.inventory, state.grants.values());
+  }
+  return state.index;
+}
+
+export interface Trouble {
+  event: Extract<ChangeEvent, "lost" | "resliced" | "conflict" | "waiting" | "quarantined">;
+  reason: string;
+}
+
+/** What is wrong with a live grant, the gravest first; its user reads it, so others are ids in it, not names. `without`: grants that are about to be over. */
+export function troubleOf(
+  state: LedgerState,
+  grant: Grant,
+  without: ReadonlySet<string> = new Set(),
+): Trouble | undefined {
+  const index = indexOf(state);
+  let worst: Trouble | undefined;
+  const found = (trouble: Trouble) => {
+    if (!worst || gravity.indexOf(trouble.event) < gravity.indexOf(worst.event)) worst = trouble;
+  };
+  for (const unit of grant.units) {
+    const seat = index.occupancy.seatOf(unit);
+    if (!seat) {
+      found({ event: "lost", reason: `gpu lost: ${unit.name} (${unit.uuid})` });
+      continue;
+    }
+    if (isStray(seat, unit)) {
+      found({ event: "resliced", reason: `gpu re-sliced: ${unit.name} (${unit.uuid}) is no more` });
+    }
+    if (seat.gpu.quarantined !== undefined) {
+      found({ event: "quarantined", reason: `gpu quarantined: ${unit.name}: ${seat.gpu.quarantined}` });
+    }
+    const others = [...index.beside(unit)].filter((other) => other.id !== grant.id && !without.has(other.id));
+    for (const other of clashing(unit, others, seat.gpu.memoryMiB)) {
+      if (isWaiting(other) && grant.dropped) continue;
+      if (isWaiting(grant) && other.dropped) {
+        found({
+          event: "waiting",
+          reason: `waits for ${unit.name}, which the container of grant ${other.id} still has`,
+        });
+      } else {
+        found({
+          event: "conflict",
+          reason: `conflict: ${unit.name} is also held by ${other.id}`,
+        });
+      }
+    }
+  }
+  return worst;
+}
+
+const gravity: readonly ChangeEvent[] = ["lost", "resliced", "conflict", "waiting", "quarantined"];
+
+/** A declared grant whose container is still to come. */
+const isWaiting = (grant: Grant) => grant.key !== undefined && !grant.dropped && grant.state === "reserved";
+
+/** Those of the others that have the unit too: an exclusive one, or shares that are more than the memory. */
+function clashing(unit: GrantedUnit, others: readonly Grant[], memoryMiB: number): Grant[] {
+  const same = others.filter(({ units }) => units.some(({ uuid }) => uuid === unit.uuid));
+  if (!unit.shared) return same;
+  const shareOf = (grant: Grant) =>
+    grant.units.reduce((sum, one) => sum + (one.uuid === unit.uuid && one.shared ? one.memoryMiB : 0), 0);
+  const shared = same.reduce((sum, grant) => sum + shareOf(grant), unit.memoryMiB);
+  return shared > memoryMiB
+    ? same
+    : same.filter(({ units }) => units.some((one) => one.uuid === unit.uuid && !one.shared));
+}

@@ -1,0 +1,74 @@
+import type { LedgerIndex } from "./ledger-index";
+import type { Ask, EffectiveLimits, Grant, Inventory, Refusal, Strategy } from "./model";
+
+/** All that is granted on a node. Changed by `apply` and `setInventory` alone. */
+export interface LedgerState {
+  /** Live grants (all but released ones), by id. */
+  grants: Map<string, Grant>;
+  /** The next grant's fencing token. */
+  nextToken: number;
+  inventory: Inventory;
+  /** Set: why nothing new is granted, such as `nvidia-smi did not answer`. Releases go on. */
+  closed?: string;
+  /** Kept by `apply`; made when it is not there. */
+  index?: LedgerIndex;
+}
+
+/** What a decision may know of the world. */
+export interface Ctx {
+  /** Milliseconds since the epoch. */
+  now: number;
+  newId(): string;
+  /** undefined: no such user. */
+  limitsOf(user: string): EffectiveLimits | undefined;
+  /** The node's own. */
+  strategy: Strategy;
+  /** True: shares of a GPU's memory are granted (allocation `shared`). */
+  allowShared: boolean;
+  /** The most that one share may have, in MiB. @default 0, no limit */
+  shareLimitMiB?: number;
+  /** How long a reservation waits for its container. @default 600 */
+  reserveSeconds?: number;
+}
+
+/**
+ * granted, bound, stopped (held from now), resumed, released, expired, dropped (by the stack), adopted (found with a
+ * container); lost, resliced, quarantined, conflict, waiting (`reason` says what is wrong), found (it is well again);
+ * unbound: a declared grant whose container stopped or went.
+ */
+export type ChangeEvent =
+  | "granted"
+  | "bound"
+  | "stopped"
+  | "resumed"
+  | "released"
+  | "expired"
+  | "dropped"
+  | "adopted"
+  | "lost"
+  | "resliced"
+  | "quarantined"
+  | "conflict"
+  | "waiting"
+  | "found"
+  | "unbound"
+  | "declared";
+
+/** One row to write, in order, before anybody is told: the whole grant as it is from now on. */
+export interface Change {
+  grant: Grant;
+  event: ChangeEvent;
+}
+
+export type Decision<T> = { ok: true; value: T; changes: Change[] } | { ok: false; refusal: Refusal };
+
+export interface ReserveRequest {
+  user: string;
+  ask: Ask;
+  /** A container's name, or a person's words. */
+  purpose: string;
+  /** Declared by the stack. One live grant per key. */
+  key?: string;
+  /** Containers that the user has now, with and without GPUs. Left out: as many as hold a grant. */
+  containers?: number;
+}

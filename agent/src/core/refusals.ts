@@ -1,0 +1,109 @@
+import { askWords, unitKind, unitMeets } from "./asks";
+import { offerWords } from "./capacity";
+import type { Ask, GrantedUnit, Refusal, Result } from "./model";
+import type { Occupancy } from "./occupancy";
+import type { Seat } from "./seats";
+
+/** Why an ask that is right in itself found no place. */
+export function busyRefusal(occupancy: Occupancy, ask: Ask): Refusal {
+  const { seats } = occupancy;
+  if (seats.length === 0) return impossible(ask, "this node has no GPU", "no GPU");
+  const capacity = occupancy.capacity(ask);
+  if (!capacity.model) {
+    return impossible(ask, `no GPU's model has ${JSON.stringify(ask.model)} in its name`, capacity.offers);
+  }
+  if (!capacity.profile) {
+    return {
+      code: "unknown-profile",
+      message: `no GPU${ask.model === undefined ? "" : ` of model ${ask.model}`} offers MIG profile ${ask.profile}`,
+      allowed: capacity.profiles || "no MIG instance: no GPU of this node is divided",
+      fix: "ask for a profile that is offered, or change the MIG layout of a GPU",
+    };
+  }
+  if (capacity.units < ask.count) {
+    const what = capacity.units === 0 ? "none" : `${capacity.units} in all`;
+    return impossible(ask, `of such, this node has ${what}, even if everything were free`, capacity.offers);
+  }
+  const room = occupancy.room(ask);
+  const notes = [
+    ...capacity.quarantined,
+    ...room.strays.map(({ gpu }) => `GPU ${gpu.index} was divided anew under a holder that is still there`),
+  ];
+  const count = `${room.units} of ${capacity.units} ${room.units === 1 ? "is" : "are"} free now`;
+  return {
+    code: "busy",
+    message: [`${askWords(ask)}: ${count}`, ...notes].join("; "),
+    allowed: freeNow(room),
+    fix: "wait (--wait), release what is not needed, or ask for what is free",
+  };
+}
+
+function freeNow({ wholes, instances }: Pick<ReturnType<Occupancy["room"]>, "wholes" | "instances">): string {
+  return `free now: ${offerWords(wholes, instances)}`;
+}
+
+/** Exactly the pinned ones, or why not. */
+export function pinnedUnits(occupancy: Occupancy, ask: Ask, pins: readonly string[]): Result<GrantedUnit[]> {
+  const units: GrantedUnit[] = [];
+  const wrong: string[] = [];
+  const taken: string[] = [];
+  for (const pin of pins) {
+    const named = occupancy.unit(pin);
+    if (!named) {
+      wrong.push(`${pin} is not on this node`);
+      continue;
+    }
+    const unit =
+      ask.kind === "share" ? { ...named, shared: true, memoryMiB: ask.memoryMiB ?? 0 } : { ...named };
+    const seat = occupancy.seatOf(named);
+    const fault = pinFault(ask, named, seat);
+    if (fault) wrong.push(`${pin} (${named.name}) ${fault}`);
+    else if (!occupancy.isFree(unit)) taken.push(`${pin} (${named.name}) ${whyTaken(seat)}`);
+    else units.push(unit);
+  }
+  if (wrong.length > 0) {
+    return {
+      ok: false,
+      refusal: impossible(ask, wrong.join("; "), occupancy.capacity(ask).offers, "pin others, or none"),
+    };
+  }
+  if (taken.length > 0) {
+    return {
+      ok: false,
+      refusal: {
+        code: "busy",
+        message: taken.join("; "),
+        allowed: freeNow(occupancy.room(ask)),
+        fix: "wait (--wait), pin others, or leave the pins out",
+      },
+    };
+  }
+  return { ok: true, value: units };
+}
+
+function pinFault(ask: Ask, named: GrantedUnit, seat: Seat | undefined): string | undefined {
+  const kind = unitKind(named);
+  if (kind !== (ask.kind === "mig" ? "mig" : "gpu")) {
+    return `is a ${kind === "mig" ? "MIG instance" : "GPU"}, and the ask is for ${ask.kind}`;
+  }
+  if (ask.kind !== "mig" && seat?.gpu.mig) return "is in MIG mode: granted by its instances alone";
+  const size = ask.kind === "share" ? named.memoryMiB >= (ask.memoryMiB ?? 0) : true;
+  const rest = ask.kind === "share" ? { ...ask, kind: "gpu" as const } : ask;
+  if (size && unitMeets(rest, named)) return undefined;
+  return `is a ${named.model}${named.profile ? `, ${named.profile}` : ""}, of ${named.memoryMiB} MiB: not what is asked for`;
+}
+
+function whyTaken(seat: Seat | undefined): string {
+  if (seat?.gpu.quarantined !== undefined) return `is quarantined: ${seat.gpu.quarantined}`;
+  if (seat && seat.strays > 0) return "was divided anew under a holder that is still there";
+  return "is in use";
+}
+
+function impossible(ask: Ask, why: string, allowed: string, fix?: string): Refusal {
+  return {
+    code: "impossible",
+    message: `${askWords(ask)}: ${why}`,
+    allowed,
+    fix: fix ?? "ask for what this node has, or for another node",
+  };
+}

@@ -1,0 +1,397 @@
+/**
+ * Containers with a grant: reserve, create, start, bind. The reservation is written before anything is created, so that
+ * whatever ends berthd in between, no GPU is given twice; `recover` then brings the half-done to an end.
+ */
+import { randomBytes } from "node:crypto";
+import type { EffectiveLimits, Grant, Refusal, Result } from "../core/model";
+import type { LaunchCaller, LaunchedContainer, LauncherPort } from "../service/ports";
+import type { LedgerService } from "../service/types";
+import { DockerError, type Engine, type EngineInfo, short } from "./engine";
+import { fault } from "./faults";
+import { Journal, type JournalEntry } from "./journal";
+import { claim } from "./labels";
+import { pause } from "./lib";
+import type { Containers, Log } from "./observe";
+import { recover } from "./recover";
+import {
+  dockerRefusal,
+  noCdi,
+  noImage,
+  notOurs,
+  notThere,
+  refuse,
+  textOf,
+  tooMany,
+  unknownUser,
+} from "./refusals";
+import { type LaunchRequest, parseLaunch } from "./request";
+import { containerSpec, type SpecContext } from "./spec";
+
+/** What the launcher asks of the ledger. */
+export type Ledger = Pick<
+  LedgerService,
+  "reserve" | "bind" | "release" | "grant" | "grants" | "limitsOf" | "containerGone"
+>;
+
+export interface LauncherOptions {
+  engine: Engine;
+  containers: Containers;
+  ledger: Ledger;
+  log: Log;
+  stack: string;
+  node: string;
+  /** For the journal of launches under way. */
+  folder: string;
+  /** Addresses that ports may be published on. @default ["127.0.0.1"] */
+  addresses?: readonly string[];
+  /** The cgroup that holds all of a user; undefined: dockerd's own. */
+  cgroupParent?(user: string, group: string, driver: string): string | undefined;
+  /** How long the processes of a removed container may take to end, in seconds. @default 30 */
+  endSeconds?: number;
+}
+
+const DEFAULT_STOP_SECONDS = 10;
+
+export class Launcher implements LauncherPort {
+  private readonly journal: Journal;
+  /** By launch. */
+  private readonly underWay = new Map<string, { user: string; gpus: boolean; done: Promise<unknown> }>();
+  private recovering: Promise<void> | undefined;
+  private again = false;
+  private readonly stopListening: () => void;
+  private readonly ended = new AbortController();
+
+  constructor(private readonly options: LauncherOptions) {
+    this.journal = new Journal(options.folder);
+    this.stopListening = options.containers.onEvent((event) => {
+      if (event.kind !== "unsure" || options.containers.problem !== undefined) return;
+      this.recover().catch((error: unknown) => {
+        options.log.warn(
+          { error: textOf(error) },
+          "half-done launches could not be looked after; tried again later",
+        );
+      });
+    });
+  }
+
+  /**
+   * Starts a container with what it asks for, or leaves nothing.
+   *
+   * @param signal ends the wait for a grant.
+   */
+  async launch(
+    request: unknown,
+    caller: LaunchCaller,
+    signal?: AbortSignal,
+  ): Promise<Result<LaunchedContainer>> {
+    const parsed = parseLaunch(request);
+    if (!parsed.ok) return parsed;
+    if (this.ended.signal.aborted)
+      return refuse({ code: "closed", message: "berthd is ending", fix: "try again" });
+    const launch = randomBytes(8).toString("hex");
+    const work = this.prepareAndRun(launch, parsed.value, caller, signal);
+    this.underWay.set(launch, { user: parsed.value.user, gpus: parsed.value.gpus !== undefined, done: work });
+    try {
+      return await work;
+    } catch (error) {
+      if (error instanceof DockerError) return refuse(dockerRefusal(error));
+      throw error;
+    } finally {
+      this.underWay.delete(launch);
+    }
+  }
+
+  /** Stops and removes a container that berthd made; its grant is over once no process of it is left. */
+  async remove(container: string, _caller: LaunchCaller): Promise<Result<{ id: string }>> {
+    try {
+      return await this.removeNow(container);
+    } catch (error) {
+      if (error instanceof DockerError) return refuse(dockerRefusal(error));
+      throw error;
+    }
+  }
+
+  /** Ends what a berthd before this one, or a dockerd that did not answer, left half-done. Calls meanwhile become one. */
+  recover(): Promise<void> {
+    if (this.recovering !== undefined) {
+      this.again = true;
+      return this.recovering;
+    }
+    this.recovering = (async () => {
+      try {
+        do {
+          this.again = false;
+          await recover({
+            ...this.options,
+            journal: this.journal,
+            underWay: (launch) => this.underWay.has(launch),
+            takeAway: (id) => this.takeAway(id),
+          });
+        } while (this.again);
+      } finally {
+        this.recovering = undefined;
+      }
+    })();
+    return this.recovering;
+  }
+
+  /** Takes no more launches, and waits for those under way. */
+  async close(): Promise<void> {
+    this.stopListening();
+    this.ended.abort();
+    await Promise.allSettled([...this.underWay.values()].map(({ done }) => done));
+    await this.recovering?.catch(() => {});
+  }
+
+  private async prepareAndRun(
+    launch: string,
+    request: LaunchRequest,
+    caller: LaunchCaller,
+    signal: AbortSignal | undefined,
+  ): Promise<Result<LaunchedContainer>> {
+    const { engine, ledger } = this.options;
+    const limits = ledger.limitsOf(request.user);
+    if (limits === undefined) return refuse(unknownUser(request.user));
+    const info = await engine.info();
+    if (request.gpus !== undefined && !info.cdi) return refuse(noCdi(info));
+    const context = this.context(launch, request, limits, info);
+    // Before anything is reserved: most mistakes show here.
+    const draft = containerSpec(request, context);
+    if (!draft.ok) return draft;
+    if ((await engine.image(request.image)) === undefined) return refuse(noImage(request.image));
+    const { containers, refusal } = await this.count(launch, request, limits);
+    if (refusal !== undefined) return refuse(refusal);
+    const purpose = `container ${draft.value.name}, launch ${launch}`;
+    const entry: JournalEntry = { launch, user: request.user, name: draft.value.name, purpose };
+    try {
+      this.journal.begin(entry);
+    } catch (error) {
+      return refuse({
+        code: "closed",
+        message: `the launch could not be noted: ${(error as Error).message}`,
+        fix: `make room for ${this.options.folder}`,
+      });
+    }
+    try {
+      const done = await this.run(request, context, { entry, containers, actor: caller.actor, signal });
+      this.journal.remove(launch);
+      return done;
+    } catch (error) {
+      // Something of it may be there, and could not be taken away: `recover` goes on.
+      this.abandon(entry);
+      throw error;
+    }
+  }
+
+  private abandon(entry: JournalEntry): void {
+    try {
+      this.journal.abandon(entry);
+    } catch (error) {
+      // The note that is there says the same but for that; it is gone by then only with its folder.
+      this.options.log.warn(
+        { launch: entry.launch, error: textOf(error) },
+        "a failed launch could not be noted",
+      );
+    }
+  }
+
+  /** @throws DockerError when something may be left behind. */
+  private async run(
+    request: LaunchRequest,
+    context: SpecContext,
+    { entry, containers, actor, signal }: Running,
+  ): Promise<Result<LaunchedContainer>> {
+    const { ledger } = this.options;
+    let grant: Grant | undefined;
+    if (request.gpus !== undefined) {
+      fault("launch:before-reserve");
+      const reserved = await ledger.reserve(
+        {
+          user: request.user,
+          ask: request.gpus,
+          purpose: entry.purpose,
+          containers,
+          actor,
+          ...(request.wait_seconds === undefined ? {} : { waitSeconds: request.wait_seconds }),
+        },
+        signal,
+      );
+      fault("launch:after-reserve");
+      if (!reserved.ok) return reserved;
+      grant = reserved.value;
+    }
+    const spec = containerSpec(request, { ...context, ...(grant === undefined ? {} : { grant }) });
+    if (!spec.ok) return this.giveBack(grant, spec.refusal);
+    return this.createAndStart(spec.value, entry, grant);
+  }
+
+  private async createAndStart(
+    spec: { name: string; body: Parameters<Engine["create"]>[1] },
+    entry: JournalEntry,
+    grant: Grant | undefined,
+  ): Promise<Result<LaunchedContainer>> {
+    const { engine } = this.options;
+    let id: string;
+    try {
+      fault("launch:before-create");
+      id = await engine.create(spec.name, spec.body);
+      fault("launch:after-create");
+    } catch (error) {
+      await this.after(error, () => this.undoCreate(entry));
+      return this.giveBack(grant, dockerRefusal(error));
+    }
+    try {
+      fault("launch:before-start");
+      await engine.start(id);
+      fault("launch:after-start");
+    } catch (error) {
+      await this.after(error, () => this.takeAway(id));
+      return this.giveBack(grant, dockerRefusal(error));
+    }
+    if (grant === undefined) return { ok: true, value: { id, name: spec.name } };
+    return this.bind(id, spec.name, grant);
+  }
+
+  private async bind(id: string, name: string, grant: Grant): Promise<Result<LaunchedContainer>> {
+    const { containers, ledger } = this.options;
+    await containers.settled();
+    fault("launch:before-bind");
+    const bound = await ledger.bind({ id: grant.id, token: grant.token, container: id });
+    fault("launch:after-bind");
+    if (!bound.ok && (await this.ranAndEnded(id))) {
+      // It ended before it was bound, and its user's grants are not held: that is its end, and no mistake.
+      return { ok: true, value: { id, name, grant: ledger.grant(grant.id) ?? grant } };
+    }
+    if (!bound.ok) {
+      await this.takeAway(id);
+      return this.giveBack(grant, bound.refusal);
+    }
+    // What ended before it was bound was told to a ledger that did not know it yet.
+    await containers.tell(id);
+    return { ok: true, value: { id, name, grant: ledger.grant(grant.id) ?? bound.value } };
+  }
+
+  private async removeNow(container: string): Promise<Result<{ id: string }>> {
+    const { containers, engine, ledger } = this.options;
+    const found = await engine.inspect(container);
+    if (found === undefined) return refuse(notThere(container));
+    const labels = claim(found.Config?.Labels);
+    if (labels.launch === undefined) return refuse(notOurs(container));
+    const id = found.Id;
+    fault("remove:before-stop");
+    await engine.stop(id, found.Config?.StopTimeout ?? DEFAULT_STOP_SECONDS);
+    fault("remove:after-stop");
+    fault("remove:before-remove");
+    await this.takeAway(id);
+    fault("remove:after-remove");
+    await containers.settled();
+    fault("remove:before-release");
+    const gone = await ledger.containerGone(id);
+    fault("remove:after-release");
+    return gone.ok ? { ok: true, value: { id } } : gone;
+  }
+
+  /**
+   * Removes a container, and returns when dockerd has none such and no process of it is left.
+   *
+   * @throws DockerError when either cannot be said.
+   */
+  private async takeAway(id: string): Promise<void> {
+    const { containers, engine } = this.options;
+    await engine.remove(id);
+    const end = Date.now() + (this.options.endSeconds ?? 30) * 1000;
+    while ((await engine.inspect(id)) !== undefined || (await containers.alive(id))) {
+      if (Date.now() > end) {
+        throw new DockerError(
+          `container ${short(id)} was removed, and something of it is still there; its GPUs stay taken until it ends`,
+          "unknown",
+        );
+      }
+      await pause(100);
+    }
+  }
+
+  /** After a creation of which nobody knows what came: dockerd may have made it all the same. */
+  private async undoCreate(entry: JournalEntry): Promise<void> {
+    const found = await this.options.engine.inspect(entry.name);
+    if (found === undefined || claim(found.Config?.Labels).launch !== entry.launch) return;
+    await this.takeAway(found.Id);
+  }
+
+  /** After a failure: undoes it, and says both where that fails too. */
+  private async after<T>(error: unknown, undo: () => Promise<T>): Promise<void> {
+    try {
+      await undo();
+    } catch (second) {
+      throw new DockerError(`${textOf(error)}; and what is left of it: ${textOf(second)}`, "unknown");
+    }
+  }
+
+  private async giveBack(grant: Grant | undefined, refusal: Refusal): Promise<Result<never>> {
+    if (grant !== undefined) {
+      // A grant that is over already is what is wanted.
+      const released = await this.options.ledger.release(grant.id, `launch failed: ${refusal.message}`, true);
+      if (!released.ok && released.refusal.code !== "not-found") {
+        this.options.log.warn(
+          { grant: grant.id, reason: released.refusal.message },
+          "a grant could not be given back",
+        );
+        throw new DockerError(`${refusal.message}; its grant could not be given back yet`, "unknown");
+      }
+    }
+    return refuse(refusal);
+  }
+
+  private async ranAndEnded(id: string): Promise<boolean> {
+    const found = await this.options.engine.inspect(id);
+    return found?.State.Status === "exited" && !(await this.options.containers.alive(id));
+  }
+
+  private context(
+    launch: string,
+    request: LaunchRequest,
+    limits: EffectiveLimits,
+    info: EngineInfo,
+  ): SpecContext {
+    const { addresses, cgroupParent, node, stack } = this.options;
+    const parent = cgroupParent?.(request.user, limits.group, info.cgroupDriver);
+    return {
+      stack,
+      node,
+      launch,
+      limits,
+      addresses: addresses ?? ["127.0.0.1"],
+      ...(parent === undefined ? {} : { cgroupParent: parent }),
+    };
+  }
+
+  /** The user's containers, whatever their state; those under way with GPUs are counted by their grants. */
+  private async count(
+    launch: string,
+    request: LaunchRequest,
+    limits: EffectiveLimits,
+  ): Promise<{ containers: number; refusal?: Refusal }> {
+    const there = (await this.options.engine.list()).map(({ Labels }) => claim(Labels));
+    const made = there.filter(
+      (one) => one.user === request.user && !(one.launch !== undefined && this.underWay.has(one.launch)),
+    );
+    // Those that came before: of two at the limit, one gets through.
+    const ids = [...this.underWay.keys()];
+    const coming = ids
+      .slice(0, ids.indexOf(launch))
+      .map((id) => this.underWay.get(id))
+      .filter((one) => one?.user === request.user && !one.gpus);
+    const containers = made.length + coming.length;
+    const most = limits.max_containers_per_user;
+    if (request.gpus !== undefined || most.value === null || containers < most.value) return { containers };
+    const rule = `${most.rule}.max_containers_per_user`;
+    return { containers, refusal: tooMany(request.user, containers, most.value, rule) };
+  }
+}
+
+interface Running {
+  entry: JournalEntry;
+  containers: number;
+  actor: string;
+  signal: AbortSignal | undefined;
+}

@@ -1,0 +1,124 @@
+/** Brings half-done launches to an end: what runs is bound, what never ran is taken away, what is not there is given back. */
+import type { Grant } from "../core/model";
+import { type Engine, short } from "./engine";
+import type { Journal, JournalEntry } from "./journal";
+import { claim } from "./labels";
+import type { Ledger } from "./launch";
+import type { Containers, Log } from "./observe";
+import type { Inspect, Summary } from "./shapes";
+
+export interface RecoverOptions {
+  engine: Engine;
+  containers: Containers;
+  ledger: Ledger;
+  journal: Journal;
+  log: Log;
+  /** Whether this berthd is at it. */
+  underWay(launch: string): boolean;
+  /** Removes a container, and returns when nothing of it is left. */
+  takeAway(id: string): Promise<void>;
+}
+
+/**
+ * Each step may be cut off and done again: the note of a launch goes last.
+ *
+ * @throws Error with all that could not be done; the rest is.
+ */
+export async function recover(options: RecoverOptions): Promise<void> {
+  const { engine, journal, log, underWay } = options;
+  const entries = journal
+    .read((file) => log.warn({ file }, "a note of a launch was damaged; what it reserved ends by itself"))
+    .filter(({ launch }) => !underWay(launch));
+  const made = await launched(engine);
+  const problems: string[] = [];
+  const attempt = async (what: string, work: () => Promise<void>) => {
+    try {
+      await work();
+    } catch (error) {
+      problems.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  for (const entry of entries) {
+    const container = made.get(entry.launch);
+    made.delete(entry.launch);
+    await attempt(`launch ${entry.launch}`, () => finish(options, entry, container));
+  }
+  for (const [launch, container] of made) {
+    // Without a note: dockerd made it after its launch was given up.
+    if (container.State !== "created" || underWay(launch)) continue;
+    await attempt(`container ${short(container.Id)}`, async () => {
+      await takeAwayUnstarted(options, container.Id, launch);
+    });
+  }
+  if (problems.length > 0) throw new Error(problems.join("; "));
+}
+
+/** By launch. */
+async function launched(engine: Engine): Promise<Map<string, Summary>> {
+  const found = new Map<string, Summary>();
+  for (const container of await engine.list()) {
+    const { launch } = claim(container.Labels);
+    if (launch !== undefined) found.set(launch, container);
+  }
+  return found;
+}
+
+async function finish(
+  options: RecoverOptions,
+  entry: JournalEntry,
+  seen: Summary | undefined,
+): Promise<void> {
+  const { containers, engine, journal, ledger, log, takeAway } = options;
+  const container = seen === undefined ? undefined : await engine.inspect(seen.Id);
+  const grant = ledger.grants({ user: entry.user }).find(({ purpose }) => purpose === entry.purpose);
+  const began = container !== undefined && container.State.Status !== "created";
+  if (began && entry.abandoned === undefined) {
+    if (grant === undefined || (await bound(options, container, grant))) {
+      await containers.tell(container.Id);
+      log.info(
+        { launch: entry.launch, container: short(container.Id) },
+        "a launch that was cut off is whole",
+      );
+    }
+  } else {
+    if (container !== undefined) await takeAway(container.Id);
+    if (grant !== undefined) await giveBack(options, grant);
+    log.info({ launch: entry.launch, name: entry.name }, "a launch that was cut off was taken back");
+  }
+  journal.remove(entry.launch);
+}
+
+/** False: it was not its grant's any more, and has been taken away. */
+async function bound(options: RecoverOptions, container: Inspect, grant: Grant): Promise<boolean> {
+  const { containers, ledger, log, takeAway } = options;
+  if (grant.container === container.Id) return true;
+  const { token } = claim(container.Config?.Labels);
+  await containers.settled();
+  const result = await ledger.bind({ id: grant.id, token: token ?? 0, container: container.Id });
+  if (result.ok) return true;
+  if (result.refusal.code === "closed") throw new Error(result.refusal.message);
+  log.warn(
+    { container: short(container.Id), reason: result.refusal.message },
+    "a launched container has no grant",
+  );
+  await takeAway(container.Id);
+  await giveBack(options, grant);
+  return false;
+}
+
+async function giveBack({ ledger }: RecoverOptions, grant: Grant): Promise<void> {
+  const released = await ledger.release(grant.id, "its launch was cut off", true);
+  if (!released.ok && released.refusal.code !== "not-found") throw new Error(released.refusal.message);
+}
+
+async function takeAwayUnstarted(options: RecoverOptions, id: string, launch: string): Promise<void> {
+  const found = await options.engine.inspect(id);
+  // Looked at again: a launch may have begun, or it may have been started, since the list was made.
+  if (found === undefined || found.State.Status !== "created" || options.underWay(launch)) return;
+  await options.takeAway(id);
+  const labels = claim(found.Config?.Labels);
+  const grant = labels.grant === undefined ? undefined : options.ledger.grant(labels.grant);
+  if (grant !== undefined && grant.token === labels.token && grant.state === "reserved")
+    await giveBack(options, grant);
+  options.log.info({ container: short(id), launch }, "a container that was never started was removed");
+}

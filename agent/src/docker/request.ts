@@ -1,0 +1,137 @@
+/** What somebody who wants a container may say, and nothing else. Pure. */
+import { z } from "zod";
+import { type Ask, type Refusal, type Result, strategies } from "../core/model";
+import { parseSize } from "../limits";
+
+const word = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/, "lower-case letters, digits and '-', at most 40");
+const noNul = (text: string) => !text.includes("\0");
+const argument = z.string().max(32_768).refine(noNul, "no NUL characters");
+const size = z
+  .string()
+  .refine((text) => (parseSize(text) ?? 0) > 0, 'a size such as "8GiB" or "512m"')
+  .meta({ description: "A size such as `8GiB`." });
+
+/**
+ * NVIDIA's runtime and its CDI mode read these: GPUs come by grant alone. What programs themselves read, such as
+ * NVIDIA_TF32_OVERRIDE, is free.
+ */
+const RESERVED_ENV =
+  /^NVIDIA_(VISIBLE_DEVICES|DRIVER_CAPABILITIES|REQUIRE_.*|DISABLE_REQUIRE|MIG_.*|IMEX_CHANNELS|GDS|MOFED|GDRCOPY|NVSWITCH|CTK_.*)$/;
+const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
+const MAX_ENV_BYTES = 131_072;
+
+const env = z.record(z.string(), argument).superRefine((record, context) => {
+  for (const name of Object.keys(record)) {
+    const say = (message: string) => context.addIssue({ code: "custom", path: [name], message });
+    if (!ENV_NAME.test(name))
+      say("is no name of a variable: letters, digits and '_', no digit first, at most 128");
+    else if (RESERVED_ENV.test(name)) say("is set by Berth: GPUs come by grant alone; leave it out");
+  }
+  const bytes = Object.entries(record).reduce(
+    (sum, [name, value]) => sum + Buffer.byteLength(name + value) + 2,
+    0,
+  );
+  if (bytes > MAX_ENV_BYTES)
+    context.addIssue({
+      code: "custom",
+      path: [],
+      message: `${bytes} bytes in all, and ${MAX_ENV_BYTES} are allowed`,
+    });
+});
+
+export const askSchema = z.strictObject({
+  kind: z.enum(["gpu", "mig", "share"]),
+  count: z.int().min(1).max(64).default(1),
+  profile: z.string().min(1).max(40).optional(),
+  model: z.string().min(1).max(100).optional(),
+  memoryMiB: z
+    .int()
+    .min(1)
+    .max(2 ** 30)
+    .optional(),
+  strategy: z.enum(strategies as readonly [string, ...string[]]).optional(),
+  pins: z.array(z.string().min(1).max(100)).min(1).max(64).optional(),
+});
+
+/** The body of `POST /v1/containers`. */
+export const launchSchema = z.strictObject({
+  /** Whose it is; the limits are that user's. */
+  user: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/, "a user's name"),
+  /** Default: made up. The container's is `berth-<stack>-<user>-<name>`. */
+  name: word.optional(),
+  /** By id or by digest: what runs is what was meant. */
+  image: z
+    .string()
+    .max(512)
+    .regex(
+      /^(sha256:[0-9a-f]{64}|[a-z0-9][a-zA-Z0-9._:/-]*@sha256:[0-9a-f]{64})$/,
+      "an image by its id (sha256:…) or by digest (name@sha256:…)",
+    ),
+  command: z.array(argument).min(1).max(1024).optional(),
+  entrypoint: z.array(argument).min(1).max(64).optional(),
+  /** `1000`, `1000:1000` or a name of the image's. */
+  run_as: z
+    .string()
+    .regex(/^[a-z0-9_][a-z0-9_-]{0,31}(:[a-z0-9_][a-z0-9_-]{0,31})?$/, "a user, or user:group")
+    .optional(),
+  workdir: z
+    .string()
+    .max(4096)
+    .regex(/^\//, "an absolute path")
+    .refine(noNul, "no NUL characters")
+    .optional(),
+  env: env.optional(),
+  /** GPUs; left out: none. */
+  gpus: askSchema.optional(),
+  /** Seconds to wait for them where none is free. */
+  wait_seconds: z.int().min(0).max(86_400).optional(),
+  /** Default: what the user's limits allow. */
+  cpus: z.number().min(0.01).max(4096).optional(),
+  memory: size.optional(),
+  shm: size.optional(),
+  pids: z.int().min(1).max(32_768).optional(),
+  /** Published on the node, each on one address of those that the node allows. */
+  ports: z
+    .array(
+      z.strictObject({
+        container: z.int().min(1).max(65_535),
+        host: z.int().min(1024).max(65_535),
+        address: z.union([z.ipv4(), z.ipv6()]).default("127.0.0.1"),
+        protocol: z.enum(["tcp", "udp"]).default("tcp"),
+      }),
+    )
+    .max(64)
+    .optional(),
+  tty: z.boolean().optional(),
+  /** Between TERM and KILL when it is stopped. */
+  stop_seconds: z.int().min(0).max(600).optional(),
+});
+
+export type LaunchRequest = Omit<z.infer<typeof launchSchema>, "gpus"> & { gpus?: Ask };
+
+/** Names every field that is wrong, and every one that is not known. */
+export function parseLaunch(value: unknown): Result<LaunchRequest> {
+  const parsed = launchSchema.safeParse(value);
+  if (parsed.success) return { ok: true, value: parsed.data as LaunchRequest };
+  const problems = parsed.error.issues.map((issue) => {
+    const path = issue.path.map(String).join(".");
+    if (issue.code === "unrecognized_keys") {
+      const inside = path === "" ? "" : ` in ${path}`;
+      return `${issue.keys.join(", ")}${inside}: not allowed`;
+    }
+    return `${path === "" ? "the request" : path}: ${issue.message}`;
+  });
+  return { ok: false, refusal: malformed(problems) };
+}
+
+/** All that is wrong with a request, at once. */
+export function malformed(problems: readonly string[]): Refusal {
+  return {
+    code: "bad-request",
+    message: problems.join("; "),
+    allowed: Object.keys(launchSchema.shape).join(", "),
+    fix: "mend or leave out what is named",
+  };
+}

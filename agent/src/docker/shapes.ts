@@ -1,0 +1,94 @@
+/** The parts of the Engine API that berthd reads and writes; field names as the API has them. */
+
+export interface Summary {
+  Id: string;
+  Names?: string[] | null;
+  Labels?: Record<string, string> | null;
+  /** `running`, `exited`… */
+  State?: string;
+  /** Seconds since the epoch. */
+  Created?: number;
+}
+
+export interface DeviceRequest {
+  Driver?: string;
+  Count?: number;
+  DeviceIDs?: string[] | null;
+  Capabilities?: string[][] | null;
+  Options?: Record<string, string> | null;
+}
+
+export interface Inspect {
+  Id: string;
+  /** With a leading `/`. */
+  Name: string;
+  /** RFC 3339, with nanoseconds. */
+  Created: string;
+  State: {
+    /** `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`. */
+    Status: string;
+    Running: boolean;
+    Paused?: boolean;
+    Restarting?: boolean;
+    Dead?: boolean;
+    Pid: number;
+    ExitCode: number;
+    Error?: string;
+    StartedAt?: string;
+    FinishedAt?: string;
+  };
+  Config: {
+    Image?: string;
+    Env?: string[] | null;
+    Labels?: Record<string, string> | null;
+    StopTimeout?: number | null;
+  } | null;
+  HostConfig: {
+    Runtime?: string;
+    Privileged?: boolean;
+    DeviceRequests?: DeviceRequest[] | null;
+    Devices?: { PathOnHost: string; PathInContainer: string; CgroupPermissions: string }[] | null;
+    /** Docker 24 and newer. */
+    Annotations?: Record<string, string> | null;
+    AutoRemove?: boolean;
+    RestartPolicy?: { Name?: string } | null;
+  };
+}
+
+/** Body of `POST /containers/create`: these fields and no others. */
+export interface ContainerBody {
+  Image: string;
+  Hostname?: string;
+  Cmd?: string[];
+  Entrypoint?: string[];
+  User?: string;
+  WorkingDir?: string;
+  Env: string[];
+  Labels: Record<string, string>;
+  StopSignal?: string;
+  StopTimeout?: number;
+  Tty?: boolean;
+  OpenStdin?: boolean;
+  HostConfig: {
+    CapDrop: string[];
+    CapAdd: string[];
+    SecurityOpt: string[];
+    Privileged: false;
+    CgroupnsMode: "private";
+    IpcMode: "private";
+    Init: boolean;
+    NetworkMode?: string;
+    PortBindings?: Record<string, { HostIp: string; HostPort: string }[]>;
+    CgroupParent?: string;
+    DeviceRequests: DeviceRequest[];
+    NanoCpus?: number;
+    Memory?: number;
+    MemorySwap?: number;
+    ShmSize?: number;
+    PidsLimit: number;
+    LogConfig: { Type: string; Config: Record<string, string> };
+    RestartPolicy: { Name: "no" };
+    Mounts?: { Type: "tmpfs" | "bind"; Source?: string; Target: string; ReadOnly?: boolean }[];
+  };
+  ExposedPorts?: Record<string, object>;
+}

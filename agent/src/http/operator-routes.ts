@@ -1,0 +1,181 @@
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import type { Assignment, DeclaredGrant, Refusal } from "../core/model";
+import type { StoredToken } from "../store";
+import { notAllowed, Refused } from "./failures";
+import type { Identity } from "./identity";
+import * as s from "./schemas";
+import { answers, goneSignal, granted, identityOf } from "./shared";
+import type { RouteContext } from "./types";
+
+/** Bytes: a node's declared grants, and the units of each. */
+const poolBodyLimit = 4 * 1024 * 1024;
+
+/** Without the hash: nobody needs it. */
+function shownToken({ hash: _, ...token }: StoredToken) {
+  return token;
+}
+
+/** Routes that are not for users: tokens, the stack's grants, binding, containers. */
+export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContext): void {
+  const app = fastify.withTypeProvider<ZodTypeProvider>();
+  const { ledger, tokens, launcher } = context;
+
+  const only =
+    (roles: readonly Identity["role"][], what: string) => (request: { identity: Identity | null }) => {
+      const identity = identityOf(request);
+      if (!roles.includes(identity.role)) throw notAllowed(what, identity.user ?? `role ${identity.role}`);
+      return identity;
+    };
+  const admin = only(["admin"], "This");
+  const program = only(["admin", "service"], "This");
+  // Before the body is looked at: who may not call hears nothing of what would be right.
+  const adminOnly = { preValidation: async (request: { identity: Identity | null }) => void admin(request) };
+  const programOnly = {
+    preValidation: async (request: { identity: Identity | null }) => void program(request),
+  };
+
+  app.post(
+    "/v1/grants/:id/bind",
+    {
+      ...programOnly,
+      schema: { params: s.idParams, body: s.bindBody, response: answers(200, s.grant, "Bound.") },
+    },
+    async (request) => {
+      const { actor } = identityOf(request);
+      return granted(await ledger.bind({ id: request.params.id, ...request.body }, actor));
+    },
+  );
+
+  /** Refused, or as it is now. */
+  const outOfUse = (uuid: string, refusal: Refusal | undefined) => {
+    if (refusal) throw new Refused(refusal);
+    const found = ledger.inventory().gpus.find((gpu) => gpu.uuid === uuid);
+    return { uuid, ...(found?.quarantined !== undefined && { quarantined: found.quarantined }) };
+  };
+  app.post(
+    "/v1/gpus/:uuid/quarantine",
+    {
+      ...adminOnly,
+      schema: {
+        params: s.gpuParams,
+        body: s.quarantineBody,
+        response: answers(
+          200,
+          s.quarantined,
+          "Out of use: nothing new is granted on it; its holders are told.",
+        ),
+      },
+    },
+    async ({ params, body }) => outOfUse(params.uuid, context.quarantine(params.uuid, body.reason)),
+  );
+
+  app.delete(
+    "/v1/gpus/:uuid/quarantine",
+    { ...adminOnly, schema: { params: s.gpuParams, response: answers(200, s.quarantined, "In use again.") } },
+    async ({ params }) => outOfUse(params.uuid, context.restore(params.uuid)),
+  );
+
+  app.get(
+    "/v1/tokens",
+    { ...adminOnly, schema: { response: answers(200, s.tokens, "All tokens, without their secrets.") } },
+    async () => ({ tokens: tokens.list().map(shownToken) }),
+  );
+
+  app.post(
+    "/v1/tokens",
+    {
+      ...adminOnly,
+      schema: { body: s.tokenBody, response: answers(201, s.tokenMade, "The token, shown this once.") },
+    },
+    async (request, reply) => {
+      const { role, owner, name, expires_in_seconds: expiresInSeconds } = request.body;
+      const made = granted(
+        await tokens.create({ role, owner, name, expiresInSeconds }, identityOf(request).actor),
+      );
+      void reply.code(201).header("cache-control", "no-store");
+      return { ...shownToken(made.record), token: made.token };
+    },
+  );
+
+  app.delete(
+    "/v1/tokens/:id",
+    { ...adminOnly, schema: { params: s.idParams, response: answers(200, s.token, "Revoked.") } },
+    async (request) => shownToken(granted(await tokens.revoke(request.params.id, identityOf(request).actor))),
+  );
+
+  app.get(
+    "/v1/pool",
+    {
+      ...adminOnly,
+      schema: { response: answers(200, s.pool, "What the stack's grants hold, and all else that is held.") },
+    },
+    async () => {
+      const closed = ledger.closed();
+      return {
+        assignment: ledger.pool(),
+        inventory: ledger.inventory(),
+        grants: [...ledger.live()],
+        ...(closed !== undefined && { closed }),
+      };
+    },
+  );
+
+  app.post(
+    "/v1/pool/plan",
+    {
+      ...adminOnly,
+      bodyLimit: poolBodyLimit,
+      schema: {
+        body: s.planBody,
+        response: answers(200, s.poolPlan, "What would be granted; nothing is changed."),
+      },
+    },
+    async (request) => ledger.planPool(request.body.declared as DeclaredGrant[]),
+  );
+
+  app.post(
+    "/v1/pool",
+    {
+      ...adminOnly,
+      bodyLimit: poolBodyLimit,
+      schema: {
+        body: s.poolBody,
+        response: answers(200, s.poolPlan, "Granted: exactly what was expected, where that was given."),
+      },
+    },
+    async (request) => {
+      const { declared, expect } = request.body;
+      return granted(
+        await ledger.applyPool(
+          declared as DeclaredGrant[],
+          expect as Assignment | undefined,
+          identityOf(request).actor,
+        ),
+      );
+    },
+  );
+
+  if (!launcher) return;
+  app.post(
+    "/v1/containers",
+    {
+      ...programOnly,
+      schema: { body: launcher.schema, response: answers(201, s.launched, "It runs, with its grant.") },
+    },
+    async (request, reply) => {
+      const launched = granted(
+        await launcher.port.launch(request.body, { actor: identityOf(request).actor }, goneSignal(reply)),
+      );
+      void reply.code(201);
+      return launched;
+    },
+  );
+
+  app.delete(
+    "/v1/containers/:id",
+    { ...programOnly, schema: { params: s.idParams, response: answers(200, s.removed, "It is gone.") } },
+    async (request) =>
+      granted(await launcher.port.remove(request.params.id, { actor: identityOf(request).actor })),
+  );
+}

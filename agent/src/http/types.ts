@@ -1,0 +1,41 @@
+import type { ZodType } from "zod";
+import type { NodeConfig } from "../config";
+import type { EffectiveLimits, Grant, Inventory, Refusal, Result } from "../core/model";
+import type { ExplainedLimit } from "../limits";
+import type { LauncherPort, LedgerService } from "../service";
+import type { Tokens } from "./identity";
+
+/** The ledger with what only the API asks of it. */
+export interface ApiLedger extends LedgerService {
+  waiting(id: string): { user: string } | undefined;
+  live(): Iterable<Grant>;
+  bind(request: { id: string; token: number; container: string }, by?: string): Promise<Result<Grant>>;
+  release(id: string, reason?: string, force?: boolean, by?: string): Promise<Result<Grant>>;
+  applyPool(
+    ...args: [...Parameters<LedgerService["applyPool"]>, by?: string]
+  ): ReturnType<LedgerService["applyPool"]>;
+}
+
+/** What is measured on a GPU now. */
+export interface GpuFigures {
+  uuid: string;
+  utilisation: number | null;
+  memoryUsedMiB: number | null;
+}
+
+/** What the routes work with. */
+export interface RouteContext {
+  ledger: ApiLedger;
+  tokens: Tokens;
+  node(): NodeConfig;
+  figures(): readonly GpuFigures[];
+  /** Puts a GPU out of use, or back; a refusal where that cannot be. */
+  quarantine(uuid: string, reason: string): Refusal | undefined;
+  restore(uuid: string): Refusal | undefined;
+  explain(user: string): ExplainedLimit[];
+  limitsProblem(): string | undefined;
+  /** Undefined: this node launches no containers. */
+  launcher?: { port: LauncherPort; schema: ZodType };
+}
+
+export type { EffectiveLimits, Grant, Inventory, Refusal };

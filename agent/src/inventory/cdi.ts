@@ -1,0 +1,167 @@
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { parse as parseYaml } from "yaml";
+import * as z from "zod";
+import type { GrantedUnit, Inventory } from "../core/model";
+import { computeInstanceCap, gpuInstanceCap } from "./fake-data";
+
+/** The class of NVIDIA's GPUs in CDI. */
+const KIND = "nvidia.com/gpu";
+
+interface DeviceNode {
+  path: string;
+  hostPath: string;
+  permissions: string;
+}
+interface Mount {
+  hostPath: string;
+  containerPath: string;
+  options: string[];
+}
+interface Edits {
+  env?: string[];
+  deviceNodes?: DeviceNode[];
+  mounts?: Mount[];
+}
+/** A CDI specification, version 0.6.0. */
+export interface CdiFile {
+  cdiVersion: string;
+  kind: string;
+  devices: { name: string; containerEdits: Edits }[];
+  containerEdits: Edits;
+}
+
+/** Docker's and CDI's name of a granted unit: the driver's UUID, as `nvidia-ctk cdi generate --device-name-strategy=uuid` has it. */
+export const cdiDevice = (unit: Pick<GrantedUnit, "uuid">): string => `${KIND}=${unit.uuid}`;
+
+/**
+ * The specification for declared GPUs: one device for each unit that can be granted, named by its UUID. Its device nodes
+ * are `/dev/null` under the names that the driver's have, so a container's device list can be checked against its grant.
+ * On a node with a driver the specification of NVIDIA's own toolkit is used, never this one.
+ *
+ * There is no device `all`, and no variable that names the units: with several devices in a container the last one's
+ * value would win, and whoever reads it would believe it. `NVIDIA_VISIBLE_DEVICES=void` is set instead, over what the
+ * container or its image asks for, so that a toolkit that still reads it adds nothing.
+ *
+ * @param fake Where the stand-in for nvidia-smi is; containers with a GPU find it as `/usr/bin/nvidia-smi`.
+ */
+export function cdiSpec(inventory: Inventory, fake?: { command: string; data: string }): CdiFile {
+  if (inventory.source !== "declared")
+    throw new Error(`GPUs of ${inventory.source} have no stand-in: their CDI specification is nvidia-ctk's`);
+  const node = (path: string): DeviceNode => ({ path, hostPath: "/dev/null", permissions: "rw" });
+  const devices: CdiFile["devices"] = [];
+  for (const gpu of inventory.gpus) {
+    const own = node(`/dev/nvidia${gpu.index}`);
+    if (!gpu.mig) devices.push({ name: gpu.uuid, containerEdits: { deviceNodes: [own] } });
+    for (const { uuid, gi, ci } of gpu.instances) {
+      const caps = [gpuInstanceCap(gpu.index, gi), computeInstanceCap(gpu.index, gi, ci)];
+      const nodes = [own, ...caps.map((cap) => node(`/dev/nvidia-caps/nvidia-cap${cap}`))];
+      devices.push({ name: uuid, containerEdits: { deviceNodes: nodes } });
+    }
+  }
+  const mount = (hostPath: string, containerPath: string): Mount => ({
+    hostPath,
+    containerPath,
+    options: ["ro", "nosuid", "nodev", "rbind"],
+  });
+  return {
+    cdiVersion: "0.6.0",
+    kind: KIND,
+    devices,
+    containerEdits: {
+      env: ["NVIDIA_VISIBLE_DEVICES=void"],
+      deviceNodes: [node("/dev/nvidiactl")],
+      ...(fake && { mounts: [mount(fake.command, "/usr/bin/nvidia-smi"), mount(fake.data, fake.data)] }),
+    },
+  };
+}
+
+/** Where engines look, the later folder first in rank. */
+export const CDI_FOLDERS = ["/etc/cdi", "/var/run/cdi"] as const;
+const OWN_FILE = "/etc/cdi/berth-declared.json";
+
+/**
+ * Writes the specification to `/etc/cdi/berth-declared.json` under `root`, or removes it when it is undefined or without
+ * a device (the format wants one). The engine never sees half a file. @returns Whether anything changed.
+ */
+export function writeCdiSpec(spec: CdiFile | undefined, root = "/"): boolean {
+  const path = join(root, OWN_FILE);
+  const text = spec && spec.devices.length > 0 ? `${JSON.stringify(spec, null, 2)}\n` : undefined;
+  let present: string | undefined;
+  try {
+    present = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  if (present === text) return false;
+  if (text === undefined) {
+    rmSync(path);
+    return true;
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  // Engines read every *.json and *.yaml of the folder: the name in between must be neither.
+  const fresh = `${path}.new`;
+  const file = openSync(fresh, "w", 0o644);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(fresh, path);
+  return true;
+}
+
+const specFile = z.object({
+  kind: z.string(),
+  devices: z.array(z.object({ name: z.union([z.string(), z.number()]).transform(String) })),
+});
+
+/**
+ * Devices that the node's CDI specifications offer, as `nvidia.com/gpu=…`, and the files that cannot be read with the
+ * reason: an engine that meets one offers less than is written.
+ */
+export function readCdiDevices(root = "/"): { devices: Set<string>; problems: string[] } {
+  const devices = new Set<string>();
+  const problems: string[] = [];
+  for (const folder of CDI_FOLDERS) {
+    const at = join(root, folder);
+    let names: string[];
+    try {
+      names = readdirSync(at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") continue;
+      throw error;
+    }
+    for (const name of names.filter((name) => /\.(json|ya?ml)$/.test(name)).sort()) {
+      try {
+        const text = readFileSync(join(at, name), "utf8");
+        const spec = specFile.parse(name.endsWith(".json") ? JSON.parse(text) : parseYaml(text));
+        for (const device of spec.devices) devices.add(`${spec.kind}=${device.name}`);
+      } catch (error) {
+        const said =
+          error instanceof z.ZodError ? error.issues.map((issue) => issue.message).join("; ") : String(error);
+        problems.push(`${join(folder, name)}: ${said}`);
+      }
+    }
+  }
+  return { devices, problems };
+}
+
+/** Those of the units that no specification offers: a container with one of them would not start. */
+export function missingFromCdi(
+  units: readonly Pick<GrantedUnit, "uuid">[],
+  devices: ReadonlySet<string>,
+): string[] {
+  return units.map(cdiDevice).filter((device) => !devices.has(device));
+}

@@ -1,0 +1,55 @@
+/** Which GPUs the node has, how they are, and what a container needs to get one. */
+export {
+  CDI_FOLDERS,
+  type CdiFile,
+  cdiDevice,
+  cdiSpec,
+  missingFromCdi,
+  readCdiDevices,
+  writeCdiSpec,
+} from "./cdi";
+export { type DeclaredGpu, declaredGpusSchema, declaredInventory, readDeclared } from "./declared";
+export { type Exec, type ExecResult, exec } from "./exec";
+export {
+  type FakeNvidiaSmi,
+  type FakePaths,
+  type FakeState,
+  fakePaths,
+  installFakeNvidiaSmi,
+  removeFakeNvidiaSmi,
+  renderFakeNvidiaSmi,
+  setFakeState,
+} from "./fake";
+export { computeInstanceCap, gpuInstanceCap } from "./fake-data";
+export { fileLog, journalLog, type KernelLine, type KernelLog } from "./kernel-log";
+export { NvidiaSmi, type NvidiaSmiOptions } from "./nvidia-smi";
+export { type MigPlacement, migModelOf, placeInstances } from "./placements";
+export {
+  type GpuInstanceRow,
+  type ListedGpu,
+  type ListedInstance,
+  type ProfileRow,
+  parseGpuInstances,
+  parseInstanceProfiles,
+  parseList,
+  parseTopology,
+} from "./text";
+export {
+  type GpuProcess,
+  type GpuReading,
+  InventoryError,
+  type InventoryFailure,
+  type LostGpu,
+  type Reading,
+} from "./types";
+export {
+  fileMemory,
+  type InventoryChange,
+  InventoryWatch,
+  type InventoryWatchOptions,
+  type WatchClock,
+  type WatchMemory,
+  type WatchState,
+} from "./watch";
+export { fatalReason, fatalXids, parseXid, type XidEvent } from "./xid";
+export { parseNvidiaSmi } from "./xml";

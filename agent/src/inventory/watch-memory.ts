@@ -1,0 +1,88 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import * as z from "zod";
+import type { Inventory } from "../core/model";
+
+const gpu = z.object({
+  uuid: z.string(),
+  index: z.number(),
+  model: z.string(),
+  memoryMiB: z.number(),
+  mig: z.boolean(),
+  instances: z.array(
+    z.object({
+      uuid: z.string(),
+      profile: z.string(),
+      memoryMiB: z.number(),
+      gi: z.number(),
+      ci: z.number(),
+    }),
+  ),
+  nvlink: z.array(z.string()),
+});
+const memorySchema = z.object({
+  version: z.literal(1),
+  source: z.enum(["nvidia-smi", "declared", "none"]),
+  driver: z.string().optional(),
+  /** Known GPUs with their addresses. */
+  gpus: z.array(z.object({ gpu, pci: z.string() })),
+  /** Out of use, by UUID. */
+  quarantine: z.record(z.string(), z.object({ reason: z.string(), since: z.number() })),
+  /** When the operator put a GPU back, by UUID: older lines of the kernel log do not count. */
+  cleared: z.record(z.string(), z.number()),
+  /** Up to where the kernel log is read. */
+  cursor: z.string().optional(),
+});
+
+/** What the watch must still know after a restart. */
+export type Remembered = z.infer<typeof memorySchema>;
+
+export const emptyMemory = (source: Inventory["source"] = "none"): Remembered => ({
+  version: 1,
+  source,
+  gpus: [],
+  quarantine: {},
+  cleared: {},
+});
+
+/** Keeps what a watch remembers. */
+export interface WatchMemory {
+  /** Undefined: nothing yet. `problem`: something was there, and could not be used. */
+  load(): { remembered?: Remembered; problem?: string };
+  save(remembered: Remembered): void;
+}
+
+/** In a JSON file; one that cannot be read is moved to `<path>.bad`. */
+export function fileMemory(path: string): WatchMemory {
+  return {
+    load() {
+      let text: string;
+      try {
+        text = readFileSync(path, "utf8");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
+        throw error;
+      }
+      try {
+        return { remembered: memorySchema.parse(JSON.parse(text)) };
+      } catch (error) {
+        renameSync(path, `${path}.bad`);
+        const said = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
+        return {
+          problem: `${path} cannot be read and is now ${path}.bad; quarantines are forgotten: ${said}`,
+        };
+      }
+    },
+    save(remembered) {
+      mkdirSync(dirname(path), { recursive: true });
+      const file = openSync(`${path}.new`, "w", 0o600);
+      try {
+        writeSync(file, `${JSON.stringify(remembered)}\n`);
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(`${path}.new`, path);
+    },
+  };
+}

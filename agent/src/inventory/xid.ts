@@ -1,0 +1,56 @@
+import { pciAddress } from "./values";
+
+/** An error that the driver wrote to the kernel log. */
+export interface XidEvent {
+  /** `0000:3b:00`. */
+  pci: string;
+  xid: number;
+  /** What follows the number, cut to 200 characters. */
+  detail: string;
+}
+
+/**
+ * Errors after which nobody can use the GPU until it is reset or replaced. From NVIDIA's "Xid Catalog" (docs.nvidia.com,
+ * Xid Errors): those whose immediate action is to reset the GPU, restart the machine or take it out of service.
+ *
+ * Left out on purpose: what one program did to itself (13, 31, 43, 45, 69), memory errors that the driver contained or
+ * repaired (63, 94; 92 is a count), and 109 (a context switch that took too long: most often one program's kernel; when
+ * the driver wants a reset for it, it says so with 154).
+ */
+export const fatalXids: ReadonlyMap<number, string> = new Map([
+  [46, "it stopped processing"],
+  [48, "a double-bit memory error"],
+  [62, "its micro-controller halted"],
+  [64, "a bad row of its memory could not be remapped"],
+  [74, "an NVLink error: its links cannot be trusted"],
+  [79, "it fell off the bus"],
+  [95, "a memory error that was not contained: any program on it may have wrong data"],
+  [110, "a security fault"],
+  [119, "its firmware (GSP) no longer answers"],
+  [120, "an error of its firmware (GSP)"],
+  [140, "a memory error that it did not recover from"],
+  [143, "it could not be initialised"],
+]);
+
+/** Xid 154 announces what the driver wants done. Draining NVLink peers and "None" leave the GPU itself usable. */
+const ACTION = /changed from \S+ \([^)]*\) to \S+ \(([^)]*)\)/;
+
+/** Reads a line such as `NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off the bus.`; undefined for others. */
+export function parseXid(line: string): XidEvent | undefined {
+  const match = /NVRM: Xid \((?:PCI:)?([0-9a-f:.]+)[^)]*\): (\d{1,4})\b,?\s*(.*)$/i.exec(line);
+  const pci = pciAddress(match?.[1] ?? "");
+  if (!match || !pci) return undefined;
+  return { pci, xid: Number(match[2]), detail: (match[3] ?? "").slice(0, 200) };
+}
+
+/** Why the GPU is out of use after this, or undefined when it is not. */
+export function fatalReason({ xid, detail }: XidEvent): string | undefined {
+  if (xid === 154) {
+    const action = ACTION.exec(detail)?.[1];
+    return action === undefined || /^(none|drain p2p)$/i.test(action)
+      ? undefined
+      : `Xid 154: the driver asks for: ${action}`;
+  }
+  const meaning = fatalXids.get(xid);
+  return meaning && `Xid ${xid}: ${meaning}`;
+}

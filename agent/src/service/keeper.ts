@@ -1,0 +1,129 @@
+import type { Result } from "../core/model";
+import type { Logger } from "../log";
+import type { ContainerEvent, ContainersPort, InventoryPort, InventoryReading, SeenContainer } from "./ports";
+
+type RealEvent = Exclude<ContainerEvent, { kind: "unsure" }>;
+
+export interface KeeperOptions {
+  containers: ContainersPort;
+  inventory: InventoryPort;
+  log: Logger;
+  /** Milliseconds. */
+  lookEvery: number;
+  tickEvery: number;
+  tick(): Promise<void>;
+  reconcile(seen: readonly SeenContainer[], skip: ReadonlySet<string>): Promise<Result<unknown>>;
+  event(event: RealEvent): Promise<void>;
+  inventoryChanged(reading: InventoryReading): Promise<void>;
+  /** What `problem` says may have changed. */
+  closedChanged(): void;
+}
+
+const backoff = [250, 500, 1000, 2000, 5000, 10_000];
+
+/**
+ * Keeps the ledger in line with the world: follows containers and GPUs, looks at all of them now and then, and says
+ * when they cannot be known.
+ */
+export class Keeper {
+  /** Set: GPUs or containers are not known at the moment. */
+  get problem(): string | undefined {
+    if (this.containersProblem !== undefined) return this.containersProblem;
+    const reading = this.options.inventory.current();
+    if (!reading) return "the GPUs have not been read yet";
+    return reading.problem === undefined ? undefined : `the GPUs cannot be read: ${reading.problem}`;
+  }
+
+  private containersProblem: string | undefined = "the containers have not been compared with the ledger yet";
+  private readonly stops: (() => void)[] = [];
+  private readonly touched = new Set<string>();
+  private looking: Promise<void> | undefined;
+  private lookAgain = false;
+  private timer: NodeJS.Timeout | undefined;
+  private ticker: NodeJS.Timeout | undefined;
+  private failures = 0;
+  private stopped = false;
+
+  constructor(private readonly options: KeeperOptions) {}
+
+  async start(): Promise<void> {
+    const { inventory, containers, log } = this.options;
+    this.stops.push(
+      inventory.onChange((reading) => {
+        this.options.closedChanged();
+        this.run("an inventory change", this.options.inventoryChanged(reading));
+      }),
+      containers.onEvent((event) => this.onEvent(event)),
+    );
+    this.ticker = setInterval(() => this.run("a tick", this.options.tick()), this.options.tickEvery);
+    const reading = await inventory.refresh();
+    if (reading.problem !== undefined) log.error({ problem: reading.problem }, "the GPUs cannot be read");
+    this.options.closedChanged();
+    await this.options.inventoryChanged(reading);
+    await this.look();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    clearInterval(this.ticker);
+    clearTimeout(this.timer);
+    for (const stop of this.stops) stop();
+    await this.looking;
+  }
+
+  private run(what: string, work: Promise<void>): void {
+    work.catch((error: unknown) => this.options.log.error({ err: error }, `${what} failed`));
+  }
+
+  private onEvent(event: ContainerEvent): void {
+    if (this.stopped) return;
+    if (event.kind === "unsure") {
+      this.run("a look at the containers", this.look());
+      return;
+    }
+    this.touched.add(event.container);
+    this.run(`event ${event.kind} of container ${event.container}`, this.options.event(event));
+  }
+
+  /** Compares all containers with the ledger; one look at a time. */
+  look(): Promise<void> {
+    if (this.looking) {
+      // Something happened after this look began: what it finds may be older than that.
+      this.lookAgain = true;
+      return this.looking;
+    }
+    clearTimeout(this.timer);
+    this.looking = this.lookOnce().finally(() => {
+      this.looking = undefined;
+      if (this.stopped) return;
+      const again = this.lookAgain;
+      this.lookAgain = false;
+      const wait =
+        this.failures > 0
+          ? (backoff[Math.min(this.failures, backoff.length) - 1] ?? 10_000)
+          : again
+            ? 0
+            : this.options.lookEvery;
+      this.timer = setTimeout(() => this.run("a look at the containers", this.look()), wait);
+    });
+    return this.looking;
+  }
+
+  private async lookOnce(): Promise<void> {
+    this.touched.clear();
+    try {
+      const seen = await this.options.containers.listLive();
+      const result = await this.options.reconcile(seen, new Set(this.touched));
+      if (!result.ok) throw new Error(result.refusal.message);
+      this.failures = 0;
+      if (!this.lookAgain) this.containersProblem = undefined;
+    } catch (error) {
+      this.failures++;
+      const why = (error as Error).message;
+      if (this.failures === 1)
+        this.options.log.error({ err: error }, "the containers cannot be compared with the ledger");
+      this.containersProblem = `the containers cannot be compared with the ledger: ${why}`;
+    }
+    this.options.closedChanged();
+  }
+}

@@ -1,0 +1,376 @@
+import { randomUUID } from "node:crypto";
+import { bind, type Ctx, createState, type LedgerState, planPool, release, reserve } from "../core";
+import type { Assignment, DeclaredGrant, Grant, Inventory, Refusal, Result, Strategy } from "../core/model";
+import type { EventLog } from "../events";
+import type { Logger } from "../log";
+import type { Store, StoredToken, StoreError } from "../store";
+import { applyDeclared } from "./declared";
+import { Keeper } from "./keeper";
+import type { ContainersPort, InventoryPort, LimitsPort, SeenContainer } from "./ports";
+import { Reservations } from "./reservations";
+import type {
+  GrantFilter,
+  Health,
+  HistoryFilter,
+  LedgerEvent,
+  LedgerService,
+  PoolView,
+  QueueEntry,
+  ReserveRequest,
+} from "./types";
+import { WaitingRoom, withdrawn } from "./waiting";
+import { World } from "./world";
+import { Writer } from "./writer";
+
+export interface LedgerOptions {
+  store: Store;
+  events: EventLog;
+  inventory: InventoryPort;
+  containers: ContainersPort;
+  limits: LimitsPort & { readonly closed?: string };
+  /** What the stack says now: it may change while berthd runs. */
+  node(): {
+    strategy: Strategy;
+    allocation: "exclusive" | "shared";
+    memoryLimitMiB?: number;
+    reserveSeconds: number;
+  };
+  log: Logger;
+  now?: () => number;
+  onCommit?(seconds: number): void;
+  onBeat?(): void;
+  onRefusal?(code: Refusal["code"]): void;
+  /** What else is wrong, for `health`. */
+  problems?(): string[];
+  /** The database cannot be trusted any more: the process must end, and the next start rebuilds it. */
+  onFatal(error: Error): void;
+  /** Milliseconds. @default 1000 */
+  tickEvery?: number;
+  /** Milliseconds between two whole looks at the containers. @default 60000 */
+  lookEvery?: number;
+}
+
+const noGpus: Inventory = { source: "none", gpus: [] };
+
+export class Ledger implements LedgerService {
+  private readonly state: LedgerState;
+  private readonly writer: Writer;
+  private readonly room = new WaitingRoom();
+  private readonly keeper: Keeper;
+  private readonly reservations: Reservations;
+  private readonly world: World;
+  private readonly now: () => number;
+  private stopping = false;
+
+  constructor(private readonly options: LedgerOptions) {
+    const { loaded } = options.store;
+    this.now = options.now ?? Date.now;
+    const reading = options.inventory.current();
+    this.state = createState(reading?.inventory ?? noGpus, loaded.live, {
+      nextToken: loaded.nextToken,
+      closed: "berthd is starting",
+    });
+    this.writer = new Writer({
+      state: this.state,
+      store: options.store,
+      log: options.events,
+      nextEvent: loaded.nextEvent,
+      context: () => this.context(),
+      afterCommands: (turn) => this.room.admit(turn),
+      onCommit: options.onCommit,
+      onTrouble: (error) => this.trouble(error),
+      onRecovered: () => options.log.warn("the ledger can be written again"),
+    });
+    const { writer, room } = this;
+    this.world = new World({ writer, room, log: options.log });
+    this.reservations = new Reservations({
+      writer,
+      room,
+      answered: (...args) => options.store.answered(...args),
+      grant: (id) => this.grant(id),
+      release: (...args) => this.release(...args),
+      newId: (kind) => this.newId(kind),
+      now: this.now,
+      onRefusal: options.onRefusal,
+    });
+    this.keeper = new Keeper({
+      containers: options.containers,
+      inventory: options.inventory,
+      log: options.log,
+      lookEvery: options.lookEvery ?? 60_000,
+      tickEvery: options.tickEvery ?? 1000,
+      tick: () => {
+        options.onBeat?.();
+        this.review();
+        options.events.retry();
+        return this.world.tick();
+      },
+      reconcile: (seen, skip) => this.world.reconcile(seen, skip),
+      event: (event) => this.world.event(event),
+      inventoryChanged: (next) => {
+        this.review();
+        return this.world.inventoryChanged(next);
+      },
+      closedChanged: () => this.review(),
+    });
+    options.limits.onChange(() => {
+      this.room.kick();
+      this.review();
+      void this.writer.submit(() => ({ ok: true, value: undefined }));
+    });
+  }
+
+  async start(): Promise<void> {
+    const { loaded } = this.options.store;
+    this.options.events.append(this.options.store.outbox(this.options.events.written));
+    if (loaded.lost !== undefined) {
+      const where = loaded.movedTo === undefined ? "" : ` The old file is ${loaded.movedTo}.`;
+      const message = `The ledger was lost: ${loaded.lost}.${where} It is rebuilt from the containers that run; nothing is granted until that is done. Reservations without a container are gone.`;
+      this.options.log.error({ event: "ledger-lost" }, message);
+      await this.emit({ event: "ledger-lost", message });
+    }
+    await this.keeper.start();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    this.review();
+    this.room.endAll({
+      code: "closed",
+      message: "berthd is stopping; the request waited and was not granted.",
+      fix: "Ask again in a few seconds, when berthd is back.",
+    });
+    await this.keeper.stop();
+    await this.writer.drained();
+    this.writer.close();
+  }
+
+  // What is known
+
+  /** `viewer`: a user, who is told nothing of others; undefined: an operator, who is told all. */
+  health = (viewer?: string): Health => {
+    const reasons = [
+      this.closed(),
+      viewer === undefined || this.options.limits.problem === undefined
+        ? this.options.limits.problem
+        : "the limits document on disk is not in force; the last good one is",
+      this.writer.problem?.message,
+      this.options.events.problem,
+      ...(this.options.problems?.() ?? []),
+      ...this.state.inventory.gpus.flatMap(({ index, uuid, quarantined }) =>
+        quarantined === undefined ? [] : [`GPU ${index} (${uuid}) is quarantined: ${quarantined}`],
+      ),
+      ...[...this.state.grants.values()].flatMap(({ id, user, reason }) =>
+        reason === undefined || (viewer !== undefined && viewer !== user) ? [] : [`grant ${id}: ${reason}`],
+      ),
+    ].filter((reason) => reason !== undefined);
+    return { status: reasons.length === 0 ? "ok" : "degraded", reasons: [...new Set(reasons)] };
+  };
+
+  closed = (): string | undefined => {
+    if (this.stopping) return "berthd is stopping";
+    const { limits } = this.options;
+    return this.keeper.problem ?? limits.closed;
+  };
+
+  /** Seconds since the GPUs were read whole. */
+  inventoryAge(): number | undefined {
+    const reading = this.options.inventory.current();
+    return reading && (this.now() - reading.readAt) / 1000;
+  }
+
+  inventory(): Inventory {
+    return this.state.inventory;
+  }
+
+  limitsOf(user: string) {
+    return this.options.limits.of(user);
+  }
+
+  live(): Iterable<Grant> {
+    return this.state.grants.values();
+  }
+
+  grants({ user, state }: GrantFilter = {}): Grant[] {
+    if (state === "released") {
+      return this.history({ user, limit: 1000 }).filter((grant) => grant.state === "released");
+    }
+    return [...this.state.grants.values()].filter(
+      (grant) =>
+        (user === undefined || grant.user === user) && (state === undefined || grant.state === state),
+    );
+  }
+
+  grant(id: string): Grant | undefined {
+    return this.state.grants.get(id) ?? this.options.store.grant(id);
+  }
+
+  history({ user, limit = 100, before }: HistoryFilter = {}): Grant[] {
+    return this.options.store.history({ user, limit: Math.min(limit, 1000), before });
+  }
+
+  queue(): QueueEntry[] {
+    return this.room.size === 0 ? [] : this.room.view({ state: this.state, ctx: this.context() });
+  }
+
+  queueLength(): number {
+    return this.room.size;
+  }
+
+  // Commands
+
+  reserve(request: ReserveRequest, signal?: AbortSignal): Promise<Result<Grant>> {
+    return this.reservations.reserve(request, signal);
+  }
+
+  check({ user, ask }: Pick<ReserveRequest, "user" | "ask">): Result<{ units: Grant["units"] }> {
+    const decision = reserve(this.state, this.context(), { user, ask, purpose: "check" });
+    return decision.ok ? { ok: true, value: { units: decision.value.units } } : decision;
+  }
+
+  bind(request: { id: string; token: number; container: string }, by?: string): Promise<Result<Grant>> {
+    return this.writer.submit((turn) => turn.take(bind(turn.state, turn.ctx, request), by));
+  }
+
+  release(id: string, reason?: string, force?: boolean, by?: string): Promise<Result<Grant>> {
+    return this.writer.submit((turn) => turn.take(release(turn.state, turn.ctx, id, reason, force), by));
+  }
+
+  cancel(id: string): Result<{ id: string }> {
+    const cancelled = this.room.end(id, { code: "conflict", message: withdrawn });
+    return cancelled
+      ? { ok: true, value: { id } }
+      : {
+          ok: false,
+          refusal: { code: "not-found", message: `Nothing waits under ${id}.`, fix: "See: berth gpu queue" },
+        };
+  }
+
+  waiting(id: string): { user: string } | undefined {
+    return this.room.get(id);
+  }
+
+  emit(event: LedgerEvent): Promise<void> {
+    return this.writer
+      .submit((turn) => {
+        turn.emit(event);
+        return { ok: true, value: undefined };
+      })
+      .then((result) => {
+        if (!result.ok) this.options.log.error({ lost: event }, "an event could not be written");
+      });
+  }
+
+  /** Keeps a bearer token's record, in the same transactions as the grants. */
+  saveToken(token: StoredToken, event?: LedgerEvent, by?: string): Promise<Result<StoredToken>> {
+    return this.writer.submit((turn) => {
+      turn.tokens.push(token);
+      if (event) turn.emit(event, by);
+      return { ok: true, value: token };
+    });
+  }
+
+  // Containers
+
+  containerStarted(event: Parameters<LedgerService["containerStarted"]>[0]): Promise<Result<Grant[]>> {
+    return this.world.started(event);
+  }
+
+  containerStopped(container: string): Promise<Result<Grant[]>> {
+    return this.world.stopped(container);
+  }
+
+  containerGone(container: string): Promise<Result<Grant[]>> {
+    return this.world.gone(container);
+  }
+
+  reconcile(seen: readonly SeenContainer[]): Promise<Result<Grant[]>> {
+    return this.world.reconcile(seen, new Set());
+  }
+
+  // The stack's grants
+
+  pool(): Assignment {
+    return this.plan(this.declaredNow()).assignment;
+  }
+
+  /** The declared grants as the ledger has them. */
+  declaredNow(): DeclaredGrant[] {
+    return [...this.state.grants.values()].flatMap(({ key, dropped, user, ask }) =>
+      key === undefined || dropped ? [] : [{ key, user, ask }],
+    );
+  }
+
+  planPool(declared: readonly DeclaredGrant[]): PoolView {
+    return this.plan(declared);
+  }
+
+  private plan(declared: readonly DeclaredGrant[]) {
+    const { strategy, allowShared, limitsOf } = this.context();
+    return planPool({
+      inventory: this.state.inventory,
+      grants: [...this.state.grants.values()],
+      declared,
+      limitsOf,
+      strategy,
+      allowShared,
+    });
+  }
+
+  applyPool(declared: readonly DeclaredGrant[], expect?: Assignment, by?: string): Promise<Result<PoolView>> {
+    return applyDeclared(
+      {
+        writer: this.writer,
+        containers: this.options.containers,
+        stopped: (container) => this.containerGone(container),
+        log: this.options.log,
+      },
+      declared,
+      expect,
+      by,
+    );
+  }
+
+  /** Opens or closes the ledger for new grants, as things stand. */
+  private review(): void {
+    const why = this.closed();
+    if (why === this.state.closed) return;
+    const before = this.state.closed;
+    if (why === undefined) delete this.state.closed;
+    else this.state.closed = why;
+    if (why === undefined) {
+      this.options.log.info("the ledger is open: new grants are made");
+      this.room.kick();
+    } else this.options.log.warn({ reason: why }, "the ledger is closed: nothing new is granted");
+    if (this.stopping || (before !== undefined && why !== undefined)) return;
+    void this.emit(
+      why === undefined
+        ? { event: "ledger-open", message: "New grants are made." }
+        : { event: "ledger-closed", message: why },
+    );
+  }
+
+  private trouble(error: StoreError): void {
+    this.options.log.error({ err: error }, "the ledger could not be written");
+    if (error.trouble === "corrupt") this.options.onFatal(error);
+  }
+
+  private context(): Ctx {
+    const { strategy, allocation, memoryLimitMiB, reserveSeconds } = this.options.node();
+    const now = this.now();
+    return {
+      now,
+      newId: () => this.newId("g", now),
+      limitsOf: (user) => this.options.limits.of(user),
+      strategy,
+      allowShared: allocation === "shared",
+      ...(memoryLimitMiB !== undefined && { shareLimitMiB: memoryLimitMiB }),
+      reserveSeconds,
+    };
+  }
+
+  /** Ids sort by time, so that the newest are side by side in the database. */
+  private newId(kind: "g" | "q", now = this.now()): string {
+    return `${kind}${now.toString(36)}${randomUUID().slice(0, 8)}`;
+  }
+}

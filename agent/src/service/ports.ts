@@ -1,0 +1,95 @@
+import type { EffectiveLimits, Grant, Inventory, Result } from "../core/model";
+
+/**
+ * What the ledger service needs of the parts around it. Each port is small, so that a test can stand in for it.
+ */
+
+/** What holds for whom, from the last good limits document. */
+export interface LimitsPort {
+  /** Undefined: nobody of that name is known on this node. */
+  of(user: string): EffectiveLimits | undefined;
+  /** Set: the document on disk is not the one in force, and why. */
+  readonly problem?: string;
+  /** Called after the limits in force changed; returns how to stop. */
+  onChange(listener: () => void): () => void;
+}
+
+/** One look at the GPUs. */
+export interface InventoryReading {
+  /** The last inventory that could be read whole; what the holders have, also while `problem` is set. */
+  inventory: Inventory;
+  /** When that was, in milliseconds since the epoch. */
+  readAt: number;
+  /** Set: the GPUs cannot be read at the moment (hangs, garbage, exit 255). Nothing new is granted then. */
+  problem?: string;
+}
+
+export interface InventoryPort {
+  /** Undefined until the first look ended. */
+  current(): InventoryReading | undefined;
+  /** Looks now, within its own deadline; never throws: a failed look is a reading with `problem`. */
+  refresh(): Promise<InventoryReading>;
+  /** Called after each look that changed the inventory or its problem; returns how to stop. */
+  onChange(listener: (reading: InventoryReading) => void): () => void;
+  /** Ends timers and programs that it started. */
+  close(): Promise<void>;
+}
+
+/** A container of ours on this node that has GPUs, running or stopped. */
+export interface SeenContainer {
+  /** Docker's id. */
+  container: string;
+  name: string;
+  /** Label `berth.owner`. */
+  user: string;
+  /** Label `berth.gpus`: UUIDs; empty where none was granted. */
+  units: string[];
+  /** Label `berth.grant`: a grant's id, or the key of a declared one. */
+  grant?: string;
+  /** Label `berth.grant-token`; absent where `grant` is a key. */
+  token?: number;
+  running: boolean;
+  /** What it was granted of a shared GPU, in MiB. */
+  shareMiB?: number;
+}
+
+/** What happened to a container, in Docker's order. */
+export type ContainerEvent =
+  | { kind: "started"; container: string; seen: SeenContainer }
+  | { kind: "stopped"; container: string }
+  | { kind: "gone"; container: string }
+  /** The stream of events was interrupted: only a whole look tells what was missed. */
+  | { kind: "unsure" };
+
+export interface ContainersPort {
+  /** All containers with Berth's labels of this node, stopped ones too. Throws when Docker does not answer. */
+  listLive(): Promise<SeenContainer[]>;
+  /** Events from now on; returns how to stop. */
+  onEvent(listener: (event: ContainerEvent) => void): () => void;
+  /** Stops a container within `seconds`, then kills it; a container that is gone or stopped is fine. */
+  stop(container: string, seconds: number): Promise<void>;
+  /** True while its processes run. Throws when Docker does not answer. */
+  alive(container: string): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** A container that was started with a grant. */
+export interface LaunchedContainer {
+  id: string;
+  name: string;
+  grant?: Grant;
+}
+
+/** Who asks, for the launcher. */
+export interface LaunchCaller {
+  /** As `by` in events: `admin`, `token:ab12`. */
+  actor: string;
+}
+
+/** Reserve, create, start, bind; the route's body is `launchSchema` of the docker folder. */
+export interface LauncherPort<Request = unknown> {
+  /** @param signal whoever asked has gone: nothing is left behind. */
+  launch(request: Request, caller: LaunchCaller, signal?: AbortSignal): Promise<Result<LaunchedContainer>>;
+  /** Stops and removes a container that the launcher made, and releases its grant. */
+  remove(container: string, caller: LaunchCaller): Promise<Result<{ id: string }>>;
+}

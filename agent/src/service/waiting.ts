@@ -1,0 +1,185 @@
+import { nextAdmissible, queueView, reserve, type Waiting } from "../core";
+import type { Grant, Refusal, Result } from "../core/model";
+import type { QueueEntry, ReserveRequest } from "./types";
+import type { Turn } from "./writer";
+
+interface Wish {
+  waiting: Waiting & { deadline: number };
+  request: ReserveRequest;
+  answer(result: Result<Grant>): void;
+  timer?: NodeJS.Timeout;
+  stopListening?: () => void;
+  /** Called in the turn that grants it. */
+  onGrant(turn: Turn, grant: Grant): void;
+}
+
+export interface WaitOptions {
+  id: string;
+  request: ReserveRequest;
+  group: string;
+  priority: number;
+  now: number;
+  signal?: AbortSignal;
+  answer(result: Result<Grant>): void;
+  onGrant(turn: Turn, grant: Grant): void;
+}
+
+export const withdrawn = "The request was withdrawn while it waited; nothing was granted.";
+
+/** Requests that wait for a GPU. They live in memory: a caller whose berthd went away asks again. */
+export class WaitingRoom {
+  private readonly wishes = new Map<string, Wish>();
+  /** True: something other than a release may have made room. */
+  private kicked = false;
+
+  get size(): number {
+    return this.wishes.size;
+  }
+
+  /** How many of one user's wait. */
+  of(user: string): number {
+    let count = 0;
+    for (const { waiting } of this.wishes.values()) if (waiting.user === user) count++;
+    return count;
+  }
+
+  /** The next turn looks again, whatever it decided itself. */
+  kick(): void {
+    this.kicked = true;
+  }
+
+  list(): Waiting[] {
+    return [...this.wishes.values()].map(({ waiting }) => waiting);
+  }
+
+  /** True: of all who wait, and this one, this one is to be granted next. */
+  wouldBeNext(turn: Turn, request: ReserveRequest, group: string, priority: number): boolean {
+    const self: Waiting = {
+      id: "",
+      user: request.user,
+      group,
+      priority,
+      ask: request.ask,
+      purpose: request.purpose,
+      since: turn.ctx.now,
+    };
+    return nextAdmissible(turn.state, turn.ctx, [...this.list(), self]) === self;
+  }
+
+  add(options: WaitOptions): void {
+    const { id, request, now, signal } = options;
+    const seconds = request.waitSeconds ?? 0;
+    const wish: Wish = {
+      request,
+      answer: options.answer,
+      onGrant: options.onGrant,
+      waiting: {
+        id,
+        user: request.user,
+        group: options.group,
+        priority: options.priority,
+        ask: request.ask,
+        purpose: request.purpose,
+        since: now,
+        deadline: now + seconds * 1000,
+      },
+    };
+    wish.timer = setTimeout(
+      () =>
+        this.end(id, {
+          code: "busy",
+          message: `Nothing became free for ${request.user} within ${seconds} s.`,
+          fix: "Wait longer (wait_seconds), ask for less, or see who holds what: berth gpu status",
+        }),
+      seconds * 1000,
+    );
+    if (signal) {
+      const abort = () => this.end(id, { code: "conflict", message: withdrawn });
+      signal.addEventListener("abort", abort, { once: true });
+      wish.stopListening = () => signal.removeEventListener("abort", abort);
+      if (signal.aborted) {
+        this.wishes.set(id, wish);
+        abort();
+        return;
+      }
+    }
+    this.wishes.set(id, wish);
+    this.kick();
+  }
+
+  /** Ends one that waits; false: there is none of this id. */
+  end(id: string, refusal: Refusal): boolean {
+    const wish = this.wishes.get(id);
+    if (!wish) return false;
+    this.remove(wish);
+    wish.answer({ ok: false, refusal });
+    return true;
+  }
+
+  endAll(refusal: Refusal): void {
+    for (const id of [...this.wishes.keys()]) this.end(id, refusal);
+  }
+
+  get(id: string): Waiting | undefined {
+    return this.wishes.get(id)?.waiting;
+  }
+
+  private remove(wish: Wish): void {
+    clearTimeout(wish.timer);
+    wish.stopListening?.();
+    this.wishes.delete(wish.waiting.id);
+  }
+
+  /** Grants in this turn whatever can be granted now, in the queue's order. */
+  admit(turn: Turn): { answer: () => void; undo: () => void } {
+    if (this.wishes.size === 0 || !(turn.freed || this.kicked)) return { answer: () => {}, undo: () => {} };
+    this.kicked = false;
+    const granted: { wish: Wish; grant: Grant }[] = [];
+    const left = new Map(this.wishes);
+    for (;;) {
+      const next = nextAdmissible(
+        turn.state,
+        turn.ctx,
+        [...left.values()].map(({ waiting }) => waiting),
+      );
+      const wish = next && left.get(next.id);
+      if (!wish) break;
+      left.delete(wish.waiting.id);
+      const { user, ask, purpose, containers, actor } = wish.request;
+      const result = turn.take(reserve(turn.state, turn.ctx, { user, ask, purpose, containers }), actor);
+      if (!result.ok) continue;
+      wish.onGrant(turn, result.value);
+      granted.push({ wish, grant: result.value });
+    }
+    return {
+      answer: () => {
+        for (const { wish, grant } of granted) {
+          // Withdrawn in the meantime: its caller is gone, and `reserve` gives the grant back.
+          this.remove(wish);
+          wish.answer({ ok: true, value: grant });
+        }
+      },
+      // They wait on; the next turn that is written looks again.
+      undo: () => this.kick(),
+    };
+  }
+
+  view(turn: Pick<Turn, "state" | "ctx">): QueueEntry[] {
+    return queueView(turn.state, turn.ctx, this.list()).flatMap(({ waiting, position, reason }) => {
+      const { id, user, group, ask, purpose, since, deadline } = waiting;
+      return [
+        {
+          id,
+          user,
+          group,
+          ask,
+          purpose,
+          position,
+          since,
+          deadline: deadline ?? since,
+          reason: { code: "busy", message: reason },
+        },
+      ];
+    });
+  }
+}

@@ -1,0 +1,200 @@
+/** A launcher over a fake dockerd, and a ledger made of the real core, without a database. */
+import { join } from "node:path";
+import {
+  adopt,
+  apply,
+  bind,
+  type Ctx,
+  containerGone,
+  containerStarted,
+  containerStopped,
+  createState,
+  type Decision,
+  release,
+  reserve,
+} from "../../../agent/src/core";
+import type { EffectiveLimits, Inventory, Result } from "../../../agent/src/core/model";
+import { Containers, Engine, Launcher, type Processes } from "../../../agent/src/docker";
+import type { Ledger } from "../../../agent/src/docker/launch";
+import { defaultLimitsDocument, resolveLimits } from "../../../agent/src/limits";
+import { FakeDockerd } from "./docker-dockerd";
+
+export const GPU0 = "GPU-00000000-0000-0000-0000-000000000000";
+export const GPU1 = "GPU-11111111-1111-1111-1111-111111111111";
+export const MIG0 = "MIG-00000000-0000-0000-0000-000000000000";
+export const MIG1 = "MIG-11111111-1111-1111-1111-111111111111";
+
+/** GPU 0 whole; GPU 1 divided in two. */
+export const inventory: Inventory = {
+  source: "declared",
+  gpus: [
+    {
+      uuid: GPU0,
+      index: 0,
+      model: "NVIDIA H100 80GB HBM3",
+      memoryMiB: 81559,
+      mig: false,
+      instances: [],
+      nvlink: [],
+    },
+    {
+      uuid: GPU1,
+      index: 1,
+      model: "NVIDIA H100 80GB HBM3",
+      memoryMiB: 81559,
+      mig: true,
+      instances: [
+        { uuid: MIG0, profile: "1g.10gb", memoryMiB: 9856, gi: 7, ci: 0 },
+        { uuid: MIG1, profile: "1g.10gb", memoryMiB: 9856, gi: 8, ci: 0 },
+      ],
+      nvlink: [],
+    },
+  ],
+};
+
+/** alice is a researcher, sam a student; hold after stop a quarter of an hour. */
+export function limitsOf(user: string): EffectiveLimits | undefined {
+  const group = { alice: "researcher", bob: "researcher", sam: "student" }[user];
+  if (group === undefined) return undefined;
+  const limits = resolveLimits(defaultLimitsDocument, user, group);
+  return {
+    ...limits,
+    memory: { value: 2 ** 33, rule: "defaults" },
+    max_cpus: { value: 8, rule: "defaults" },
+  };
+}
+
+export class CoreLedger implements Ledger {
+  readonly state = createState(inventory);
+  hold: number | null = 900;
+  private ids = 0;
+  private readonly over = new Map<string, Awaited<ReturnType<Ledger["release"]>>>();
+
+  private ctx(): Ctx {
+    return {
+      now: Date.now(),
+      newId: () => `g${++this.ids}`,
+      limitsOf: (user) => {
+        const limits = limitsOf(user);
+        return limits && { ...limits, gpu_hold_after_stop: { value: this.hold, rule: "defaults" } };
+      },
+      strategy: "least-allocated",
+      allowShared: false,
+    };
+  }
+
+  private async take<T>(decide: () => Decision<T>): Promise<Result<T>> {
+    // As the real one, which answers in a later turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    const decision = decide();
+    if (!decision.ok) return decision;
+    apply(this.state, decision.changes);
+    for (const { grant } of decision.changes) {
+      if (grant.state === "released") this.over.set(grant.id, { ok: true, value: grant });
+    }
+    return { ok: true, value: decision.value };
+  }
+
+  limitsOf = (user: string) => this.ctx().limitsOf(user);
+  reserve = ({ user, ask, purpose, containers }: Parameters<Ledger["reserve"]>[0]) =>
+    this.take(() => reserve(this.state, this.ctx(), { user, ask, purpose, containers }));
+  bind = (request: Parameters<Ledger["bind"]>[0]) => this.take(() => bind(this.state, this.ctx(), request));
+  release = (id: string, reason?: string, force?: boolean) =>
+    this.take(() => release(this.state, this.ctx(), id, reason, force));
+  containerGone = (container: string) => this.take(() => containerGone(this.state, this.ctx(), container));
+  containerStopped = (container: string) =>
+    this.take(() => containerStopped(this.state, this.ctx(), container));
+  grants = ({ user }: { user?: string } = {}) =>
+    [...this.state.grants.values()].filter((grant) => user === undefined || grant.user === user);
+  grant = (id: string) => {
+    const live = this.state.grants.get(id);
+    const over = this.over.get(id);
+    return live ?? (over?.ok ? over.value : undefined);
+  };
+
+  /** As the daemon does it: events one by one, and a whole look when told. */
+  follow(containers: Containers): void {
+    containers.onEvent((event) => {
+      if (event.kind === "stopped") void this.containerStopped(event.container);
+      else if (event.kind === "gone") void this.containerGone(event.container);
+      else if (event.kind === "started") {
+        const { container, seen } = event;
+        const { grant, token, units } = seen;
+        void this.take(() => containerStarted(this.state, this.ctx(), { container, grant, token, units }));
+      } else void this.look(containers).catch(() => {});
+    });
+  }
+
+  async look(containers: Containers): Promise<void> {
+    const seen = await containers.listLive();
+    await this.take(() => adopt(this.state, this.ctx(), seen));
+  }
+}
+
+export interface Line {
+  level: "info" | "warn";
+  data: object;
+  message: string;
+}
+
+export function logInto(lines: Line[]) {
+  return {
+    info: (data: object, message: string) => void lines.push({ level: "info", data, message }),
+    warn: (data: object, message: string) => void lines.push({ level: "warn", data, message }),
+  };
+}
+
+export const IMAGE = `sha256:${"ab".repeat(32)}`;
+
+export class Rig {
+  readonly dockerd = new FakeDockerd();
+  readonly lines: Line[] = [];
+  ledger = new CoreLedger();
+  engine!: Engine;
+  containers!: Containers;
+  launcher!: Launcher;
+  /** As the kernel has it; undefined: nothing can be told. */
+  processes: Processes["running"] = (asked) =>
+    new Set([...asked.keys()].filter((id) => this.dockerd.processes.has(id)));
+  retryMs = 10;
+  probeSeconds = 60;
+  endSeconds = 1;
+
+  async start(): Promise<void> {
+    this.dockerd.images.set(IMAGE, IMAGE);
+    await this.dockerd.start();
+    await this.restart();
+  }
+
+  /** A berthd that knows nothing but what is written down: the ledger and the journal. */
+  async restart(deadlines: Partial<Engine["deadlines"]> = {}): Promise<void> {
+    await this.containers?.close();
+    const log = logInto(this.lines);
+    // Far above what any answer takes on a busy computer, unless it was told not to come.
+    const short = { read: 2000, create: 2000, start: 2000, stop: 2000, remove: 2000, ...deadlines };
+    this.engine = new Engine({ socket: this.dockerd.socket, deadlines: short });
+    this.containers = new Containers({
+      engine: this.engine,
+      processes: { running: (ids) => this.processes(ids) },
+      inventory: () => inventory,
+      log,
+      retryMs: this.retryMs,
+      probeSeconds: this.probeSeconds,
+    });
+    this.launcher = new Launcher({
+      engine: this.engine,
+      containers: this.containers,
+      ledger: this.ledger,
+      log,
+      stack: "test",
+      node: "node-0",
+      folder: join(this.dockerd.folder, "launches"),
+      endSeconds: this.endSeconds,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.containers.close();
+    await this.dockerd.close();
+  }
+}

@@ -1,0 +1,497 @@
+/**
+ * The pure parts around containers: which GPUs one has, what its labels say, what body a request becomes, how events
+ * are read. Proves that nothing outside the allow-list gets through, whoever asks for it.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Grant } from "../../../agent/src/core/model";
+import { containerSpec, launchSchema, parseLaunch } from "../../../agent/src/docker";
+import { devicesOf } from "../../../agent/src/docker/devices";
+import { parseEvent, parseEvents, sinceOf } from "../../../agent/src/docker/events";
+import { claim } from "../../../agent/src/docker/labels";
+import type { Inspect } from "../../../agent/src/docker/shapes";
+import type { SpecContext } from "../../../agent/src/docker/spec";
+import { GPU0, GPU1, IMAGE, inventory, limitsOf, MIG0, MIG1 } from "./docker-rig";
+
+const container = (host: Partial<Inspect["HostConfig"]>, env: string[] = []): Inspect => ({
+  Id: "a".repeat(64),
+  Name: "/x",
+  Created: "",
+  State: { Status: "running", Running: true, Pid: 1, ExitCode: 0 },
+  Config: { Env: env },
+  HostConfig: host,
+});
+
+describe("the GPUs of a container", () => {
+  const cases: [string, Partial<Inspect["HostConfig"]>, string[], string[]][] = [
+    ["nothing", {}, [], []],
+    [
+      "CDI by UUID",
+      { DeviceRequests: [{ Driver: "cdi", DeviceIDs: [`nvidia.com/gpu=${MIG0}`] }] },
+      [],
+      [MIG0],
+    ],
+    ["CDI by index", { DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["nvidia.com/gpu=0"] }] }, [], [GPU0]],
+    [
+      "CDI, a MIG instance by its place",
+      { DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["nvidia.com/gpu=1:1"] }] },
+      [],
+      [MIG1],
+    ],
+    [
+      "CDI, all",
+      { DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["nvidia.com/gpu=all"] }] },
+      [],
+      [GPU0, MIG0, MIG1],
+    ],
+    [
+      "CDI of the runtime's own kind",
+      { DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["runtime.nvidia.com/gpu=0"] }] },
+      [],
+      [GPU0],
+    ],
+    ["CDI of another maker", { DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["amd.com/gpu=0"] }] }, [], []],
+    [
+      "--gpus all",
+      { DeviceRequests: [{ Driver: "", Count: -1, Capabilities: [["gpu"]] }] },
+      [],
+      [GPU0, MIG0, MIG1],
+    ],
+    ["--gpus 1", { DeviceRequests: [{ Driver: "", Count: 1, Capabilities: [["gpu"]] }] }, [], [GPU0]],
+    ["--gpus device=1", { DeviceRequests: [{ Driver: "nvidia", DeviceIDs: ["1"] }] }, [], [MIG0, MIG1]],
+    [
+      "another driver's request",
+      { DeviceRequests: [{ Driver: "tpu", Count: -1, Capabilities: [["tpu"]] }] },
+      [],
+      [],
+    ],
+    [
+      "a device file",
+      {
+        Devices: [{ PathOnHost: "/dev/nvidia0", PathInContainer: "/dev/nvidia0", CgroupPermissions: "rwm" }],
+      },
+      [],
+      [GPU0],
+    ],
+    [
+      "the control device alone",
+      { Devices: [{ PathOnHost: "/dev/nvidiactl", PathInContainer: "/dev/x", CgroupPermissions: "rwm" }] },
+      [],
+      [],
+    ],
+    [
+      "a MIG capability",
+      {
+        Devices: [
+          { PathOnHost: "/dev/nvidia-caps/nvidia-cap12", PathInContainer: "/x", CgroupPermissions: "r" },
+        ],
+      },
+      [],
+      [GPU0, MIG0, MIG1],
+    ],
+    [
+      "NVIDIA's runtime and the image's wish for all",
+      { Runtime: "nvidia" },
+      ["NVIDIA_VISIBLE_DEVICES=all"],
+      [GPU0, MIG0, MIG1],
+    ],
+    [
+      "NVIDIA's runtime, the last word counts",
+      { Runtime: "nvidia" },
+      ["NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES=void"],
+      [],
+    ],
+    [
+      "NVIDIA's runtime with CDI names",
+      { Runtime: "nvidia-cdi" },
+      [`NVIDIA_VISIBLE_DEVICES=nvidia.com/gpu=${MIG1}`],
+      [MIG1],
+    ],
+    ["the wish without the runtime", { Runtime: "runc" }, ["NVIDIA_VISIBLE_DEVICES=all"], []],
+    [
+      "an annotation",
+      { Annotations: { "cdi.k8s.io/x": "nvidia.com/gpu=0,nvidia.com/gpu=1:0" } },
+      [],
+      [GPU0, MIG0],
+    ],
+    [
+      "a GPU that is gone",
+      { DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["nvidia.com/gpu=GPU-gone"] }] },
+      [],
+      ["GPU-gone"],
+    ],
+    [
+      "an instance that is not there: all of its GPU",
+      { DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["nvidia.com/gpu=1:7"] }] },
+      [],
+      [MIG0, MIG1],
+    ],
+    [
+      "a divided GPU by UUID",
+      { DeviceRequests: [{ Driver: "cdi", DeviceIDs: [`nvidia.com/gpu=${GPU1}`] }] },
+      [],
+      [MIG0, MIG1],
+    ],
+  ];
+  it.each(cases)("%s", (_, host, env, units) => {
+    expect(devicesOf(container(host, env), inventory).units).toEqual([...units].sort());
+  });
+
+  it("tells that GPUs are named which the inventory does not have yet", () => {
+    const all = container({ DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["nvidia.com/gpu=all"] }] });
+    expect(devicesOf(all, { source: "none", gpus: [] })).toEqual({
+      units: [],
+      named: true,
+      privileged: false,
+    });
+    expect(devicesOf(container({ Privileged: true }), inventory)).toEqual({
+      units: [],
+      named: false,
+      privileged: true,
+    });
+  });
+});
+
+describe("labels", () => {
+  it("tells a launched, a declared and a foreign container apart", () => {
+    expect(
+      claim({
+        "berth.owner": "alice",
+        "berth.grant": "g1",
+        "berth.grant-token": "7",
+        "berth.gpus": `${MIG0}, ${MIG1},${MIG0}`,
+        "berth.gpu-memory": "1024",
+        "berth.launch": "ab",
+      }),
+    ).toEqual({
+      ours: true,
+      user: "alice",
+      grant: "g1",
+      token: 7,
+      units: [MIG0, MIG1],
+      shareMiB: 1024,
+      launch: "ab",
+    });
+    expect(claim({ "berth.owner": "alice", "berth.grant": "workspace/alice", "berth.gpus": MIG0 })).toEqual({
+      ours: true,
+      user: "alice",
+      grant: "workspace/alice",
+      units: [MIG0],
+    });
+    expect(claim({})).toEqual({ ours: false, user: "(foreign)", units: [] });
+    expect(claim(null)).toEqual(claim({}));
+    // Of the image that a stranger runs.
+    expect(claim({ "berth.gpus": MIG0 })).toEqual(claim({}));
+  });
+
+  it.each(["0", "-1", "1e3", "1.5", "seven", " 7", "99999999999999999999"])(
+    "takes %j for no token",
+    (token) => {
+      expect(claim({ "berth.grant-token": token }).token).toBeUndefined();
+    },
+  );
+});
+
+const limits = limitsOf("alice");
+if (limits === undefined) throw new Error("alice has limits");
+const context: SpecContext = {
+  stack: "test",
+  node: "node-0",
+  launch: "0011223344556677",
+  limits,
+  addresses: ["127.0.0.1", "10.0.0.5"],
+};
+const grant: Pick<Grant, "id" | "token" | "units"> = {
+  id: "g1",
+  token: 42,
+  units: [
+    { uuid: MIG1, gpu: GPU1, name: "1:1", model: "H100", memoryMiB: 9856, profile: "1g.10gb", shared: false },
+  ],
+};
+const request = (more: object = {}) => {
+  const parsed = parseLaunch({ user: "alice", image: IMAGE, ...more });
+  if (!parsed.ok) throw new Error(parsed.refusal.message);
+  return parsed.value;
+};
+
+describe("the body of a container", () => {
+  it("is this, whole", () => {
+    const spec = containerSpec(
+      request({
+        name: "train",
+        command: ["python", "train.py"],
+        env: { B: "2", A: "1=1" },
+        cpus: 1.5,
+        memory: "1GiB",
+        shm: "64m",
+        ports: [
+          { container: 8080, host: 20000 },
+          { container: 8080, host: 20000, address: "10.0.0.5" },
+        ],
+        workdir: "/work",
+        run_as: "1000:1000",
+      }),
+      { ...context, grant, cgroupParent: "/berth.slice/berth-researcher.slice/berth-researcher-alice.slice" },
+    );
+    expect(spec).toEqual({
+      ok: true,
+      value: {
+        name: "berth-test-alice-train",
+        body: {
+          Image: IMAGE,
+          Hostname: "train",
+          Cmd: ["python", "train.py"],
+          User: "1000:1000",
+          WorkingDir: "/work",
+          Env: ["NVIDIA_VISIBLE_DEVICES=void", "A=1=1", "B=2"],
+          Labels: {
+            "berth.stack": "test",
+            "berth.component": "container",
+            "berth.node": "node-0",
+            "berth.owner": "alice",
+            "berth.grant": "g1",
+            "berth.grant-token": "42",
+            "berth.gpus": MIG1,
+            "berth.gpu-memory": "",
+            "berth.launch": "0011223344556677",
+          },
+          StopTimeout: 10,
+          Tty: false,
+          OpenStdin: false,
+          ExposedPorts: { "8080/tcp": {} },
+          HostConfig: {
+            CapDrop: ["ALL"],
+            CapAdd: [
+              "CHOWN",
+              "DAC_OVERRIDE",
+              "FOWNER",
+              "FSETID",
+              "KILL",
+              "NET_BIND_SERVICE",
+              "SETGID",
+              "SETUID",
+            ],
+            SecurityOpt: ["no-new-privileges"],
+            Privileged: false,
+            CgroupnsMode: "private",
+            IpcMode: "private",
+            Init: true,
+            NetworkMode: "bridge",
+            PortBindings: {
+              "8080/tcp": [
+                { HostIp: "127.0.0.1", HostPort: "20000" },
+                { HostIp: "10.0.0.5", HostPort: "20000" },
+              ],
+            },
+            CgroupParent: "/berth.slice/berth-researcher.slice/berth-researcher-alice.slice",
+            DeviceRequests: [{ Driver: "cdi", DeviceIDs: [`nvidia.com/gpu=${MIG1}`] }],
+            NanoCpus: 1.5e9,
+            Memory: 2 ** 30,
+            MemorySwap: 2 ** 30,
+            ShmSize: 64 * 2 ** 20,
+            PidsLimit: 4096,
+            LogConfig: { Type: "local", Config: { "max-size": "10m", "max-file": "3" } },
+            RestartPolicy: { Name: "no" },
+          },
+        },
+      },
+    });
+  });
+
+  it("has no GPU where none was granted, and the limits where nothing is asked", () => {
+    const spec = containerSpec(request(), context);
+    if (!spec.ok) throw new Error(spec.refusal.message);
+    const { body, name } = spec.value;
+    expect(name).toBe("berth-test-alice-0011223344556677");
+    expect(body.HostConfig.DeviceRequests).toEqual([]);
+    expect(body.Env).toEqual(["NVIDIA_VISIBLE_DEVICES=void"]);
+    // An image may bring labels of these names along: all of them are set.
+    expect(body.Labels).toMatchObject({ "berth.grant": "", "berth.grant-token": "", "berth.gpus": "" });
+    expect(body.HostConfig).toMatchObject({ NanoCpus: 8e9, Memory: 2 ** 33, MemorySwap: 2 ** 33 });
+  });
+
+  it("names every limit that is gone over, with its rule", () => {
+    expect(containerSpec(request({ cpus: 9, memory: "9GiB" }), context)).toEqual({
+      ok: false,
+      refusal: {
+        code: "over-limit",
+        message:
+          "alice asks for 9 CPUs, and defaults.max_cpus allows 8 CPUs; alice asks for 9GiB, and defaults.memory allows 8GiB",
+        allowed: "at most 8 CPUs",
+        fix: "ask for less, or raise defaults.max_cpus",
+        rule: "defaults.max_cpus",
+      },
+    });
+  });
+
+  it("publishes on the node's own addresses alone, each port once", () => {
+    const result = containerSpec(
+      request({
+        memory: "1m",
+        ports: [
+          { container: 1, host: 2000, address: "0.0.0.0" },
+          { container: 2, host: 2001 },
+          { container: 3, host: 2001 },
+        ],
+      }),
+      context,
+    );
+    expect(result).toMatchObject({
+      ok: false,
+      refusal: {
+        code: "bad-request",
+        message:
+          "memory: 1MiB is less than the 6MiB that Docker takes; " +
+          "ports.0.address: 0.0.0.0 is none of 127.0.0.1, 10.0.0.5; ports.2: 127.0.0.1 2001/tcp stands there twice",
+      },
+    });
+  });
+});
+
+describe("what may be asked for", () => {
+  it("names all that is wrong at once", () => {
+    const result = parseLaunch({
+      user: "Alice",
+      image: "ubuntu:latest",
+      privileged: true,
+      devices: ["/dev/sda"],
+      env: { NVIDIA_VISIBLE_DEVICES: "all", "A B": "x" },
+    });
+    if (result.ok) throw new Error("taken");
+    expect(result.refusal.code).toBe("bad-request");
+    for (const part of [
+      "user: a user's name",
+      "image: an image by its id (sha256:…) or by digest (name@sha256:…)",
+      "privileged, devices: not allowed",
+      "env.NVIDIA_VISIBLE_DEVICES: is set by Berth: GPUs come by grant alone; leave it out",
+      "env.A B: is no name of a variable",
+    ]) {
+      expect(result.refusal.message).toContain(part);
+    }
+    expect(result.refusal.allowed).toContain("image");
+  });
+
+  it.each([
+    ["ubuntu", false],
+    ["ubuntu:24.04", false],
+    ["sha256:ab", false],
+    [`registry.example:5000/a/b@sha256:${"0f".repeat(32)}`, true],
+    [`sha256:${"0f".repeat(32)}`, true],
+    [`../../x@sha256:${"0f".repeat(32)}`, false],
+  ])("image %s: %s", (image, ok) => {
+    expect(parseLaunch({ user: "alice", image }).ok).toBe(ok);
+  });
+
+  it.each([
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "NVIDIA_REQUIRE_CUDA",
+    "NVIDIA_MIG_CONFIG_DEVICES",
+    "NVIDIA_IMEX_CHANNELS",
+  ])("keeps %s to itself", (name) => {
+    expect(parseLaunch({ user: "alice", image: IMAGE, env: { [name]: "x" } }).ok).toBe(false);
+    expect(parseLaunch({ user: "alice", image: IMAGE, env: { NVIDIA_TF32_OVERRIDE: "0" } }).ok).toBe(true);
+  });
+
+  it("gives no body a key, a capability or a device that is not of the list, whatever is sent", () => {
+    const known = Object.keys(launchSchema.shape);
+    const junk = fc.oneof(
+      fc.string(),
+      fc.integer(),
+      fc.boolean(),
+      fc.constant(null),
+      fc.array(fc.string(), { maxLength: 2 }),
+    );
+    const keys = fc.oneof(
+      fc.constantFrom(...known),
+      fc.constantFrom(
+        "HostConfig",
+        "privileged",
+        "devices",
+        "binds",
+        "mounts",
+        "capAdd",
+        "runtime",
+        "pid",
+        "__proto__",
+      ),
+    );
+    const bodies = fc.dictionary(keys, junk, { maxKeys: 4 });
+    const usual = { user: "alice", image: IMAGE, command: ["x"], env: { A: "b" }, pids: 5, tty: true };
+    const allowed = containerSpec(
+      request({
+        ...usual,
+        ports: [{ container: 1, host: 2000 }],
+        workdir: "/",
+        run_as: "a",
+        entrypoint: ["x"],
+        shm: "1g",
+      }),
+      { ...context, grant, cgroupParent: "/x" },
+    );
+    if (!allowed.ok) throw new Error(allowed.refusal.message);
+    const keysOf = (value: object) => new Set(Object.keys(value));
+    const outer = keysOf(allowed.value.body);
+    const inner = keysOf(allowed.value.body.HostConfig);
+    fc.assert(
+      fc.property(bodies, (extra) => {
+        const parsed = parseLaunch({ ...usual, ...extra });
+        if (!parsed.ok) return;
+        for (const key of Object.keys(extra)) expect(known).toContain(key);
+        const spec = containerSpec(parsed.value, context);
+        if (!spec.ok) return;
+        const { HostConfig: host } = spec.value.body;
+        for (const key of Object.keys(spec.value.body)) expect(outer).toContain(key);
+        for (const key of Object.keys(host)) expect(inner).toContain(key);
+        expect(host).toMatchObject({
+          CapDrop: ["ALL"],
+          Privileged: false,
+          DeviceRequests: [],
+          NetworkMode: "bridge",
+        });
+        expect(host.CapAdd).toHaveLength(8);
+        expect(spec.value.body.Env.filter((line) => line.startsWith("NVIDIA_VISIBLE_DEVICES="))).toHaveLength(
+          1,
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("events", () => {
+  const line = (nano: string) =>
+    `{"Type":"container","Action":"die","Actor":{"ID":"abc","Attributes":{"exitCode":"0"}},"time":1700000000,"timeNano":${nano}}`;
+
+  it("keeps the nanoseconds, which no number holds", () => {
+    expect(parseEvent(line("1700000000123456789"))).toEqual({
+      action: "die",
+      container: "abc",
+      attributes: { exitCode: "0" },
+      at: "1700000000.123456789",
+    });
+    expect(sinceOf(1_700_000_000_123)).toBe("1700000000.123000000");
+  });
+
+  it("leaves out what is of no container, and refuses what is no event", () => {
+    expect(parseEvent("")).toBeUndefined();
+    expect(parseEvent('{"Type":"network","Action":"connect"}')).toBeUndefined();
+    expect(() => parseEvent("<html>")).toThrow("dockerd's events make no sense");
+  });
+
+  it("reads them whole however they are cut", async () => {
+    const text = `${line("1700000000000000001")}\n\n${line("1700000000000000002")}\n`;
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(text.length), { maxLength: 6 }), async (cuts) => {
+        const at = [0, ...cuts.sort((a, b) => a - b), text.length];
+        async function* chunks() {
+          for (let i = 1; i < at.length; i++) yield Buffer.from(text.slice(at[i - 1], at[i]));
+        }
+        const found: string[] = [];
+        for await (const event of parseEvents(chunks() as unknown as NodeJS.ReadableStream))
+          found.push(event.at);
+        expect(found).toEqual(["1700000000.000000001", "1700000000.000000002"]);
+      }),
+      { numRuns: 50 },
+    );
+  });
+});

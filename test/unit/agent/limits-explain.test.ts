@@ -1,0 +1,95 @@
+/**
+ * Why a user has the limits that he has.
+ * Proves: explain names every rule that spoke, which won and why the others did not, and agrees with what holds for any
+ * document; nobody else's rule ever decides.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { explainLimits, limitFields, resolveLimits } from "../../../agent/src/limits";
+import { read, whole } from "./limits-helpers";
+
+const GiB = 2 ** 30;
+
+describe("explaining", () => {
+  it("names every rule that spoke, and which won", () => {
+    const found = explainLimits(read(whole), "bob");
+    expect(found.map(({ field }) => field)).toEqual([
+      ...limitFields,
+      "user_total.max_cpus",
+      "user_total.memory",
+      "user_total.max_tasks",
+    ]);
+    const of = (field: string) => found.find((one) => one.field === field);
+    expect(of("memory")).toMatchObject({
+      value: 64 * GiB,
+      text: "64GiB",
+      rule: "groups.researcher",
+      overrides: [
+        { rule: "defaults", value: 32 * GiB, text: "32GiB" },
+        { rule: "built-in", value: null },
+      ],
+    });
+    expect(of("priority")).toMatchObject({
+      value: 50,
+      rule: "groups.researcher",
+      overrides: [
+        { rule: "defaults", value: 0 },
+        { rule: "built-in", value: 0 },
+        { rule: "groups.student", value: 10, why: expect.stringContaining("groups.researcher decides") },
+      ],
+    });
+    expect(of("idle_timeout")).toMatchObject({ value: null, text: "never" });
+    expect(of("user_total.memory")).toMatchObject({
+      value: null,
+      text: "no limit",
+      rule: "groups.researcher",
+      overrides: [{ rule: "defaults", value: 64 * GiB }],
+    });
+  });
+
+  it("agrees with what holds, for any document", () => {
+    const rule = fc.record(
+      {
+        max_mig_instances: fc.option(fc.integer({ min: 0, max: 9 })),
+        memory: fc.constantFrom("8g", "16GiB", null),
+        max_runtime: fc.constantFrom("1h", "0", null),
+        priority: fc.integer({ min: 0, max: 100 }),
+      },
+      { requiredKeys: [] },
+    );
+    const people = fc.constantFrom("alice", "bob", "carol");
+    const group = fc.tuple(rule, fc.uniqueArray(people)).map(([fields, members]) => ({ ...fields, members }));
+    const document = fc.record(
+      {
+        defaults: rule.map(({ max_mig_instances, ...rest }) => ({
+          ...rest,
+          ...(typeof max_mig_instances === "number" ? { max_mig_instances } : {}),
+        })),
+        groups: fc.dictionary(fc.constantFrom("a", "b", "c"), group),
+        user_overrides: fc.dictionary(people, rule),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(document, people, fc.option(fc.constantFrom("a", "b", "c")), (value, user, given) => {
+        const parsed = read(value);
+        const groupOf = given ?? undefined;
+        const limits = resolveLimits(parsed, user, groupOf);
+        const explained = explainLimits(parsed, user, groupOf);
+        for (const field of limitFields) {
+          const one = explained.find((entry) => entry.field === field);
+          expect({ value: one?.value, rule: one?.rule }).toEqual(limits[field]);
+        }
+        // Nobody else's rule ever decides.
+        for (const field of limitFields) {
+          expect(["built-in", "defaults", `groups.${limits.group}`, `user_overrides.${user}`]).toContain(
+            limits[field].rule,
+          );
+        }
+        const own = parsed.user_overrides?.[user];
+        for (const field of ["memory", "max_runtime", "max_mig_instances"] as const)
+          if (own && own[field] !== undefined) expect(limits[field].rule).toBe(`user_overrides.${user}`);
+      }),
+    );
+  });
+});
