@@ -18,6 +18,7 @@ export type {
   DigitaloceanNodePlan,
   DigitaloceanPlan,
   FirewallPlan,
+  GpuPlan,
   JumpPlan,
   KeyPlan,
   LocalNodePlan,
@@ -40,5 +41,7 @@ export {
   userPorts,
 } from "./ports";
 export { ConfigError, type Problem } from "./problems";
+export { type DeclaredGpuPlan, RAY_USER } from "./resolve-gpu";
+export type { AgentConfig } from "./schema-gpu";
 export type { FabricConfig, QuotaConfig, StorageConfig } from "./schema-storage";
 export { isPublicKey, parseHostKey } from "./ssh-keys";

@@ -1,5 +1,5 @@
 import { parseAddressPair } from "./addresses";
-import { resolveRuntime } from "./check-runtime";
+import { groupOfUser } from "./check-gpu";
 import { hostAddress, parseCidr } from "./net";
 import {
   FIRST_UID,
@@ -12,6 +12,7 @@ import {
 } from "./plan";
 import { defaultPorts, type PortPlan, userPorts } from "./ports";
 import { type Access, resolveAccess, resolveStorage } from "./resolve";
+import { declaredGpus, nodeLimits, nodeRuntime, userAsk } from "./resolve-gpu";
 import type {
   BaremetalNodeConfig,
   DigitaloceanNodeConfig,
@@ -32,6 +33,7 @@ export function mergePorts(config: StackConfig): PortPlan {
     users: { ...defaultPorts.users, ...defined(users) },
     pool: pool ?? defaultPorts.pool,
     ray: { ...defaultPorts.ray, ...defined(ray) },
+    ...(config.agent.listen === "off" ? {} : { agent: config.agent.port }),
   };
 }
 
@@ -66,6 +68,13 @@ export function makePlan(stack: string, config: StackConfig, ports: PortPlan): P
           },
         }
       : {}),
+    gpu: {
+      strategy: config.gpu.strategy,
+      allocation: config.gpu.allocation,
+      memoryLimitMiB: Math.floor(config.gpu.memoryLimit / 2 ** 20),
+    },
+    limits: nodeLimits(config),
+    agent: config.agent,
     production: config.production,
   };
 }
@@ -88,16 +97,23 @@ function defaultAllowUsers(config: StackConfig, nodes: readonly PlannedNode[]): 
 }
 
 function nodePlan(config: StackConfig, node: NodeConfig): PlannedNode {
+  const gpus = declaredGpus(config.limits, node.gpus);
+  const rayGpu = config.ray.enabled ? node.ray?.gpu : undefined;
   const base = {
     name: node.name,
     role: node.role,
     cpus: node.cpus,
     memoryBytes: node.memory,
-    ray: { cpus: config.ray.cpus ?? node.cpus, memoryBytes: rayMemory(config, node) },
+    ray: {
+      cpus: config.ray.cpus ?? node.cpus,
+      memoryBytes: rayMemory(config, node),
+      ...(rayGpu ? { gpu: userAsk(rayGpu) } : {}),
+    },
     ...(node.autoExec ? { autoExec: node.autoExec } : {}),
     storage: resolveStorage(config, node),
     ...(node.fabric ? { fabric: node.fabric } : {}),
-    runtime: resolveRuntime(config.runtime, node.runtime),
+    runtime: nodeRuntime(config, node),
+    ...(gpus ? { gpus } : {}),
   };
   const rootAt22 = { sshPort: 22, sshUser: "root" };
   switch (node.kind) {
@@ -185,6 +201,8 @@ function userPlan(config: StackConfig, ports: PortPlan, user: UserConfig): UserP
     ports: userPorts(ports, user.index),
     limits: userLimits(config, user),
     ...(quota ? { quota } : {}),
+    group: groupOfUser(config, user),
+    ...(user.gpu ? { gpu: userAsk(user.gpu) } : {}),
     setup: user.setup && { ...user.setup, credentials: undefined },
   };
 }

@@ -61,6 +61,21 @@ export const MIG_MODELS: readonly MigModel[] = [
   sevenths("GB300", 35, 70, 139, 278),
 ];
 
+/**
+ * The row of a GPU as the driver names it, such as `NVIDIA A100-SXM4-40GB`; where a name stands for several
+ * (`NVIDIA H100 NVL`), the one with the nearest memory. Undefined: it cannot be divided, or is not known.
+ */
+export function migModelOf(model: string, memoryMiB: number): MigModel | undefined {
+  const words = new Set(model.toUpperCase().split(/[^A-Z0-9]+/));
+  const gib = memoryMiB / 1024;
+  // A GH200 with 96 GB is divided as an H100 with 96 GB.
+  if (words.has("GH200") && gib < 120) return MIG_MODELS.find(({ name }) => name === "H100 96GB");
+  const distance = ({ name }: MigModel) => Math.abs(Number(/ (\d+)GB$/.exec(name)?.[1] ?? gib) - gib);
+  return MIG_MODELS.filter(({ name }) => words.has(name.split(" ")[0] ?? "")).sort(
+    (a, b) => distance(a) - distance(b),
+  )[0];
+}
+
 /** Instances by profile: `{ "1g.10gb": 2, "3g.40gb": 1 }`. */
 export type MigCounts = Readonly<Record<string, number>>;
 

@@ -68,6 +68,16 @@ export function nodeOpenings(plan: Plan, node: PlannedNode): Opening[] {
           },
         ]
       : []),
+    ...(plan.agent.listen === "private"
+      ? [
+          {
+            what: "berthd's API",
+            protocol: "tcp" as const,
+            ports: [single(plan.agent.port)],
+            from: clusterNetworks(plan),
+          },
+        ]
+      : []),
   ];
 }
 
@@ -75,7 +85,7 @@ export function nodeOpenings(plan: Plan, node: PlannedNode): Opening[] {
 export function openings(plan: Plan): Opening[] {
   const droplets = plan.nodes.filter(({ kind }) => kind === "digitalocean");
   const ssh = plan.digitalocean?.allowSshFrom ?? [];
-  return [
+  const all: Opening[] = [
     { what: "SSH", protocol: "tcp", ports: [single(22)], from: ssh },
     { what: "Ray", protocol: "tcp", ports: rayPorts(plan), from: clusterNetworks(plan) },
     { what: "workspaces", protocol: "tcp", ports: [userRange(plan)], from: plan.firewall.allowUsers },
@@ -87,4 +97,7 @@ export function openings(plan: Plan): Opening[] {
       from,
     })),
   ];
+  // What every droplet serves stands there once.
+  const keys = all.map((opening) => JSON.stringify(opening));
+  return all.filter((_, i) => keys.indexOf(keys[i] ?? "") === i);
 }

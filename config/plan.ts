@@ -1,5 +1,9 @@
+import type { Ask } from "../agent/src/core/model";
+import type { LimitsDocument } from "../agent/src/limits";
 import type { PortPlan, UserPorts } from "./ports";
+import type { DeclaredGpuPlan } from "./resolve-gpu";
 import type { NodeConfig, StackConfig, UserConfig } from "./schema";
+import type { AgentConfig, GpuConfig } from "./schema-gpu";
 import type { RuntimeConfig } from "./schema-runtime";
 import type { FabricConfig, QuotaConfig, StorageConfig } from "./schema-storage";
 
@@ -23,8 +27,19 @@ export interface Plan {
   workspaceAddress: "private" | "public";
   /** What the droplets share; there when a node is one. */
   digitalocean?: DigitaloceanPlan;
+  /** How GPUs are granted. */
+  gpu: GpuPlan;
+  /** What users and groups may have; as it is put on every node. */
+  limits: LimitsDocument;
+  /** The daemon of each node. */
+  agent: AgentConfig;
   /** What holds data is protected, images go by digest. */
   production: boolean;
+}
+
+export interface GpuPlan extends Pick<GpuConfig, "strategy" | "allocation"> {
+  /** The most that one share of a GPU may have; 0: no limit. */
+  memoryLimitMiB: number;
 }
 
 /** The plan once the head's addresses are known. */
@@ -68,13 +83,15 @@ interface NodeBase {
   cpus: number;
   memoryBytes: number;
   /** What the node offers to Ray. */
-  ray: { cpus: number; memoryBytes: number };
+  ray: { cpus: number; memoryBytes: number; gpu?: Ask };
   autoExec?: { login: string; user: string };
   /** The node's own parts and those of the stack. */
   storage: StorageConfig;
   fabric?: FabricConfig;
   /** The node's own parts and those of the stack. */
   runtime: RuntimeConfig;
+  /** GPUs that the node is said to have, also none; left out: its driver is asked. */
+  gpus?: DeclaredGpuPlan[];
 }
 
 /** Where a node is: the address that the operator's computer reaches, and the one that the nodes share. */
@@ -163,6 +180,10 @@ export interface UserPlan {
   };
   /** Room in the user's home, where the stack, the node or the user limits it. */
   quota?: QuotaConfig;
+  /** The group that decides the user's limits; `default` for a user of none. */
+  group: string;
+  /** What the workspace asks of its node's GPUs. */
+  gpu?: Ask;
   setup: UserConfig["setup"];
 }
 

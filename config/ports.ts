@@ -30,6 +30,8 @@ export interface PortPlan {
   users: { start: number; blocks: number };
   pool: PortRange;
   ray: RayPorts;
+  /** berthd's HTTP API; left out where it listens on no port. */
+  agent?: number;
 }
 
 /** Ports in one user's block. 100 each: room for the user's own servers beside Berth's. */
@@ -117,6 +119,7 @@ export function namedRanges(plan: PortPlan): NamedRange[] {
       one(`berth:ports.ray.${key}`, `Ray's ${key} port`, port),
     ),
     { path: "Ray's head metrics", what: "Ray's head metrics", ...RAY_HEAD_METRICS },
+    ...(plan.agent === undefined ? [] : [one("berth:agent.port", "berthd's API", plan.agent)]),
     { path: "berth:ports.ray.workers", what: "Ray's worker ports", ...workers },
   ];
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { cpus, port, size, text } from "./schema-base";
+import { nodeGpus, nodeRay } from "./schema-gpu";
 import { runtime } from "./schema-runtime";
 import { fabric, filesystem, storage } from "./schema-storage";
 
@@ -16,6 +17,9 @@ const common = {
   storage: storage.optional(),
   fabric: fabric.optional(),
   runtime: runtime.optional(),
+  /** GPUs that the node is said to have; its driver is asked when left out. */
+  gpus: nodeGpus.optional(),
+  ray: nodeRay.optional(),
 };
 
 export const digitaloceanNode = z.strictObject({

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { cpus, port, range, size, text } from "./schema-base";
+import { agent, gpu, limitsDocument, nodeGpus, nodeRay, userGpu } from "./schema-gpu";
 import { baremetalDefaults, baremetalNode, digitalocean, digitaloceanNode } from "./schema-machines";
 import { runtime } from "./schema-runtime";
 import { fabric, quota, storage } from "./schema-storage";
@@ -61,6 +62,8 @@ const localNode = z.strictObject({
   storage: storage.optional(),
   fabric: fabric.optional(),
   runtime: runtime.optional(),
+  gpus: nodeGpus.optional(),
+  ray: nodeRay.optional(),
 });
 
 export const nodeKinds = ["local", "digitalocean", "baremetal"] as const;
@@ -78,6 +81,10 @@ const user = z.strictObject({
   ...limits,
   /** Room in the user's home; the stack's `storage.quota.home` when left out. */
   quota: quota.optional(),
+  /** A group of `berth:limits`. */
+  group: text.optional(),
+  /** What the workspace asks of its node's GPUs; none when left out. */
+  gpu: userGpu.optional(),
   setup: setup.optional(),
 });
 
@@ -146,6 +153,12 @@ export const stackSchema = z.strictObject({
   storage: storage.default({}),
   /** What runs containers; a node's own part of the same name replaces it whole. */
   runtime: runtime.default({}),
+  /** How GPUs are granted. */
+  gpu: gpu.default(gpu.parse({})),
+  /** What users and groups may have. */
+  limits: limitsDocument,
+  /** The daemon of each node. */
+  agent: agent.default(agent.parse({})),
   /** True: what holds data is protected, images go by digest. */
   production: z.boolean().default(false),
 });

@@ -1,3 +1,4 @@
+import { checkGpu } from "./check-gpu";
 import { checkMachines } from "./check-machines";
 import { checkRuntime } from "./check-runtime";
 import { checkStorage } from "./check-storage";
@@ -47,6 +48,7 @@ export function validate(config: StackConfig, ports: PortPlan, validateSetup: Se
   checkMachines(config, report);
   checkStorage(config, report);
   checkRuntime(config, report);
+  checkGpu(config, report);
   return problems;
 }
 

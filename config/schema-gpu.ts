@@ -1,0 +1,96 @@
+import { z } from "zod";
+import { defaultLimitsDocument, type LimitsDocument, parseLimits } from "../agent/src/limits";
+import { port, size, text } from "./schema-base";
+
+/**
+ * Shape of what concerns GPUs, limits and berthd: `berth:gpu`, `berth:limits`, `berth:agent`, a node's declared GPUs
+ * and what a user's workspace asks for. What one means for another is checked in check-gpu.ts.
+ */
+
+export const strategy = z.enum(["least-allocated", "pack", "spread"]);
+
+export const gpu = z.strictObject({
+  /** Where a GPU is chosen: the one with the least granted, the fullest that fits, or one GPU each. */
+  strategy: strategy.default("least-allocated"),
+  /** `shared`: a GPU's memory may be granted in shares, beside whole GPUs and instances. */
+  allocation: z.enum(["exclusive", "shared"]).default("exclusive"),
+  /** The most of a GPU's memory that one share may have; 0: no limit. */
+  memoryLimit: z.union([z.literal(0), size], '0, or a size such as "16GiB"').default(0),
+});
+
+export const agent = z.strictObject({
+  /** Who reaches berthd's HTTP API over TCP: programs of the node, the stack's nodes, or nobody. */
+  listen: z.enum(["loopback", "private", "off"]).default("loopback"),
+  port: port.default(9700),
+});
+
+/** The limits document, as on a node; every problem of it at once. */
+export const limitsDocument = z
+  .unknown()
+  .transform((value, context): LimitsDocument => {
+    const parsed = parseLimits(value);
+    // Pulumi.yaml gives an empty one where the stack has none.
+    if (parsed.ok) return Object.keys(parsed.document).length > 0 ? parsed.document : defaultLimitsDocument;
+    for (const { steps, problem, allowed, fix } of parsed.problems)
+      context.addIssue({
+        code: "custom",
+        path: steps.map((step) => (/^\d+$/.test(step) ? Number(step) : step)),
+        message: problem,
+        params: { allowed: `${allowed} (${fix})` },
+      });
+    return z.NEVER;
+  })
+  .default(defaultLimitsDocument);
+
+/** The most GPUs that a node may declare. */
+export const MOST_GPUS = 64;
+
+/** GPUs that a node is said to have. They stand in for its driver: the node is granted from them, and from no other. */
+export const nodeGpus = z.array(
+  z.strictObject({
+    /** As nvidia-smi names it, such as `NVIDIA H100 80GB HBM3`. */
+    model: z.string().trim().min(1).max(80),
+    memory: size,
+    count: z.int().min(1).max(MOST_GPUS).default(1),
+    /** MIG instances of each; false: never divided; left out: as `gpu_allocation` of the limits says. */
+    mig: z
+      .union(
+        [z.literal(false), z.array(text), z.record(z.string(), z.int().min(1).max(8))],
+        'false, a list such as ["1g.10gb", "1g.10gb"], or instances by profile such as { "1g.10gb": 7 }',
+      )
+      .optional(),
+    /** True: the GPUs of this entry reach each other over NVLink. */
+    nvlink: z.boolean().default(false),
+  }),
+);
+
+export const userGpu = z.strictObject({
+  /** Whole GPUs, MIG instances, or a share of a GPU's memory beside others. */
+  kind: z.enum(["gpu", "mig", "share"]),
+  count: z
+    .int()
+    .min(1)
+    .max(MOST_GPUS * 8)
+    .default(1),
+  /** MIG profile; any when left out. */
+  profile: text.optional(),
+  /** Part of the model's name, in any case; any when left out. */
+  model: text.optional(),
+  /** Of a share: what is wanted. Of GPUs and instances: the least that each must have. */
+  memory: size.optional(),
+  /** `gpu.strategy` when left out. */
+  strategy: strategy.optional(),
+  /** Exactly these, by UUID: as many as `count`. */
+  pins: z.array(text).optional(),
+});
+
+/** What Ray has on a node besides CPUs and memory. */
+export const nodeRay = z.strictObject({
+  /** GPUs for its tasks; none when left out. */
+  gpu: userGpu.optional(),
+});
+
+export type GpuConfig = z.output<typeof gpu>;
+export type AgentConfig = z.output<typeof agent>;
+export type NodeGpuConfig = z.output<typeof nodeGpus>[number];
+export type UserGpuConfig = z.output<typeof userGpu>;
