@@ -48,11 +48,12 @@ await runMain(async () => {
       await run("node", args, { env, cwd: ROOT, onLine, deadlineMs: DEADLINE_MS });
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      about.write(`${error.message}\n`);
+      if (chosen.length > 1 || error.code !== 1) about.write(`${error.message}\n`);
       broken.push(file);
     }
-    about.write(`==== ${file}: ${duration(Date.now() - began)}\n`);
+    // One alone has the last word: programs read its last line.
+    if (chosen.length > 1) about.write(`==== ${file}: ${duration(Date.now() - began)}\n`);
   }
-  if (broken.length > 0) about.write(`Broken bounds: ${broken.join(", ")}\n`);
+  if (broken.length > 0 && chosen.length > 1) about.write(`Broken bounds: ${broken.join(", ")}\n`);
   return broken.length > 0 ? 1 : 0;
 });

@@ -194,6 +194,8 @@ if [ -s "$work/make" ]; then will "makes directories: $(paste -s -d ' ' -- "$wor
 ${mounts(storage)}
 # The stage "runtime".
 ${daemonJson(runtime)}
+# The stage "agent".
+new_file /etc/systemd/system/berthd.service "the daemon that grants GPUs and holds limits, with its own Node.js in /usr/local/lib/berth"
 fact_json willChange "$(json_lines <"$work/will")"
 `;
 }

@@ -24,9 +24,10 @@ export interface RetireOptions {
  * stack's containers, networks and Docker objects are gone already.
  *
  * Taken away, in this order, so that nothing of Berth's is open for a moment: containers and networks that carry
- * Berth's labels, its services, its exports, mounts, quotas and fstab lines, InfiniBand files, its part of daemon.json
- * and of dockerd's unit, its firewall (ufw is as before: off where it was off, with the operator's own rules), its
- * part of sshd, sudo, the journal, the kernel settings and apt, its state, its logs.
+ * Berth's labels, its services (berthd with its program, slices and stand-ins for GPUs), its exports, mounts, quotas and
+ * fstab lines, InfiniBand files, its part of daemon.json and of dockerd's unit, its firewall (ufw is as before: off where
+ * it was off, with the operator's own rules), its part of sshd, sudo, the journal, the kernel settings and apt, its
+ * state with the ledger, its logs.
  * Put back from before.json where they were recorded: what the operator had in daemon.json, /etc/default/ufw, the
  * policy of FORWARD, kernel settings, time zone, and which services were off.
  *

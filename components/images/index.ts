@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { contentHashes } from "../../scripts/image/catalog.cjs";
 
 /** The images of this repository, parents first. */
-export type ImageName = "node" | "registry" | "ray" | "workspace";
+export type ImageName = "node" | "registry" | "agent" | "ray" | "workspace";
 
 /** One line of `scripts/image.mjs build`. */
 interface Built {

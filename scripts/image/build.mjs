@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { newFolder } from "../lib/files.mjs";
 import { duration, size } from "../lib/format.mjs";
 import { places } from "../lib/paths.mjs";
+import { agentFiles } from "./agent.mjs";
 import { operatorAuthorities } from "./authorities.cjs";
 import { imageDir, imageRef, lineage, recipe, recipeFiles } from "./catalog.cjs";
 import { Engine } from "./engine.mjs";
@@ -63,17 +64,20 @@ async function buildOne(engine, name) {
   const ref = imageRef(name);
   const there = await engine.image(ref);
   if (there) return { name, ref, ...there };
-  const { parent, maxBytes, roomBytes } = recipe(name);
+  const { parent, parcel, maxBytes, roomBytes } = recipe(name);
   const say = progress(name);
   await engine.needRoom(roomBytes, `the image ${name}`);
-  const from =
-    parent === undefined
+  const from = parcel
+    ? []
+    : parent === undefined
       ? [`ROOTFS=${await ensureRootfs(engine, say)}`]
       : [`PARENT=${imageRef(parent)}`, `BASE=${imageRef(lineage(name)[0] ?? "")}`];
 
   const context = newFolder(join(places().cache, "images"), `context-${name}`);
   try {
-    stage(name, context);
+    stage(context, recipeFiles(imageDir(name)));
+    if (parcel) stage(context, await agentFiles(engine, say));
+    else if (parent === undefined) stage(context, authorities());
     await dockerBuild(engine, { name, ref, from, context, say });
   } finally {
     rmSync(context, { recursive: true, force: true });
@@ -114,24 +118,26 @@ async function dropOld(engine, name) {
 }
 
 /**
- * Copies a recipe to a build context, with modes that do not depend on the checkout's umask, and the operator's
- * authorities for the first image.
- * @param {string} name
+ * Puts files into a build context, with modes that do not depend on the checkout's umask.
  * @param {string} context
+ * @param {{path: string, content: string | Buffer, mode: number}[]} files
  */
-function stage(name, context) {
-  for (const file of recipeFiles(imageDir(name))) {
+function stage(context, files) {
+  for (const file of files) {
     const path = join(context, file.path);
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     writeFileSync(path, file.content);
     chmodSync(path, file.mode);
   }
-  if (recipe(name).parent !== undefined) return;
-  for (const authority of operatorAuthorities()) {
-    const path = join(context, "certs", `${authority.fingerprint.slice(0, 16)}.crt`);
-    writeFileSync(path, authority.pem);
-    chmodSync(path, 0o644);
-  }
+}
+
+/** The operator's own, for the first image. */
+function authorities() {
+  return operatorAuthorities().map(({ fingerprint, pem }) => ({
+    path: `certs/${fingerprint.slice(0, 16)}.crt`,
+    content: pem,
+    mode: 0o644,
+  }));
 }
 
 /**

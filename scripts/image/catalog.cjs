@@ -5,6 +5,7 @@
 const { createHash } = require("node:crypto");
 const { readdirSync, readFileSync } = require("node:fs");
 const { join, resolve } = require("node:path");
+const { agentSources } = require("./agent-sources.cjs");
 const { operatorAuthorities } = require("./authorities.cjs");
 
 const ROOT = resolve(__dirname, "../..");
@@ -30,6 +31,7 @@ const ROOTFS = {
 /**
  * @typedef {object} ImageRecipe
  * @property {string} [parent] the image that its Dockerfile begins from (build argument PARENT); none: ROOTFS
+ * @property {boolean} [parcel] files alone, with no system under them; made by scripts/image/agent.mjs
  * @property {number} maxBytes a build that comes out larger is an error
  * @property {number} roomBytes free room that a build from nothing needs on the engine's disk, stages included
  */
@@ -42,6 +44,7 @@ const IMAGES = {
   base: { maxBytes: 150e6, roomBytes: 0.5e9 },
   node: { parent: "base", maxBytes: 300e6, roomBytes: 0.5e9 },
   registry: { parent: "base", maxBytes: 200e6, roomBytes: 0.3e9 },
+  agent: { parcel: true, maxBytes: 75e6, roomBytes: 0.3e9 },
   ray: { parent: "base", maxBytes: 1.2e9, roomBytes: 3e9 },
   workspace: { parent: "ray", maxBytes: 3e9, roomBytes: 9e9 },
 };
@@ -93,8 +96,8 @@ function recipeFiles(dir, under = "") {
 }
 
 /**
- * The content hash of an image: 12 hex characters over its recipe's files, its parent's hash, and for the first
- * image the root file system's recipe and the operator's own authorities. Two computers with the same checkout and
+ * The content hash of an image: 12 hex characters over its recipe's files, its parent's hash, for the first image
+ * the root file system's recipe and the operator's own authorities, for a parcel the sources of what is in it. Two computers with the same checkout and
  * the same authorities get the same one; packages that a distribution updates meanwhile do not change it.
  * @param {string} name
  * @param {NodeJS.ProcessEnv} [env]
@@ -125,9 +128,13 @@ function contentHashes(env = process.env) {
  */
 function memberHash(name, parent, env) {
   const hash = createHash("sha256");
-  hash.update(parent || JSON.stringify(ROOTFS));
-  if (!parent) for (const authority of operatorAuthorities(env)) hash.update(authority.fingerprint);
-  for (const file of recipeFiles(imageDir(name))) {
+  const { parcel } = recipe(name);
+  if (!parcel) {
+    hash.update(parent || JSON.stringify(ROOTFS));
+    if (!parent) for (const authority of operatorAuthorities(env)) hash.update(authority.fingerprint);
+  }
+  const sources = parcel ? agentSources().map((file) => ({ ...file, mode: 0o644 })) : [];
+  for (const file of [...recipeFiles(imageDir(name)), ...sources]) {
     hash.update(`\0${file.path}\0${file.mode}\0${file.content.length}\0`);
     hash.update(file.content);
   }

@@ -1,10 +1,13 @@
 /** The script with which a server leaves the stack, and what becomes of its daemon.json. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { AGENT } from "../../components/agent";
+import { LINKS } from "../../components/agent/options";
+import { renderFolders } from "../../components/agent/unit";
 import { renderRetire } from "../../components/host/retire";
 import { RECORD, readerLibrary, recordedSysctls } from "../../components/host/retire/before";
 import { RESTORE } from "../../components/host/retire/docker";
@@ -42,6 +45,36 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "berth-retire-"));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("berthd", () => {
+  const script = stageBody(plain);
+  it("goes with what is under its own names, and with what is not", () => {
+    // By their beginnings, or with the whole folder.
+    expect(AGENT.unit).toMatch(/^\/etc\/systemd\/system\/berth/);
+    expect(script).toContain("for file in /etc/systemd/system/berth*; do");
+    for (const path of [AGENT.config, AGENT.programs, AGENT.socket, AGENT.sockets])
+      expect(
+        ["/etc/berth/", "/usr/local/lib/berth/", "/run/berth/"].some((folder) => path.startsWith(folder)),
+      ).toBe(true);
+    expect(script).toContain("for path in /etc/berth /usr/local/lib/berth /run/berth; do");
+    for (const path of Object.keys(LINKS)) expect(script).toContain(`${dirname(path)}/*`);
+    for (const path of [AGENT.folders, "/etc/cdi/berth-declared.json"])
+      expect(script).toContain(`unplace ${path}\n`);
+    expect(renderFolders(["alice"])).not.toMatch(/^d (?!\/run\/berth)/m);
+  });
+
+  it("is stopped before its slices go, and NVIDIA's own nvidia-smi stays", () => {
+    const [stop = 0, slices = 0] = ["systemctl stop berthd.service", "systemctl disable -q --now"].map(
+      (text) => script.indexOf(text),
+    );
+    expect(stop).toBeGreaterThan(0);
+    expect(slices).toBeGreaterThan(stop);
+    const fake = readFileSync("agent/src/inventory/fake.ts", "utf8");
+    const mark = /^const MARK = "# (.*)";$/m.exec(fake)?.[1];
+    expect(mark).toBeDefined();
+    expect(script).toContain(`grep -q -s -F -e '${mark}' /usr/local/bin/nvidia-smi`);
+  });
+});
 
 describe("the order", () => {
   it("closes the firewall last of all that can be reached, and removes records and logs at the very end", () => {

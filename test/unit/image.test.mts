@@ -31,10 +31,10 @@ describe("content hash", () => {
     for (const hash of hashes) expect(hash).toMatch(/^[0-9a-f]{12}$/);
   });
 
-  it("changes in every image when the operator's authorities change", () => {
+  it("changes in every image with a system when the operator's authorities change", () => {
     const file = join(dir, "own.pem");
     writeFileSync(file, pem("an authority of a company"));
-    for (const name of NAMES) {
+    for (const name of NAMES.filter((name) => !IMAGES[name]?.parcel)) {
       expect(contentHash(name, { SSL_CERT_FILE: file })).not.toBe(contentHash(name, {}));
     }
   });

@@ -1,4 +1,5 @@
 /** The steps of the retirement that take single things away. Each looks at what is there, and runs again unharmed. Pure text. */
+import { quote } from "../shell";
 import { recordedSysctls } from "./before";
 
 /** What the stack's own destroy left: containers that its services made, or of a run that was cut. Volumes are data. */
@@ -15,8 +16,15 @@ for name in $(docker network ls "\${filters[@]}" --format '{{.Name}}'); do
 done
 `;
 
-/** All but the firewall's, which stands until the end. */
+/** Says which nvidia-smi is a stand-in of Berth's: agent/src/inventory/fake.ts writes it. */
+const STAND_IN = "Written by Berth: stands in for nvidia-smi";
+
+/**
+ * All but the firewall's, which stands until the end. What berthd left in /run and in its state goes with the rest of it, see LAST.
+ */
 export const SERVICES = `
+# It would make its slices again.
+if [ -e /etc/systemd/system/berthd.service ]; then systemctl stop berthd.service; fi
 for file in /etc/systemd/system/berth*; do
   [ -e "$file" ] || continue
   unit=\${file##*/}
@@ -34,12 +42,17 @@ for file in /etc/systemd/system/*.d/berth.conf; do
   unplace "$file" units
   rmdir --ignore-fail-on-non-empty -- "$(dirname -- "$file")" 2>/dev/null || true
 done
+for file in /etc/systemd/system/docker.service.wants/berth*.slice; do unplace "$file" units; done
+rmdir --ignore-fail-on-non-empty -- /etc/systemd/system/docker.service.wants 2>/dev/null || true
 if pending units; then
   systemctl daemon-reload
   settled units
 fi
+unplace /etc/tmpfiles.d/berth-agent.conf
+unplace /etc/cdi/berth-declared.json
+if grep -q -s -F -e ${quote(STAND_IN)} /usr/local/bin/nvidia-smi; then unplace /usr/local/bin/nvidia-smi; fi
 for file in /etc/profile.d/berth-*.sh; do unplace "$file"; done
-for file in /usr/local/bin/*; do
+for file in /usr/local/bin/* /usr/local/share/bash-completion/completions/* /usr/local/share/zsh/site-functions/*; do
   case $(readlink -- "$file" || true) in /usr/local/lib/berth/*) unplace "$file" ;; esac
 done
 `;

@@ -8,6 +8,12 @@ grep -q 'optional.*pam_loginuid' /etc/pam.d/sshd
 ln -sf /etc/berth/services/supervisord.conf /etc/supervisor/supervisord.conf
 # The supervisor and nginx are this container's own business, not the distribution's.
 rm -rf /etc/nginx/sites-enabled/* /var/log/nginx/* /etc/supervisor/conf.d
+# The node's own: the agent's folder is mounted there. Without a mount there is no such command.
+agent=/usr/local/lib/berth/agent/current
+install -d -m 0755 /usr/local/share/bash-completion/completions /usr/local/share/zsh/site-functions
+ln -s "$agent/bin/berth" /usr/local/bin/berth
+ln -s "$agent/completion/berth.bash" /usr/local/share/bash-completion/completions/berth
+ln -s "$agent/completion/_berth" /usr/local/share/zsh/site-functions/_berth
 git lfs install --system --skip-repo
 # Packages that a person adds with pip go to their home; the image's own cannot be written anyway.
 printf '[global]\ndisable-pip-version-check = true\n[install]\nuser = true\n' > /opt/venv/pip.conf

@@ -1,0 +1,34 @@
+import type { Plan, PlannedNode } from "../../config";
+import type { AgentDocuments } from "./options";
+
+/** People with a workspace on the node, stopped ones too. */
+export function nodeUsers(plan: Pick<Plan, "users">, node: Pick<PlannedNode, "name">) {
+  return plan.users.filter((user) => user.node === node.name && user.state !== "removed");
+}
+
+/**
+ * What a node's berthd is told, from the plan. Pure.
+ *
+ * @param privateAddress where the API listens when the stack opens it to its nodes
+ */
+export function agentDocuments(plan: Plan, node: PlannedNode, privateAddress: string): AgentDocuments {
+  const { listen, port } = plan.agent;
+  return {
+    node: {
+      stack: plan.stack,
+      node: node.name,
+      strategy: plan.gpu.strategy,
+      allocation: plan.gpu.allocation,
+      memoryLimitMiB: plan.gpu.memoryLimitMiB,
+      users: nodeUsers(plan, node)
+        .map(({ name, uid, group }) => ({ name, uid, group }))
+        // Another order in the configuration is no change.
+        .sort((a, b) => (a.name < b.name ? -1 : 1)),
+      listen,
+      port,
+      ...(listen === "private" ? { privateAddress } : {}),
+    },
+    limits: plan.limits,
+    ...(node.gpus ? { gpus: { node: node.name, gpus: node.gpus } } : {}),
+  };
+}

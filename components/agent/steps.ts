@@ -1,0 +1,254 @@
+/** The steps of the agent stage. Pure text. */
+import { AGENT } from "./options";
+
+const { programs, config, socket, sockets, state, unit } = AGENT;
+
+/** What carries the files from the image; it never runs. */
+const PARCEL = "berth-agent-parcel";
+
+/** The way back: files, ledger and version of the berthd that ran before this run. */
+const BEFORE = `before=$state/agent-before
+managed=(${config}/node.json ${config}/limits.json ${config}/gpus.json ${unit})`;
+
+/**
+ * `document KEY` prints a part of the stage's standard input as JSON. `same_but_users FILE FILE`: two node documents
+ * that differ in their people at most, which berthd takes over while it runs.
+ */
+export const DOCUMENTS = `
+document() {
+  local read='import json, sys
+json.dump(json.load(sys.stdin)[sys.argv[1]], sys.stdout, indent=2)
+sys.stdout.write("\\n")'
+  printf '%s' "$secrets" | python3 -c "$read" "$1"
+}
+has_document() {
+  printf '%s' "$secrets" | python3 -c 'import json, sys
+sys.exit(0 if sys.argv[1] in json.load(sys.stdin) else 1)' "$1"
+}
+same_but_users() {
+  python3 -c 'import json, sys
+def load(name):
+    with open(name, encoding="utf-8") as file:
+        return {key: value for key, value in json.load(file).items() if key != "users"}
+try:
+    sys.exit(0 if load(sys.argv[1]) == load(sys.argv[2]) else 1)
+except (OSError, ValueError, AttributeError):
+    sys.exit(1)' "$1" "$2"
+}
+`.trim();
+
+/** A version's folder is whole when \`.whole\` is in it: all its files are on the disk then. */
+export const PROGRAM = `
+programs=${programs}
+install -d -m 0755 -- /usr/local/lib/berth "$programs"
+rm -rf -- "$programs"/.new-??????
+if [ -e "$programs/$version/.whole" ]; then return 0; fi
+# What a run that was cut left.
+docker container rm -f ${PARCEL} >/dev/null 2>&1 || true
+for try in 1 2 3; do
+  if docker pull -q "$image"; then break; fi
+  if [ "$try" = 3 ]; then fail "$image cannot be pulled"; fi
+  sleep "$((try * 3))"
+done
+docker container create --name ${PARCEL} --network none --label berth.component=agent "$image"
+new=$(mktemp -d -- "$programs/.new-XXXXXX")
+docker container cp ${PARCEL}:/agent/. "$new"
+docker container rm ${PARCEL} >/dev/null
+docker image rm "$image" >/dev/null
+gzip -d -- "$new/node.gz"
+chmod 0755 -- "$new/node"
+chmod -R u=rwX,go=rX -- "$new"
+found=$("$new/node" --version 2>&1) || fail "the Node.js of $image does not run here: $found"
+: >"$new/.whole"
+find "$new" -type f -exec sync -- {} +
+rm -rf -- "\${programs:?}/$version"
+mv -T -- "$new" "$programs/$version"
+sync -- "$programs"
+changed "berthd $version"
+`;
+
+/** What there is to go back to; kept as it is while a run before this one has not ended well. */
+export const SAVE = `
+${BEFORE}
+if pending berthd && [ -d "$before" ]; then return 0; fi
+rm -rf -- "$before"
+if ! systemctl is-active -q berthd.service; then return 0; fi
+install -d -m 0700 -- "$before" "$before/files"
+for file in "\${managed[@]}"; do
+  if [ -e "$file" ]; then cp -p -- "$file" "$before/files/\${file//\\//_}"; fi
+done
+if curl -f -s -o /dev/null --max-time 5 --unix-socket ${socket} http://berthd/ready; then : >"$before/ready"; fi
+readlink -- ${programs}/current >"$before/version"
+`;
+
+/** Stand-ins beside a real driver would hide it. */
+export const NO_NVIDIA = `
+  if [ -e /dev/nvidiactl ] || [ -e /proc/driver/nvidia/version ] || [ -e /usr/bin/nvidia-smi ]; then
+    fail "this node has NVIDIA's driver, and its configuration declares GPUs (gpus): take them out, for the driver says what there is"
+  fi
+`.trim();
+
+/** `stand_ins VERSION`: nvidia-smi and CDI devices where gpus.json is, none where it is not. */
+export const STAND_INS = `
+stand_ins() {
+  local name
+  # Containers read them too.
+  (umask 022 && exec "${programs}/$1/node" "${programs}/$1/stand-ins.cjs") >"$work/stand-ins"
+  while IFS= read -r name; do changed "$name"; done <"$work/stand-ins"
+}
+`.trim();
+
+/**
+ * The new one has to answer, and to be ready if the one before was: else that one runs again with its files, and its
+ * ledger where the version changed. A ledger that a newer version has touched is none that an older one reads; nothing
+ * was granted meanwhile, since only a berthd that is ready grants.
+ */
+export const START = `
+${BEFORE}
+${STAND_INS}
+programs=${programs}
+have=$(readlink -- "$programs/current" || true)
+if [ "$have" = "$version" ] && ! pending berthd && systemctl is-active -q berthd.service; then return 0; fi
+: >"$state/pending/berthd"
+turn() {
+  ln -s -f -n -- "$1" "$programs/.current-new"
+  mv -f -T -- "$programs/.current-new" "$programs/current"
+  sync -- "$programs"
+}
+copy_ledger() {
+  local file
+  for file in "$1"/ledger.db*; do
+    if [ -e "$file" ]; then cp -p -- "$file" "$2/"; fi
+  done
+}
+# shellcheck disable=SC2317 # called by wait_for
+answers() { curl -s -o /dev/null --max-time 5 --unix-socket ${socket} http://berthd/health; }
+# shellcheck disable=SC2317 # called by wait_for
+grants() { curl -f -s -S -o /dev/null --max-time 5 --unix-socket ${socket} http://berthd/ready; }
+come_up() {
+  local pid
+  systemctl daemon-reload || return 1
+  systemctl enable -q berthd.service || return 1
+  # A start that failed a moment ago counts against those that systemd allows.
+  systemctl reset-failed berthd.service 2>/dev/null || true
+  systemctl restart berthd.service || return 1
+  pid=$(systemctl show -p MainPID --value berthd.service)
+  (wait_for 30 'berthd answers' answers) || return 1
+  if [ "$1" = ready ]; then
+    (wait_for 60 'berthd is ready, as it was before' grants) || return 1
+  else
+    (wait_for 20 'berthd is ready' grants) || true
+  fi
+  if [ "$(systemctl show -p MainPID --value berthd.service)" != "$pid" ]; then
+    printf 'berthd ended and was started again\\n'
+    return 1
+  fi
+}
+if [ "$have" != "$version" ]; then
+  if systemctl is-active -q berthd.service; then systemctl stop berthd.service; fi
+  if [ -d "$before" ] && [ ! -d "$before/ledger" ]; then
+    install -d -m 0700 -- "$before/ledger.new"
+    copy_ledger ${state} "$before/ledger.new"
+    mv -T -- "$before/ledger.new" "$before/ledger"
+  fi
+  turn "$version"
+fi
+since=$(date +%s)
+wanted=any
+if [ -e "$before/ready" ]; then wanted=ready; fi
+if come_up "$wanted"; then
+  changed 'berthd started'
+  settled berthd
+  return 0
+fi
+said() { journalctl -u berthd.service --since "@$since" -n 12 --no-pager -o cat; }
+last=$(cat -- "$before/version" 2>/dev/null || true)
+if [ -z "$last" ] || [ ! -d "$programs/$last" ]; then
+  systemctl stop berthd.service || true
+  said
+  fail "berthd $version does not come up: its last lines are above, all of them in journalctl -u berthd.service"
+fi
+said >"$work/said"
+systemctl stop berthd.service || true
+for file in "\${managed[@]}"; do
+  saved=$before/files/\${file//\\//_}
+  if [ -e "$saved" ]; then
+    cp -p -- "$saved" "$file.berth-new"
+    mv -f -T -- "$file.berth-new" "$file"
+  else
+    rm -f -- "$file"
+  fi
+done
+stand_ins "$last"
+if [ -d "$before/ledger" ]; then
+  rm -f -- ${state}/ledger.db*
+  copy_ledger "$before/ledger" ${state}
+fi
+turn "$last"
+if come_up "$wanted"; then
+  settled berthd
+  cat -- "$work/said"
+  fail "berthd $version does not come up: its last lines are above. The one before, $last, runs again with its own files and ledger"
+fi
+cat -- "$work/said"
+fail "berthd $version does not come up, and $last, which ran before, does not either: see journalctl -u berthd.service"
+`;
+
+/** A workspace that starts behind this stage finds its user's socket. */
+export const SOCKETS = `
+# shellcheck disable=SC2317 # called by wait_for
+listens() {
+  local name
+  for name in "\${users[@]}"; do
+    if [ ! -S "${sockets}/$name/berth.sock" ]; then
+      printf '%s has no socket: see journalctl -u berthd.service\\n' "$name"
+      return 1
+    fi
+  done
+}
+wait_for 20 'berthd listens for everybody of this node' listens
+`;
+
+/** Older versions, and the folders of those who have left the node. */
+export const SWEEP = `
+${BEFORE}
+for folder in ${programs}/*; do
+  if [ -L "$folder" ] || [ ! -d "$folder" ] || [ "\${folder##*/}" = "$version" ]; then continue; fi
+  rm -rf -- "$folder"
+  changed "$folder"
+done
+for folder in ${sockets}/*; do
+  [ -d "$folder" ] || continue
+  if ! printf '%s\\n' "\${users[@]}" | grep -q -x -F -e "\${folder##*/}"; then
+    rm -rf -- "$folder"
+    changed "$folder"
+  fi
+done
+rm -rf -- "$before"
+`;
+
+/** What berthd says of itself: the first words of what is wrong, where something is. */
+export const REPORT = `
+ask() {
+  local path=$1
+  shift
+  curl -s -S --max-time 10 --unix-socket ${socket} "$@" "http://berthd$path"
+}
+read_json() {
+  local read='import json, sys
+value = json.load(open(sys.argv[1], encoding="utf-8"))
+if sys.argv[2] == "reasons":
+    print("; ".join(str(reason) for reason in value.get("reasons", [])))
+else:
+    print(len(value["gpus"]))'
+  python3 -c "$read" "$1" "$2"
+}
+fact version "$(readlink -- ${programs}/current)"
+ready=false
+if [ "$(ask /ready -o /dev/null -w '%{http_code}')" = 200 ]; then ready=true; fi
+fact_json ready "$ready"
+ask /health >"$work/health"
+fact problem "$(read_json "$work/health" reasons)"
+ask /v1/gpus >"$work/gpus"
+fact_json gpus "$(read_json "$work/gpus" gpus)"
+`;

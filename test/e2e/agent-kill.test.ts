@@ -1,0 +1,426 @@
+/**
+ * berthd killed while it makes and removes containers, on a real node with a real dockerd.
+ *
+ * Proves: killed at each point between reserve, create, start and bind, and between stop, remove and release, and at
+ * random moments under load, the next berthd brings ledger and Docker to say the same, and gives no GPU twice; the
+ * device list in a container is exactly its grant, whatever its image or it asks for; what fails half-way leaves
+ * nothing; a GPU that somebody takes with docker is not granted; a dockerd that hangs closes the ledger and stops no
+ * reader; a reload of systemd takes no device from a running container.
+ * Does not prove: NVIDIA's own driver and CDI devices, loss of power.
+ *
+ * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-hosttest-….
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type FaultPoint, faultPoints } from "../../agent/src/docker/faults";
+import type { AgentDocuments } from "../../components/agent";
+import { renderBase } from "../../components/host/base";
+import { renderFirewall } from "../../components/host/firewall";
+import { renderRuntime } from "../../components/host/runtime";
+import { renderStorage } from "../../components/host/storage";
+import {
+  mainPid,
+  REGISTRY_HOST,
+  ready,
+  removeRigFiles,
+  type Stage,
+  stage,
+  startRegistry,
+  stopRegistry,
+} from "./agent-rig";
+import { cleanUp, must, onNode, removeFiles, ssh, startNode, until } from "./host-node";
+
+const node = "node-0";
+const UNITS = 3;
+const documents: AgentDocuments = {
+  node: {
+    ...{ stack: "hosttest", node, strategy: "least-allocated", allocation: "exclusive" },
+    users: [
+      { name: "alice", uid: 20000, group: "free" },
+      { name: "bob", uid: 20001, group: "free" },
+    ],
+    ...{ listen: "off", port: 9700 },
+  },
+  limits: {
+    groups: {
+      free: {
+        max_mig_instances: null,
+        max_gpus_per_container: 2,
+        max_containers_per_user: null,
+        gpu_hold_after_stop: "0s",
+      },
+    },
+  },
+  gpus: {
+    node,
+    gpus: [{ model: "NVIDIA H100 80GB HBM3", memoryMiB: 81559, count: 1, mig: { "1g.10gb": UNITS } }],
+  },
+};
+
+interface Grant {
+  id: string;
+  token: number;
+  user: string;
+  state: string;
+  container?: string;
+  units: { uuid: string }[];
+}
+interface Container {
+  Id: string;
+  State: { Status: string; Running: boolean };
+  Config: { Labels: Record<string, string> };
+  HostConfig: { DeviceRequests: { DeviceIDs: string[] }[] | null };
+}
+interface Answer {
+  /** 0: the connection ended without an answer. */
+  status: number;
+  body: { id: string; grant?: Grant; grants: Grant[]; error?: { code: string; message: string } };
+}
+
+let image = "";
+let plain: Stage;
+
+async function call(method: string, path: string, body?: object, seconds = 120): Promise<Answer> {
+  const data = body === undefined ? "" : `-H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+  const said = await onNode(
+    `curl -s -m ${seconds} --unix-socket /run/berth/berthd.sock -X ${method} ${data} -w '\\n%{http_code}' http://berthd${path} || true`,
+  );
+  const lines = said.trimEnd().split("\n");
+  const text = lines.slice(0, -1).join("\n");
+  return { status: Number(lines.at(-1)), body: text === "" ? {} : JSON.parse(text) };
+}
+
+const launch = (more: object = {}) =>
+  call("POST", "/v1/containers", {
+    user: "alice",
+    image,
+    command: ["sleep", "infinity"],
+    stop_seconds: 0,
+    gpus: { kind: "mig" },
+    ...more,
+  });
+const grants = async () => (await call("GET", "/v1/grants")).body.grants;
+
+async function containers(): Promise<Container[]> {
+  const ids = (await onNode("docker ps -a -q --no-trunc --filter label=berth.launch")).trim();
+  return ids === "" ? [] : JSON.parse(await onNode(`docker inspect ${ids.split("\n").join(" ")}`));
+}
+
+/** What speaks against the ledger and Docker saying the same; empty: they do. */
+async function disagreement(): Promise<string[]> {
+  const [held, made] = [await grants(), await containers()];
+  const found: string[] = [];
+  const running = made.filter(({ State }) => State.Running);
+  for (const { Id, State } of made) if (State.Status === "created") found.push(`${Id} was never started`);
+  for (const grant of held) {
+    if (grant.state !== "bound") found.push(`grant ${grant.id} is ${grant.state}`);
+    else if (!running.some(({ Id }) => Id === grant.container))
+      found.push(`grant ${grant.id} is of no container`);
+  }
+  for (const container of running) {
+    const own = held.filter((grant) => grant.container === container.Id);
+    if (own.length !== 1) found.push(`${container.Id} has ${own.length} grants`);
+    const has = container.HostConfig.DeviceRequests?.flatMap(({ DeviceIDs }) => DeviceIDs) ?? [];
+    const granted = own.flatMap(({ units }) => units.map(({ uuid }) => `nvidia.com/gpu=${uuid}`));
+    if (String(has.sort()) !== String(granted.sort()))
+      found.push(`${container.Id} has ${has}, granted is ${granted}`);
+    if (container.Config.Labels["berth.grant-token"] !== String(own[0]?.token))
+      found.push(`${container.Id}: its token`);
+  }
+  const units = held.flatMap((grant) => grant.units.map(({ uuid }) => uuid));
+  if (new Set(units).size !== units.length) found.push(`given twice: ${units.sort()}`);
+  const notes = (await onNode("ls /var/lib/berth/agent/launches 2>/dev/null || true")).trim();
+  if (notes !== "") found.push(`notes of launches: ${notes}`);
+  return found;
+}
+
+async function agree(seconds = 30): Promise<void> {
+  let last: string[] = [];
+  await until("ledger and Docker agree", seconds, async () => {
+    last = await disagreement();
+    return last.length === 0;
+  }).catch((error: Error) => {
+    throw new Error(`${error.message}: ${last.join("; ")}`);
+  });
+}
+
+/** What a container finds of GPUs: the files under /dev. */
+const devices = async (id: string) =>
+  (await onNode(`docker exec ${id} find /dev -name 'nvidia*' -not -type d`)).trim().split("\n").sort();
+
+/** What CDI gives for a unit, by the file that the engine reads. */
+async function devicesOf(uuid: string): Promise<string[]> {
+  const spec = JSON.parse(await onNode("cat /etc/cdi/berth-declared.json"));
+  const one = spec.devices.find(({ name }: { name: string }) => name === uuid);
+  const paths = [...one.containerEdits.deviceNodes, ...spec.containerEdits.deviceNodes];
+  return paths.map(({ path }: { path: string }) => path).sort();
+}
+
+async function restartWith(fault: FaultPoint | undefined): Promise<string> {
+  const set = fault
+    ? `systemctl set-environment BERTH_FAULTS_ALLOWED=1 BERTH_FAULT=${fault}`
+    : "systemctl unset-environment BERTH_FAULTS_ALLOWED BERTH_FAULT";
+  await onNode(`${set}; systemctl reset-failed berthd.service; systemctl restart berthd.service`);
+  await until("berthd", 60, ready);
+  return mainPid();
+}
+
+/** The berthd of that number has died, and the next one is ready. */
+async function nextOne(before: string): Promise<void> {
+  await until("the next berthd", 60, async () => {
+    const pid = await mainPid();
+    return pid !== "0" && pid !== before && (await ready());
+  });
+}
+
+async function clear(): Promise<void> {
+  for (const { Id } of await containers()) {
+    const { status } = await call("DELETE", `/v1/containers/${Id}`);
+    expect([200, 404]).toContain(status);
+  }
+  await until("an empty ledger", 20, async () => (await grants()).length === 0);
+}
+
+/** Asks for more than there is; what runs then is what there is. */
+async function fill(): Promise<void> {
+  const answers = await Promise.all(Array.from({ length: UNITS + 1 }, () => launch({ user: "bob" })));
+  for (const { status, body } of answers.filter((one) => one.status !== 201)) {
+    expect([status, body.error?.code]).toEqual([409, "busy"]);
+  }
+  await agree();
+  expect((await containers()).filter(({ State }) => State.Running)).toHaveLength(UNITS);
+}
+
+beforeAll(async () => {
+  await must("docker", ["info"], 20);
+  await stopRegistry();
+  await cleanUp();
+  await startNode();
+  plain = { image: await startRegistry("berth-hosttest"), documents };
+  const firewall = {
+    allowSsh: ["10.89.7.0/24"],
+    allowUsers: [],
+    userPorts: [],
+    clusterAddresses: [],
+    clusterPorts: [],
+  };
+  for (const text of [
+    renderBase({ node }),
+    renderFirewall({ node, ...firewall }),
+    renderStorage({ node }),
+    renderRuntime({ node, avoidNetworks: ["10.89.7.0/24"], insecureRegistries: [REGISTRY_HOST] }),
+  ]) {
+    const { code, stderr } = await ssh(text);
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+  }
+  // An image that asks NVIDIA's runtime for everything.
+  await onNode(
+    "tar -C / -c bin lib lib64 sbin usr/bin usr/lib64 usr/lib/x86_64-linux-gnu etc | " +
+      "docker import -c 'ENV NVIDIA_VISIBLE_DEVICES=all' -c 'LABEL berth.gpus=GPU-stolen' - self:1",
+  );
+  image = (await onNode("docker image inspect -f '{{.Id}}' self:1")).trim();
+  await stage(plain);
+  await until("berthd", 60, ready);
+}, 2_400_000);
+
+afterAll(async () => {
+  await stopRegistry();
+  await cleanUp();
+  removeFiles();
+  removeRigFiles();
+}, 120_000);
+
+afterEach(() => onNode("docker rm -f stranger with without 2>/dev/null; rm -f /etc/cdi/probe.json"));
+
+describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
+  it("gives a container exactly its grant, also when its image asks for all", async () => {
+    const { status, body } = await launch();
+    expect(status, body.error?.message).toBe(201);
+    expect(body.grant).toMatchObject({ state: "bound", container: body.id });
+    const uuid = body.grant?.units[0]?.uuid ?? "";
+    expect(await devices(body.id)).toEqual(await devicesOf(uuid));
+    expect((await onNode(`docker exec ${body.id} printenv NVIDIA_VISIBLE_DEVICES`)).trim()).toBe("void");
+    const none = await launch({ gpus: undefined });
+    expect(none.status).toBe(201);
+    expect(await devices(none.body.id)).toEqual([""]);
+    const cgroup = (await onNode(`docker inspect -f '{{.HostConfig.CgroupParent}}' ${body.id}`)).trim();
+    expect(cgroup).toBe("/berth.slice/berth-free.slice/berth-free-alice.slice");
+    await call("DELETE", `/v1/containers/${none.body.id}`);
+    await agree();
+    await clear();
+  });
+
+  const launched = faultPoints.filter((point) => point.startsWith("launch:"));
+  it.each(launched)("killed at %s", async (point) => {
+    const pid = await restartWith(point);
+    expect((await launch()).status).toBe(0);
+    await nextOne(pid);
+    await agree();
+    const ran = ["launch:after-start", "launch:before-bind", "launch:after-bind"].includes(point);
+    const running = (await containers()).filter(({ State }) => State.Running);
+    expect(running).toHaveLength(ran ? 1 : 0);
+    expect((await grants()).map(({ state }) => state)).toEqual(ran ? ["bound"] : []);
+    for (const { Id } of running) {
+      const [grant] = await grants();
+      expect(await devices(Id)).toEqual(await devicesOf(grant?.units[0]?.uuid ?? ""));
+    }
+    await restartWith(undefined);
+    await agree();
+    await fill();
+    await clear();
+  });
+
+  const removals = faultPoints.filter((point) => point.startsWith("remove:"));
+  it.each(removals)("killed at %s", async (point) => {
+    await restartWith(undefined);
+    const { body } = await launch();
+    const pid = await restartWith(point);
+    expect((await call("DELETE", `/v1/containers/${body.id}`)).status).toBe(0);
+    await nextOne(pid);
+    await agree();
+    expect((await grants()).map(({ state }) => state)).toEqual(
+      point === "remove:before-stop" ? ["bound"] : [],
+    );
+    await restartWith(undefined);
+    const again = await call("DELETE", `/v1/containers/${body.id}`);
+    expect(again.status).toBe(
+      ["remove:before-stop", "remove:after-stop", "remove:before-remove"].includes(point) ? 200 : 404,
+    );
+    await fill();
+    await clear();
+  });
+
+  it("killed at any moment, with much under way", async () => {
+    await restartWith(undefined);
+    for (let round = 0; round < 6; round++) {
+      const pid = await mainPid();
+      const under = Promise.all([
+        ...Array.from({ length: UNITS + 1 }, (_, i) => launch({ user: i % 2 === 0 ? "alice" : "bob" })),
+        ...(await containers()).slice(0, 2).map(({ Id }) => call("DELETE", `/v1/containers/${Id}`)),
+      ]);
+      // Somewhere in the second or two that this takes.
+      await onNode(`sleep 0.${(round * 37) % 100}; kill -9 ${pid}`);
+      await under;
+      await nextOne(pid);
+      await agree();
+    }
+    await fill();
+    await clear();
+  });
+
+  it("leaves nothing of what fails half-way, and says why", async () => {
+    const taken = await launch({ ports: [{ container: 80, host: 25000 }] });
+    expect(taken.status).toBe(201);
+    const cases: [object, RegExp][] = [
+      [{ ports: [{ container: 80, host: 25000 }] }, /port is already allocated/],
+      [{ image: `sha256:${"00".repeat(32)}` }, /is not on this node/],
+      [{ workdir: "/etc/passwd" }, /not a directory/i],
+    ];
+    for (const [more, message] of cases) {
+      const { status, body } = await launch(more);
+      expect(status).toBeGreaterThanOrEqual(400);
+      expect(status).toBeLessThan(500);
+      expect(body.error?.message).toMatch(message);
+      await agree();
+      expect(await grants()).toHaveLength(1);
+    }
+    await onNode("mv /etc/cdi/berth-declared.json /etc/cdi/away");
+    try {
+      // dockerd watches the folder.
+      let refused: Answer | undefined;
+      await until("dockerd has forgotten the devices", 20, async () => {
+        refused = await launch();
+        if (refused.status === 201) await call("DELETE", `/v1/containers/${refused.body.id}`);
+        return refused.status !== 201;
+      });
+      expect(refused?.body.error?.message).toMatch(/unresolvable CDI devices/);
+    } finally {
+      await onNode("mv /etc/cdi/away /etc/cdi/berth-declared.json");
+    }
+    await agree();
+    await clear();
+  });
+
+  it("grants nothing that somebody took with docker, and grants it again afterwards", async () => {
+    const spec = JSON.parse(await onNode("cat /etc/cdi/berth-declared.json"));
+    const uuid: string = spec.devices[0].name;
+    await until("the devices", 20, async () => {
+      const ran = await ssh(
+        `docker run -d --name stranger --device nvidia.com/gpu=${uuid} self:1 sleep infinity`,
+      );
+      if (ran.code !== 0) await ssh("docker rm -f stranger");
+      return ran.code === 0;
+    });
+    await until("the stranger is seen", 20, async () => (await grants()).length === 1);
+    expect(await grants()).toMatchObject([{ user: "(foreign)", state: "bound", units: [{ uuid }] }]);
+    const answers = await Promise.all(Array.from({ length: UNITS }, () => launch()));
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 201, 409]);
+    for (const { body } of answers) expect(body.grant?.units[0]?.uuid).not.toBe(uuid);
+    await onNode("docker rm -f stranger");
+    await until("it is free", 20, async () => (await grants()).length === UNITS - 1);
+    expect((await launch()).body.grant?.units[0]?.uuid).toBe(uuid);
+    await clear();
+  });
+
+  it("closes while dockerd hangs, goes on answering, and opens again", async () => {
+    const { body } = await launch();
+    const pid = (await onNode("pidof dockerd")).trim();
+    await onNode(`kill -STOP ${pid}`);
+    try {
+      await until("the ledger is closed", 60, async () => !(await ready()));
+      const began = Date.now();
+      expect((await grants()).map(({ container }) => container)).toEqual([body.id]);
+      expect(Date.now() - began).toBeLessThan(3000);
+      const health = await onNode("curl -s --unix-socket /run/berth/berthd.sock http://berthd/health");
+      expect(health).toMatch(/the containers cannot be compared with the ledger.*gave no answer/);
+      expect((await launch()).body.error?.code).toBe("closed");
+      expect((await call("POST", "/v1/grants", { user: "bob", ask: { kind: "mig" } })).body.error?.code).toBe(
+        "closed",
+      );
+    } finally {
+      await onNode(`kill -CONT ${pid}`);
+    }
+    await until("the ledger is open", 60, ready);
+    await agree();
+    await fill();
+    await clear();
+  });
+
+  it("keeps devices in running containers over a reload of systemd", async () => {
+    // The stand-ins are /dev/null, which every container may use: this needs a device that is refused without a grant.
+    const spec = {
+      cdiVersion: "0.6.0",
+      kind: "berth.test/probe",
+      devices: [{ name: "one", containerEdits: { deviceNodes: [{ path: "/dev/fuse", permissions: "rw" }] } }],
+    };
+    await onNode(`cat >/etc/cdi/probe.json <<'END'\n${JSON.stringify(spec)}\nEND`);
+    const slice = "--cgroup-parent /berth.slice/berth-free.slice/berth-free-alice.slice";
+    await until("the device", 20, async () => {
+      const ran = await ssh(
+        `docker run -d --name with ${slice} --device berth.test/probe=one self:1 sleep infinity`,
+      );
+      if (ran.code !== 0) await ssh("docker rm -f with");
+      return ran.code === 0;
+    });
+    await onNode(`docker run -d --name without ${slice} self:1 sleep infinity`);
+    const opens = (name: string, path: string) => ssh(`docker exec ${name} sh -c 'exec 3<>${path}'`);
+    await onNode("docker exec without mknod /probe c 10 229");
+    const { body } = await launch();
+    const before = await devices(body.id);
+    const check = async () => {
+      expect(await opens("with", "/dev/fuse")).toMatchObject({ code: 0 });
+      const refused = await opens("without", "/probe");
+      expect(refused.stderr).toContain("Operation not permitted");
+      for (const path of before) expect(await opens(body.id, path)).toMatchObject({ code: 0 });
+      expect(await devices(body.id)).toEqual(before);
+    };
+    await check();
+    await onNode("systemctl daemon-reload");
+    await check();
+    // Also when slices changed, as a new limits document makes them.
+    await onNode("systemctl set-property --runtime berth.slice TasksMax=30000 && systemctl daemon-reload");
+    await check();
+    await agree();
+    await clear();
+  });
+});

@@ -1,0 +1,167 @@
+/**
+ * berthd's component and its image.
+ * Proves: one command a node, whose text holds no document; what a document says; what an edit changes and what it does
+ * not; that the image's content hash knows everything that the bundles are made of, and its Node.js is the pinned one.
+ * Does not prove that the image is built and starts: that is tried on a node, in test/e2e.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, vi } from "vitest";
+import { agentDocuments, nodeUsers } from "../../components/agent/documents";
+import { loadConfig, type Plan } from "../../config";
+import { agentSources, ENTRIES, lockedPackages, readLock } from "../../scripts/image/agent-sources.cjs";
+import { localStack, runCluster } from "./cluster-recorder";
+
+vi.mock("../../components/secrets/files", async (original) => ({
+  ...(await original<typeof import("../../components/secrets/files")>()),
+  placeStackFiles: () => undefined,
+}));
+
+const alice = { name: "alice", node: "node-0", index: 0 };
+const bob = { name: "bob", node: "node-0", index: 1 };
+const carol = { name: "carol", node: "node-1", index: 2 };
+const limits = { groups: { student: { max_mig_instances: 1 } } };
+
+function planOf(users: object[], more: Record<string, unknown> = {}): Plan {
+  const raw = Object.fromEntries(
+    Object.entries(localStack(users, more)).map(([key, value]) => [`berth:${key}`, JSON.stringify(value)]),
+  );
+  return loadConfig("dev", raw, () => []).plan;
+}
+
+const documentsOf = (plan: Plan, name = "node-0") => {
+  const node = plan.nodes.find((one) => one.name === name);
+  if (!node) throw new Error(`no ${name}`);
+  return agentDocuments(plan, node, "10.88.0.10");
+};
+
+describe("what berthd is told", () => {
+  it("is the node, its own people in the order of their names, and the limits", () => {
+    const plan = planOf([carol, { ...bob, group: "student" }, alice], { limits });
+    expect(documentsOf(plan).node).toEqual({
+      stack: "dev",
+      node: "node-0",
+      strategy: "least-allocated",
+      allocation: "exclusive",
+      memoryLimitMiB: 0,
+      users: [
+        { name: "alice", uid: plan.users.find(({ name }) => name === "alice")?.uid, group: "default" },
+        { name: "bob", uid: plan.users.find(({ name }) => name === "bob")?.uid, group: "student" },
+      ],
+      listen: "loopback",
+      port: 9700,
+    });
+    expect(documentsOf(plan).limits).toEqual(plan.limits);
+    expect(documentsOf(plan)).not.toHaveProperty("gpus");
+  });
+
+  it("is read by berthd's own schema", async () => {
+    const { readNode } = await import("../../agent/src/config.js");
+    const { parseLimits } = await import("../../agent/src/limits/index.js");
+    const { readDeclared } = await import("../../agent/src/inventory/index.js");
+    const folder = mkdtempSync(join(tmpdir(), "berth-documents-"));
+    try {
+      const h100 = { model: "NVIDIA H100 80GB HBM3", memory: "80GiB", mig: { "1g.10gb": 7 } };
+      const nodes = (localStack([]).nodes as object[]).map((node, i) =>
+        i === 0 ? { ...node, gpus: [h100] } : node,
+      );
+      const plan = planOf([alice, bob], { limits, nodes, agent: { listen: "private" } });
+      const { node, gpus, limits: document } = documentsOf(plan);
+      writeFileSync(join(folder, "node.json"), JSON.stringify(node));
+      expect(readNode(join(folder, "node.json"))).toMatchObject({ ...node, privateAddress: "10.88.0.10" });
+      writeFileSync(join(folder, "gpus.json"), JSON.stringify(gpus));
+      expect(readDeclared(join(folder, "gpus.json"))?.gpus[0]?.instances).toHaveLength(7);
+      expect(parseLimits(JSON.parse(JSON.stringify(document)))).toMatchObject({ ok: true, document });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("is the same for those who have left and those of other nodes", () => {
+    const before = documentsOf(planOf([alice, carol]));
+    expect(documentsOf(planOf([{ ...bob, state: "removed" }, alice, carol]))).toEqual(before);
+    expect(documentsOf(planOf([alice, carol, { ...bob, node: "node-1" }]))).toEqual(before);
+    expect(nodeUsers(planOf([{ ...alice, state: "stopped" }]), { name: "node-0" })).toHaveLength(1);
+  });
+});
+
+describe.each([
+  ["an update", false],
+  ["a preview", true],
+])("the agent's component in %s", (_, preview) => {
+  const stage = async (users: object[], more: Record<string, unknown> = {}) => {
+    const seen = await runCluster(localStack(users, more), preview);
+    const found = seen.find(({ name }) => name === "berth-node-0-agent-stage");
+    if (!found) throw new Error("no agent stage");
+    return found.inputs as { create: string; stdin: string };
+  };
+
+  it("changes its text for a user, and only its input for limits and settings", {
+    timeout: 120_000,
+  }, async () => {
+    const before = await stage([alice]);
+    const limited = await stage([alice], { limits });
+    expect(limited.create).toEqual(before.create);
+    expect(limited.stdin).not.toEqual(before.stdin);
+    const packed = await stage([alice], { gpu: { strategy: "pack" } });
+    expect(packed.create).toEqual(before.create);
+    expect(JSON.parse(packed.stdin).node.strategy).toBe("pack");
+    const more = await stage([alice, bob]);
+    // In a preview the image's digest is not known, nor is the text.
+    if (!preview) expect(more.create).not.toEqual(before.create);
+    expect(await stage([carol, alice])).toEqual(before);
+  });
+});
+
+describe("the image of berthd", () => {
+  const paths = () => agentSources().map(({ path }) => path);
+
+  it("has a content hash over all that its bundles are made of", async () => {
+    for (const entry of Object.values(ENTRIES)) expect(existsSync(entry), `${entry} is missing`).toBe(true);
+    const { bundleAgent } = await import("../../scripts/image/agent-bundle.mjs");
+    const locked = lockedPackages(readLock(), "agent").map((line) => line.split(" ")[0]);
+    const known = new Set(paths());
+    const missed = (await bundleAgent()).flatMap(({ inputs }) =>
+      inputs.filter((input) => {
+        // Stand-ins that the bundler's own script writes, which is in the hash.
+        if (input.startsWith("unused:")) return false;
+        const inside = /^((?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1];
+        return inside === undefined ? !known.has(input) : !locked.includes(inside);
+      }),
+    );
+    expect(missed).toEqual([]);
+  });
+
+  it("knows the packages of the agent, theirs, and no others", () => {
+    const lock = {
+      agent: { dependencies: { a: "1", b: "1" } },
+      "node_modules/a": { version: "1", integrity: "x", dependencies: { c: "2" } },
+      "node_modules/a/node_modules/c": { version: "2" },
+      "node_modules/b": { version: "1", optionalDependencies: { gone: "1", c: "1" } },
+      "node_modules/c": { version: "1" },
+      "node_modules/other": { version: "1" },
+    };
+    expect(lockedPackages(lock, "agent").map((line) => line.trim())).toEqual([
+      "node_modules/a 1 x",
+      "node_modules/a/node_modules/c 2",
+      "node_modules/b 1",
+      "node_modules/c 1",
+    ]);
+    expect(() => lockedPackages({ agent: { dependencies: { lost: "1" } } }, "agent")).toThrow(
+      "agent needs lost, which is not in it",
+    );
+  });
+
+  it("carries the Node.js that the workspaces have, of the version that Berth brings", async () => {
+    const { VERSIONS } = await import("../../scripts/lib/paths.mjs");
+    const pinned = JSON.parse(readFileSync("images/agent/node.json", "utf8"));
+    const fetch = readFileSync("images/workspace/fetch-node.sh", "utf8");
+    const value = (name: string) => new RegExp(`^${name}=(.*)$`, "m").exec(fetch)?.[1];
+    expect(pinned).toEqual({
+      version: value("NODE"),
+      integrity: { x64: `sha512-${value("NODE_X64")}`, arm64: `sha512-${value("NODE_ARM64")}` },
+    });
+    expect(pinned.version).toBe(VERSIONS.node);
+  });
+});
