@@ -2,7 +2,9 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { NodePlan, Plan, PlannedNode, UserSecrets } from "../config";
 import { servedByHead } from "../config";
+import { Agent } from "./agent";
 import { Account } from "./digitalocean";
+import { type GpuPool, nodePool, RAY_KEY, workspaceKey } from "./gpu";
 import { Image, type ImageName } from "./images";
 import { labels, physicalName } from "./labels";
 import { BaremetalNode, DropletNode, LocalNode, located, type Node, standsOn } from "./node";
@@ -20,6 +22,11 @@ export interface ClusterArgs {
   secrets: UserSecrets;
 }
 
+/** A node with its daemon: what grants, Ray and workspaces stand on. */
+interface ServedNode extends ReadyNode {
+  agent: Agent;
+}
+
 /** A node as the stack's outputs show it. */
 export interface NodeInfo {
   name: string;
@@ -30,7 +37,8 @@ export interface NodeInfo {
 }
 
 /**
- * The whole cluster, in the order in which it comes to life: nodes, host stages, images, Ray, workspaces.
+ * The whole cluster, in the order in which it comes to life: nodes, host stages, images, berthd, grants,
+ * Ray, workspaces.
  *
  * Creates: everything of the stack. Needs: a Docker engine on this computer for local nodes and image builds; for
  * droplets a token of DigitalOcean.
@@ -65,15 +73,20 @@ export class Cluster extends pulumi.ComponentResource {
     const head = located(headNode);
     placeFiles(plan, nodes, secrets, this.seed);
 
-    const hosts = this.hosts(nodes, headNode);
-    const registry = this.registry(headNode, hosts, images.registry);
+    const ready = this.hosts(nodes, headNode);
+    const registry = this.registry(headNode, ready, images.registry);
+    const agentImage = registry.serve(images.agent);
+    const hosts = ready.map((host) => ({ ...host, agent: this.agent(host, agentImage) }));
+    const pools = new Map(hosts.map((host) => [host, this.pool(host)]));
     if (plan.ray.enabled) {
       const image = registry.serve(images.ray);
-      for (const host of hosts) this.rayNode(host, head, image);
+      for (const host of hosts) this.rayNode(host, head, image, pools.get(host));
     }
     // It is large: where nobody works it is not brought.
     const image = plan.users.length > 0 ? registry.serve(images.workspace) : undefined;
-    const workspaces = image ? hosts.flatMap((host) => this.workspaces(host, head, image)) : [];
+    const workspaces = image
+      ? hosts.flatMap((host) => this.workspaces(host, head, image, pools.get(host)))
+      : [];
 
     this.nodes = nodes.map(({ plan: { name, kind, role }, address, privateAddress }) => ({
       name,
@@ -101,8 +114,9 @@ export class Cluster extends pulumi.ComponentResource {
       new Image(`${this.cluster}-image-${which}`, which, { parent: this, dependsOn: after });
     const node = this.operator ? image("node", []) : undefined;
     const registry = image("registry", node ? [node] : []);
-    const ray = image("ray", [registry]);
-    return { node, registry, ray, workspace: image("workspace", [ray]) };
+    const agent = image("agent", [registry]);
+    const ray = image("ray", [agent]);
+    return { node, registry, agent, ray, workspace: image("workspace", [ray]) };
   }
 
   /** The engine on this computer, named so that nothing reaches it by default. */
@@ -234,7 +248,23 @@ export class Cluster extends pulumi.ComponentResource {
     );
   }
 
-  private rayNode(host: ReadyNode, head: pulumi.Output<NodePlan>, ref: pulumi.Input<string>): void {
+  /** The node's daemon; its image comes from the registry, which may stand on the head itself. */
+  private agent(host: ReadyNode, image: pulumi.Input<string>): Agent {
+    const { plan, cluster } = this;
+    const { node, stages } = host;
+    return new Agent(
+      `${cluster}-${node.plan.name}-agent`,
+      { plan, node, image },
+      { parent: this, dependsOn: [stages] },
+    );
+  }
+
+  private rayNode(
+    host: ServedNode,
+    head: pulumi.Output<NodePlan>,
+    ref: pulumi.Input<string>,
+    pool: GpuPool | undefined,
+  ): void {
     const base = `${this.cluster}-${host.node.plan.name}`;
     new RayNode(
       `${base}-ray`,
@@ -245,13 +275,26 @@ export class Cluster extends pulumi.ComponentResource {
         docker: host.docker,
         image: this.pulled(`${base}-image-ray`, host, ref).imageId,
         ...(host.fabric ? { fabric: host.fabric } : {}),
+        ...(pool && host.node.plan.ray.gpu ? { gpus: pool.of(RAY_KEY) } : {}),
         seed: this.seed,
       },
-      { parent: this, dependsOn: [host.stages] },
+      { parent: this, dependsOn: [host.stages, host.agent] },
     );
   }
 
-  private workspaces(host: ReadyNode, head: pulumi.Output<NodePlan>, ref: pulumi.Input<string>): Workspace[] {
+  /** What the stack grants on a node. */
+  private pool(host: ServedNode): GpuPool | undefined {
+    const { plan } = this;
+    const { node, agent } = host;
+    return nodePool(this, `${this.cluster}-${node.plan.name}-gpus`, { plan, node, after: [agent] });
+  }
+
+  private workspaces(
+    host: ServedNode,
+    head: pulumi.Output<NodePlan>,
+    ref: pulumi.Input<string>,
+    pool: GpuPool | undefined,
+  ): Workspace[] {
     const users = this.plan.users.filter((user) => user.node === host.node.plan.name);
     if (users.length === 0) return [];
     const image = this.pulled(`${this.cluster}-${host.node.plan.name}-image-workspace`, host, ref);
@@ -268,10 +311,11 @@ export class Cluster extends pulumi.ComponentResource {
             image: image.imageId,
             network: host.network.name,
             ...(host.fabric ? { fabric: host.fabric } : {}),
+            ...(pool && user.gpu ? { gpus: pool.of(workspaceKey(user.name)) } : {}),
             seed: this.seed,
             secrets: this.secrets[user.name] ?? {},
           },
-          { parent: this, dependsOn: [host.stages] },
+          { parent: this, dependsOn: [host.stages, host.agent] },
         ),
     );
   }

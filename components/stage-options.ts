@@ -119,7 +119,7 @@ export function fabricSpec({ fabric }: PlannedNode): FabricSpec | undefined {
 
 /** What adopting a server will ask of it: what its stages are asked, and the ports that must be free. */
 export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<PreflightOptions, "node"> {
-  const { pool, ray } = plan.ports;
+  const { pool, ray, agent } = plan.ports;
   const { workers, ...single } = ray;
   const at = (path: string, what: string, range: PortRange) => ({ ...range, what, path });
   const one = (port: number) => ({ start: port, end: port });
@@ -136,6 +136,7 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
             at("berth:ports.ray.workers", "Ray's workers", workers),
           ]
         : []),
+      ...(agent === undefined ? [] : [at("berth:agent.port", "berthd's API", one(agent))]),
       ...(node.role === "head" ? [at("fixed", "the image registry", registryPorts)] : []),
     ],
     base: baseOptions(node),

@@ -1,7 +1,9 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import type { GrantedUnit } from "../../agent/src/core/model";
 import type { NodePlan, Plan } from "../../config";
+import { containerLabels, deviceRequests, RAY_KEY } from "../gpu";
 import { quote } from "../host/shell";
 import { renderStage } from "../host/stage";
 import { dockerCpus, labels, physicalName } from "../labels";
@@ -23,6 +25,8 @@ export interface RayNodeArgs {
   node: Node;
   /** Variables for NCCL, where the node has a fast network. @default none */
   fabric?: pulumi.Output<Record<string, string>>;
+  /** What Ray was granted, where something is asked for. @default no GPU */
+  gpus?: pulumi.Output<GrantedUnit[]>;
   docker: docker.Provider;
   /** Image on the node, by id. */
   image: pulumi.Input<string>;
@@ -94,15 +98,20 @@ export class RayNode extends pulumi.ComponentResource {
     );
     const sizes = raySizes(node);
     const envs = pulumi
-      .all([args.head, located(args.node), args.fabric ?? {}])
-      .apply(([head, here, fabric]) => rayEnvironment({ ...plan, head }, here, fabric));
+      .all([args.head, located(args.node), args.fabric ?? {}, args.gpus ?? []])
+      .apply(([head, here, fabric, units]) => rayEnvironment({ ...plan, head }, here, fabric, units));
     new docker.Container(
       name,
       {
         name: containerName,
         image: args.image,
         command: [node.role],
-        labels: labels({ stack: plan.stack, owner: "system", component: "ray", node: node.name }),
+        labels: containerLabels(
+          labels({ stack: plan.stack, owner: "system", component: "ray", node: node.name }),
+          RAY_KEY,
+          args.gpus,
+        ),
+        ...(args.gpus ? { deviceRequests: deviceRequests(args.gpus) } : {}),
         envs,
         networkMode: "host",
         restart: "unless-stopped",

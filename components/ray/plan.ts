@@ -1,4 +1,6 @@
+import type { GrantedUnit } from "../../agent/src/core/model";
 import type { LocatedPlan, NodePlan, PlannedNode } from "../../config";
+import { rayGpus } from "../gpu/devices";
 
 /** Ray's part of a node: what its container is told. Pure. */
 
@@ -29,12 +31,16 @@ export function raySizes(node: PlannedNode): RaySizes {
  * The environment of one node's Ray container.
  *
  * @param fabric variables for NCCL, where the node has a fast network.
+ * @param units what Ray was granted of the node's GPUs. A task that asks for GPUs gets as many of them, by UUID; one
+ *   that also asks for `gpu:H100` or `mig:1g.10gb` gets them of that kind.
  */
 export function rayEnvironment(
   plan: LocatedPlan,
   node: NodePlan,
   fabric: Readonly<Record<string, string>> = {},
+  units: readonly GrantedUnit[] = [],
 ): string[] {
+  const { gpus, resources } = rayGpus(units);
   const { memoryMiB, objectStoreMiB } = raySizes(node);
   const env: Record<string, string> = {
     BERTH_RAY_NODE_IP: node.privateAddress,
@@ -43,10 +49,14 @@ export function rayEnvironment(
     BERTH_RAY_CPUS: String(Math.max(1, Math.floor(node.ray.cpus))),
     BERTH_RAY_MEMORY: String((memoryMiB - objectStoreMiB) * MiB),
     BERTH_RAY_OBJECT_STORE: String(objectStoreMiB * MiB),
-    BERTH_RAY_GPUS: "0",
+    BERTH_RAY_GPUS: String(gpus),
     // One unit of the node's own name: a task that asks for `node_NAME` runs there.
-    BERTH_RAY_RESOURCES: JSON.stringify({ [`node_${node.name}`]: 1 }),
+    BERTH_RAY_RESOURCES: JSON.stringify({ [`node_${node.name}`]: 1, ...resources }),
     BERTH_RAY_DASHBOARD_HOST: node.privateAddress,
+    // Devices are given as such, and by nothing else.
+    NVIDIA_VISIBLE_DEVICES: "void",
+    // Ray hands its tasks the names that stand here; a MIG instance has no other name than its UUID.
+    ...(gpus > 0 ? { CUDA_VISIBLE_DEVICES: units.map(({ uuid }) => uuid).join(",") } : {}),
     RAY_AUTH_MODE: "token",
     RAY_AUTH_TOKEN_PATH: "/run/berth/ray/token",
     ...fabric,

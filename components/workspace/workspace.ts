@@ -1,7 +1,11 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import type { GrantedUnit } from "../../agent/src/core/model";
+import { cgroupParent } from "../../agent/src/slices";
 import type { NodePlan, Plan, UserPlan } from "../../config";
+import { agentMounts } from "../agent";
+import { containerLabels, deviceRequests, workspaceKey } from "../gpu";
 import { dockerCpus, labels, physicalName } from "../labels";
 import { type Node, onMachine, standsOn } from "../node";
 import { userFolders, workspaceFiles } from "./files";
@@ -23,6 +27,8 @@ export interface WorkspaceArgs {
   network: pulumi.Input<string>;
   /** Variables for NCCL, where the node has a fast network. @default none */
   fabric?: pulumi.Output<Record<string, string>>;
+  /** What the user was granted, where something is asked for. @default no GPU */
+  gpus?: pulumi.Output<GrantedUnit[]>;
   /** The stack's seed. */
   seed: pulumi.Input<string>;
   /** Secrets of the user's from configuration. */
@@ -165,13 +171,20 @@ export class Workspace extends pulumi.ComponentResource {
         name: containerName,
         hostname: user.name,
         image: args.image,
-        labels: labels({ stack: plan.stack, owner: user.name, component: "workspace", node: node.name }),
+        labels: containerLabels(
+          labels({ stack: plan.stack, owner: user.name, component: "workspace", node: node.name }),
+          workspaceKey(user.name),
+          args.gpus,
+        ),
+        ...(args.gpus ? { deviceRequests: deviceRequests(args.gpus) } : {}),
         restart: "unless-stopped",
         // A stopped workspace is no drift; the power stage stops and starts it.
         mustRun: user.state === "running",
         privileged: false,
         capabilities: { adds: CAPABILITIES, drops: ["ALL"] },
         cgroupnsMode: "private",
+        // The slice that holds all of this user's containers together, which berthd keeps; Docker is set to cgroupfs.
+        cgroupParent: cgroupParent({ name: user.name, group: user.group }, "cgroupfs"),
         ipcMode: "private",
         memory,
         memorySwap: memory,
@@ -185,8 +198,9 @@ export class Workspace extends pulumi.ComponentResource {
           bind(folders.tensorboard, `/shared/tensorboard/${user.name}`),
           bind(folders.state, "/var/lib/state"),
           bind(folders.berth, "/run/berth", true),
+          ...agentMounts(user.name).map(({ source, target }) => bind(source, target, true)),
         ],
-        // No GPU is granted here; whatever the image or its user asks for, the runtime gives none.
+        // Granted GPUs come as devices; whatever the image or its user asks for, the runtime adds none.
         envs: (args.fabric ?? pulumi.output({})).apply((fabric) => [
           "NVIDIA_VISIBLE_DEVICES=void",
           ...Object.entries(fabric).map(([key, value]) => `${key}=${value}`),

@@ -44,8 +44,17 @@ function stdout(name: string): string {
   if (name.endsWith("-seed")) return SEED;
   if (name.includes("-image-") || name.endsWith("-registry-image"))
     return '{"ref":"berth/x:1","id":"sha256:abc"}';
-  if (name.includes("-push-")) return '{"digest":"sha256:def"}';
+  if (name.includes("-push-")) return `{"digest":"sha256:${"def0".repeat(16)}"}`;
   return 'BERTH_FACTS {"stage":"x","changed":[]}';
+}
+
+/** What a check would add, which mocks do not run: the planner's word, without a node to ask. */
+async function checked(inputs: Record<string, unknown>): Promise<Record<string, unknown>> {
+  const { provider } = await import("../../components/gpu/provider.js");
+  const { UNKNOWN } = await import("../../components/gpu/inputs.js");
+  const { inputs: found, failures = [] } = await provider.check({}, { ...inputs, machine: UNKNOWN });
+  if (failures.length > 0) throw new Error(failures.map(({ reason }) => reason).join("\n"));
+  return { ...found, machine: inputs.machine };
 }
 
 /** @param config as in the stack file, without the `berth:` of its keys. */
@@ -55,7 +64,8 @@ export async function runCluster(config: Record<string, unknown>, preview: boole
   const seen: Seen[] = [];
   await pulumi.runtime.setMocks(
     {
-      newResource: ({ type, name, inputs, id }) => {
+      newResource: async ({ type, name, inputs: given, id }) => {
+        const inputs = type.endsWith(":GpuPool") ? await checked(given) : given;
         seen.push({ type, name, inputs });
         const unknown = preview && type.startsWith("command:") && !name.endsWith("-seed");
         const more = preview ? {} : computed(type, name);

@@ -1,0 +1,67 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Ask, Assignment, DeclaredGrant, Inventory, Strategy } from "../../agent/src/core/model";
+import type { LimitsDocument } from "../../agent/src/limits";
+import type { MigConfig } from "../../config/schema-runtime";
+import type { PoolInputs } from "./inputs";
+import { STUB } from "./stub";
+import { type Grants, readGrants } from "./units";
+
+export interface GpuPoolArgs {
+  /** The node's name. */
+  node: string;
+  /** `USER@HOST:PORT`. */
+  target: pulumi.Input<string>;
+  /** As a docker.Provider gets them. */
+  sshOptions: pulumi.Input<string[]>;
+  /** Id of the machine, where it is a resource: another machine is asked and told anew. */
+  machine?: pulumi.Input<string>;
+  /** Everything that the stack grants on the node. */
+  declared: readonly DeclaredGrant[];
+  /** What the node has, where the stack declares it. @default what the node's driver says */
+  inventory?: Inventory;
+  /** How the node's own GPUs are to be divided. @default as they are */
+  layouts?: MigConfig;
+  limits: LimitsDocument;
+  /** The stack's groups of users, by name. */
+  groups: Readonly<Record<string, string>>;
+  strategy: Strategy;
+  /** GPUs may be granted in shares of their memory. */
+  allowShared: boolean;
+}
+
+/**
+ * All GPU grants that the stack declares for one node; `dynamic/berth:GpuPool` in previews, which show each grant as a
+ * line. Grants stay where they are while they can; what cannot be granted fails the preview, with the rule's name.
+ *
+ * Creates: nothing but entries in the node's ledger. Needs on the host: berthd.
+ */
+export class GpuPool extends pulumi.CustomResource {
+  /** By key, a line for each unit. Not known in the first preview of a node whose GPUs nobody declared. */
+  declare readonly grants: pulumi.Output<Grants>;
+
+  constructor(name: string, args: GpuPoolArgs, opts?: pulumi.CustomResourceOptions) {
+    const { machine, declared, inventory, layouts, limits, groups, ...rest } = args;
+    const users = new Set(declared.map(({ user }) => user));
+    const inputs: { [K in keyof PoolInputs]: pulumi.Input<PoolInputs[K]> } = {
+      ...rest,
+      machine: machine ?? "",
+      declared: Object.fromEntries(declared.map(({ key, user, ask }) => [key, { user, ask: plain(ask) }])),
+      limits: JSON.stringify(limits),
+      groups: Object.fromEntries(Object.entries(groups).filter(([user]) => users.has(user))),
+      ...(inventory ? { inventory: plain(inventory) } : {}),
+      ...(layouts ? { layouts: JSON.stringify(layouts) } : {}),
+      grants: undefined,
+    };
+    super("pulumi-nodejs:dynamic/berth:GpuPool", name, { ...inputs, __provider: STUB }, opts);
+  }
+
+  /** What a key was granted; unknown as long as `grants` is. */
+  of(key: string): pulumi.Output<Assignment[string]> {
+    return this.grants.apply((grants) => readGrants(grants)[key] ?? []);
+  }
+}
+
+/** Without the properties that are undefined. */
+function plain<T extends Ask | Inventory>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}

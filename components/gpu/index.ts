@@ -1,0 +1,11 @@
+/** GPU grants of the stack: one pool per node. */
+export {
+  containerLabels,
+  deviceRequests,
+  RAY_KEY,
+  type RayGpus,
+  rayGpus,
+  workspaceKey,
+} from "./devices";
+export { GpuPool, type GpuPoolArgs } from "./gpu-pool";
+export { declaredOn, type NodePoolArgs, nodePool } from "./pools";

@@ -1,0 +1,57 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { DeclaredGrant } from "../../agent/src/core/model";
+import { declaredInventory } from "../../agent/src/inventory/declared";
+import { type Plan, type PlannedNode, RAY_USER } from "../../config";
+import { BaremetalNode, type Node, sshTarget } from "../node";
+import { RAY_KEY, workspaceKey } from "./devices";
+import { GpuPool } from "./gpu-pool";
+
+/** What the stack grants on a node. Pure. */
+export function declaredOn(plan: Plan, node: PlannedNode): DeclaredGrant[] {
+  const ask = plan.ray.enabled ? node.ray.gpu : undefined;
+  const ray = ask ? [{ key: RAY_KEY, user: RAY_USER, ask }] : [];
+  const workspaces = plan.users.flatMap(({ name, node: home, state, gpu }) =>
+    home === node.name && state !== "removed" && gpu
+      ? [{ key: workspaceKey(name), user: name, ask: gpu }]
+      : [],
+  );
+  return [...ray, ...workspaces];
+}
+
+export interface NodePoolArgs {
+  plan: Plan;
+  node: Node;
+  /** What the node's ledger needs: berthd. */
+  after: pulumi.Resource[];
+}
+
+/** The pool of a node; none where the stack neither grants nor declares a GPU. */
+export function nodePool(
+  parent: pulumi.Resource,
+  name: string,
+  { plan, node, after }: NodePoolArgs,
+): GpuPool | undefined {
+  const declared = declaredOn(plan, node.plan);
+  const { gpus, runtime } = node.plan;
+  if (declared.length === 0 && !gpus?.length) return undefined;
+  const { machine } = node;
+  // A server that leaves the stack takes its ledger along, and is not asked to give anything back.
+  const standsOn = machine ?? (node instanceof BaremetalNode ? node.adopted : undefined);
+  return new GpuPool(
+    name,
+    {
+      node: node.plan.name,
+      target: sshTarget(node),
+      sshOptions: node.sshOptions,
+      ...(machine ? { machine: machine.id } : {}),
+      declared,
+      ...(gpus ? { inventory: declaredInventory(gpus, node.plan.name) } : {}),
+      ...(runtime.nvidia?.mig ? { layouts: runtime.nvidia.mig } : {}),
+      limits: plan.limits,
+      groups: Object.fromEntries(plan.users.map((user) => [user.name, user.group])),
+      strategy: plan.gpu.strategy,
+      allowShared: plan.gpu.allocation === "shared",
+    },
+    { parent, dependsOn: after, ...(standsOn ? { deletedWith: standsOn } : {}) },
+  );
+}

@@ -1,0 +1,119 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Grant, Inventory } from "../../agent/src/core/model";
+import { declaredInventory } from "../../agent/src/inventory/declared";
+import { heldLayouts } from "../../components/gpu/layouts";
+import { provider } from "../../components/gpu/provider";
+import { grant as bound, inputs, inventory as slices, snapshot } from "./gpu-pool-helpers";
+import { FakeSsh } from "./gpu-pool-ssh";
+
+const GiB = 1024;
+const inventory = (...layouts: (string[] | false)[]): Inventory =>
+  declaredInventory(
+    layouts.map((mig) => ({ model: "NVIDIA H100 80GB HBM3", memoryMiB: 80 * GiB, ...(mig ? { mig } : {}) })),
+    "node-0",
+  );
+
+const sevenths = Array<string>(7).fill("1g.10gb");
+const halves = ["3g.40gb", "3g.40gb"];
+
+/** A grant of the first instance of a GPU, or of all of it. */
+function grant(user: string, of: Inventory, index: number, more: Partial<Grant> = {}): Grant {
+  const gpu = of.gpus[index];
+  const uuid = gpu?.instances[0]?.uuid ?? gpu?.uuid ?? "";
+  const unit = { uuid, gpu: gpu?.uuid ?? "", name: `${index}:0`, model: "H100", memoryMiB: 1, shared: false };
+  return {
+    ...{ id: `g-${user}`, token: 1, user, group: "student", ask: { kind: "mig", count: 1 }, units: [unit] },
+    ...{ state: "held", purpose: "work", createdAt: 1, ...more },
+  } as Grant;
+}
+
+describe("a GPU that is to be divided anew", () => {
+  const now = inventory(sevenths, sevenths, false);
+
+  it("may be while nobody holds any of it, whoever holds others", () => {
+    const declared = inventory(sevenths, halves, sevenths);
+    expect(heldLayouts(now, [grant("alice", now, 0)], { declared })).toEqual([]);
+  });
+
+  it("says who holds what, also a stopped container's, for each GPU", () => {
+    const declared = inventory(halves, sevenths, sevenths);
+    const said = heldLayouts(
+      now,
+      [
+        grant("alice", now, 0, { key: "workspace/alice", state: "bound" }),
+        grant("bob", now, 0),
+        grant("carol", now, 2),
+        grant("dan", now, 1),
+      ],
+      { declared },
+    );
+    expect(said).toHaveLength(2);
+    expect(said[0]).toContain(
+      `GPU 0 (${now.gpus[0]?.uuid}) is 7 × 1g.10gb and is to be divided into 2 × 3g.40gb, and ` +
+        "alice (workspace/alice) holds 0:0; bob (g-bob) holds 0:0. A GPU is divided anew only while nobody",
+    );
+    expect(said[1]).toContain(
+      "is not divided and is to be divided into 7 × 1g.10gb, and carol (g-carol) holds",
+    );
+  });
+
+  it("is refused also where it is no longer declared", () => {
+    const declared = inventory(sevenths);
+    expect(heldLayouts(now, [grant("carol", now, 2)], { declared })[0]).toContain(
+      "is no longer declared, and carol",
+    );
+    expect(heldLayouts(now, [grant("alice", now, 0)], { declared })).toEqual([]);
+  });
+});
+
+describe("a GPU of the node's own driver", () => {
+  const now = inventory(sevenths, false);
+  const held = [grant("alice", now, 0), grant("bob", now, 1)];
+  const uuid = now.gpus[1]?.uuid ?? "";
+  it.each([
+    ["nothing is said", [], []],
+    ["all as it is", [{ gpu: 0, layout: "all-1g.10gb" }], []],
+    ["the same by count", [{ gpu: 0, layout: { "1g.10gb": 7 } }], []],
+    ["off, and it is", [{ gpu: uuid, layout: "all-disabled" }], []],
+    ["other instances", [{ gpu: 0, layout: { "3g.40gb": 2 } }], ["is to be divided into 2 × 3g.40gb"]],
+    ["off", [{ gpu: 0, layout: "all-disabled" }], ["is 7 × 1g.10gb and is to be whole, and alice"]],
+    [
+      "on, by its UUID",
+      [{ gpu: uuid, layout: "all-1g.10gb" }],
+      ["is not divided and is to be divided into 7"],
+    ],
+    [
+      "all of them",
+      [{ gpu: "all", layout: "all-2g.20gb" }],
+      ["divided into 3 × 2g.20gb", "into 3 × 2g.20gb"],
+    ],
+  ] as const)("%s", (_, mig, expected) => {
+    const said = heldLayouts(now, held, { mig: [...mig] as never });
+    expect(said).toEqual(expected.map((part) => expect.stringContaining(part)));
+  });
+});
+
+describe("a pool's check", () => {
+  let ssh: FakeSsh;
+  beforeAll(() => {
+    ssh = new FakeSsh();
+  });
+  afterAll(() => ssh.remove());
+  const checked = async (more: Record<string, unknown>, grants = [bound("workspace/alice", 0)]) => {
+    ssh.answers({ show: snapshot(grants) });
+    const { failures } = await provider.check({}, inputs(["alice"], more));
+    return (failures ?? []).map(({ property, reason }) => [property, reason]);
+  };
+  const wholly = JSON.stringify([{ gpu: "all", layout: "all-disabled" }]);
+
+  it("fails the preview where a held GPU is to be divided anew, and says who holds it", async () => {
+    const said = expect.stringContaining("alice (workspace/alice) holds 0:0");
+    expect(await checked({ inventory: slices(3) })).toEqual([["inventory", said]]);
+    expect(await checked({ layouts: wholly })).toEqual([["layouts", said]]);
+  });
+
+  it("passes where the layout stays, or nobody holds anything", async () => {
+    expect(await checked({ inventory: slices(4) })).toEqual([]);
+    expect(await checked({ inventory: slices(3) }, [])).toEqual([]);
+  });
+});

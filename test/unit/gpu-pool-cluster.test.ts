@@ -1,0 +1,198 @@
+/**
+ * GPUs in the whole program: who is asked what, and what a workspace gets of it.
+ */
+import { describe, expect, it, vi } from "vitest";
+import { cdiDevice } from "../../agent/src/inventory/cdi";
+import { STUB } from "../../components/gpu/stub";
+import { localStack, of, runCluster, type Seen } from "./cluster-recorder";
+
+vi.mock("../../components/secrets/files", async (original) => ({
+  ...(await original<typeof import("../../components/secrets/files")>()),
+  placeStackFiles: () => undefined,
+}));
+
+const POOL = "pulumi-nodejs:dynamic/berth:GpuPool";
+const slice = { kind: "mig", profile: "1g.10gb" };
+const alice = { name: "alice", node: "node-0", index: 0, gpu: slice };
+const bob = { name: "bob", node: "node-1", index: 1, gpu: slice };
+const carol = { name: "carol", node: "node-1", index: 2 };
+
+/** Two nodes, each with one GPU cut in three. */
+function stack(users: object[], more: Record<string, unknown> = {}): Record<string, unknown> {
+  const config = localStack(users, more) as { nodes: object[] };
+  const gpus = [{ model: "NVIDIA H100 80GB HBM3", memory: "80GiB", mig: { "1g.10gb": 3 } }];
+  return { ...config, nodes: config.nodes.map((node) => ({ ...node, gpus })) };
+}
+
+const pools = (seen: Seen[]) => of(seen, POOL);
+const grants = (seen: Seen[]) =>
+  Object.assign({}, ...pools(seen).map(({ inputs }) => inputs.grants)) as Record<string, string[]>;
+function workspace(seen: Seen[], user: string) {
+  const found = of(seen, "docker:index/container:Container").find(
+    ({ name }) => name === `berth-workspace-${user}`,
+  );
+  if (!found) throw new Error(`${user} has no workspace`);
+  const inputs = found.inputs as {
+    envs: string[];
+    labels: { label: string; value: string }[];
+    deviceRequests?: unknown;
+    devices?: unknown;
+    gpus?: unknown;
+    runtime?: unknown;
+  };
+  return { ...inputs, label: (name: string) => inputs.labels.find(({ label }) => label === name)?.value };
+}
+const uuidOf = (line: string | undefined) => /: (MIG-\S+) on/.exec(line ?? "")?.[1] ?? "no line";
+
+describe.each([
+  ["an update", false],
+  ["a preview", true],
+])("in %s", (_, preview) => {
+  it("each node that grants something has one pool, with what is asked for there", async () => {
+    const seen = await runCluster(stack([alice, bob, carol]), preview);
+    expect(pools(seen).map(({ name }) => name)).toEqual(["berth-node-0-gpus", "berth-node-1-gpus"]);
+    const [zero, one] = pools(seen).map(({ inputs }) => inputs);
+    expect(zero).toMatchObject({
+      node: "node-0",
+      target: "root@10.88.0.10:22",
+      declared: { "workspace/alice": { user: "alice", ask: { ...slice, count: 1 } } },
+      strategy: "least-allocated",
+      allowShared: false,
+    });
+    expect(Object.keys(one?.declared as object)).toEqual(["workspace/bob"]);
+    expect(Object.keys(grants(seen)).sort()).toEqual(["workspace/alice", "workspace/bob"]);
+  });
+
+  it("a workspace gets its devices by UUID, is labelled with them, and never sees others", async () => {
+    const seen = await runCluster(stack([alice, bob, carol]), preview);
+    const uuid = uuidOf(grants(seen)["workspace/bob"]?.[0]);
+    const bobs = workspace(seen, "bob");
+    expect(bobs.deviceRequests).toEqual([{ driver: "cdi", deviceIds: [cdiDevice({ uuid })] }]);
+    expect(bobs.label("berth.grant")).toBe("workspace/bob");
+    expect(bobs.label("berth.gpus")).toBe(uuid);
+    expect(bobs.labels.map(({ label }) => label)).toEqual(bobs.labels.map(({ label }) => label).sort());
+    expect(uuidOf(grants(seen)["workspace/alice"]?.[0])).not.toBe(uuid);
+    for (const user of ["alice", "bob", "carol"]) {
+      const { envs, devices, gpus, runtime } = workspace(seen, user);
+      expect(envs.filter((one) => one.startsWith("NVIDIA_"))).toEqual(["NVIDIA_VISIBLE_DEVICES=void"]);
+      expect({ devices, gpus, runtime }).toEqual({});
+    }
+  });
+
+  it("a workspace that asks for nothing is as it would be without GPUs", async () => {
+    const [withGpus, without] = [
+      await runCluster(stack([bob, carol]), preview),
+      await runCluster(localStack([carol]), preview),
+    ];
+    expect(pools(without)).toEqual([]);
+    expect(workspace(withGpus, "carol").labels).toEqual(workspace(without, "carol").labels);
+    expect(workspace(withGpus, "carol").deviceRequests).toBeUndefined();
+  });
+
+  it("nobody's inputs change when somebody comes in front", async () => {
+    const dave = { name: "dave", node: "node-1", index: 3, gpu: slice };
+    const before = await runCluster(stack([bob, carol]), preview);
+    const after = await runCluster(stack([dave, carol, bob]), preview);
+    expect(Object.keys(grants(after))).toEqual(["workspace/bob", "workspace/dave"]);
+    expect(pools(after)[1]?.inputs).toMatchObject({ declared: pools(before)[1]?.inputs.declared });
+    expect(workspace(after, "bob").labels).toHaveLength(6);
+  });
+
+  it("one who has left is granted nothing, one who is stopped keeps it", async () => {
+    const seen = await runCluster(
+      stack([
+        { ...alice, state: "removed" },
+        { ...bob, state: "stopped" },
+      ]),
+      preview,
+    );
+    expect(Object.keys(grants(seen))).toEqual(["workspace/bob"]);
+  });
+
+  it("the state gets the stub and nothing secret", async () => {
+    for (const { inputs } of pools(await runCluster(stack([alice, bob]), preview))) {
+      expect(inputs.__provider).toBe(STUB);
+      expect(JSON.stringify(inputs)).not.toMatch(
+        /PRIVATE KEY|seed-of-the-unit-tests|4dabf18193072939515e22adb298388d/,
+      );
+    }
+  });
+});
+
+describe("too much", () => {
+  it("is refused with the rule, before anything is made", async () => {
+    const limits = { groups: { student: { max_mig_instances: 1, max_gpus_per_container: 3 } } };
+    const greedy = { ...alice, group: "student", gpu: { ...slice, count: 2 } };
+    await expect(runCluster(stack([greedy], { limits }), true)).rejects.toThrow(
+      "groups.student.max_mig_instances",
+    );
+  });
+});
+
+describe("Ray", () => {
+  const ray = (seen: Seen[], node: string) => {
+    const found = of(seen, "docker:index/container:Container").find(
+      ({ name }) => name === `berth-${node}-ray`,
+    );
+    if (!found) throw new Error(`${node} has no Ray`);
+    return found.inputs as {
+      envs: string[];
+      labels: { label: string; value: string }[];
+      deviceRequests?: unknown;
+    };
+  };
+
+  it("gets what the stack asks for it on a node, whatever the rules for people, and offers it by model and profile", async () => {
+    const limits = { defaults: { max_mig_instances: 0 } };
+    const config = stack([carol], { limits }) as { nodes: object[] };
+    config.nodes[1] = { ...config.nodes[1], ray: { gpu: { ...slice, count: 2 } } };
+    const seen = await runCluster({ ...config }, false);
+    const lines = grants(seen).ray ?? [];
+    const uuids = lines.map(uuidOf);
+    expect(uuids).toHaveLength(2);
+    const { envs, labels, deviceRequests } = ray(seen, "node-1");
+    expect(deviceRequests).toEqual([{ driver: "cdi", deviceIds: uuids.map((uuid) => cdiDevice({ uuid })) }]);
+    expect(envs).toContain(`CUDA_VISIBLE_DEVICES=${uuids.join(",")}`);
+    expect(envs).toContain("NVIDIA_VISIBLE_DEVICES=void");
+    expect(envs).toContain("BERTH_RAY_GPUS=2");
+    expect(envs).toContain('BERTH_RAY_RESOURCES={"node_node-1":1,"gpu:H100":2,"mig:1g.10gb":2}');
+    expect(labels).toContainEqual({ label: "berth.grant", value: "ray" });
+    // The same name stands in the ledger, which knows the container by its owner.
+    expect(labels).toContainEqual({ label: "berth.owner", value: "system" });
+    expect(pools(seen)[1]?.inputs.declared).toMatchObject({ ray: { user: "system" } });
+
+    const other = ray(seen, "node-0");
+    expect(other.deviceRequests).toBeUndefined();
+    expect(other.envs).toContain("BERTH_RAY_GPUS=0");
+    expect(other.envs.join()).not.toContain("CUDA_VISIBLE_DEVICES");
+  });
+});
+
+describe("a droplet with a driver of its own", () => {
+  const config = {
+    nodes: [
+      {
+        kind: "digitalocean",
+        name: "drop-0",
+        role: "head",
+        size: "gpu-h100x1-80gb",
+        cpus: 20,
+        memory: "240GiB",
+      },
+    ],
+    users: [{ name: "alice", node: "drop-0", index: 0, gpu: { kind: "mig", profile: "1g.10gb" } }],
+    digitalocean: { region: "fra1", allowSshFrom: ["198.51.100.0/24"] },
+  };
+
+  it("leaves open in its first preview who gets what, and what hangs on it", async () => {
+    const seen = await runCluster(config, true);
+    expect(pools(seen).map(({ name }) => name)).toEqual(["berth-drop-0-gpus"]);
+    expect(pools(seen)[0]?.inputs.grants).toBeUndefined();
+    const { deviceRequests, label, envs } = workspace(seen, "alice");
+    const unknown = { __pulumiUnknown: true };
+    expect(deviceRequests).toMatchObject([{ driver: "cdi", deviceIds: unknown }]);
+    expect(label("berth.gpus")).toMatchObject(unknown);
+    expect(label("berth.grant")).toBe("workspace/alice");
+    expect(envs).toContain("NVIDIA_VISIBLE_DEVICES=void");
+  });
+});

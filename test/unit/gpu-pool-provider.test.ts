@@ -1,0 +1,163 @@
+/**
+ * What a GpuPool does: `diff`, `create`, `update`, `read` and `delete`, called as Pulumi's process for dynamic providers
+ * calls them, against a node behind a program named `ssh`.
+ * Proves: nothing is granted but what was shown; a pool is never replaced; a refresh shows what the node holds; a delete
+ * tells the node, or says why it could not.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { type Props, UNKNOWN } from "../../components/gpu/inputs";
+import { provider } from "../../components/gpu/provider";
+import { showAssignment } from "../../components/gpu/units";
+import { grant, held, inputs, inventory, slice, snapshot, unit, unreachable } from "./gpu-pool-helpers";
+import { FakeSsh } from "./gpu-pool-ssh";
+
+let ssh: FakeSsh;
+let told: string[];
+beforeAll(() => {
+  ssh = new FakeSsh();
+  vi.spyOn(console, "error").mockImplementation((text) => void told.push(String(text)));
+});
+beforeEach(() => {
+  told = [];
+  ssh.does({});
+});
+afterAll(() => {
+  vi.restoreAllMocks();
+  ssh.remove();
+});
+
+describe("diff", () => {
+  const olds = inputs(["alice"], {
+    grants: showAssignment({ "workspace/alice": [unit(0)] }),
+    inventory: inventory(2),
+  });
+
+  it("sees nothing in what the engine sorts, drops or adds, in limits, or in the GPUs that nobody has", async () => {
+    const news = {
+      ...olds,
+      __provider: "other code",
+      limits: "{}",
+      strategy: "pack",
+      inventory: inventory(3),
+      declared: {
+        "workspace/alice": { ask: { count: 1, kind: "mig", profile: "1g.10gb", model: null }, user: "alice" },
+      },
+    };
+    expect(await provider.diff("node-0", olds, news)).toEqual({ changes: false, replaces: [] });
+  });
+
+  it.each<[string, Props]>([
+    ["grants", { grants: showAssignment({ "workspace/alice": [unit(1)] }) }],
+    ["declared", { declared: {} }],
+    ["target", { target: "root@10.0.0.6:22" }],
+    ["sshOptions", { sshOptions: ["-i", "~/other"] }],
+    ["machine", { machine: "m2" }],
+    ["an unknown machine", { machine: UNKNOWN }],
+    ["grants that are not known", { grants: undefined }],
+  ])("asks for an update, never for a replacement: %s", async (_, more) => {
+    expect(await provider.diff("node-0", olds, { ...olds, ...more })).toEqual({
+      changes: true,
+      replaces: [],
+    });
+  });
+});
+
+describe("create and update", () => {
+  const wanted = { "workspace/alice": [unit(2)] };
+  const props = inputs(["alice"], { grants: showAssignment(wanted) });
+
+  it("have the node grant exactly what was shown", async () => {
+    ssh.answers({ apply: { assignment: wanted } });
+    const made = await provider.create(props);
+    expect(made).toEqual({ id: "node-0", outs: props });
+    const [call] = ssh.calls();
+    expect(call?.args.at(-1)).toContain("berth pool apply --json");
+    expect(JSON.parse(call?.stdin ?? "")).toEqual({
+      declared: [{ key: "workspace/alice", user: "alice", ask: slice }],
+      expect: wanted,
+    });
+    expect(await provider.update("node-0", {}, props)).toEqual({ outs: props });
+  });
+
+  it("decide where nobody could before, and fail where nobody can now", async () => {
+    ssh.answers({ show: snapshot([]), apply: { assignment: wanted } });
+    expect(held((await provider.create(inputs(["alice"]))).outs)).toEqual({ "workspace/alice": ["0:2"] });
+    expect(ssh.calls().length).toBe(2);
+    ssh.does(unreachable);
+    await expect(provider.create(inputs(["alice"]))).rejects.toThrow(/it cannot be said who gets which GPU/);
+  });
+
+  it.each([
+    ["no berth", { code: 127 }, /there is no berth on it/],
+    ["no connection", unreachable.show, /it cannot be reached.*Connection refused.*Run the stack again/],
+    [
+      "another key",
+      { noShell: true, stderr: "Host key verification failed.", code: 255 },
+      /another host key/,
+    ],
+    ["garbage", { stdout: "what?" }, /berth printed no JSON: what\?/],
+    ["no assignment", { stdout: "{}" }, /another version/],
+    [
+      "a conflict",
+      { stdout: JSON.stringify({ error: { code: "conflict", message: "eve has 0:2" } }), code: 1 },
+      /no longer as the preview showed it: eve has 0:2\. Run the stack again/,
+    ],
+    [
+      "a refusal",
+      { stdout: JSON.stringify({ error: { code: "closed", message: "the GPUs cannot be read" } }), code: 3 },
+      /nothing was granted: the GPUs cannot be read\./,
+    ],
+  ])("fail with what the node said: %s", async (_, apply, message) => {
+    ssh.does({ apply });
+    await expect(provider.create(props)).rejects.toThrow(message);
+    await expect(provider.update("node-0", props, props)).rejects.toThrow(message);
+  });
+});
+
+describe("read", () => {
+  const props = inputs(["alice"], { grants: showAssignment({ "workspace/alice": [unit(0)] }) });
+
+  it("gives what the node holds, as properties and as inputs", async () => {
+    ssh.answers({ show: snapshot([grant("workspace/alice", 3)]) });
+    const found = await provider.read("node-0", props);
+    expect(found.id).toBe("node-0");
+    expect(held(found.props)).toEqual({ "workspace/alice": ["0:3"] });
+    expect(found.inputs).toEqual(found.props);
+    expect(found.inputs?.declared).toEqual(props.declared);
+  });
+
+  it("takes a node without berth for a pool that is gone", async () => {
+    ssh.does({ show: { code: 127 } });
+    expect((await provider.read("node-0", props)).id).toBe("");
+  });
+
+  it.each([
+    ["no connection", unreachable.show, /Connection refused/],
+    ["garbage", { stdout: "[" }, /no JSON/],
+    ["another version", { stdout: "{}" }, /another version/],
+  ])("fails rather than guess: %s", async (_, show, message) => {
+    ssh.does({ show });
+    await expect(provider.read("node-0", props)).rejects.toThrow(message);
+  });
+});
+
+describe("delete", () => {
+  const props = inputs(["alice"], { grants: showAssignment({ "workspace/alice": [unit(0)] }) });
+
+  it("declares nothing any more", async () => {
+    ssh.answers({ apply: { assignment: {} } });
+    await provider.delete("node-0", props);
+    expect(JSON.parse(ssh.calls()[0]?.stdin ?? "")).toEqual({ declared: [] });
+  });
+
+  it("has nothing to do where berth is gone already, and says so", async () => {
+    ssh.does({ apply: { code: 127 } });
+    await provider.delete("node-0", props);
+    expect(told.join()).toContain("there is no berth on it any more");
+  });
+
+  it("tells what to do about a node that stays and does not answer", async () => {
+    ssh.does({ apply: unreachable.show });
+    await expect(provider.delete("node-0", props)).rejects.toThrow(/Connection refused.*pulumi state delete/);
+  });
+});
