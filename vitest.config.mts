@@ -23,6 +23,14 @@ export default defineConfig({
           maxWorkers: Math.max(4, availableParallelism()),
         },
       },
+      {
+        test: {
+          name: "process",
+          include: ["test/process/**/*.test.{ts,mts}"],
+          testTimeout: 5 * MINUTE,
+          hookTimeout: 5 * MINUTE,
+        },
+      },
       { test: { name: "engine", include: ["test/engine/**/*.test.{ts,mts}"], ...slow } },
       { test: { name: "e2e", include: ["test/e2e/**/*.test.{ts,mts}"], ...slow } },
     ],

@@ -15,28 +15,29 @@ import { handleSignals } from "./lib/process.mjs";
 import { ensureHome, pulumiVariables } from "./lib/pulumi-env.mjs";
 import { ensureNodeAndPackages, inStep, newContext, SETUP_STEPS, setUp } from "./lib/setup.mjs";
 import { takeTurn } from "./lib/single.mjs";
-import { FAST, hasTests, runSuite, SLOW, summary } from "./lib/suites.mjs";
+import { FAST, hasTests, ON_ENGINE, runSuite, SLOW, summary } from "./lib/suites.mjs";
 import { Ui } from "./lib/ui.mjs";
 
-const HELP = `npm test -- [--only unit|engine|e2e] [--deadline MINUTES] [FILE…]
+const HELP = `npm test -- [--only unit|process|engine|e2e] [--deadline MINUTES] [FILE…]
 
-Brings what is missing, then runs types, lint, unit tests, engine tests (real pulumi up) and end-to-end
-tests (real nodes, real clients). The last line is "N passed, N failed"; exit code 1 when any failed.
+Brings what is missing, then runs types, lint, unit tests, tests of programs as processes, engine tests (real
+pulumi up) and end-to-end tests (real nodes, real clients). The last line is "N passed, N failed"; exit code 1
+when any failed.
 
-  --only PART          only this part; unit: types and lint too, without a container engine
+  --only PART          only this part; unit: types and lint too; unit and process: without a container engine
   --deadline MINUTES   for all of it; default 85
 `;
 
 /** What the tests call beside what Berth needs: a browser, ssh with a password, a checker for shell scripts. */
 const TEST_TOOLS = [
-  { command: "chromium", package: "chromium", part: "e2e" },
-  { command: "sshpass", package: "sshpass", part: "e2e" },
-  { command: "mkfs.xfs", package: "xfsprogs", part: "e2e" },
-  { command: "sfdisk", package: "fdisk", part: "e2e" },
-  { command: "setquota", package: "quota", part: "e2e" },
-  { command: "shellcheck", package: "shellcheck", part: "unit" },
-  { command: "sshd", package: "openssh-server", part: "unit" },
-  { command: "ssh-keygen", package: "openssh-client", part: "unit" },
+  { command: "chromium", package: "chromium", parts: ["e2e"] },
+  { command: "sshpass", package: "sshpass", parts: ["e2e"] },
+  { command: "mkfs.xfs", package: "xfsprogs", parts: ["e2e"] },
+  { command: "sfdisk", package: "fdisk", parts: ["e2e"] },
+  { command: "setquota", package: "quota", parts: ["e2e"] },
+  { command: "shellcheck", package: "shellcheck", parts: ["unit", "process"] },
+  { command: "sshd", package: "openssh-server", parts: ["unit", "process"] },
+  { command: "ssh-keygen", package: "openssh-client", parts: ["unit", "process"] },
 ];
 
 /** @type {import("./lib/suites.mjs").Result[]} */
@@ -64,11 +65,12 @@ await runMain(async () => {
   let context;
   try {
     const slow = parts.filter((part) => SLOW.includes(part));
-    const ui = new Ui({ logs: at.logs, name: "test", total: (slow.length > 0 ? SETUP_STEPS : 2) + 1 });
+    const engine = parts.some((part) => ON_ENGINE.includes(part));
+    const ui = new Ui({ logs: at.logs, name: "test", total: (engine ? SETUP_STEPS : 2) + 1 });
     handleSignals();
     context = newContext(ui);
     const before = context.found.docker?.started?.pid;
-    if (slow.length > 0) await setUp(context);
+    if (engine) await setUp(context);
     else await ensureNodeAndPackages(context);
     await inStep(context, "Test tools", async (now) => ({
       way: await ensureTestTools(now, parts),
@@ -138,7 +140,7 @@ function report(ui, done) {
  */
 async function ensureTestTools(context, parts) {
   const wanted = TEST_TOOLS.filter(
-    ({ part, command }) => parts.includes(part) && !which(command, context.env),
+    (tool) => tool.parts.some((part) => parts.includes(part)) && !which(tool.command, context.env),
   );
   if (wanted.length === 0) return "there before";
   const names = wanted.map((tool) => tool.package);

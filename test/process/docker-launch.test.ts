@@ -7,9 +7,9 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { DockerError, fault, faultPoints } from "../../../agent/src/docker";
-import type { Mood } from "./docker-dockerd";
-import { IMAGE, MIG0, MIG1, Rig } from "./docker-rig";
+import { DockerError, fault, faultPoints } from "../../agent/src/docker";
+import type { Mood } from "../unit/agent/docker-dockerd";
+import { IMAGE, MIG0, MIG1, Rig } from "../unit/agent/docker-rig";
 
 let rig: Rig;
 beforeEach(async () => {

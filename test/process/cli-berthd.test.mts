@@ -3,9 +3,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { bundleAgent } from "../../../scripts/image/agent-bundle.mjs";
-import { waitFor } from "../../../scripts/lib/process.mjs";
-import { ask, LedgerNode } from "../../bench/ledger-node.mjs";
+import { bundleAgent } from "../../scripts/image/agent-bundle.mjs";
+import { waitFor } from "../../scripts/lib/process.mjs";
+import { ask, LedgerNode } from "../bench/ledger-node.mjs";
 
 interface Ran {
   code: number | null;

@@ -5,9 +5,9 @@ import { Agent, request } from "node:http";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { Grant } from "../../../agent/src/core/model";
+import type { Grant } from "../../agent/src/core/model";
+import { until } from "../unit/agent/service-rig";
 import { bundle, makeNode, type Node } from "./berthd-process";
-import { until } from "./service-rig";
 
 // Whoever is not root is not berthd's operator: the main socket would turn the test away.
 const asRoot = process.getuid?.() === 0;

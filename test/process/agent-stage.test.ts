@@ -12,8 +12,8 @@ import { describe, expect, it } from "vitest";
 import { agentInput, renderAgent } from "../../components/agent";
 import { renderFolders, renderUnit } from "../../components/agent/unit";
 import { StageOptionError } from "../../components/host";
+import { describeScripts } from "../unit/host-scripts";
 import { agentMachine, imageOf, nodeDocument } from "./agent-machine";
-import { describeScripts } from "./host-scripts";
 
 const asRoot = describe.runIf(process.getuid?.() === 0);
 const [one, two] = ["111111111111", "222222222222"];

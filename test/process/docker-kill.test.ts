@@ -7,8 +7,8 @@ import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { faultPoints } from "../../../agent/src/docker/faults";
-import { FakeDockerd } from "./docker-dockerd";
+import { faultPoints } from "../../agent/src/docker/faults";
+import { FakeDockerd } from "../unit/agent/docker-dockerd";
 
 interface Live {
   state: string;
@@ -20,7 +20,7 @@ interface Live {
 const IMAGE = `sha256:${"ab".repeat(32)}`;
 const UNITS = 2;
 const dockerd = new FakeDockerd();
-const rig = import("../../bench/ledger-node.mjs");
+const rig = import("../bench/ledger-node.mjs");
 let node: InstanceType<Awaited<typeof rig>["LedgerNode"]>;
 
 beforeAll(async () => {

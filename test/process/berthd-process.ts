@@ -5,11 +5,11 @@ import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
-import { agentPaths } from "../../../agent/src/paths";
-import { type Answer, type CallOptions, call } from "./http-rig";
-import { until } from "./service-rig";
+import { agentPaths } from "../../agent/src/paths";
+import { type Answer, type CallOptions, call } from "../unit/agent/http-rig";
+import { until } from "../unit/agent/service-rig";
 
-const root = resolve(__dirname, "../../..");
+const root = resolve(__dirname, "../..");
 
 /** Bundles berthd and the stand-ins into a folder; done once by each test file. */
 export async function bundle(): Promise<string> {
