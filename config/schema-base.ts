@@ -1,24 +1,14 @@
 import { z } from "zod";
+import { parseSize as anySize } from "../agent/src/limits/units";
 
 /** Values that the parts of the schema share. */
 
-const units: Record<string, number> = {
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-  TiB: 2 ** 40,
-  MB: 1e6,
-  GB: 1e9,
-  TB: 1e12,
-};
+/** A limits document takes Docker's letters (`32g`) too. */
 const SIZE = /^(\d+(?:\.\d+)?)\s?(KiB|MiB|GiB|TiB|MB|GB|TB)$/;
 
 /** `"8GiB"` to bytes; undefined when it is no size. */
 export function parseSize(text: string): number | undefined {
-  const match = SIZE.exec(text.trim());
-  if (!match) return undefined;
-  const bytes = Number(match[1]) * (units[match[2] as string] as number);
-  return Number.isSafeInteger(Math.floor(bytes)) ? Math.floor(bytes) : undefined;
+  return SIZE.test(text.trim()) ? anySize(text) : undefined;
 }
 
 export const size = z.string().transform((text, context) => {

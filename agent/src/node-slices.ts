@@ -1,8 +1,7 @@
-import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { LimitsDocument } from "./limits";
 import type { Logger } from "./log";
-import { type CgroupDriver, cgroupParent, desiredSlices, type SliceExec, Slices } from "./slices";
+import { type CgroupDriver, cgroupParent, desiredSlices, Slices, systemExec } from "./slices";
 
 export interface NodeSlicesOptions {
   document(): LimitsDocument;
@@ -10,21 +9,13 @@ export interface NodeSlicesOptions {
   log: Logger;
 }
 
-const exec: SliceExec = (file, args) =>
-  new Promise((resolve) => {
-    execFile(file, [...args], { timeout: 30_000, maxBuffer: 1 << 20 }, (error, stdout, stderr) => {
-      const code = error ? (typeof error.code === "number" ? error.code : 1) : 0;
-      resolve({ code, stdout, stderr: stderr || (error?.message ?? "") });
-    });
-  });
-
 /** Keeps the node's slices as the limits say. Nothing to do where systemd is not the init. */
 export class NodeSlices {
   private readonly slices: Slices | undefined;
 
   constructor(private readonly options: NodeSlicesOptions) {
     const systemd = existsSync("/run/systemd/system") && !process.env.BERTH_AGENT_ROOT;
-    this.slices = systemd ? new Slices({ exec }) : undefined;
+    this.slices = systemd ? new Slices({ exec: systemExec }) : undefined;
   }
 
   apply(): void {

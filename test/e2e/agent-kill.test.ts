@@ -13,21 +13,17 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type FaultPoint, faultPoints } from "../../agent/src/docker/faults";
 import type { AgentDocuments } from "../../components/agent";
-import { renderBase } from "../../components/host/base";
-import { renderFirewall } from "../../components/host/firewall";
-import { renderRuntime } from "../../components/host/runtime";
-import { renderStorage } from "../../components/host/storage";
 import {
   mainPid,
-  REGISTRY_HOST,
+  OWN_FILES,
   ready,
   removeRigFiles,
   type Stage,
   stage,
-  startRegistry,
+  standardNode,
   stopRegistry,
 } from "./agent-rig";
-import { cleanUp, must, onNode, removeFiles, ssh, startNode, until } from "./host-node";
+import { cleanUp, onNode, removeFiles, ssh, until } from "./host-node";
 
 const node = "node-0";
 const UNITS = 3;
@@ -191,32 +187,10 @@ async function fill(): Promise<void> {
 }
 
 beforeAll(async () => {
-  await must("docker", ["info"], 20);
-  await stopRegistry();
-  await cleanUp();
-  await startNode();
-  plain = { image: await startRegistry("berth-hosttest"), documents };
-  const firewall = {
-    allowSsh: ["10.89.7.0/24"],
-    allowUsers: [],
-    userPorts: [],
-    clusterAddresses: [],
-    clusterPorts: [],
-  };
-  for (const text of [
-    renderBase({ node }),
-    renderFirewall({ node, ...firewall }),
-    renderStorage({ node }),
-    renderRuntime({ node, avoidNetworks: ["10.89.7.0/24"], insecureRegistries: [REGISTRY_HOST] }),
-  ]) {
-    const { code, stderr } = await ssh(text);
-    expect(stderr).toBe("");
-    expect(code).toBe(0);
-  }
+  plain = await standardNode(documents);
   // An image that asks NVIDIA's runtime for everything.
   await onNode(
-    "tar -C / -c bin lib lib64 sbin usr/bin usr/lib64 usr/lib/x86_64-linux-gnu etc | " +
-      "docker import -c 'ENV NVIDIA_VISIBLE_DEVICES=all' -c 'LABEL berth.gpus=GPU-stolen' - self:1",
+    `${OWN_FILES} | docker import -c 'ENV NVIDIA_VISIBLE_DEVICES=all' -c 'LABEL berth.gpus=GPU-stolen' - self:1`,
   );
   image = (await onNode("docker image inspect -f '{{.Id}}' self:1")).trim();
   await stage(plain);

@@ -6,8 +6,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type AgentDocuments, agentInput, readAgentFacts, renderAgent } from "../../components/agent";
+import { renderBase } from "../../components/host/base";
+import { renderFirewall } from "../../components/host/firewall";
+import { renderRuntime } from "../../components/host/runtime";
 import { parseFacts } from "../../components/host/stage";
-import { docker, must, onNode, run, sshArgs, until } from "./host-node";
+import { renderStorage } from "../../components/host/storage";
+import { cleanUp, docker, must, onNode, run, ssh, sshArgs, startNode, until } from "./host-node";
 
 const REGISTRY = "berth-hosttest-registry";
 /** As the runtime stage of the test's node is told. */
@@ -59,6 +63,36 @@ export async function publish(tag: string, files: Record<string, string>): Promi
   const digest = /digest: (sha256:[0-9a-f]{64})/.exec(said)?.[1];
   if (!digest) throw new Error(`no digest in: ${said}`);
   return `${REGISTRY_HOST}/berth/agent@${digest}`;
+}
+
+/** A stream of the node's own system without its data, for `docker import`: what runs in its containers. */
+export const OWN_FILES = "tar -C / -c bin lib lib64 sbin usr/bin usr/lib64 usr/lib/x86_64-linux-gnu etc";
+
+/** A fresh node with every stage before berthd's, and the registry that has its image. */
+export async function standardNode(documents: AgentDocuments): Promise<Stage> {
+  await must("docker", ["info"], 20);
+  await stopRegistry();
+  await cleanUp();
+  await startNode();
+  const image = await startRegistry("berth-hosttest");
+  const node = documents.node.node;
+  const firewall = {
+    allowSsh: ["10.89.7.0/24"],
+    allowUsers: [],
+    userPorts: [],
+    clusterAddresses: [],
+    clusterPorts: [],
+  };
+  for (const text of [
+    renderBase({ node }),
+    renderFirewall({ node, ...firewall }),
+    renderStorage({ node }),
+    renderRuntime({ node, avoidNetworks: firewall.allowSsh, insecureRegistries: [REGISTRY_HOST] }),
+  ]) {
+    const { code, stderr } = await ssh(text);
+    if (code !== 0 || stderr !== "") throw new Error(`a stage of ${node} ended with ${code}: ${stderr}`);
+  }
+  return { image, documents };
 }
 
 export async function stopRegistry(): Promise<void> {

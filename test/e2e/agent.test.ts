@@ -11,27 +11,23 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AgentDocuments } from "../../components/agent";
-import { renderBase } from "../../components/host/base";
-import { renderFirewall } from "../../components/host/firewall";
 import { renderRetire } from "../../components/host/retire";
-import { renderRuntime } from "../../components/host/runtime";
 import { parseFacts } from "../../components/host/stage";
-import { renderStorage } from "../../components/host/storage";
 import {
   berth,
   mainPid,
+  OWN_FILES,
   publish,
-  REGISTRY_HOST,
   ready,
   removeRigFiles,
   runStage,
   type Stage,
   stage,
-  startRegistry,
+  standardNode,
   stopRegistry,
   versionOf,
 } from "./agent-rig";
-import { cleanUp, docker, must, NODE, onNode, removeFiles, ssh, startNode, until } from "./host-node";
+import { cleanUp, docker, NODE, onNode, removeFiles, ssh, until } from "./host-node";
 
 const node = "node-0";
 const alice = { name: "alice", uid: 20000, group: "student" };
@@ -56,31 +52,8 @@ const berthInside = "/usr/local/lib/berth/agent/current/bin/berth";
 const workPid = () => onNode("docker inspect -f '{{.State.Pid}}' work");
 
 beforeAll(async () => {
-  await must("docker", ["info"], 20);
-  await stopRegistry();
-  await cleanUp();
-  await startNode();
-  plain = { image: await startRegistry("berth-hosttest"), documents };
-  const firewall = {
-    allowSsh: ["10.89.7.0/24"],
-    allowUsers: [],
-    userPorts: [],
-    clusterAddresses: [],
-    clusterPorts: [],
-  };
-  for (const text of [
-    renderBase({ node }),
-    renderFirewall({ node, ...firewall }),
-    renderStorage({ node }),
-    renderRuntime({ node, avoidNetworks: ["10.89.7.0/24"], insecureRegistries: [REGISTRY_HOST] }),
-  ]) {
-    const { code, stderr } = await ssh(text);
-    expect(stderr).toBe("");
-    expect(code).toBe(0);
-  }
-  await onNode(
-    "tar -C / -c bin lib lib64 sbin usr/bin usr/lib64 usr/lib/x86_64-linux-gnu etc | docker import - self:1",
-  );
+  plain = await standardNode(documents);
+  await onNode(`${OWN_FILES} | docker import - self:1`);
 }, 2_400_000);
 
 afterAll(async () => {

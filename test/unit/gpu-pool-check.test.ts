@@ -4,27 +4,14 @@
  * Proves: who gets what follows from what the node holds, with the stack's own limits and users, also while the node is
  * not there; all refusals come at once, with their rules; what is odd or unknown leaves things as they are.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { UNKNOWN } from "../../components/gpu/inputs";
 import { provider } from "../../components/gpu/provider";
 import { showAssignment } from "../../components/gpu/units";
 import { grant, held, inputs, inventory, slice, snapshot, unit, unreachable } from "./gpu-pool-helpers";
-import { FakeSsh } from "./gpu-pool-ssh";
+import { poolNode } from "./gpu-pool-node";
 
-let ssh: FakeSsh;
-let told: string[];
-beforeAll(() => {
-  ssh = new FakeSsh();
-  vi.spyOn(console, "error").mockImplementation((text) => void told.push(String(text)));
-});
-beforeEach(() => {
-  told = [];
-  ssh.does({});
-});
-afterAll(() => {
-  vi.restoreAllMocks();
-  ssh.remove();
-});
+const { ssh, told } = poolNode();
 
 describe("check, while the node is not there", () => {
   it.each([

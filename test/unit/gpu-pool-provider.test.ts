@@ -4,27 +4,14 @@
  * Proves: nothing is granted but what was shown; a pool is never replaced; a refresh shows what the node holds; a delete
  * tells the node, or says why it could not.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Props, UNKNOWN } from "../../components/gpu/inputs";
 import { provider } from "../../components/gpu/provider";
 import { showAssignment } from "../../components/gpu/units";
 import { grant, held, inputs, inventory, slice, snapshot, unit, unreachable } from "./gpu-pool-helpers";
-import { FakeSsh } from "./gpu-pool-ssh";
+import { poolNode } from "./gpu-pool-node";
 
-let ssh: FakeSsh;
-let told: string[];
-beforeAll(() => {
-  ssh = new FakeSsh();
-  vi.spyOn(console, "error").mockImplementation((text) => void told.push(String(text)));
-});
-beforeEach(() => {
-  told = [];
-  ssh.does({});
-});
-afterAll(() => {
-  vi.restoreAllMocks();
-  ssh.remove();
-});
+const { ssh, told } = poolNode();
 
 describe("diff", () => {
   const olds = inputs(["alice"], {

@@ -1,3 +1,4 @@
+import type { SeenContainer as SeenByLedger } from "../core";
 import type { EffectiveLimits, Grant, Inventory, Result } from "../core/model";
 
 /**
@@ -36,21 +37,9 @@ export interface InventoryPort {
 }
 
 /** A container of ours on this node that has GPUs, running or stopped. */
-export interface SeenContainer {
-  /** Docker's id. */
-  container: string;
+export interface SeenContainer extends SeenByLedger {
+  /** Docker's name of it. */
   name: string;
-  /** Label `berth.owner`. */
-  user: string;
-  /** Label `berth.gpus`: UUIDs; empty where none was granted. */
-  units: string[];
-  /** Label `berth.grant`: a grant's id, or the key of a declared one. */
-  grant?: string;
-  /** Label `berth.grant-token`; absent where `grant` is a key. */
-  token?: number;
-  running: boolean;
-  /** What it was granted of a shared GPU, in MiB. */
-  shareMiB?: number;
 }
 
 /** What happened to a container, in Docker's order. */

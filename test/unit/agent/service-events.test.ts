@@ -9,40 +9,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
-import type { Grant, Refusal, Result } from "../../../agent/src/core/model";
-import { makeRig, newFolder, type Rig, type RigOptions, until } from "./service-rig";
-
-const rigs: Rig[] = [];
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.close();
-});
-async function rigged(options?: RigOptions): Promise<Rig> {
-  const rig = await makeRig(options);
-  rigs.push(rig);
-  return rig;
-}
-const one = { kind: "mig" as const, count: 1 };
-const wish = (user: string, more: object = {}) => ({ user, ask: one, purpose: "a test", ...more });
-function got<T>(result: Result<T>): T {
-  if (!result.ok) throw new Error(`refused: ${JSON.stringify(result.refusal)}`);
-  return result.value;
-}
-function refused<T>(result: Result<T>): Refusal {
-  if (result.ok) throw new Error(`granted: ${JSON.stringify(result.value)}`);
-  return result.refusal;
-}
-const _uuids = (grants: Iterable<Grant>) => [...grants].flatMap(({ units }) => units.map(({ uuid }) => uuid));
-const _container = (grant: Grant, id = "c1", more: object = {}) => ({
-  container: id,
-  name: id,
-  user: grant.user,
-  units: grant.units.map(({ uuid }) => uuid),
-  grant: grant.key ?? grant.id,
-  ...(grant.key === undefined && { token: grant.token }),
-  running: true,
-  ...more,
-});
+import { describe, expect, it } from "vitest";
+import { got, refused, rigged, rigs, wish } from "./service-cases";
+import { makeRig, newFolder, until } from "./service-rig";
 
 describe("the event log", () => {
   const changes = (lines: Record<string, unknown>[]) =>

@@ -1,49 +1,11 @@
 /** The one writer: group commits, the queue, idempotency, events, reconciling, closing. Real SQLite, fake GPUs. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
-import type { Grant, Refusal, Result } from "../../../agent/src/core/model";
+import { describe, expect, it } from "vitest";
+import type { Grant } from "../../../agent/src/core/model";
 import { StoreError } from "../../../agent/src/store";
-import {
-  FakeContainers,
-  inventoryOf,
-  makeRig,
-  newFolder,
-  type Rig,
-  type RigOptions,
-  until,
-} from "./service-rig";
-
-const rigs: Rig[] = [];
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.close();
-});
-async function rigged(options?: RigOptions): Promise<Rig> {
-  const rig = await makeRig(options);
-  rigs.push(rig);
-  return rig;
-}
-const one = { kind: "mig" as const, count: 1 };
-const wish = (user: string, more: object = {}) => ({ user, ask: one, purpose: "a test", ...more });
-function got<T>(result: Result<T>): T {
-  if (!result.ok) throw new Error(`refused: ${JSON.stringify(result.refusal)}`);
-  return result.value;
-}
-function refused<T>(result: Result<T>): Refusal {
-  if (result.ok) throw new Error(`granted: ${JSON.stringify(result.value)}`);
-  return result.refusal;
-}
-const uuids = (grants: Iterable<Grant>) => [...grants].flatMap(({ units }) => units.map(({ uuid }) => uuid));
-const container = (grant: Grant, id = "c1", more: object = {}) => ({
-  container: id,
-  name: id,
-  user: grant.user,
-  units: grant.units.map(({ uuid }) => uuid),
-  grant: grant.key ?? grant.id,
-  ...(grant.key === undefined && { token: grant.token }),
-  running: true,
-  ...more,
-});
+import { container, got, one, refused, rigged, uuids, wish } from "./service-cases";
+import { FakeContainers, inventoryOf, makeRig, newFolder, until } from "./service-rig";
 
 describe("group commit", () => {
   it("writes what arrives in one turn in one transaction, each decided on the one before", async () => {

@@ -7,7 +7,6 @@
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -15,30 +14,10 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { LimitsDocument } from "../../../agent/src/limits";
+import { describe, expect, it } from "vitest";
 import { applySlices, desiredSlices, SliceError, type SliceExec, Slices } from "../../../agent/src/slices";
-
-const document: LimitsDocument = {
-  defaults: { user_total: { max_tasks: 4096 } },
-  groups: {
-    student: {
-      members: ["alice", "bob"],
-      total: { max_cpus: 64, memory: "256GiB" },
-      user_total: { max_cpus: 16.5, memory: "64GiB" },
-    },
-  },
-  user_overrides: { bob: { user_total: { memory: null } } },
-};
-const users = [{ name: "alice" }, { name: "bob" }, { name: "eve" }];
-
-let root = "";
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "berth-slices-"));
-});
-afterEach(() => rmSync(root, { recursive: true, force: true }));
+import { document, root, users } from "./slices-helpers";
 
 const unit = (name: string) => join(root, "etc/systemd/system", name);
 const link = (name: string) => join(root, "etc/systemd/system/docker.service.wants", name);

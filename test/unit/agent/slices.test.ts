@@ -5,12 +5,10 @@
  * kernel holds is read from its files.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { LimitsDocument } from "../../../agent/src/limits";
+import { describe, expect, it } from "vitest";
 import {
   cgroupParent,
   cgroupVersion,
@@ -22,27 +20,9 @@ import {
   unheldLimits,
   userSlice,
 } from "../../../agent/src/slices";
+import { document, root, users } from "./slices-helpers";
 
 const GiB = 2 ** 30;
-const document: LimitsDocument = {
-  defaults: { user_total: { max_tasks: 4096 } },
-  groups: {
-    student: {
-      members: ["alice", "bob"],
-      total: { max_cpus: 64, memory: "256GiB" },
-      user_total: { max_cpus: 16.5, memory: "64GiB" },
-    },
-  },
-  user_overrides: { bob: { user_total: { memory: null } } },
-};
-const users = [{ name: "alice" }, { name: "bob" }, { name: "eve" }];
-
-let root = "";
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "berth-slices-"));
-});
-afterEach(() => rmSync(root, { recursive: true, force: true }));
-
 /** A file of the kernel's, in the node of the test. */
 function kernel(path: string, content: string): void {
   const file = join(root, "sys/fs/cgroup", path);
