@@ -27,7 +27,7 @@ interface Label {
 
 /**
  * A container's labels in a stable order. Those of its grant are how berthd finds it: the key, and what the container
- * was made with.
+ * was made with, so that a ledger that was lost is rebuilt from it.
  *
  * @param units undefined: nothing is asked for.
  */
@@ -38,10 +38,17 @@ export function containerLabels(
 ): Label[] {
   if (!units) return [...own];
   const gpus = units.apply((found) => found.map(({ uuid }) => uuid).join(","));
-  return [...own, { label: "berth.gpus", value: gpus }, { label: "berth.grant", value: key }].sort((a, b) =>
-    a.label < b.label ? -1 : 1,
-  );
+  const share = units.apply((found) => found.map(shareOf).join(""));
+  return [
+    ...own,
+    { label: "berth.gpus", value: gpus },
+    { label: "berth.gpu-memory", value: share },
+    { label: "berth.grant", value: key },
+  ].sort((a, b) => (a.label < b.label ? -1 : 1));
 }
+
+/** MiB of a share, which is of one GPU; empty for what is whole. */
+const shareOf = ({ shared, memoryMiB }: GrantedUnit) => (shared ? String(memoryMiB) : "");
 
 /** What Ray may hand out. */
 export interface RayGpus {

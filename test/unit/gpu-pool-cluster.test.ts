@@ -79,6 +79,23 @@ describe.each([
     }
   });
 
+  it("a share's label says how much it is, so that the ledger can be rebuilt from containers", async () => {
+    const share = (name: string, index: number, memory: string) => ({
+      ...{ name, node: "node-1", index, gpu: { kind: "share", memory } },
+    });
+    const config = stack([alice, share("bob", 1, "20GiB"), share("carol", 2, "8GiB")], {
+      gpu: { allocation: "shared" },
+    }) as { nodes: { gpus: object[] }[] };
+    const gpus = [{ model: "NVIDIA H100 80GB HBM3", memory: "80GiB" }];
+    const seen = await runCluster(
+      { ...config, nodes: config.nodes.map((node, i) => (i === 1 ? { ...node, gpus } : node)) },
+      preview,
+    );
+    const size = (user: string) => workspace(seen, user).label("berth.gpu-memory");
+    expect([size("alice"), size("bob"), size("carol")]).toEqual(["", "20480", "8192"]);
+    expect(workspace(seen, "carol").label("berth.gpus")).toBe(workspace(seen, "bob").label("berth.gpus"));
+  });
+
   it("a workspace that asks for nothing is as it would be without GPUs", async () => {
     const [withGpus, without] = [
       await runCluster(stack([bob, carol]), preview),
@@ -95,7 +112,7 @@ describe.each([
     const after = await runCluster(stack([dave, carol, bob]), preview);
     expect(Object.keys(grants(after))).toEqual(["workspace/bob", "workspace/dave"]);
     expect(pools(after)[1]?.inputs).toMatchObject({ declared: pools(before)[1]?.inputs.declared });
-    expect(workspace(after, "bob").labels).toHaveLength(6);
+    expect(workspace(after, "bob").labels).toHaveLength(7);
   });
 
   it("one who has left is granted nothing, one who is stopped keeps it", async () => {
