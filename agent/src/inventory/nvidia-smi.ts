@@ -1,7 +1,7 @@
 import { type Exec, type ExecResult, exec as realExec } from "./exec";
 import { unreachableGpus } from "./text";
 import { InventoryError, type Reading } from "./types";
-import { parseNvidiaSmi } from "./xml";
+import { addLinks, parseNvidiaSmi } from "./xml";
 
 export interface NvidiaSmiOptions {
   /** Default `nvidia-smi`, found on PATH. */
@@ -112,17 +112,15 @@ export class NvidiaSmi {
     const several = xml.split("<gpu ").length > 2;
     // Position is not number when a GPU is missing between others, so more than one GPU needs the list as well.
     const list = instances || several ? (await this.#ok(["-L", ...select], end)).stdout : undefined;
-    if (!several) return parseNvidiaSmi(xml, list);
-    const first = parseNvidiaSmi(xml, list);
-    const key = first.inventory.gpus.map(({ uuid, index }) => `${index}=${uuid}`).join(" ");
-    if (this.#topology?.key !== key) {
-      const { stdout } = await this.#ok(["topo", "-m"], end);
-      // Parsed before it is kept: a matrix that makes no sense must be asked for again.
-      const whole = parseNvidiaSmi(xml, list, stdout);
-      this.#topology = { key, text: stdout };
-      return whole;
-    }
-    return parseNvidiaSmi(xml, list, this.#topology.text);
+    const reading = parseNvidiaSmi(xml, list);
+    if (!several) return reading;
+    const key = reading.inventory.gpus.map(({ uuid, index }) => `${index}=${uuid}`).join(" ");
+    const known = this.#topology?.key === key ? this.#topology.text : undefined;
+    const topology = known ?? (await this.#ok(["topo", "-m"], end)).stdout;
+    // Parsed before it is kept: a matrix that makes no sense must be asked for again.
+    addLinks(reading, topology);
+    this.#topology = { key, text: topology };
+    return reading;
   }
 
   async #ok(args: string[], end: number): Promise<ExecResult> {

@@ -56,6 +56,7 @@ const log = z.object({
 });
 type GpuElement = z.infer<typeof gpuElement>;
 
+const CLOCKS = /<supported_clocks>[\s\S]*?<\/supported_clocks>/g;
 const parser = new XMLParser({
   ignoreAttributes: false,
   attributeNamePrefix: "@",
@@ -67,17 +68,31 @@ const parser = new XMLParser({
 
 /**
  * Reads `nvidia-smi -q -x`, with `nvidia-smi -L` for the UUIDs of MIG instances (the XML has none) and `topo -m` for
- * NVLink. `listText` is needed when an instance exists; without `topoText` no GPU has neighbours.
+ * NVLink. `listText` is needed when an instance exists; without `topoText` no GPU has neighbours: `addLinks` can say
+ * them later.
  * @throws InventoryError `garbage`, with the place, when anything is not as the driver writes it, or when the texts are
  * of different moments.
  */
 export function parseNvidiaSmi(xml: string, listText?: string, topoText?: string): Reading {
+  const reading = parseXml(xml, listText);
+  if (topoText !== undefined) addLinks(reading, topoText);
+  return reading;
+}
+
+/** Sets each GPU's neighbours by what `nvidia-smi topo -m` printed. @throws InventoryError `garbage` */
+export function addLinks({ inventory: { gpus } }: Reading, topoText: string): void {
+  if (gpus.length > 1) connect(gpus, parseTopology(topoText));
+}
+
+function parseXml(xml: string, listText: string | undefined): Reading {
   const start = xml.indexOf("<?xml");
   const preamble = start < 0 ? xml : xml.slice(0, start);
   const lost: LostGpu[] = unreachableGpus(preamble);
   // Warnings about an infoROM follow the end.
   const end = xml.lastIndexOf("</nvidia_smi_log>");
-  const body = start < 0 ? "" : xml.slice(start, end < 0 ? undefined : end + "</nvidia_smi_log>".length);
+  const text = start < 0 ? "" : xml.slice(start, end < 0 ? undefined : end + "</nvidia_smi_log>".length);
+  // The clocks are half of the text, and nobody here asks for them. Lines keep their numbers.
+  const body = text.replace(CLOCKS, (clocks) => clocks.replace(/[^\n]+/g, ""));
   const valid = XMLValidator.validate(body);
   if (body === "" || valid !== true)
     throw garbage(
@@ -86,12 +101,7 @@ export function parseNvidiaSmi(xml: string, listText?: string, topoText?: string
         ? `printed no XML: ${JSON.stringify(xml.slice(0, 120))}`
         : `printed no whole XML: line ${valid.err.line}: ${valid.err.msg}`,
     );
-  // The clocks are half of the text, and nobody here asks for them.
-  const root = check(
-    log,
-    parser.parse(body.replace(/<supported_clocks>[\s\S]*?<\/supported_clocks>/g, "")),
-    "",
-  );
+  const root = check(log, parser.parse(body), "");
   const elements = root.nvidia_smi_log.gpu ?? [];
   const attached = whole(root.nvidia_smi_log.attached_gpus, "nvidia_smi_log.attached_gpus");
   if (attached === null || attached < elements.length)
@@ -123,7 +133,6 @@ export function parseNvidiaSmi(xml: string, listText?: string, topoText?: string
   }
   if (gpus.length + lost.length < attached)
     throw garbage("nvidia_smi_log", `tells of ${attached} GPUs and shows ${gpus.length + lost.length}`);
-  if (topoText !== undefined && gpus.length > 1) connect(gpus, parseTopology(topoText));
   const driver = root.nvidia_smi_log.driver_version;
   return { inventory: { source: "nvidia-smi", driver, gpus }, readings, lost };
 }

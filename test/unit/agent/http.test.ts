@@ -299,8 +299,11 @@ describe("the document", () => {
       "berth_inventory_age_seconds",
       "berth_commit_seconds_bucket",
       "process_resident_memory_bytes",
+      "process_cpu_seconds_total",
+      "process_start_time_seconds",
+      "process_open_fds",
     ]) {
-      expect(text).toContain(name);
+      expect(text).toMatch(new RegExp(`^${name}(\\{.*\\})? [0-9]`, "m"));
     }
   });
 });
