@@ -96,14 +96,22 @@ const launch = (more: object = {}) =>
   });
 const grants = async () => (await call("GET", "/v1/grants")).body.grants;
 
-async function containers(): Promise<Container[]> {
-  const ids = (await onNode("docker ps -a -q --no-trunc --filter label=berth.launch")).trim();
-  return ids === "" ? [] : JSON.parse(await onNode(`docker inspect ${ids.split("\n").join(" ")}`));
+const INSPECT = "docker ps -a -q --no-trunc --filter label=berth.launch | xargs -r docker inspect";
+const inspected = (text: string): Container[] => (text.trim() === "" ? [] : JSON.parse(text));
+const containers = async () => inspected(await onNode(INSPECT));
+
+/** The ledger, the containers, and what berthd noted of launches under way: by one connection, for it is asked often. */
+async function state(): Promise<{ held: Grant[]; made: Container[]; notes: string }> {
+  const said = await onNode(
+    `curl -s -m 60 --unix-socket /run/berth/berthd.sock http://berthd/v1/grants; echo; echo ---; ${INSPECT}; echo ---; ls /var/lib/berth/agent/launches 2>/dev/null || true`,
+  );
+  const [ledger = "", made = "", notes = ""] = said.split(/^---$/m);
+  return { held: JSON.parse(ledger).grants, made: inspected(made), notes: notes.trim() };
 }
 
 /** What speaks against the ledger and Docker saying the same; empty: they do. */
 async function disagreement(): Promise<string[]> {
-  const [held, made] = [await grants(), await containers()];
+  const { held, made, notes } = await state();
   const found: string[] = [];
   const running = made.filter(({ State }) => State.Running);
   for (const { Id, State } of made) if (State.Status === "created") found.push(`${Id} was never started`);
@@ -124,7 +132,6 @@ async function disagreement(): Promise<string[]> {
   }
   const units = held.flatMap((grant) => grant.units.map(({ uuid }) => uuid));
   if (new Set(units).size !== units.length) found.push(`given twice: ${units.sort()}`);
-  const notes = (await onNode("ls /var/lib/berth/agent/launches 2>/dev/null || true")).trim();
   if (notes !== "") found.push(`notes of launches: ${notes}`);
   return found;
 }
@@ -151,11 +158,12 @@ async function devicesOf(uuid: string): Promise<string[]> {
   return paths.map(({ path }: { path: string }) => path).sort();
 }
 
-async function restartWith(fault: FaultPoint | undefined): Promise<string> {
-  const set = fault
-    ? `systemctl set-environment BERTH_FAULTS_ALLOWED=1 BERTH_FAULT=${fault}`
-    : "systemctl unset-environment BERTH_FAULTS_ALLOWED BERTH_FAULT";
-  await onNode(`${set}; systemctl reset-failed berthd.service; systemctl restart berthd.service`);
+/** Starts berthd with that fault before it. The one after it comes without. */
+async function restartWith(fault: FaultPoint): Promise<string> {
+  await onNode(
+    `systemctl set-environment BERTH_FAULTS_ALLOWED=1 BERTH_FAULT=${fault}; systemctl reset-failed berthd.service; ` +
+      "systemctl restart berthd.service; systemctl unset-environment BERTH_FAULTS_ALLOWED BERTH_FAULT",
+  );
   await until("berthd", 60, ready);
   return mainPid();
 }
@@ -169,10 +177,8 @@ async function nextOne(before: string): Promise<void> {
 }
 
 async function clear(): Promise<void> {
-  for (const { Id } of await containers()) {
-    const { status } = await call("DELETE", `/v1/containers/${Id}`);
-    expect([200, 404]).toContain(status);
-  }
+  const ended = (await containers()).map(({ Id }) => call("DELETE", `/v1/containers/${Id}`));
+  for (const { status } of await Promise.all(ended)) expect([200, 404]).toContain(status);
   await until("an empty ledger", 20, async () => (await grants()).length === 0);
 }
 
@@ -238,15 +244,12 @@ describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
       const [grant] = await grants();
       expect(await devices(Id)).toEqual(await devicesOf(grant?.units[0]?.uuid ?? ""));
     }
-    await restartWith(undefined);
-    await agree();
     await fill();
     await clear();
   });
 
   const removals = faultPoints.filter((point) => point.startsWith("remove:"));
   it.each(removals)("killed at %s", async (point) => {
-    await restartWith(undefined);
     const { body } = await launch();
     const pid = await restartWith(point);
     expect((await call("DELETE", `/v1/containers/${body.id}`)).status).toBe(0);
@@ -255,7 +258,6 @@ describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
     expect((await grants()).map(({ state }) => state)).toEqual(
       point === "remove:before-stop" ? ["bound"] : [],
     );
-    await restartWith(undefined);
     const again = await call("DELETE", `/v1/containers/${body.id}`);
     expect(again.status).toBe(
       ["remove:before-stop", "remove:after-stop", "remove:before-remove"].includes(point) ? 200 : 404,
@@ -265,7 +267,6 @@ describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
   });
 
   it("killed at any moment, with much under way", async () => {
-    await restartWith(undefined);
     for (let round = 0; round < 6; round++) {
       const pid = await mainPid();
       const under = Promise.all([
