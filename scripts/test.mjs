@@ -20,9 +20,9 @@ import { Ui } from "./lib/ui.mjs";
 
 const HELP = `npm test -- [--only unit|process|engine|e2e] [--deadline MINUTES] [FILE…]
 
-Brings what is missing, then runs types, lint, unit tests, tests of programs as processes, engine tests (real
-pulumi up) and end-to-end tests (real nodes, real clients). The last line is "N passed, N failed"; exit code 1
-when any failed.
+Brings what is missing, then runs types, lint, unit tests, tests of programs and scripts as processes, engine
+tests (real pulumi up) and end-to-end tests (real nodes, real clients). The last line is "N passed, N failed";
+exit code 1 when any failed.
 
   --only PART          only this part; unit: types and lint too; unit and process: without a container engine
   --deadline MINUTES   for all of it; default 85

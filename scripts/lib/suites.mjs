@@ -20,7 +20,10 @@ import { CommandError, run } from "./process.mjs";
 
 /** The fast ones, which run side by side. */
 export const FAST = ["types", "lint", "unit"];
-/** Programs of ours as processes, killed and slowed: minutes, and no container engine. Then real engines, real nodes. */
+/**
+ * Programs as processes, ours killed and slowed, and the scripts of stages beside stand-ins: minutes, and no container
+ * engine. Then real engines, real nodes.
+ */
 export const SLOW = ["process", "engine", "e2e"];
 /** Those that need Pulumi and a container engine. */
 export const ON_ENGINE = ["engine", "e2e"];

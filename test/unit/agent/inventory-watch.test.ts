@@ -290,7 +290,8 @@ describe("a GPU is put out of use", () => {
 
   it("and not for what one program did, nor for what the driver repaired", async () => {
     const { watch, driver, changes } = machine(node());
-    for (const number of [13, 31, 43, 45, 63, 69, 92, 94, 109, 155]) driver.kernel.push({ text: xid(0, number) });
+    for (const number of [13, 31, 43, 45, 63, 69, 92, 94, 109, 155])
+      driver.kernel.push({ text: xid(0, number) });
     driver.kernel.push({
       text: xid(0, 154, "GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)"),
     });
@@ -593,7 +594,9 @@ describe("Xid lines", () => {
 
   it("are fatal by NVIDIA's catalogue, and by what the driver asks for", () => {
     const reason = (xid: number, detail = "") => fatalReason({ pci: pci(0), xid, detail });
-    expect([...fatalXids.keys()]).toEqual([46, 48, 54, 62, 64, 74, 79, 95, 110, 119, 120, 136, 140, 143, 151, 156, 158]);
+    expect([...fatalXids.keys()]).toEqual([
+      46, 48, 54, 62, 64, 74, 79, 95, 110, 119, 120, 136, 140, 143, 151, 156, 158,
+    ]);
     for (const number of fatalXids.keys()) expect(reason(number)).toContain(`Xid ${number}: `);
     const asks = (action: string) =>
       reason(154, `GPU recovery action changed from 0x0 (None) to 0x2 (${action})`);

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseFacts, renderStage } from "../../components/host/stage";
 import { type StorageOptions, storageLabel, storageSteps } from "../../components/host/storage";
-import { standIns } from "./host-scripts";
+import { standIns } from "../unit/host-scripts";
 
 const node = "node-0";
 const home = (user: string, uid: number, soft = "40GiB", hard = "50GiB") => ({ user, uid, soft, hard });

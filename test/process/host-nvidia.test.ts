@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { NvidiaOptions } from "../../components/host/runtime";
-import { runtimeMachine } from "./host-runtime-helpers";
+import { runtimeMachine } from "../unit/host-runtime-helpers";
 
 const TOOLKIT_KEY = "C95B321B61E88C1809C4F759DDCAE044F796ECB0";
 const CUDA_KEY = "EB693B3035CD5710E231E123A4B469963BF863CC";

@@ -10,7 +10,7 @@ import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { MigEntry, NvidiaOptions } from "../../components/host/runtime";
-import { runtimeMachine } from "./host-runtime-helpers";
+import { runtimeMachine } from "../unit/host-runtime-helpers";
 
 const A = "GPU-11111111-2222-3333-4444-555555555555";
 const B = "GPU-99999999-2222-3333-4444-555555555555";
