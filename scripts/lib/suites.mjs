@@ -47,8 +47,9 @@ export async function runSuite(name, { env, deadlineMs, onLine, passOn = [] }) {
   const folder = mkdtempSync(join(tmpdir(), "berth-report-"));
   const reportFile = join(folder, "report.json");
   const node = env.BERTH_NODE || "node";
+  const remembered = ["--tsBuildInfoFile", program(".cache/berth-check.tsbuildinfo")];
   const commands = /** @type {Record<string, string[]>} */ ({
-    types: [program("typescript/bin/tsc"), "--noEmit", "-p", "."],
+    types: [program("typescript/bin/tsc"), "--noEmit", "-p", ".", "--incremental", ...remembered],
     lint: [program("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."],
   });
   const vitest = [
