@@ -202,7 +202,7 @@ function checkUserGpu(
   const ask = userAsk(gpu);
   const rules = {
     allowShared: config.gpu.allocation === "shared",
-    memoryLimitMiB: Math.floor(config.gpu.memoryLimit / 2 ** 20),
+    shareLimitMiB: Math.floor(config.gpu.memoryLimit / 2 ** 20),
   };
   const found = checkAsk(limits, ask, rules);
   for (const { field, refusal } of found) {

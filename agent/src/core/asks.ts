@@ -1,45 +1,65 @@
 import { type Ask, type GrantedUnit, type Refusal, strategies } from "./model";
 
-/** What is wrong with an ask in itself, whatever the node has. All of it at once; undefined: nothing. */
-export function askRefusal(ask: Ask): Refusal | undefined {
-  const problems = askProblems(ask);
-  if (problems.length === 0) return undefined;
+/** Something that speaks against an ask, and the field to change. */
+export interface AskProblem {
+  field: keyof Ask;
+  refusal: Refusal;
+}
+
+/** One refusal for all that speaks against an ask; the first decides the code. Undefined: nothing does. */
+export function refusalOf(problems: readonly AskProblem[]): Refusal | undefined {
+  const [first] = problems;
+  if (!first || problems.length === 1) return first?.refusal;
+  const all = (words: (refusal: Refusal) => string | undefined) =>
+    [...new Set(problems.map(({ refusal }) => words(refusal)))].filter(Boolean).join("; ");
   return {
-    code: "bad-request",
-    message: problems.join("; "),
-    allowed:
-      "kind gpu, mig or share; count from 1; profile with mig alone; memoryMiB above 0, required for a share",
-    fix: "mend what is named and ask again",
+    ...first.refusal,
+    message: all(({ message, rule }) => (rule === undefined ? message : `${message} (${rule})`)),
+    allowed: all(({ allowed }) => allowed),
+    fix: all(({ fix }) => fix),
   };
 }
 
-function askProblems(ask: Ask): string[] {
-  const problems: string[] = [];
+/** What is wrong with an ask in itself, whatever the node has. All of it at once; undefined: nothing. */
+export const askRefusal = (ask: Ask) => refusalOf(askProblems(ask));
+
+export function askProblems(ask: Ask): AskProblem[] {
+  const found: AskProblem[] = [];
+  const bad = (field: keyof Ask, message: string, allowed: string, fix: string) =>
+    found.push({ field, refusal: { code: "bad-request", message, allowed, fix } });
   if (!["gpu", "mig", "share"].includes(ask.kind)) {
-    problems.push(`kind ${JSON.stringify(ask.kind)} is not gpu, mig or share`);
+    bad("kind", `kind ${JSON.stringify(ask.kind)} is not known`, "gpu, mig or share", "choose one of them");
   }
   if (!Number.isInteger(ask.count) || ask.count < 1) {
-    problems.push(`count ${String(ask.count)} is not a whole number from 1`);
+    const message = `count ${String(ask.count)} is not a whole number from 1`;
+    bad("count", message, "a whole number from 1", "ask for one at least");
   } else if (ask.kind === "share" && ask.count !== 1) {
-    problems.push(`a share is of one GPU, not of ${ask.count}`);
+    bad("count", `a share is of one GPU, not of ${ask.count}`, "1", "ask for each share by itself");
   }
   if (ask.profile !== undefined && ask.kind !== "mig") {
-    problems.push(`profile ${JSON.stringify(ask.profile)} belongs to kind mig, not to ${ask.kind}`);
+    const message = `profile ${JSON.stringify(ask.profile)} belongs to kind mig, not to ${ask.kind}`;
+    bad("profile", message, "a profile with kind mig alone", "set kind to mig, or leave the profile out");
   }
   if (ask.memoryMiB !== undefined && !(Number.isFinite(ask.memoryMiB) && ask.memoryMiB > 0)) {
-    problems.push(`memoryMiB ${String(ask.memoryMiB)} is not above 0`);
+    bad("memoryMiB", `memory of ${String(ask.memoryMiB)} MiB is not above 0`, "above 0", "say how much");
   } else if (ask.kind === "share" && ask.memoryMiB === undefined) {
-    problems.push("a share needs memoryMiB");
+    const allowed = "the memory that is wanted of the GPU";
+    bad("memoryMiB", "a share says nothing of its memory", allowed, "say how much, such as 16GiB");
   }
   if (ask.strategy !== undefined && !strategies.includes(ask.strategy)) {
-    problems.push(`strategy ${JSON.stringify(ask.strategy)} is not ${strategies.join(", ")}`);
+    const message = `there is no strategy ${JSON.stringify(ask.strategy)}`;
+    bad("strategy", message, strategies.join(", "), "choose one of them");
   }
-  if (ask.pins) {
-    if (ask.pins.length !== ask.count) problems.push(`${ask.pins.length} pins for a count of ${ask.count}`);
-    const twice = ask.pins.filter((pin, at) => ask.pins?.indexOf(pin) !== at);
-    if (twice.length > 0) problems.push(`pinned twice: ${[...new Set(twice)].join(", ")}`);
+  if (ask.pins && ask.pins.length !== ask.count) {
+    const message = `${ask.pins.length} pins for a count of ${ask.count}`;
+    bad("pins", message, "as many UUIDs as count says", "make the two agree");
   }
-  return problems;
+  const twice = ask.pins?.filter((pin, at) => ask.pins?.indexOf(pin) !== at) ?? [];
+  if (twice.length > 0) {
+    const message = `pinned twice: ${[...new Set(twice)].join(", ")}`;
+    bad("pins", message, "every UUID once", "leave one of them out");
+  }
+  return found;
 }
 
 /** Whether a unit is one that the ask means. Says nothing of who has it. */

@@ -1,7 +1,8 @@
-import { askRefusal, unitMeets } from "./asks";
+import { askRefusal, refusalOf, unitMeets } from "./asks";
 import { type Capacity, capacityOf } from "./capacity";
 import type { Ask, GrantedUnit, Inventory, Result, Strategy } from "./model";
 import { busyRefusal, pinnedUnits } from "./refusals";
+import { brokenShareRules, type ShareRules } from "./rules";
 import {
   freeOf,
   hasRoom,
@@ -16,13 +17,9 @@ import {
 } from "./seats";
 import { pickWhole } from "./whole";
 
-export interface PlaceDefaults {
+export interface PlaceDefaults extends ShareRules {
   /** @default "least-allocated" */
   strategy?: Strategy;
-  /** Whether shares of a GPU's memory are granted. @default false */
-  allowShared?: boolean;
-  /** The most that one share may have, in MiB. @default 0, no limit */
-  shareLimitMiB?: number;
 }
 
 /** MIG instances that are alike. */
@@ -121,32 +118,8 @@ export class Occupancy {
    * impossible (not even if everything were free), busy.
    */
   place(ask: Ask, defaults: PlaceDefaults = {}): Result<GrantedUnit[]> {
-    const wrong = askRefusal(ask);
+    const wrong = askRefusal(ask) ?? refusalOf(brokenShareRules(ask, defaults));
     if (wrong) return { ok: false, refusal: wrong };
-    if (ask.kind === "share" && !defaults.allowShared) {
-      return {
-        ok: false,
-        refusal: {
-          code: "not-allowed",
-          message: "a share of a GPU was asked for, and the GPUs of this node are granted exclusively",
-          allowed: "kind gpu or mig",
-          fix: "ask for a MIG instance, or set berth:gpu.allocation to shared",
-        },
-      };
-    }
-    const most = defaults.shareLimitMiB ?? 0;
-    if (ask.kind === "share" && most > 0 && (ask.memoryMiB ?? 0) > most) {
-      return {
-        ok: false,
-        refusal: {
-          code: "over-limit",
-          message: `a share of ${ask.memoryMiB} MiB was asked for, and this node grants ${most} MiB at most`,
-          allowed: `up to ${most} MiB`,
-          fix: "ask for less memory, or raise berth:gpu.memoryLimit",
-          rule: "gpu.memoryLimit",
-        },
-      };
-    }
     if (ask.pins) return pinnedUnits(this, ask, ask.pins);
     const units = this.find(ask, ask.strategy ?? defaults.strategy ?? "least-allocated");
     return units ? { ok: true, value: units } : { ok: false, refusal: busyRefusal(this, ask) };

@@ -2,7 +2,7 @@
  * What each user may have: the limits document, read, checked, resolved and explained.
  * Pure, and light: the Pulumi program loads it in every preview. Needs zod alone.
  */
-export { type AskProblem, type AskRules, checkAsk } from "./ask";
+export { checkAsk } from "./ask";
 export { type ExplainedLimit, type ExplainedValue, explainLimits } from "./explain";
 export { sliceWord } from "./names";
 export { type LimitsProblem, type ParsedLimits, parseLimits } from "./parse";

@@ -92,7 +92,7 @@ export class Reservations {
           ? {
               code: "busy",
               message: `It is free, but ${this.options.room.size} who waited before ${user} may need it.`,
-              fix: "Wait in the queue (wait_seconds), or try again later.",
+              fix: "Wait in the queue (--wait, wait_seconds in the API), or try again later.",
             }
           : decision.refusal;
         if (refusal.code === "busy" && (request.waitSeconds ?? 0) > 0) {

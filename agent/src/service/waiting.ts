@@ -89,7 +89,7 @@ export class WaitingRoom {
         this.end(id, {
           code: "busy",
           message: `Nothing became free for ${request.user} within ${seconds} s.`,
-          fix: "Wait longer (wait_seconds), ask for less, or see who holds what: berth gpu status",
+          fix: "Wait longer (--wait, wait_seconds in the API), ask for less, or see who holds what: berth gpu status",
         }),
       seconds * 1000,
     );

@@ -279,10 +279,11 @@ describe("refusals", () => {
     const ask = { kind: "tpu", count: 0, memoryMiB: -1, strategy: "luck" } as unknown as Ask;
     expect(refusal(place(inventory, [], ask))).toMatchObject({
       code: "bad-request",
-      message: expect.stringMatching(/kind "tpu".*count 0.*memoryMiB -1.*strategy "luck"/),
+      message: expect.stringMatching(/kind "tpu".*count 0.*memory of -1 MiB.*strategy "luck"/),
+      allowed: expect.stringContaining("least-allocated, pack, spread"),
     });
     expect(refusal(place(inventory, [], { kind: "share", count: 2 }, shared)).message).toMatch(
-      /of one GPU, not of 2; a share needs memoryMiB/,
+      /of one GPU, not of 2; a share says nothing of its memory/,
     );
     expect(refusal(place(inventory, [], whole(1, { profile: "1g.10gb" }))).message).toMatch(
       /belongs to kind mig/,

@@ -13,7 +13,7 @@ const document: LimitsDocument = {
 const student = resolveLimits(document, "alice");
 const admin = resolveLimits(document, "carol", "admin");
 const exclusive = { allowShared: false };
-const shared = { allowShared: true, memoryLimitMiB: 1024 };
+const shared = { allowShared: true, shareLimitMiB: 1024 };
 
 describe("an ask", () => {
   it.each<[string, Ask]>([
@@ -32,20 +32,28 @@ describe("an ask", () => {
         field: "count",
         refusal: {
           code: "over-limit",
-          message: "alice asks for 3 MIG instances, 1 more than defaults.max_gpus_per_container allows",
-          allowed: "at most 2 in one container",
-          fix: "ask for fewer, or raise defaults.max_gpus_per_container",
+          message: "3 for one container, and alice may have 2",
+          allowed: "up to 2 per container",
+          fix: "ask for fewer, or have that limit raised",
           rule: "defaults.max_gpus_per_container",
         },
       },
     ]);
     expect(
       checkAsk(student, { kind: "gpu", count: 5 }, exclusive).map(({ refusal }) => refusal.rule),
-    ).toEqual(["defaults.max_gpus_per_container", "defaults.max_mig_instances", "defaults.allow_full_gpu"]);
+    ).toEqual(["defaults.allow_full_gpu", "defaults.max_gpus_per_container", "defaults.max_mig_instances"]);
     expect(checkAsk(student, { kind: "gpu", count: 1 }, exclusive)[0]?.refusal).toMatchObject({
       code: "not-allowed",
-      message: "alice asks for 1 GPU, and defaults.allow_full_gpu allows none that is not divided",
+      message: "alice may not have whole GPUs",
+      rule: "defaults.allow_full_gpu",
     });
+  });
+
+  it("is refused where the user may have no container at all", () => {
+    const none = resolveLimits({ defaults: { max_containers_per_user: 0 } }, "alice");
+    expect(checkAsk(none, { kind: "mig", count: 1 }, exclusive)).toMatchObject([
+      { field: "kind", refusal: { code: "over-limit", rule: "defaults.max_containers_per_user" } },
+    ]);
   });
 
   it("for a share needs allocation shared, and memory within its limit", () => {
@@ -56,7 +64,7 @@ describe("an ask", () => {
     });
     expect(checkAsk(student, share(1024), shared)).toEqual([]);
     expect(checkAsk(student, share(99999), { allowShared: true })).toEqual([]);
-    expect(checkAsk(student, share(99999), { allowShared: true, memoryLimitMiB: 0 })).toEqual([]);
+    expect(checkAsk(student, share(99999), { allowShared: true, shareLimitMiB: 0 })).toEqual([]);
     expect(checkAsk(student, share(1025), shared)).toMatchObject([
       {
         field: "memoryMiB",
@@ -79,6 +87,8 @@ describe("an ask", () => {
     ["of a GPU by profile", { kind: "gpu", count: 1, profile: "1g.10gb" }, "profile"],
     ["with too few pins", { kind: "mig", count: 2, pins: ["MIG-1"] }, "pins"],
     ["with a pin twice", { kind: "mig", count: 2, pins: ["MIG-1", "MIG-1"] }, "pins"],
+    ["with less than no memory", { kind: "gpu", count: 1, memoryMiB: 0 }, "memoryMiB"],
+    ["of an unknown kind", { kind: "cpu" as "gpu", count: 1 }, "kind"],
     ["of an unknown strategy", { kind: "mig", count: 1, strategy: "best" as "pack" }, "strategy"],
   ])("%s is a bad request", (_, ask, field) => {
     const found = checkAsk(admin, ask, shared);
