@@ -28,7 +28,7 @@ export interface BerthdOptions {
 
 /** Milliseconds that requests under way get when berthd ends. */
 const grace = 5000;
-const pruneEvery = 600_000;
+const tidyEvery = 600_000;
 
 interface Parts {
   store: Store;
@@ -38,6 +38,7 @@ interface Parts {
   containers: Containers;
   ledger: Ledger;
   launcher: Launcher;
+  slices: NodeSlices;
   servers: Servers;
 }
 
@@ -49,7 +50,7 @@ export class Berthd {
   private notify: Notifier | undefined;
   private watcher: FSWatcher | undefined;
   private reloading: NodeJS.Timeout | undefined;
-  private pruning: NodeJS.Timeout | undefined;
+  private tidying: NodeJS.Timeout | undefined;
   private lastBeat = Date.now();
 
   /** @throws {FileProblem} */
@@ -72,7 +73,7 @@ export class Berthd {
       () => Date.now() - this.lastBeat < 20_000,
       (error) => log.warn({ err: error }, "systemd cannot be told how berthd is"),
     );
-    this.pruning = setInterval(() => this.prune(), pruneEvery).unref();
+    this.tidying = setInterval(() => this.tidy(), tidyEvery).unref();
     parts.containers.start();
     parts.ledger.start().then(
       () => this.notify?.status(parts.ledger.closed() ?? "new grants are made"),
@@ -188,7 +189,7 @@ export class Berthd {
       version,
     });
     const servers = new Servers({ app, paths, node: () => this.node, log });
-    return { store, events, limits, inventory, containers, ledger: made, launcher, servers };
+    return { store, events, limits, inventory, containers, ledger: made, launcher, slices, servers };
   }
 
   private watchConfig(): void {
@@ -229,7 +230,8 @@ export class Berthd {
     parts.limits.reload();
   }
 
-  private prune(): void {
+  private tidy(): void {
+    this.parts?.slices.finish();
     try {
       this.parts?.store.prune(Date.now());
     } catch (error) {
@@ -241,7 +243,7 @@ export class Berthd {
     this.notify?.stopping();
     this.watcher?.close();
     clearTimeout(this.reloading);
-    clearInterval(this.pruning);
+    clearInterval(this.tidying);
     if (this.parts) {
       const { servers, ledger, launcher, containers, inventory, events, store } = this.parts;
       const closed = servers.close(grace);
