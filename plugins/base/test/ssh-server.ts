@@ -39,8 +39,12 @@ export interface ServerOptions {
 
 /** A host key in the format that ssh2's server reads (it has no reader for PKCS#8 ed25519). */
 export function makeHostKey(): { privateKey: string; publicKey: string } {
-  const pair = utils.generateKeyPairSync("ed25519");
-  return { privateKey: pair.private, publicKey: pair.public };
+  // ssh2 cuts leading zeros off a key: one of 200 that it makes it cannot read itself.
+  for (;;) {
+    const pair = utils.generateKeyPairSync("ed25519");
+    const readable = [pair.private, pair.public].every((key) => !(utils.parseKey(key) instanceof Error));
+    if (readable) return { privateKey: pair.private, publicKey: pair.public };
+  }
 }
 
 /** An RSA key as PEM, encrypted if a passphrase is given. */
