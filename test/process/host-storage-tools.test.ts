@@ -1,55 +1,16 @@
 /**
- * The storage stage's decisions, with stand-ins for the tools that need real devices (recorded output of lsblk,
- * blkid, wipefs, LVM, quota tools), run by bash in a folder of its own.
- * Proves: what is refused, each with its signature, before anything is written; LVM, mounts, NFS and quotas call
- * the right commands in the right order, and nothing the second time.
+ * The storage stage's decisions about devices, with stand-ins for the tools that need real ones (recorded output of
+ * lsblk, blkid, wipefs, LVM), run by bash in a folder of its own.
+ * Proves: what is refused, each with its signature, before anything is written; LVM calls the right commands in the
+ * right order, makes nothing smaller, and leaves what others made alone.
  * Does not prove that those tools do what they are told: file systems are tried for real in test/e2e.
+ * Mounts, quotas and the NFS server: host-storage-mounts.test.ts.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { parseFacts, renderStage } from "../../components/host/stage";
-import { type StorageOptions, storageLabel, storageSteps } from "../../components/host/storage";
-import { standIns } from "../unit/host-scripts";
-
-const node = "node-0";
-const home = (user: string, uid: number, soft = "40GiB", hard = "50GiB") => ({ user, uid, soft, hard });
-
-let folder: string;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "berth-storage-"));
-  for (const name of ["bin", "etc", "by-id", "tree", "state/storage"])
-    mkdirSync(join(folder, name), { recursive: true });
-});
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-const { at, read, calls, tool } = standIns(() => folder);
-
-/** Runs some of the steps; what they write outside goes to the folder of this test. */
-function run(options: StorageOptions, names: string[], before = "", move: Record<string, string> = {}) {
-  const steps = storageSteps(options).filter(({ name }) => names.includes(name));
-  expect(steps).toHaveLength(names.length);
-  const moved = steps.map((step) => ({
-    ...step,
-    body: `PATH=${at("bin")}:$PATH\n${before}\n${step.body
-      .replaceAll("/etc/", `${at("etc")}/`)
-      .replaceAll("/dev/disk/by-id", at("by-id"))
-      .replaceAll("/mnt/storage", at("tree"))}`,
-  }));
-  for (const step of moved) {
-    for (const [from, to] of Object.entries(move)) step.body = step.body.replaceAll(from, to);
-  }
-  const command = renderStage({
-    name: "storage",
-    node,
-    uses: ["files", "apt"],
-    steps: moved,
-    paths: { logs: at("log"), state: at("state"), lock: at("lock") },
-  });
-  return spawnSync("dash", ["-c", command], { encoding: "utf8" });
-}
+import { rmSync, writeFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import { parseFacts } from "../../components/host/stage";
+import { type StorageOptions, storageLabel } from "../../components/host/storage";
+import { asRoot, at, calls, run, tool } from "./host-storage-helpers";
 
 /** A machine with one 100 GiB disk, /dev/sdz, as lsblk, blkid, wipefs and sfdisk tell it. */
 interface Disk {
@@ -85,7 +46,6 @@ esac`,
 }
 
 const one: StorageOptions = { devices: [{ match: { serial: "S6Z1NX0T123456" }, mount: "/data" }] };
-const asRoot = describe.runIf(process.getuid?.() === 0);
 
 asRoot("a device that is not empty", () => {
   it.each<[string, Disk, RegExp]>([
@@ -238,211 +198,5 @@ case "$*" in *vg_name*) echo ' fast' ;; *vg_tags*) echo ' ${tags}' ;; *extent_si
     expect(stderr).toContain("storage.lvm.group: the volume group fast was not made by Berth");
     expect(stderr).toContain("the logical volume fast/scratch was not made by Berth");
     expect(calls()).toEqual([]);
-  });
-});
-
-asRoot("mounts", () => {
-  /** Mounts stand in files; the device is 259:77, and its ext4 was made without quotas. */
-  function mounts(): void {
-    tool(
-      "findmnt",
-      `for last; do :; done
-case "$*" in *--mountpoint*) ;; *) exit 0 ;; esac
-f=${at("mounted-")}$(basename "$last"); [ -e "$f" ] || exit 1
-case "$*" in *MAJ:MIN*) echo 259:77 ;; *OPTIONS*) cat "$f" ;; *SOURCE*) echo 10.0.0.5:/shared ;; esac`,
-    );
-    tool("lsblk", "echo '259:77'");
-    tool("blkid", "echo 0b7cf3d4-2f7c-4d7c-8f57-0a3cbe0f2f11");
-    tool(
-      "dumpe2fs",
-      `echo "Filesystem features:      has_journal$(cat ${at("features")} 2>/dev/null) extent"`,
-    );
-    tool("tune2fs", `record "$@"; echo ' quota project' >${at("features")}`);
-    tool("e2fsck", 'record "$@"');
-    tool("fuser", "exit 1");
-    tool(
-      "mount",
-      `record "$@"; for last; do :; done; awk -v t="$last" '$2 == t {print $4}' ${at("etc/fstab")} >${at("mounted-")}$(basename "$last")`,
-    );
-    tool("umount", `record "$@"; for last; do :; done; rm -f ${at("mounted-")}$(basename "$last")`);
-    tool("systemctl", ":");
-  }
-  const spec = (quotas: StorageOptions["quotas"]): StorageOptions => ({
-    devices: [{ match: { serial: "S6Z1NX0T123456" }, mount: "/mnt/storage" }],
-    nfs: { mounts: [{ from: "10.0.0.5:/shared", mount: "/srv/share", options: ["ro"] }] },
-    quotas,
-  });
-  const go = (quotas: StorageOptions["quotas"]) => {
-    rmSync(at("calls"), { force: true });
-    const places = `printf '%s %s\\n' 'storage.devices[0]' /dev/sdz1 >"$work/places"`;
-    return run(spec(quotas), ["mounts"], places, { "/srv/share": at("share") });
-  };
-
-  it("are lines of fstab that a boot can do without, next to the operator's", () => {
-    mounts();
-    writeFileSync(at("etc/fstab"), "UUID=1 / ext4 defaults 0 1\n");
-    expect(go([]).stderr).toBe("");
-    const local = "noatime,nofail,x-systemd.device-timeout=30s,x-systemd.before=docker.service";
-    expect(read("etc/fstab")).toBe(
-      `UUID=1 / ext4 defaults 0 1
-# Berth storage: begin. Rendered: a change here is lost.
-10.0.0.5:/shared ${at("share")} nfs _netdev,nofail,hard,timeo=600,retrans=2,nfsvers=4.2,noatime,ro 0 0
-UUID=0b7cf3d4-2f7c-4d7c-8f57-0a3cbe0f2f11 ${at("tree")} ext4 ${local} 0 2
-# Berth storage: end
-`,
-    );
-    expect(calls()).toEqual([`mount -- ${at("share")}`, `mount -- ${at("tree")}`]);
-    const again = go([]);
-    expect(parseFacts(again.stdout).changed).toEqual([]);
-    expect(calls()).toEqual([]);
-  });
-
-  it("get project quotas before fstab asks for them, and only when nothing uses the file system", () => {
-    mounts();
-    expect(go([]).stderr).toBe("");
-    tool("fuser", "echo ' 4242c'");
-    const refused = go([home("alice", 21001)]);
-    expect(refused.stderr).toContain(
-      `quotas on ${at("tree")} start with a fresh mount, and it is in use by process 4242`,
-    );
-    expect(calls()).toEqual([]);
-    expect(read("etc/fstab")).not.toContain("prjquota");
-    mounts();
-    expect(go([home("alice", 21001)]).stderr).toBe("");
-    expect(calls()).toEqual([
-      `umount -- ${at("tree")}`,
-      "e2fsck -p /dev/sdz1",
-      "tune2fs -O project,quota -Q prjquota /dev/sdz1",
-      `mount -- ${at("tree")}`,
-    ]);
-    expect(read("etc/fstab")).toContain(",prjquota 0 2");
-    expect(parseFacts(go([home("alice", 21001)]).stdout).changed).toEqual([]);
-  });
-
-  it("are not touched where half of Berth's lines were lost from fstab", () => {
-    mounts();
-    writeFileSync(
-      at("etc/fstab"),
-      "# Berth storage: begin. Rendered: a change here is lost.\nUUID=1 /precious ext4 defaults 0 1\n",
-    );
-    expect(go([]).stderr).toContain("has lost one of Berth's two marks");
-    expect(read("etc/fstab")).toContain("/precious");
-    expect(calls()).toEqual([]);
-  });
-});
-
-asRoot("limits of homes", () => {
-  /** A file system that keeps limits and project numbers in files, as the tools report them. */
-  function quotas(kind: "ext4" | "xfs", options = "rw,noatime,prjquota"): void {
-    tool(
-      "findmnt",
-      `case "$*" in *FSTYPE*) echo ${kind} ;; *OPTIONS*) echo ${options} ;; *SOURCE*) echo /dev/sdz1 ;; *TARGET*) echo ${at("tree")} ;; esac`,
-    );
-    tool(
-      "setquota",
-      `record "$@"; grep -v "^#$2 " ${at("limits")} >${at("l")} 2>/dev/null; echo "#$2 -- 20 $3 $4 5 0 0" >>${at("l")}; mv ${at("l")} ${at("limits")}`,
-    );
-    tool(
-      "repquota",
-      `echo '*** Report for project quotas on device /dev/sdz1'; cat ${at("limits")} 2>/dev/null || true`,
-    );
-    tool(
-      "xfs_quota",
-      `case "$3" in
-  report*) cat ${at("limits")} 2>/dev/null || true ;;
-  limit*) record "$@"; set -- $3; grep -v "^#$5 " ${at("limits")} >${at("l")} 2>/dev/null
-    s=\${3#bsoft=} h=\${4#bhard=}; echo "#$5 20 \${s%k} \${h%k} 00 [--------]" >>${at("l")}; mv ${at("l")} ${at("limits")} ;;
-esac`,
-    );
-    tool(
-      "lsattr",
-      `f=${at("project-")}$(basename "$3"); if [ -e "$f" ]; then cat "$f"; else echo "    0 --------------e------- $3"; fi`,
-    );
-    tool(
-      "chattr",
-      `record "$1" "$2" "$3" "$(basename "$4")"
-case $1 in
-  +P) echo " $3 --------------e----P-- $4" >${at("project-")}$(basename "$4") ;;
-  -P) rm -f ${at("project-")}$(basename "$4") ;;
-esac`,
-    );
-  }
-  const two: StorageOptions = { quotas: [home("alice", 21001), home("bob", 21002)] };
-  const step = ["quotas of homes"];
-
-  it.each(["ext4", "xfs"] as const)("on %s are set once, changed in place, and taken away", (kind) => {
-    quotas(kind);
-    const first = run(two, step);
-    expect(first.stderr).toBe("");
-    expect(parseFacts(first.stdout).quotas).toEqual([
-      { user: "alice", softBytes: 40 * 2 ** 30, hardBytes: 50 * 2 ** 30 },
-      { user: "bob", softBytes: 40 * 2 ** 30, hardBytes: 50 * 2 ** 30 },
-    ]);
-    const limit = (uid: number, soft: number, hard: number) =>
-      kind === "ext4"
-        ? `setquota -P ${uid} ${soft} ${hard} 0 0 /dev/sdz1`
-        : `xfs_quota -x -c limit -p bsoft=${soft}k bhard=${hard}k ${uid} ${at("tree")}`;
-    expect(calls()).toEqual([
-      "chattr +P -p 21001 alice",
-      limit(21001, 41943040, 52428800),
-      "chattr +P -p 21002 bob",
-      limit(21002, 41943040, 52428800),
-    ]);
-    expect(read("etc/projects")).toBe(`21001:${at("tree/homes/alice")}\n21002:${at("tree/homes/bob")}\n`);
-    expect(read("etc/projid")).toBe("berth-alice:21001\nberth-bob:21002\n");
-    // The workspace's own set-up wants the home to belong to its user.
-    expect(spawnSync("stat", ["-c", "%a %u", at("tree/homes/alice")], { encoding: "utf8" }).stdout).toBe(
-      "700 21001\n",
-    );
-
-    rmSync(at("calls"));
-    expect(parseFacts(run(two, step).stdout).changed).toEqual([]);
-    expect(calls()).toEqual([]);
-
-    // The operator's own projects stay.
-    writeFileSync(at("etc/projects"), `${read("etc/projects")}7:/srv/theirs\n`);
-    expect(run({ quotas: [home("alice", 21001, "80GiB", "90GiB")] }, step).stderr).toBe("");
-    expect(calls()).toEqual([limit(21001, 83886080, 94371840), limit(21002, 0, 0), "chattr -P -p 0 bob"]);
-    expect(read("etc/projects")).toBe(`7:/srv/theirs\n21001:${at("tree/homes/alice")}\n`);
-    expect(existsSync(at("tree/homes/bob"))).toBe(true);
-    expect(run({ quotas: [] }, step).stderr).toBe("");
-    expect(read("etc/projects")).toBe("7:/srv/theirs\n");
-    expect(read("etc/projid")).toBe("");
-    expect(parseFacts(run({ quotas: [] }, step).stdout)).toMatchObject({ changed: [], quotas: [] });
-  });
-
-  it("are refused where the file system has none, with what to do", () => {
-    quotas("ext4", "rw,relatime");
-    expect(run(two, step).stderr).toContain(
-      "mounted without prjquota. Declare that device in storage.devices",
-    );
-    quotas("xfs");
-    tool("findmnt", "echo btrfs");
-    expect(run(two, step).stderr).toContain("is on btrfs, which has no project quotas");
-    expect(calls()).toEqual([]);
-  });
-});
-
-asRoot("the NFS server", () => {
-  it("exports by a file of its own, reloads only on a change, and takes its files back", () => {
-    tool("systemctl", 'case "$1" in is-*) ;; *) record "$@" ;; esac');
-    tool("exportfs", 'record "$@"');
-    const given = (path: string): StorageOptions => ({
-      nfs: { server: { exports: [{ path, to: ["10.0.0.0/24"] }] } },
-    });
-    const step = ["NFS exports"];
-    expect(run(given("/mnt/storage"), step).stderr).toBe("");
-    expect(read("etc/exports.d/berth.exports")).toMatch(
-      /^\S+ 10\.0\.0\.0\/24\(rw,sync,no_subtree_check,root_squash\)\n$/,
-    );
-    expect(read("etc/nfs.conf.d/berth.conf")).toContain("vers3=n");
-    expect(calls()).toEqual(["systemctl restart nfs-server.service", "exportfs -ra"]);
-    rmSync(at("calls"));
-    expect(parseFacts(run(given("/mnt/storage"), step).stdout).changed).toEqual([]);
-    expect(calls()).toEqual([]);
-    expect(run({ nfs: {} }, step).stderr).toBe("");
-    expect(existsSync(at("etc/exports.d/berth.exports"))).toBe(false);
-    expect(calls()).toEqual(["exportfs -ra", "systemctl restart nfs-server.service"]);
-    expect(run(given("/nowhere/at/all"), step).stderr).toContain("there is no such directory");
   });
 });

@@ -1,7 +1,7 @@
 /**
  * The storage stage, rendered.
  * Proves: its text is what was reviewed (snapshots), valid bash that shellcheck accepts, forces no tool over old
- * data; a specification that cannot be is refused. What it decides and does: host-storage-tools.test.ts, test/e2e.
+ * data; a specification that cannot be is refused. What it decides and does: test/process/host-storage-*.test.ts, test/e2e.
  */
 import { describe, expect, it } from "vitest";
 import { renderStorage, StageOptionError, type StorageOptions, storageLabel } from "../../components/host";

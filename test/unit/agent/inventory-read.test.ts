@@ -3,10 +3,9 @@
  * Proves: a hang is ended at the deadline with all its children, and no second one is started while the first still
  * lives; every way to fail has its code; a lost GPU leaves the others readable; the kernel log is read once.
  */
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
   declaredInventory,
   type Exec,
@@ -21,17 +20,14 @@ import {
   NvidiaSmi,
   setFakeState,
 } from "../../../agent/src/inventory";
+import { H100 } from "./inventory-cases";
+import { root } from "./inventory-helpers";
 
 const fixture = (name: string) => readFileSync(join(__dirname, "../../fixtures/nvidia-smi", name), "utf8");
-const H100 = { model: "NVIDIA H100 80GB HBM3", memoryMiB: 81559 };
-
-let root = "";
 let paths: FakePaths;
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "berth-inventory-"));
   paths = fakePaths(root);
 });
-afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 async function failure(reading: Promise<unknown>): Promise<InventoryError> {
   try {

@@ -1,0 +1,161 @@
+/**
+ * Launching with a grant, cut off at every point. Proves: the next berthd makes the ledger and Docker say the same, no
+ * GPU is given twice, and none stays taken for nothing; fault points do nothing unless they are asked for.
+ * Does not prove: that a real process dies there (test/e2e/agent-kill.test.ts does).
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { fault, faultPoints } from "../../agent/src/docker";
+import { Rig } from "../unit/agent/docker-rig";
+import { launching } from "./docker-launch-helpers";
+
+let rig: Rig;
+beforeEach(async () => {
+  rig = new Rig();
+  await rig.start();
+});
+afterEach(() => rig.close());
+
+const { launch, journal, settle, agrees } = launching(() => rig);
+
+describe("a berthd that is cut off", () => {
+  const never = () => new Promise<never>(() => {});
+  const points: [string, () => void, "bound" | "free"][] = [
+    ["before reserve", () => Object.assign(rig.ledger, { reserve: never }), "free"],
+    [
+      "after reserve",
+      () => {
+        const { reserve } = rig.ledger;
+        Object.assign(rig.ledger, { reserve: (request: never) => reserve(request).then(never) });
+      },
+      "free",
+    ],
+    ["before create", () => rig.dockerd.mood("POST /containers/create", { kind: "hang" }), "free"],
+    ["after create", () => rig.dockerd.mood("POST /containers/create", { kind: "deaf" }), "free"],
+    ["before start", () => rig.dockerd.mood("POST /containers/ID/start", { kind: "hang" }), "free"],
+    ["after start", () => rig.dockerd.mood("POST /containers/ID/start", { kind: "deaf" }), "bound"],
+    ["before bind", () => Object.assign(rig.ledger, { bind: never }), "bound"],
+    [
+      "after bind",
+      () => {
+        const { bind } = rig.ledger;
+        Object.assign(rig.ledger, { bind: (request: never) => bind(request).then(never) });
+      },
+      "bound",
+    ],
+  ];
+  const reached = async (point: string) => {
+    const [when, what] = point.split(" ");
+    const called = { create: "POST /containers/create", start: "POST /containers/ID/start" }[what ?? ""];
+    await expect
+      .poll(() => {
+        if (called !== undefined) return rig.dockerd.calls.includes(called);
+        if (what === "bind") {
+          const bound = rig.ledger.grants().some(({ state }) => state === "bound");
+          return (
+            [...rig.dockerd.containers.values()].some(({ State }) => State.Running) &&
+            bound === (when === "after")
+          );
+        }
+        return journal().length === 1 && rig.ledger.grants().length === (when === "after" ? 1 : 0);
+      })
+      .toBe(true);
+  };
+
+  it.each(points)("%s: the next one makes ledger and Docker agree", async (point, cut, then) => {
+    const { bind, reserve } = rig.ledger;
+    await rig.restart({ create: 60_000, start: 60_000 });
+    cut();
+    void launch().catch(() => {});
+    await reached(point);
+    rig.dockerd.calm();
+    Object.assign(rig.ledger, { bind, reserve });
+    await rig.restart();
+    await settle();
+    agrees();
+    expect(rig.ledger.grants().map(({ state }) => state)).toEqual(then === "bound" ? ["bound"] : []);
+    // A second time changes nothing, and both slices can be had now, less the one that runs.
+    await settle();
+    agrees();
+    const more = await Promise.all([launch({ user: "bob" }), launch({ user: "bob" })]);
+    expect(more.filter(({ ok }) => ok)).toHaveLength(then === "bound" ? 1 : 2);
+    agrees();
+  });
+
+  it("binds one that ended while nobody looked, and then holds it", async () => {
+    await rig.restart({ start: 60_000 });
+    rig.ledger.follow(rig.containers);
+    rig.dockerd.mood("POST /containers/ID/start", { kind: "deaf" });
+    void launch().catch(() => {});
+    await reached("after start");
+    await expect
+      .poll(() => [...rig.dockerd.containers.values()].some(({ State }) => State.Running))
+      .toBe(true);
+    const [id = ""] = rig.dockerd.containers.keys();
+    rig.dockerd.end(id);
+    await rig.restart();
+    rig.ledger.follow(rig.containers);
+    await settle();
+    await expect.poll(() => rig.ledger.grants().map(({ state }) => state)).toEqual(["held"]);
+    agrees();
+  });
+
+  it("removes what dockerd finished creating after everybody had given up", async () => {
+    const id = rig.dockerd.put({
+      State: { Status: "created" },
+      Config: {
+        Labels: {
+          "berth.owner": "alice",
+          "berth.launch": "00",
+          "berth.grant": "g9",
+          "berth.grant-token": "9",
+        },
+      },
+    });
+    const declared = rig.dockerd.put({
+      State: { Status: "created" },
+      Config: { Labels: { "berth.owner": "alice", "berth.grant": "workspace/alice" } },
+    });
+    await settle();
+    expect([...rig.dockerd.containers.keys()]).toEqual([declared]);
+    expect(rig.dockerd.containers.has(id)).toBe(false);
+  });
+
+  it("leaves a launch that is under way alone", async () => {
+    rig.dockerd.mood("POST /containers/ID/start", { kind: "slow", ms: 200 }, 1);
+    const under = launch();
+    await expect.poll(() => rig.dockerd.containers.size).toBe(1);
+    await settle();
+    expect(await under).toMatchObject({ ok: true });
+    agrees();
+  });
+
+  it("takes a damaged note away, and says so", async () => {
+    const folder = join(rig.dockerd.folder, "launches");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "0011223344556677.json"), '{"launch": "00112');
+    writeFileSync(join(folder, "1111223344556677.json.new"), "{");
+    writeFileSync(
+      join(folder, "2211223344556677.json"),
+      '{"launch":"x","user":"a","name":"b","purpose":"c"}',
+    );
+    await settle();
+    expect(journal()).toEqual([]);
+    expect(rig.lines.filter(({ level }) => level === "warn")).toHaveLength(2);
+  });
+});
+
+describe("fault points", () => {
+  it("do nothing unless both variables are set", () => {
+    for (const allowed of [undefined, "0", ""]) {
+      for (const point of faultPoints) {
+        process.env.BERTH_FAULT = point;
+        if (allowed !== undefined) process.env.BERTH_FAULTS_ALLOWED = allowed;
+        fault(point);
+      }
+    }
+    delete process.env.BERTH_FAULT;
+    delete process.env.BERTH_FAULTS_ALLOWED;
+  });
+});

@@ -1,0 +1,12 @@
+/** A folder for each test of the inventory that writes files. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach } from "vitest";
+
+/** Empty before each test. */
+export let root = "";
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "berth-inventory-"));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
