@@ -1,3 +1,4 @@
+import { foundAsk, foundUnit } from "./found";
 import {
   apply,
   boundGrant,
@@ -11,7 +12,7 @@ import {
 } from "./ledger";
 import { indexOf } from "./ledger-index";
 import type { Change, Ctx, Decision, LedgerState } from "./ledger-types";
-import type { Ask, Grant, GrantedUnit } from "./model";
+import type { Grant } from "./model";
 
 /** A container with GPUs, as its labels tell. */
 export interface SeenContainer {
@@ -53,6 +54,7 @@ export function adopt(
 ): Decision<Adoption> {
   // Decided on a copy, step by step: each step sees what the one before it did.
   const copy = createState(state.inventory, state.grants.values(), { nextToken: state.nextToken });
+  copy.undeclared = new Set(state.undeclared);
   const changes: Change[] = [];
   const news: Adoption = { adopted: [], bound: [], stopped: [], gone: [], conflicts: [] };
   const make = (into: Grant[], change: Change) => {
@@ -127,31 +129,25 @@ function adoptedGrant(
   first: boolean,
 ): Grant {
   const { occupancy } = indexOf(state);
-  const units = uuids.map((uuid): GrantedUnit => {
-    const unit = occupancy.unit(uuid);
-    // A UUID that is not there any more: kept as it is, so that its holder is seen.
-    if (!unit) return { uuid, gpu: uuid, name: "?", model: "unknown", memoryMiB: 0, shared: false };
-    const share = unit.uuid === unit.gpu && seen.shareMiB !== undefined;
-    return share ? { ...unit, shared: true, memoryMiB: seen.shareMiB ?? 0 } : { ...unit };
-  });
-  const [unit] = units;
-  const kind: Ask["kind"] = unit?.shared ? "share" : unit && unit.uuid !== unit.gpu ? "mig" : "gpu";
+  const units = uuids.map((uuid) => foundUnit(occupancy, uuid, seen.shareMiB));
   const key = seen.token === undefined ? seen.grant : undefined;
-  const ask: Ask = { kind, count: units.length, ...(kind === "share" ? { memoryMiB: unit?.memoryMiB } : {}) };
   // Its own name and token where nobody else has them, so that the container's labels stay true.
-  const own = first && seen.grant !== undefined && seen.token !== undefined && !state.grants.has(seen.grant);
+  const taken = [...state.grants.values()].some(({ id, token }) => id === seen.grant || token === seen.token);
+  const own = first && seen.grant !== undefined && seen.token !== undefined && !taken;
   return {
     id: own && seen.grant !== undefined ? seen.grant : ctx.newId(),
     token: own && seen.token !== undefined ? seen.token : state.nextToken,
     user: seen.user,
     group: ctx.limitsOf(seen.user)?.group ?? "unknown",
-    ask,
+    ask: foundAsk(units),
     units,
     state: "bound",
     purpose: `found in container ${seen.container.slice(0, 12)}`,
     ...(key === undefined ? {} : { key }),
-    // The key is granted otherwise by now: this is what its earlier container still has.
-    ...(key !== undefined && indexOf(state).ofKey(key) ? { dropped: true } : {}),
+    // The key is granted otherwise by now, or not at all: this is what its earlier container still has.
+    ...(key !== undefined && (indexOf(state).ofKey(key) || state.undeclared?.has(key))
+      ? { dropped: true }
+      : {}),
     container: seen.container,
     createdAt: ctx.now,
     boundAt: ctx.now,

@@ -9,18 +9,18 @@ export {
   containerStopped,
   createState,
   defaultReserveSeconds,
-  type InventoryNews,
   release,
   reserve,
-  setInventory,
   tick,
 } from "./ledger";
+export { type InventoryNews, setInventory } from "./ledger-inventory";
 export type { Change, ChangeEvent, Ctx, Decision, LedgerState, ReserveRequest } from "./ledger-types";
 export * from "./model";
 export { Occupancy, type PlaceDefaults } from "./occupancy";
 export { type FreeUnits, freeUnits, type Occupied, place, unitsNamed } from "./planner";
-export { type PoolInput, type PoolPlan, planPool, sameAssignment } from "./pool";
+export { type PoolPlan, planPool } from "./pool";
 export { applyPool } from "./pool-apply";
+export { type PoolInput, sameAssignment } from "./pool-jobs";
 export {
   defaultPatienceSeconds,
   nextAdmissible,

@@ -106,7 +106,7 @@ export function troubleOf(
       found({ event: "quarantined", reason: `gpu quarantined: ${unit.name}: ${seat.gpu.quarantined}` });
     }
     const others = [...index.beside(unit)].filter((other) => other.id !== grant.id && !without.has(other.id));
-    for (const other of clashing(unit, others, seat.gpu.memoryMiB)) {
+    for (const other of rivals(grant, unit, others, seat.gpu.memoryMiB)) {
       if (isWaiting(other) && grant.dropped) continue;
       if (isWaiting(grant) && other.dropped) {
         found({
@@ -129,8 +129,21 @@ const gravity: readonly ChangeEvent[] = ["lost", "resliced", "conflict", "waitin
 /** A declared grant whose container is still to come. */
 const isWaiting = (grant: Grant) => grant.key !== undefined && !grant.dropped && grant.state === "reserved";
 
+/**
+ * Those of the others that keep the grant from its unit. Shares are summed twice, as they run and as they are to be:
+ * what is to go and what comes in its place are never there together.
+ */
+function rivals(grant: Grant, unit: GrantedUnit, others: readonly Grant[], memoryMiB: number): Grant[] {
+  const among = (those: readonly Grant[]) => clashing(unit, those, memoryMiB);
+  if (!unit.shared) return among(others);
+  const running = among(others.filter(({ container }) => container !== undefined));
+  if (grant.dropped) return running;
+  const toCome = isWaiting(grant) ? among(others).filter(({ dropped }) => dropped) : running;
+  return [...new Set([...among(others.filter(({ dropped }) => !dropped)), ...toCome])];
+}
+
 /** Those of the others that have the unit too: an exclusive one, or shares that are more than the memory. */
-function clashing(unit: GrantedUnit, others: readonly Grant[], memoryMiB: number): Grant[] {
+export function clashing(unit: GrantedUnit, others: readonly Grant[], memoryMiB: number): Grant[] {
   const same = others.filter(({ units }) => units.some(({ uuid }) => uuid === unit.uuid));
   if (!unit.shared) return same;
   const shareOf = (grant: Grant) =>

@@ -10,6 +10,8 @@ export interface LedgerState {
   inventory: Inventory;
   /** Set: why nothing new is granted, such as `nvidia-smi did not answer`. Releases go on. */
   closed?: string;
+  /** Keys that the stack dropped while this state was kept, by `apply`: what starts with one again is not declared. */
+  undeclared?: Set<string>;
   /** Kept by `apply`; made when it is not there. */
   index?: LedgerIndex;
 }

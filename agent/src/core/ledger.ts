@@ -1,10 +1,10 @@
 /**
- * The ledger's state machine. Every function but `apply` and `setInventory` only decides: it answers what is to be
+ * The ledger's state machine. Every function but `apply` only decides: it answers what is to be
  * written, and the caller makes it so with `apply` once it is. Nothing here knows the time or makes an id by itself.
  */
 import { askRefusal } from "./asks";
 import { indexOf, type Trouble, troubleOf } from "./ledger-index";
-import type { Change, ChangeEvent, Ctx, Decision, LedgerState, ReserveRequest } from "./ledger-types";
+import type { Change, Ctx, Decision, LedgerState, ReserveRequest } from "./ledger-types";
 import type { Grant, Inventory, Refusal } from "./model";
 import { overRules, unknownUser, usageOf } from "./rules";
 
@@ -41,6 +41,10 @@ export function apply(state: LedgerState, changes: readonly Change[]): LedgerSta
       index.add(grant);
     }
     state.nextToken = Math.max(state.nextToken, grant.token + 1);
+    if (grant.key === undefined) continue;
+    state.undeclared ??= new Set();
+    if (index.ofKey(grant.key)) state.undeclared.delete(grant.key);
+    else state.undeclared.add(grant.key);
   }
   return state;
 }
@@ -280,34 +284,6 @@ export function tick(state: LedgerState, ctx: Ctx): Decision<Grant[]> {
     changes.push({ grant: releasedGrant(grant, ctx.now, reason), event: "expired" });
   }
   return over(state, changes);
-}
-
-/** What became of live grants when the GPUs changed. */
-export interface InventoryNews {
-  /** Their GPU is not there any more. They stay, and so does what they occupy. */
-  lost: Grant[];
-  /** Their GPU was divided anew: nothing new is granted on it until they are gone. */
-  resliced: Grant[];
-  quarantined: Grant[];
-  /** All is well again. */
-  found: Grant[];
-}
-
-/**
- * Takes over what the node has now, at once: it is a fact, not a decision. The changes tell the holders; they are to
- * be written and applied as any.
- */
-export function setInventory(state: LedgerState, _ctx: Ctx, inventory: Inventory): Decision<InventoryNews> {
-  state.inventory = inventory;
-  const changes = reviewed(state, state.grants.values());
-  const of = (event: ChangeEvent) => changes.filter((one) => one.event === event).map(({ grant }) => grant);
-  const news = {
-    lost: of("lost"),
-    resliced: of("resliced"),
-    quarantined: of("quarantined"),
-    found: of("found"),
-  };
-  return decide(news, changes);
 }
 
 /** Says anew what is wrong with each grant, where that changed. */

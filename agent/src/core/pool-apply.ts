@@ -2,14 +2,15 @@ import { closedRefusal, conflict, decide, refuse, releasedGrant, reviewed } from
 import { indexOf } from "./ledger-index";
 import type { Change, Ctx, Decision, LedgerState } from "./ledger-types";
 import type { Assignment, DeclaredGrant, Grant, GrantedUnit } from "./model";
-import { type PoolPlan, planPool, sameAssignment } from "./pool";
+import { type PoolPlan, planPool, promisedPlan } from "./pool";
+import { type PoolInput, sameAssignment } from "./pool-jobs";
 
 /**
  * Makes the ledger what the stack declares: all of it, or nothing. Keys that are not declared any more are released, or
  * dropped where a container still has their units. Refusals: conflict (a key is refused; or the plan is not `expect`
  * by now), closed (something new would be granted).
  *
- * @param request.expect what a preview promised; the plan keeps to it where it can.
+ * @param request.expect what a preview promised: committed as it is, as long as it can be kept.
  */
 export function applyPool(
   state: LedgerState,
@@ -17,7 +18,7 @@ export function applyPool(
   request: { declared: readonly DeclaredGrant[]; expect?: Assignment },
 ): Decision<PoolPlan> {
   const { declared, expect } = request;
-  const plan = planPool({
+  const input: PoolInput = {
     inventory: state.inventory,
     grants: [...state.grants.values()],
     declared,
@@ -25,7 +26,8 @@ export function applyPool(
     strategy: ctx.strategy,
     allowShared: ctx.allowShared,
     previous: expect,
-  });
+  };
+  const plan = (expect && promisedPlan(input, expect)) ?? planPool(input);
   if (plan.refusals.length > 0) {
     const words = plan.refusals.map(
       ({ key, refusal: { message, rule } }) => `${key}: ${message}${rule ? ` (${rule})` : ""}`,
@@ -70,11 +72,14 @@ function commit(
     const { key, user, ask } = one;
     const units = plan.assignment[key] ?? [];
     const now = index.ofKey(key);
-    const same = [now, ...index.droppedOf(key)].find(
+    const same = [now, ...index.droppedOf(key)].filter(
       (grant) => grant?.user === user && sameAssignment({ key: grant.units }, { key: units }),
     );
-    if (same && (same === now || now === undefined)) {
-      const { dropped, ...rest } = same;
+    // Not a new grant that would wait for the key's own container: the one that the container has.
+    const back = same.find((grant) => grant?.container !== undefined) ?? same[0];
+    if (back) {
+      if (now && now !== back) retire(now);
+      const { dropped, ...rest } = back;
       if (dropped || JSON.stringify(rest.ask) !== JSON.stringify(ask)) {
         change({ grant: { ...rest, ask }, event: "declared" });
       }

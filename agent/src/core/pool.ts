@@ -3,33 +3,21 @@
  * a preview and the `up` after it agree. Nobody is moved to make room for somebody else.
  */
 import { askRefusal, unitMeets } from "./asks";
-import type {
-  Ask,
-  Assignment,
-  DeclaredGrant,
-  EffectiveLimits,
-  Grant,
-  GrantedUnit,
-  Inventory,
-  Refusal,
-  Result,
-  Strategy,
-} from "./model";
+import type { Ask, Assignment, Grant, GrantedUnit, Refusal, Result } from "./model";
 import { Occupancy } from "./occupancy";
+import {
+  compare,
+  fits,
+  hardestFirst,
+  type Job,
+  type Leftover,
+  type PoolInput,
+  sameAssignment,
+  sameUnits,
+  sortOut,
+} from "./pool-jobs";
 import { keptOver, overRules, type Usage, unknownUser, usageOf } from "./rules";
 import { isStray } from "./seats";
-
-export interface PoolInput {
-  inventory: Inventory;
-  /** Live ones of the node, declared and not. */
-  grants: readonly Grant[];
-  declared: readonly DeclaredGrant[];
-  limitsOf(user: string): EffectiveLimits | undefined;
-  strategy: Strategy;
-  allowShared: boolean;
-  /** What was assigned before, by key: kept where the ledger has no grant of the key and it is free. */
-  previous?: Assignment;
-}
 
 export interface PoolPlan {
   /** By key, in the order of keys. A refused key is there with what it has already, if it has anything. */
@@ -47,23 +35,6 @@ export interface PoolPlan {
   overLimit: string[];
 }
 
-/** Units that the stack takes back, while a container still has them. */
-interface Leftover {
-  key: string;
-  units: GrantedUnit[];
-}
-
-interface Job {
-  key: string;
-  user: string;
-  ask: Ask;
-  /** The grant that the key has now. */
-  grant?: Grant;
-  /** What it has, or had, of what is asked for. */
-  keep: GrantedUnit[];
-  before: GrantedUnit[];
-}
-
 export function planPool(input: PoolInput): PoolPlan {
   // What a changed key gives up may go to another, as long as the key finds a new place: one that finds none keeps
   // what it has, and all is planned again around it. At most once per changed key.
@@ -76,11 +47,22 @@ export function planPool(input: PoolInput): PoolPlan {
   }
 }
 
+/**
+ * The plan that is exactly the promise; undefined: it cannot be kept any more. What was promised is not chosen anew:
+ * of two choices that are as good, planning may make the other one the second time.
+ */
+export function promisedPlan(input: PoolInput, promise: Assignment): PoolPlan | undefined {
+  const planning = new Planning({ ...input, previous: promise }, new Map(), promise);
+  const plan = planning.plan();
+  const kept = planning.stuck.size === 0 && plan.refusals.length === 0;
+  return kept && sameAssignment(plan.assignment, promise) ? plan : undefined;
+}
+
 class Planning {
   private readonly occupancy: Occupancy;
   private readonly assigned = new Map<string, GrantedUnit[]>();
   private readonly refusals: PoolPlan["refusals"] = [];
-  private readonly leftovers: Leftover[] = [];
+  private leftovers: Leftover[] = [];
   private readonly overLimit: string[] = [];
   /** What each user has beside the keys that are not placed yet. */
   private readonly usage = new Map<string, Usage>();
@@ -91,72 +73,34 @@ class Planning {
   constructor(
     private readonly input: PoolInput,
     private readonly stayWith: ReadonlyMap<string, Refusal>,
+    private readonly promise?: Assignment,
   ) {
     this.occupancy = new Occupancy(input.inventory);
   }
 
   plan(): PoolPlan {
-    const { jobs, freed } = this.sortOut();
+    const { jobs, freed, leftovers, others, twice } = sortOut(this.input);
+    this.leftovers = leftovers;
+    for (const key of twice) this.refuse(key, declaredTwice(key));
+    for (const grant of others) {
+      this.occupancy.add(grant.units);
+      this.count(grant.user, [grant]);
+    }
     const pending = jobs.filter((job) => !this.keepAll(job));
     // What they keep of theirs is taken before anything is placed anew.
     for (const job of pending) this.keepPart(job);
+    // A promise may be over what dropped containers still have: it was made so.
+    if (this.promise) for (const job of pending) this.settle(job);
     for (const leftover of this.leftovers) this.occupancy.add(leftover.units);
+    if (!this.promise) this.place(pending);
+    return this.result(jobs, freed);
+  }
+
+  private place(pending: Job[]): void {
     for (const job of pending) this.prefer(job);
     // Changed keys first: whoever has something is served before whoever comes.
     const changed = (job: Job) => Number(job.grant !== undefined);
     for (const job of pending.sort((a, b) => changed(b) - changed(a) || hardestFirst(a, b))) this.settle(job);
-    return this.result(jobs, freed);
-  }
-
-  /** What stays, what goes, what is to be placed. */
-  private sortOut(): { jobs: Job[]; freed: string[] } {
-    const { grants, previous } = this.input;
-    const declared = this.unique();
-    const freed = new Set<string>();
-    const byKey = new Map<string, Grant>();
-    for (const grant of [...grants].sort((a, b) => a.token - b.token)) {
-      if (grant.key === undefined) {
-        this.occupancy.add(grant.units);
-        this.count(grant.user, [grant]);
-      } else if (!grant.dropped && declared.has(grant.key)) byKey.set(grant.key, grant);
-    }
-    for (const grant of grants) {
-      const { key } = grant;
-      if (key === undefined || byKey.get(key) === grant) continue;
-      const again = grant.dropped && !byKey.has(key) ? declared.get(key) : undefined;
-      // Declared again before its container went: it simply stays.
-      if (again && again.user === grant.user && fits(again.ask, grant.units)) byKey.set(key, grant);
-      else {
-        if (!grant.dropped && !declared.has(key)) freed.add(key);
-        if (grant.container !== undefined) this.leftovers.push({ key, units: grant.units });
-      }
-    }
-    for (const key of Object.keys(previous ?? {})) if (!declared.has(key)) freed.add(key);
-    this.leftovers.sort((a, b) => compare(a.key, b.key));
-    const jobs = [...declared.values()].map(({ key, user, ask }): Job => {
-      const grant = byKey.get(key);
-      return { key, user, ask, grant, keep: [], before: grant?.units ?? previous?.[key] ?? [] };
-    });
-    return { jobs: jobs.sort((a, b) => compare(a.key, b.key)), freed: [...freed].sort() };
-  }
-
-  private unique(): Map<string, DeclaredGrant> {
-    const declared = new Map<string, DeclaredGrant>();
-    const twice = new Set<string>();
-    for (const one of this.input.declared) {
-      if (declared.has(one.key)) twice.add(one.key);
-      declared.set(one.key, one);
-    }
-    for (const key of [...twice].sort()) {
-      declared.delete(key);
-      this.refuse(key, {
-        code: "bad-request",
-        message: `${key} is declared more than once`,
-        allowed: "each key once",
-        fix: "give one of them another name",
-      });
-    }
-    return declared;
   }
 
   /** True: the key has what it asks for, and keeps it; or it is refused and keeps what it has. */
@@ -185,7 +129,9 @@ class Planning {
     if (!grant) return;
     const fine = (unit: GrantedUnit) =>
       unitMeets(ask, unit) && this.isThere(unit) && this.occupancy.isFree(unit);
-    job.keep = grant.units.filter(fine).slice(0, ask.count);
+    const promised = this.promise?.[key];
+    const wanted = (unit: GrantedUnit) => promised?.some(({ uuid }) => uuid === unit.uuid) ?? true;
+    job.keep = grant.units.filter((unit) => fine(unit) && wanted(unit)).slice(0, ask.count);
     this.occupancy.add(job.keep);
     const rest = grant.units.filter((unit) => !job.keep.includes(unit));
     if (grant.container !== undefined && rest.length > 0) this.leftovers.push({ key, units: rest });
@@ -195,14 +141,29 @@ class Planning {
   private prefer(job: Job): void {
     for (const unit of this.input.previous?.[job.key] ?? []) {
       if (job.keep.length >= job.ask.count) return;
-      const named = this.occupancy.unit(unit.uuid);
-      if (!named || job.keep.some(({ uuid }) => uuid === unit.uuid)) continue;
-      const now = unit.shared ? { ...named, shared: true, memoryMiB: unit.memoryMiB } : { ...named };
-      if (now.shared && !this.input.allowShared) continue;
-      if (!unitMeets(job.ask, now) || !this.occupancy.isFree(now)) continue;
-      job.keep.push(now);
-      this.occupancy.add([now]);
+      const now = this.again(job, unit);
+      if (now) job.keep.push(now);
+      if (now) this.occupancy.add([now]);
     }
+  }
+
+  /** A unit of an earlier word as it is now; undefined: the job cannot have it. */
+  private again({ ask, keep }: Job, unit: GrantedUnit): GrantedUnit | undefined {
+    const named = this.occupancy.unit(unit.uuid);
+    if (!named || keep.some(({ uuid }) => uuid === unit.uuid)) return undefined;
+    const now = unit.shared ? { ...named, shared: true, memoryMiB: unit.memoryMiB } : { ...named };
+    if (now.shared && !this.input.allowShared) return undefined;
+    return unitMeets(ask, now) && this.occupancy.isFree(now) ? now : undefined;
+  }
+
+  /** Just what was promised, or nothing. */
+  private redeem(job: Job): Result<GrantedUnit[]> {
+    const kept = job.keep;
+    this.occupancy.add(kept);
+    this.prefer(job);
+    this.occupancy.remove(job.keep);
+    if (job.keep.length === job.ask.count) return { ok: true, value: job.keep };
+    return { ok: false, refusal: { code: "busy", message: "what was promised is not free any more" } };
   }
 
   private settle(job: Job): void {
@@ -221,6 +182,7 @@ class Planning {
 
   /** Places what is missing; where nothing is free, over what the containers of dropped keys still have. */
   private placeFor(job: Job): Result<GrantedUnit[]> {
+    if (this.promise) return this.redeem(job);
     const { ask, keep } = job;
     const missing: Ask = { ...ask, count: ask.count - keep.length };
     if (missing.count === 0) return { ok: true, value: keep };
@@ -314,6 +276,14 @@ class Planning {
     this.refusals.push({ key, refusal });
   }
 
+  /** Whether the leftover is in the way: not of shares that fit beside each other, nor of one that runs already. */
+  private isHeld(unit: GrantedUnit, { units }: Leftover, runs: boolean): boolean {
+    const there = units.filter(({ uuid }) => uuid === unit.uuid);
+    if (!unit.shared || there.some(({ shared }) => !shared)) return there.length > 0;
+    const seat = this.occupancy.seatOf(unit);
+    return there.length > 0 && !runs && seat !== undefined && seat.sharedMiB > seat.gpu.memoryMiB;
+  }
+
   private result(jobs: readonly Job[], freed: string[]): PoolPlan {
     const plan: PoolPlan = {
       assignment: {},
@@ -325,12 +295,13 @@ class Planning {
       waits: [],
       overLimit: this.overLimit.sort(),
     };
-    for (const { key, before } of jobs) {
+    for (const { key, before, grant } of jobs) {
       const units = this.assigned.get(key);
       if (!units) continue;
       plan.assignment[key] = units;
+      const runs = grant?.container !== undefined && sameUnits(grant.units, units);
       for (const leftover of this.leftovers) {
-        const held = units.filter((unit) => leftover.units.some(({ uuid }) => uuid === unit.uuid));
+        const held = units.filter((unit) => this.isHeld(unit, leftover, runs));
         if (held.length > 0 && leftover.key !== key) {
           plan.waits.push({ key, units: held, heldBy: leftover.key });
         }
@@ -343,42 +314,11 @@ class Planning {
   }
 }
 
-/** Whether the units are what is asked for, all of it and no more. */
-function fits(ask: Ask, units: readonly GrantedUnit[]): boolean {
-  return units.length === ask.count && units.every((unit) => unitMeets(ask, unit));
-}
-
-/** Those with the least choice first, so that the others do not take it from them. */
-function hardestFirst(a: Job, b: Job): number {
-  const kinds = { gpu: 0, mig: 1, share: 2 };
-  return (
-    Number(b.ask.pins !== undefined) - Number(a.ask.pins !== undefined) ||
-    kinds[a.ask.kind] - kinds[b.ask.kind] ||
-    b.ask.count - a.ask.count ||
-    Number(b.ask.profile !== undefined) - Number(a.ask.profile !== undefined) ||
-    (b.ask.memoryMiB ?? 0) - (a.ask.memoryMiB ?? 0) ||
-    compare(a.key, b.key)
-  );
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function sameUnits(a: readonly GrantedUnit[], b: readonly GrantedUnit[]): boolean {
-  const words = (units: readonly GrantedUnit[]) =>
-    units
-      .map(({ uuid, shared, memoryMiB }) => (shared ? `${uuid}/${memoryMiB}` : uuid))
-      .sort()
-      .join();
-  return words(a) === words(b);
-}
-
-/** Whether each key has the same units in both: the names that people see do not count. */
-export function sameAssignment(a: Assignment, b: Assignment): boolean {
-  const keys = Object.keys(a).sort();
-  return (
-    keys.join("\n") === Object.keys(b).sort().join("\n") &&
-    keys.every((key) => sameUnits(a[key] ?? [], b[key] ?? []))
-  );
+function declaredTwice(key: string): Refusal {
+  return {
+    code: "bad-request",
+    message: `${key} is declared more than once`,
+    allowed: "each key once",
+    fix: "give one of them another name",
+  };
 }

@@ -17,6 +17,8 @@ export interface Waiting {
   since: number;
   /** When it gives up. */
   deadline?: number;
+  /** Containers that the user has now, for `max_containers_per_user`. Left out: those that hold a grant. */
+  containers?: number;
 }
 
 export interface QueueOptions {
@@ -25,8 +27,6 @@ export interface QueueOptions {
    * to those behind it. @default 600
    */
   patienceSeconds?: number;
-  /** Containers of a user, for `max_containers_per_user`. Left out: those that hold a grant. */
-  containersOf?: (user: string) => number | undefined;
 }
 
 export const defaultPatienceSeconds = 600;
@@ -128,8 +128,8 @@ function survey(
     options,
   );
   return order.map((one): Surveyed => {
-    const { user, ask, purpose } = one;
-    const decision = reserve(state, ctx, { user, ask, purpose, containers: options.containersOf?.(user) });
+    const { user, ask, purpose, containers } = one;
+    const decision = reserve(state, ctx, { user, ask, purpose, containers });
     if (!decision.ok) {
       // A user's own limit is no reason to hold others back.
       if (decision.refusal.code === "busy" && isDue(one, ctx.now, options)) blockers.push(one);

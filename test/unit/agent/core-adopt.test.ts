@@ -1,13 +1,17 @@
 import { describe, expect, it } from "vitest";
 import {
+  applyPool,
   type Ctx,
   containerGone,
+  containerStarted,
+  containerStopped,
   type LedgerState,
   reserve,
   type SeenContainer,
   setInventory,
 } from "../../../agent/src/core/index";
 import { inventory, Node, one, whole } from "./core-ledger-node";
+import { h100MiB } from "./core-node";
 
 describe("adopting what Docker shows", () => {
   const seen = (more: Partial<SeenContainer> = {}): SeenContainer => ({
@@ -103,6 +107,42 @@ describe("adopting what Docker shows", () => {
     expect(node.state.grants.get("g2")).toMatchObject({ user: "bob", token: 2 });
   });
 
+  it("does not believe a token that another live grant has", () => {
+    const node = new Node();
+    const { token } = node.reserve("alice");
+    node.seen([seen({ user: "bob", units: ["MIG-0-1"], grant: "g9", token })]);
+    expect([...node.state.grants.values()].map((grant) => [grant.user, grant.token])).toEqual([
+      ["alice", 1],
+      ["bob", 2],
+    ]);
+  });
+
+  it("takes a container of a key that the stack dropped for what it is: over when it goes", () => {
+    const node = new Node();
+    const grant = "workspace/alice";
+    const up = (...users: string[]) =>
+      node.done((state, ctx) =>
+        applyPool(state, ctx, {
+          declared: users.map((user) => ({ key: `workspace/${user}`, user, ask: one })),
+        }),
+      );
+    up("alice");
+    node.done((state, ctx) => containerStarted(state, ctx, { container: "c1", grant }));
+    up();
+    node.done((state, ctx) => containerStopped(state, ctx, "c1"));
+    expect(node.live()).toEqual([]);
+    // The same container, started again by hand.
+    node.seen([seen({ grant })], false);
+    expect([...node.state.grants.values()]).toMatchObject([{ key: grant, state: "bound", dropped: true }]);
+    node.done((state, ctx) => containerGone(state, ctx, "c1"));
+    expect(node.live()).toEqual([]);
+    // Declared anew, it is the stack's again.
+    up("alice");
+    node.done((state, ctx) => containerStarted(state, ctx, { container: "c2", grant }));
+    node.done((state, ctx) => containerGone(state, ctx, "c2"));
+    expect(node.live()).toEqual(["g3 reserved 0:0"]);
+  });
+
   it("keeps a unit that is nowhere to be found in sight", () => {
     const node = new Node();
     node.seen([seen({ units: ["MIG-old"] })]);
@@ -120,5 +160,61 @@ describe("adopting what Docker shows", () => {
     expect(
       node.refused((state, ctx) => reserve(state, ctx, { user: "bob", ask: one, purpose: "" })),
     ).toContain("busy");
+  });
+});
+
+describe("a container that is found before its GPUs are known", () => {
+  const none = { ...inventory, gpus: [] };
+  const found = (more: Partial<SeenContainer>) => {
+    const node = new Node(none);
+    node.seen([{ container: "c1", user: "alice", units: ["MIG-0-0"], running: true, ...more }]);
+    return node;
+  };
+
+  it.each([
+    ["an instance", {}, { kind: "mig", count: 1 }, { name: "0:0", profile: "1g.10gb", shared: false }],
+    ["a whole GPU", { units: ["GPU-1"] }, { kind: "gpu", count: 1 }, { name: "1", memoryMiB: h100MiB }],
+    [
+      "a share",
+      { units: ["GPU-1"], shareMiB: 30_000 },
+      { kind: "share", count: 1, memoryMiB: 30_000 },
+      { name: "1", memoryMiB: 30_000, shared: true },
+    ],
+  ])("has what it is once they are: %s", (_, more, ask, unit) => {
+    const node = found(more);
+    const { value, events } = node.done((state, ctx) => setInventory(state, ctx, inventory));
+    expect(events).toEqual(["found"]);
+    expect(value.found).toHaveLength(1);
+    expect(node.state.grants.get("g1")).toMatchObject({ ask, units: [unit], state: "bound" });
+    expect(node.state.grants.get("g1")).not.toHaveProperty("reason");
+  });
+
+  it("puts shares beside each other in no conflict", () => {
+    const node = new Node(none);
+    const share = { user: "alice", units: ["GPU-1"], shareMiB: 30_000, running: true };
+    node.seen([
+      { container: "c1", ...share },
+      { container: "c2", ...share },
+    ]);
+    expect(node.done((state, ctx) => setInventory(state, ctx, inventory)).value.found).toHaveLength(2);
+    expect(node.reserve("bob", { kind: "share", count: 1, memoryMiB: 20_000 }).units[0]?.name).toBe("1");
+  });
+
+  it("knows one unit of two while the other's GPU is still away", () => {
+    const node = found({ units: ["MIG-0-0", "GPU-9"] });
+    node.done((state, ctx) => setInventory(state, ctx, inventory));
+    expect(node.state.grants.get("g1")).toMatchObject({
+      units: [{ name: "0:0" }, { name: "?" }],
+      reason: "gpu lost: ? (GPU-9)",
+    });
+  });
+
+  it("is not moved by the stack that declares it", () => {
+    const node = found({ grant: "workspace/alice" });
+    node.done((state, ctx) => setInventory(state, ctx, inventory));
+    const declared = [{ key: "workspace/alice", user: "alice", ask: one }];
+    const { value } = node.done((state, ctx) => applyPool(state, ctx, { declared }));
+    expect(value).toMatchObject({ kept: ["workspace/alice"], moved: [] });
+    expect(node.live()).toEqual(["g1 bound 0:0"]);
   });
 });

@@ -47,6 +47,7 @@ export class Checker {
   written(changes: readonly Change[], by: "ask" | "pool" | "adopt" = "ask"): void {
     const pool = by === "pool";
     const users = new Set<string>();
+    const back: Grant[] = [];
     for (const { grant, event } of changes) {
       const before = this.live.get(grant.id);
       if (event === "granted") {
@@ -57,6 +58,7 @@ export class Checker {
         this.checkToken(grant, this.tokens.get(grant.token) === grant.id);
       } else if (!before) throw new Breach(`${event} for ${grant.id}, which is not live`);
       else if (before.token !== grant.token) throw new Breach(`${grant.id} changed its token`);
+      if (event === "declared" && before?.dropped) back.push(grant);
       if (by === "ask" && (event === "bound" || event === "resumed")) this.checkAlone(grant);
       if (grant.state === "released") {
         // A grant is over for its container alone: what another container was adopted with is its own affair.
@@ -66,7 +68,20 @@ export class Checker {
         this.live.delete(grant.id);
       } else this.live.set(grant.id, grant);
     }
+    for (const grant of back) this.checkBack(grant);
     for (const user of users) this.checkLimits(user, pool);
+  }
+
+  /** What the stack dropped and takes up again may be nobody else's by now. */
+  private checkBack(grant: Grant): void {
+    const others = [...this.live.values()].filter(({ id, dropped }) => id !== grant.id && !dropped);
+    for (const unit of grant.units) {
+      const on = others.flatMap((other) => other.units.filter(({ uuid }) => uuid === unit.uuid));
+      const sum = on.reduce((total, one) => total + one.memoryMiB, unit.memoryMiB);
+      const memory = this.node.gpus.find(({ uuid }) => uuid === unit.gpu)?.memoryMiB ?? 0;
+      const beside = unit.shared && on.every(({ shared }) => shared) && sum <= memory;
+      if (on.length > 0 && !beside) throw new Breach(`double grant of ${unit.uuid}: ${grant.id} came back`);
+    }
   }
 
   /** A container may only start on what no other container runs with. */

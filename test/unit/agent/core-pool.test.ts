@@ -6,81 +6,14 @@ import {
   apply,
   applyPool,
   bind,
-  type Ctx,
   containerGone,
-  containerStarted,
-  createState,
-  type Decision,
   type DeclaredGrant,
-  type Grant,
-  type Inventory,
-  type LedgerState,
-  type PoolPlan,
-  planPool,
   reserve,
   sameAssignment,
   setInventory,
 } from "../../../agent/src/core/index";
-import { gpu, type LimitValues, limits, node } from "./core-node";
-
-const one: Ask = { kind: "mig", count: 1, profile: "1g.10gb" };
-const four = node(gpu(0, { mig: ["1g.10gb", "1g.10gb"] }), gpu(1, { mig: ["1g.10gb", "1g.10gb"] }));
-const key = (user: string, ask: Ask = one): DeclaredGrant => ({ key: `workspace/${user}`, user, ask });
-
-/** A node with its ledger, and a stack that declares. */
-class Stack {
-  readonly rules = new Map<string, LimitValues>();
-  readonly state: LedgerState;
-  private ids = 0;
-
-  constructor(inventory: Inventory = four) {
-    this.state = createState(inventory);
-  }
-
-  get ctx(): Ctx {
-    return {
-      now: 1000,
-      newId: () => `g${++this.ids}`,
-      limitsOf: (user) => (user === "nobody" ? undefined : limits(user, this.rules.get(user))),
-      strategy: "least-allocated",
-      allowShared: true,
-    };
-  }
-
-  plan(declared: readonly DeclaredGrant[], previous?: Assignment): PoolPlan {
-    const { strategy, allowShared, limitsOf } = this.ctx;
-    const { inventory } = this.state;
-    const grants = [...this.state.grants.values()];
-    return planPool({ inventory, grants, declared, limitsOf, strategy, allowShared, previous });
-  }
-
-  done<T>(decision: Decision<T>): T {
-    if (!decision.ok) throw new Error(`${decision.refusal.code}: ${decision.refusal.message}`);
-    apply(this.state, decision.changes);
-    return decision.value;
-  }
-
-  up(...declared: DeclaredGrant[]): PoolPlan {
-    return this.done(applyPool(this.state, this.ctx, { declared }));
-  }
-
-  start(user: string): void {
-    const grant = `workspace/${user}`;
-    this.done(containerStarted(this.state, this.ctx, { container: `c-${user}`, grant }));
-  }
-
-  grant(user: string): Grant | undefined {
-    return [...this.state.grants.values()].find((each) => each.key === `workspace/${user}` && !each.dropped);
-  }
-}
-
-const names = (assignment: Assignment) =>
-  Object.fromEntries(
-    Object.entries(assignment).map(([each, units]) => [
-      each.replace("workspace/", ""),
-      units.map(({ name }) => name).join(" "),
-    ]),
-  );
+import { gpu, node } from "./core-node";
+import { four, key, names, one, Stack } from "./core-stack";
 
 describe("the plan of a pool", () => {
   it("assigns, keeps, and is empty the second time", () => {

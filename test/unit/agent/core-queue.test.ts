@@ -136,6 +136,16 @@ describe("who is next", () => {
     );
   });
 
+  it("is not held up by one who has too many containers, GPUs or not", () => {
+    const state = createState(inventory);
+    rules.set("crowded", { max_containers_per_user: 2 });
+    const waiting = [waits("crowded", { since: start - 20 * minute, containers: 2 }), waits("modest")];
+    expect(nextAdmissible(state, ctx(start), waiting)?.id).toBe("modest");
+    expect(queueView(state, ctx(start), waiting)[0]?.reason).toContain("2 of 2 containers");
+    const fewer = waiting.map((one) => (one.id === "crowded" ? { ...one, containers: 1 } : one));
+    expect(nextAdmissible(state, ctx(start), fewer)?.id).toBe("crowded");
+  });
+
   it("grants nothing while the ledger is closed, and says why", () => {
     const state = { ...createState(inventory), closed: "nvidia-smi did not answer" };
     expect(nextAdmissible(state, ctx(start), [waits("a")])).toBeUndefined();
