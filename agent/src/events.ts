@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -51,7 +51,11 @@ function readEnd(file: string, heal: boolean): EventLogEnd | undefined {
     const buffer = Buffer.alloc(length);
     readSync(fd, buffer, 0, length, size - length);
     const whole = buffer.lastIndexOf(0x0a) + 1;
-    if (heal && whole < length) ftruncateSync(fd, size - length + whole);
+    if (heal) {
+      if (whole < length) ftruncateSync(fd, size - length + whole);
+      // These lines are dropped from the outbox on the word of this reading.
+      fsyncSync(fd);
+    }
     let seq = 0;
     let token = 0;
     for (const line of buffer.subarray(0, whole).toString("utf8").split("\n")) {
@@ -187,8 +191,10 @@ export class EventLog {
   private async sync(): Promise<void> {
     this.timer = undefined;
     const upTo = this.appended;
+    // A write failed meanwhile: the next one opens the file anew, and then all of it is brought to the disk.
+    if (!this.handle) return;
     try {
-      await this.handle?.datasync();
+      await this.handle.datasync();
       this.durable = upTo;
     } catch (error) {
       await this.failed(error);

@@ -22,15 +22,18 @@ export function watchedInventory(
   const watch = make(({ state }) => {
     for (const listener of listeners) listener(reading(state));
   });
-  let started: Promise<unknown> | undefined;
+  let started = false;
+  /** True: the first look ended. */
+  let looked = false;
   return {
     watch,
-    current: () => (started === undefined ? undefined : reading(watch.state)),
+    remembered: () => watch.state.inventory,
+    current: () => (looked ? reading(watch.state) : undefined),
     refresh: async () => {
-      if (started === undefined) {
-        started = watch.start();
-        await started;
-      } else await watch.refresh();
+      const first = !started;
+      started = true;
+      await (first ? watch.start() : watch.refresh());
+      looked = true;
       return reading(watch.state);
     },
     onChange: (listener) => {

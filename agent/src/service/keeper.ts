@@ -28,7 +28,12 @@ const backoff = [250, 500, 1000, 2000, 5000, 10_000];
 export class Keeper {
   /** Set: GPUs or containers are not known at the moment. */
   get problem(): string | undefined {
-    if (this.containersProblem !== undefined) return this.containersProblem;
+    const { containersProblem, gpusProblem } = this;
+    // Containers are not looked at before the GPUs are known: until then, it is the GPUs that are waited for.
+    return this.following ? (containersProblem ?? gpusProblem) : (gpusProblem ?? containersProblem);
+  }
+
+  private get gpusProblem(): string | undefined {
     const reading = this.options.inventory.current();
     if (!reading) return "the GPUs have not been read yet";
     return reading.problem === undefined ? undefined : `the GPUs cannot be read: ${reading.problem}`;
@@ -43,23 +48,37 @@ export class Keeper {
   private ticker: NodeJS.Timeout | undefined;
   private failures = 0;
   private stopped = false;
+  /** True: containers are followed. */
+  private following = false;
 
   constructor(private readonly options: KeeperOptions) {}
 
   async start(): Promise<void> {
-    const { inventory, containers, log } = this.options;
+    const { inventory, log } = this.options;
     this.stops.push(
       inventory.onChange((reading) => {
         this.options.closedChanged();
-        this.run("an inventory change", this.options.inventoryChanged(reading));
+        this.run("an inventory change", this.take(reading));
       }),
-      containers.onEvent((event) => this.onEvent(event)),
     );
     this.ticker = setInterval(() => this.run("a tick", this.options.tick()), this.options.tickEvery);
     const reading = await inventory.refresh();
     if (reading.problem !== undefined) log.error({ problem: reading.problem }, "the GPUs cannot be read");
     this.options.closedChanged();
+    await this.take(reading);
+    await this.looking;
+  }
+
+  /**
+   * Follows the containers once the GPUs are known: what containers have is judged by the GPUs, and without them it would
+   * all be written down as lost. The look that this begins with finds what was missed.
+   */
+  private async take(reading: InventoryReading): Promise<void> {
     await this.options.inventoryChanged(reading);
+    const known = reading.problem === undefined || reading.inventory.gpus.length > 0;
+    if (!known || this.following || this.stopped) return;
+    this.following = true;
+    this.stops.push(this.options.containers.onEvent((event) => this.onEvent(event)));
     await this.look();
   }
 
@@ -81,8 +100,12 @@ export class Keeper {
       this.run("a look at the containers", this.look());
       return;
     }
-    this.touched.add(event.container);
     this.run(`event ${event.kind} of container ${event.container}`, this.options.event(event));
+  }
+
+  /** Something happened to the container: a look that began before knows nothing of it. */
+  touch(container: string): void {
+    this.touched.add(container);
   }
 
   /** Compares all containers with the ledger; one look at a time. */
@@ -113,7 +136,8 @@ export class Keeper {
     this.touched.clear();
     try {
       const seen = await this.options.containers.listLive();
-      const result = await this.options.reconcile(seen, new Set(this.touched));
+      // The set itself: what is decided in the turns until then counts too.
+      const result = await this.options.reconcile(seen, this.touched);
       if (!result.ok) throw new Error(result.refusal.message);
       this.failures = 0;
       if (!this.lookAgain) this.containersProblem = undefined;

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { bind, type Ctx, createState, type LedgerState, planPool, release, reserve } from "../core";
+import { type Ctx, createState, type LedgerState, planPool, release, reserve } from "../core";
 import type { Assignment, DeclaredGrant, Grant, Inventory, Refusal, Result, Strategy } from "../core/model";
 import type { EventLog } from "../events";
 import type { Logger } from "../log";
@@ -50,12 +50,10 @@ export interface LedgerOptions {
   lookEvery?: number;
 }
 
-const noGpus: Inventory = { source: "none", gpus: [] };
-
 export class Ledger implements LedgerService {
   private readonly state: LedgerState;
   private readonly writer: Writer;
-  private readonly room = new WaitingRoom();
+  private readonly room = new WaitingRoom(() => this.turn());
   private readonly keeper: Keeper;
   private readonly reservations: Reservations;
   private readonly world: World;
@@ -65,8 +63,8 @@ export class Ledger implements LedgerService {
   constructor(private readonly options: LedgerOptions) {
     const { loaded } = options.store;
     this.now = options.now ?? Date.now;
-    const reading = options.inventory.current();
-    this.state = createState(reading?.inventory ?? noGpus, loaded.live, {
+    // Not none: every grant would be written down as lost before the GPUs are read.
+    this.state = createState(options.inventory.remembered(), loaded.live, {
       nextToken: loaded.nextToken,
       closed: "berthd is starting",
     });
@@ -82,7 +80,13 @@ export class Ledger implements LedgerService {
       onRecovered: () => options.log.warn("the ledger can be written again"),
     });
     const { writer, room } = this;
-    this.world = new World({ writer, room, log: options.log });
+    this.world = new World({
+      writer,
+      room,
+      touch: (container) => this.keeper.touch(container),
+      blind: () => this.state.inventory.gpus.length === 0,
+      log: options.log,
+    });
     this.reservations = new Reservations({
       writer,
       room,
@@ -116,7 +120,7 @@ export class Ledger implements LedgerService {
     options.limits.onChange(() => {
       this.room.kick();
       this.review();
-      void this.writer.submit(() => ({ ok: true, value: undefined }));
+      this.turn();
     });
   }
 
@@ -229,7 +233,7 @@ export class Ledger implements LedgerService {
   }
 
   bind(request: { id: string; token: number; container: string }, by?: string): Promise<Result<Grant>> {
-    return this.writer.submit((turn) => turn.take(bind(turn.state, turn.ctx, request), by));
+    return this.world.bind(request, by);
   }
 
   release(id: string, reason?: string, force?: boolean, by?: string): Promise<Result<Grant>> {
@@ -348,6 +352,11 @@ export class Ledger implements LedgerService {
         ? { event: "ledger-open", message: "New grants are made." }
         : { event: "ledger-closed", message: why },
     );
+  }
+
+  /** A turn with nothing of its own: those who wait are looked at again. */
+  private turn(): void {
+    void this.writer.submit(() => ({ ok: true, value: undefined }));
   }
 
   private trouble(error: StoreError): void {

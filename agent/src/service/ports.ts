@@ -26,6 +26,8 @@ export interface InventoryReading {
 }
 
 export interface InventoryPort {
+  /** Before the first look: the GPUs as they are remembered from before the restart; none, where nothing is. */
+  remembered(): Inventory;
   /** Undefined until the first look ended. */
   current(): InventoryReading | undefined;
   /** Looks now, within its own deadline; never throws: a failed look is a reading with `problem`. */

@@ -114,7 +114,7 @@ export class Reservations {
               request,
               group,
               priority,
-              now: turn.ctx.now,
+              turn,
               signal,
               answer: resolve,
               onGrant,

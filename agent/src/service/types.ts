@@ -98,6 +98,11 @@ export interface LedgerService {
   reserve(request: ReserveRequest, signal?: AbortSignal): Promise<Result<Grant>>;
   /** Whether `reserve` would be granted now; changes nothing. */
   check(request: Pick<ReserveRequest, "user" | "ask">): Result<{ units: Grant["units"] }>;
+  /**
+   * A container has the grant from now on. Before it starts is fine: a bind over the API (one with `by`) keeps the grant
+   * for as long as a reservation lasts, counted from the bind, though no look shows the container. One that was seen
+   * and is not there any more loses its grant at once; a look that began before the bind says nothing of it.
+   */
   bind(request: { id: string; token: number; container: string }): Promise<Result<Grant>>;
   /** `force`: also while a container has it. */
   release(id: string, reason?: string, force?: boolean): Promise<Result<Grant>>;

@@ -1,4 +1,4 @@
-import { nextAdmissible, queueView, reserve, type Waiting } from "../core";
+import { type LedgerState, nextAdmissible, queueView, reserve, type Waiting } from "../core";
 import type { Grant, Refusal, Result } from "../core/model";
 import type { QueueEntry, ReserveRequest } from "./types";
 import type { Turn } from "./writer";
@@ -6,6 +6,8 @@ import type { Turn } from "./writer";
 interface Wish {
   waiting: Waiting & { deadline: number };
   request: ReserveRequest;
+  /** Containers with a grant that its user had when it began to wait. */
+  hadBound: number;
   answer(result: Result<Grant>): void;
   timer?: NodeJS.Timeout;
   stopListening?: () => void;
@@ -18,7 +20,7 @@ export interface WaitOptions {
   request: ReserveRequest;
   group: string;
   priority: number;
-  now: number;
+  turn: Pick<Turn, "state" | "ctx">;
   signal?: AbortSignal;
   answer(result: Result<Grant>): void;
   onGrant(turn: Turn, grant: Grant): void;
@@ -31,6 +33,9 @@ export class WaitingRoom {
   private readonly wishes = new Map<string, Wish>();
   /** True: something other than a release may have made room. */
   private kicked = false;
+
+  /** @param turn makes a turn happen soon. */
+  constructor(private readonly turn: () => void) {}
 
   get size(): number {
     return this.wishes.size;
@@ -48,8 +53,13 @@ export class WaitingRoom {
     this.kicked = true;
   }
 
-  list(): Waiting[] {
-    return [...this.wishes.values()].map(({ waiting }) => waiting);
+  /** Each with its user's containers as they are now: what `reserve` is asked with. */
+  private list(state: LedgerState, wishes: Iterable<Wish> = this.wishes.values()): Waiting[] {
+    return [...wishes].map(({ waiting, request: { user, containers }, hadBound }) =>
+      containers === undefined
+        ? waiting
+        : { ...waiting, containers: Math.max(0, containers + boundOf(state, user) - hadBound) },
+    );
   }
 
   /** True: of all who wait, and this one, this one is to be granted next. */
@@ -62,15 +72,18 @@ export class WaitingRoom {
       ask: request.ask,
       purpose: request.purpose,
       since: turn.ctx.now,
+      containers: request.containers,
     };
-    return nextAdmissible(turn.state, turn.ctx, [...this.list(), self]) === self;
+    return nextAdmissible(turn.state, turn.ctx, [...this.list(turn.state), self]) === self;
   }
 
   add(options: WaitOptions): void {
-    const { id, request, now, signal } = options;
+    const { id, request, signal } = options;
+    const { state, ctx } = options.turn;
     const seconds = request.waitSeconds ?? 0;
     const wish: Wish = {
       request,
+      hadBound: boundOf(state, request.user),
       answer: options.answer,
       onGrant: options.onGrant,
       waiting: {
@@ -80,8 +93,8 @@ export class WaitingRoom {
         priority: options.priority,
         ask: request.ask,
         purpose: request.purpose,
-        since: now,
-        deadline: now + seconds * 1000,
+        since: ctx.now,
+        deadline: ctx.now + seconds * 1000,
       },
     };
     wish.timer = setTimeout(
@@ -113,6 +126,11 @@ export class WaitingRoom {
     if (!wish) return false;
     this.remove(wish);
     wish.answer({ ok: false, refusal });
+    // What was kept free for it is free for those behind it.
+    if (this.wishes.size > 0) {
+      this.kick();
+      this.turn();
+    }
     return true;
   }
 
@@ -137,16 +155,13 @@ export class WaitingRoom {
     const granted: { wish: Wish; grant: Grant }[] = [];
     const left = new Map(this.wishes);
     for (;;) {
-      const next = nextAdmissible(
-        turn.state,
-        turn.ctx,
-        [...left.values()].map(({ waiting }) => waiting),
-      );
+      const next = nextAdmissible(turn.state, turn.ctx, this.list(turn.state, left.values()));
       const wish = next && left.get(next.id);
       if (!wish) break;
-      left.delete(wish.waiting.id);
-      const { user, ask, purpose, containers, actor } = wish.request;
-      const result = turn.take(reserve(turn.state, turn.ctx, { user, ask, purpose, containers }), actor);
+      left.delete(next.id);
+      const { user, ask, purpose, containers } = next;
+      const decision = reserve(turn.state, turn.ctx, { user, ask, purpose, containers });
+      const result = turn.take(decision, wish.request.actor);
       if (!result.ok) continue;
       wish.onGrant(turn, result.value);
       granted.push({ wish, grant: result.value });
@@ -165,7 +180,7 @@ export class WaitingRoom {
   }
 
   view(turn: Pick<Turn, "state" | "ctx">): QueueEntry[] {
-    return queueView(turn.state, turn.ctx, this.list()).flatMap(({ waiting, position, reason }) => {
+    return queueView(turn.state, turn.ctx, this.list(turn.state)).flatMap(({ waiting, position, reason }) => {
       const { id, user, group, ask, purpose, since, deadline } = waiting;
       return [
         {
@@ -182,4 +197,13 @@ export class WaitingRoom {
       ];
     });
   }
+}
+
+/** Containers of the user that have a grant. */
+function boundOf({ grants }: LedgerState, user: string): number {
+  const bound = new Set<string>();
+  for (const grant of grants.values()) {
+    if (grant.user === user && grant.container !== undefined) bound.add(grant.container);
+  }
+  return bound.size;
 }

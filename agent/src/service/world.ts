@@ -1,4 +1,13 @@
-import { adopt, containerGone, containerStarted, containerStopped, setInventory, tick } from "../core";
+import {
+  adopt,
+  bind,
+  containerGone,
+  containerStarted,
+  containerStopped,
+  defaultReserveSeconds,
+  setInventory,
+  tick,
+} from "../core";
 import type { Grant, Inventory, Result } from "../core/model";
 import type { Logger } from "../log";
 import type { ContainerEvent, InventoryReading, SeenContainer } from "./ports";
@@ -9,6 +18,10 @@ import type { Writer } from "./writer";
 export interface WorldOptions {
   writer: Writer;
   room: WaitingRoom;
+  /** Something happened to the container: a look that is under way is too old for it. */
+  touch(container: string): void;
+  /** True: no GPU is known yet. */
+  blind(): boolean;
   log: Logger;
 }
 
@@ -19,6 +32,8 @@ const by = "docker";
 export class World {
   /** Set: the inventory in force has changes to grants that could not be written yet. */
   private unwritten: Inventory | undefined;
+  /** Containers that were bound and not seen yet, and until when they count as there: one may be bound before it starts. */
+  private readonly coming = new Map<string, number>();
 
   constructor(private readonly options: WorldOptions) {}
 
@@ -26,9 +41,13 @@ export class World {
   reconcile(seen: readonly SeenContainer[], skip: ReadonlySet<string>): Promise<Result<Grant[]>> {
     return this.options.writer.submit((turn) => {
       const current = seen.filter(({ container }) => !skip.has(container));
-      // Those that were skipped count as there, as the ledger knows them.
+      for (const { container } of seen) this.coming.delete(container);
+      for (const [container, until] of this.coming) {
+        if (until <= turn.ctx.now) this.coming.delete(container);
+      }
+      // Those that were skipped, and those that are still to start, count as there, as the ledger knows them.
       const kept = [...turn.state.grants.values()].flatMap((grant): SeenContainer[] =>
-        grant.container !== undefined && skip.has(grant.container)
+        grant.container !== undefined && (skip.has(grant.container) || this.coming.has(grant.container))
           ? [
               {
                 container: grant.container,
@@ -55,20 +74,41 @@ export class World {
     });
   }
 
+  /** `by`: whoever says so over the API, maybe before the container starts. Left out: it runs. */
+  bind(request: Parameters<LedgerService["bind"]>[0], by?: string): Promise<Result<Grant>> {
+    return this.options.writer.submit((turn) => {
+      const bound = turn.take(bind(turn.state, turn.ctx, request), by);
+      if (!bound.ok) return bound;
+      this.options.touch(request.container);
+      const seconds = turn.ctx.reserveSeconds ?? defaultReserveSeconds;
+      if (by !== undefined) this.coming.set(request.container, turn.ctx.now + seconds * 1000);
+      return bound;
+    });
+  }
+
   started(seen: Parameters<LedgerService["containerStarted"]>[0]): Promise<Result<Grant[]>> {
+    this.told(seen.container);
     return this.options.writer.submit((turn) => turn.take(containerStarted(turn.state, turn.ctx, seen), by));
   }
 
   stopped(container: string): Promise<Result<Grant[]>> {
+    this.told(container);
     return this.options.writer.submit((turn) =>
       turn.take(containerStopped(turn.state, turn.ctx, container), by),
     );
   }
 
   gone(container: string): Promise<Result<Grant[]>> {
+    this.told(container);
     return this.options.writer.submit((turn) =>
       turn.take(containerGone(turn.state, turn.ctx, container), by),
     );
+  }
+
+  /** Something is known of the container that is newer than a look under way. */
+  private told(container: string): void {
+    this.coming.delete(container);
+    this.options.touch(container);
   }
 
   /** What Docker told of one container. */
@@ -77,6 +117,7 @@ export class World {
     else if (event.kind === "gone") await this.gone(event.container);
     else {
       const { container, units, grant, token } = event.seen;
+      this.told(container);
       await this.options.writer.submit((turn) => {
         const started = turn.take(
           containerStarted(turn.state, turn.ctx, { container, units, grant, token }),
@@ -95,9 +136,9 @@ export class World {
   }
 
   async inventoryChanged(reading: InventoryReading): Promise<void> {
+    const { inventory, problem } = reading;
     // What was read before stays in force; nothing new is granted meanwhile.
-    if (reading.problem !== undefined) return;
-    const { inventory } = reading;
+    if (problem !== undefined && !(this.options.blind() && inventory.gpus.length > 0)) return;
     this.unwritten = inventory;
     const result = await this.options.writer.submit((turn) => {
       const news = turn.take(setInventory(turn.state, turn.ctx, inventory), "inventory");

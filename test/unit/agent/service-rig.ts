@@ -56,9 +56,15 @@ export function inventoryOf(gpus: number, instances = 7): Inventory {
 export class Gpus implements InventoryPort {
   private readonly listeners = new Set<(reading: InventoryReading) => void>();
   private looked = false;
+  /** Known from before the restart. */
+  before: Inventory = { source: "none", gpus: [] };
+  /** The first look ends with it. */
+  slow: Promise<void> | undefined;
   constructor(public reading: InventoryReading) {}
+  remembered = () => this.before;
   current = () => (this.looked ? this.reading : undefined);
   refresh = async () => {
+    await this.slow;
     this.looked = true;
     return this.reading;
   };
@@ -119,6 +125,8 @@ export class Limits {
   closed: string | undefined;
   max: number | null = null;
   hold: number | null = 0;
+  /** `max_containers_per_user`, by user. */
+  readonly mostContainers = new Map<string, number>();
   readonly users = new Map<string, { group: string; priority: number }>([
     ["alice", { group: "student", priority: 0 }],
     ["bob", { group: "student", priority: 0 }],
@@ -138,7 +146,7 @@ export class Limits {
       max_cpus: all(null),
       memory: all(null),
       shm_size: all(null),
-      max_containers_per_user: all(null),
+      max_containers_per_user: all(this.mostContainers.get(user) ?? null),
       idle_timeout: all(null),
       gpu_hold_after_stop: all(this.hold),
       container_hold_after_stop: all(null),
@@ -176,6 +184,8 @@ export interface RigOptions {
   inventory?: Inventory;
   limits?: Limits;
   containers?: FakeContainers;
+  /** Instead of those of `inventory`. */
+  gpus?: Gpus;
   start?: boolean;
   eventLog?: EventLogOptions;
   options?: Partial<LedgerOptions>;
@@ -188,6 +198,7 @@ export async function makeRig({
   inventory = inventoryOf(1),
   limits = new Limits(),
   containers = new FakeContainers(),
+  gpus = new Gpus({ inventory, readAt: Date.now() }),
   start = true,
   eventLog,
   options = {},
@@ -200,7 +211,6 @@ export async function makeRig({
     floor: { ...end, event: end.seq },
   });
   const log = new EventLog(eventFile, end.seq, eventLog);
-  const gpus = new Gpus({ inventory, readAt: Date.now() });
   const fatal: Error[] = [];
   const ledger = new Ledger({
     store,
