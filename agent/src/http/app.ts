@@ -25,7 +25,7 @@ export interface AppOptions extends RouteContext {
   version: string;
 }
 
-/** Who is at the other end of a connection, decided once when it was opened; `tcp`: by the token of each request. */
+/** Who is at the other end of a connection, decided anew for each request; `tcp`: by its token. */
 export type Connection =
   | { kind: "known"; identity: Identity }
   | { kind: "stranger"; why: string }
@@ -47,7 +47,7 @@ const bodyLimit = 256 * 1024;
 export interface App {
   fastify: FastifyInstance;
   handle(request: IncomingMessage, response: ServerResponse): void;
-  /** Says who is behind a socket, before its first request. */
+  /** Says who is behind a socket, before each request. */
   introduce(socket: Socket, connection: Connection): void;
 }
 
@@ -150,8 +150,13 @@ export async function makeApp(options: AppOptions): Promise<App> {
     void reply.type(metrics.contentType);
     return metrics.text();
   });
-  app.get("/openapi.json", { schema: { hide: true }, config: { open: true } }, async () => app.swagger());
+  app.get("/openapi.json", { schema: { hide: true }, config: { open: true } }, async (_request, reply) => {
+    void reply.type("application/json; charset=utf-8");
+    return openapi;
+  });
   await app.ready();
+  // Once: everybody may ask for it, and gets the same bytes.
+  const openapi = Buffer.from(JSON.stringify(app.swagger()));
   return {
     fastify: app,
     handle: (request, response) => app.routing(request, response),

@@ -29,17 +29,25 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
     };
   const admin = only(["admin"], "This");
   const program = only(["admin", "service"], "This");
-  // Before the body is looked at: who may not call hears nothing of what would be right.
-  const adminOnly = { preValidation: async (request: { identity: Identity | null }) => void admin(request) };
+  // Before the body is read: who may not call sends no large one, and hears nothing of what would be right.
+  const adminOnly = { onRequest: async (request: { identity: Identity | null }) => void admin(request) };
   const programOnly = {
-    preValidation: async (request: { identity: Identity | null }) => void program(request),
+    onRequest: async (request: { identity: Identity | null }) => void program(request),
   };
 
   app.post(
     "/v1/grants/:id/bind",
     {
       ...programOnly,
-      schema: { params: s.idParams, body: s.bindBody, response: answers(200, s.grant, "Bound.") },
+      schema: {
+        params: s.idParams,
+        body: s.bindBody,
+        response: answers(
+          200,
+          s.grant,
+          "Bound. The container may start later: the grant is kept for as long as a reservation lasts, until it is seen.",
+        ),
+      },
     },
     async (request) => {
       const { actor } = identityOf(request);

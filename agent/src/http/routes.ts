@@ -177,7 +177,9 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
       return {
         grants: ledger.history({
           user: whose,
-          ...(limit !== undefined && { limit: Number(limit) }),
+          ...(limit !== undefined && {
+            limit: identity.role === "user" ? Math.min(Number(limit), s.longestUserPage) : Number(limit),
+          }),
           ...(before !== undefined && { before: Math.min(Number(before), Number.MAX_SAFE_INTEGER) }),
         }),
       };

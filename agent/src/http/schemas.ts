@@ -201,15 +201,19 @@ export const queueEntry = z.object({
 export const queue = z.object({ queue: z.array(queueEntry) });
 export const cancelled = z.object({ id: z.string() });
 
+/** What many users ask for at a time has to fit into berthd's memory. */
+export const longestUserPage = 200;
 const wholeNumber = z.string().regex(/^\d{1,16}$/);
 export const historyQuery = z.strictObject({
   user: text(64).optional(),
   limit: z
     .string()
     .regex(/^([1-9]\d{0,2}|1000)$/)
-    .optional(),
-  /** Only grants with a smaller token: for the next page. */
-  before: wholeNumber.optional(),
+    .optional()
+    .describe(
+      `Default 100, at most 1000; a user gets at most ${longestUserPage} a page, and the next with before.`,
+    ),
+  before: wholeNumber.optional().describe("Only grants with a smaller token: for the next page."),
 });
 
 const limit = <T extends z.ZodType>(value: T) => z.object({ value, rule: z.string() });

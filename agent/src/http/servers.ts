@@ -3,12 +3,14 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { NodeConfig } from "../config";
+import type { Refusal } from "../core/model";
 import { peerCredentials } from "../libc";
 import type { Logger } from "../log";
 import type { AgentPaths } from "../paths";
 import { userSocket } from "../paths";
 import type { App, Connection } from "./app";
 import { root } from "./identity";
+import { Turns } from "./turns";
 
 export interface ServersOptions {
   app: App;
@@ -21,10 +23,17 @@ export interface ServersOptions {
 const requestTimeout = 30_000;
 const headersTimeout = 10_000;
 const keepAliveTimeout = 75_000;
+/** How often those limits are looked at. */
+const connectionsCheckingInterval = 5000;
+/** Whoever is turned away anyway has less time to ask. */
+const strangerTimeout = 5000;
 /** Until an address that could not be had is tried again. */
 const retryAfter = 2000;
-/** Connections at a time: nobody takes them all. */
-const most = { main: 2048, user: 256, tcp: 1024 };
+/** Connections at a time: nobody takes them all. `account`: to the main socket, which has no other limit, for root. */
+const most = { account: 128, user: 256, tcp: 1024 };
+
+/** Says who calls, for each request: users come and go while a connection is open. */
+type Who = () => Connection;
 
 /** Where berthd listens: the main socket, one socket for each user, and TCP. */
 export class Servers {
@@ -35,6 +44,10 @@ export class Servers {
   /** Set: why the TCP API is not there although the stack wants it. */
   problem: string | undefined;
   private readonly open = new Set<Socket>();
+  private readonly turns = new Turns();
+  /** Connections to the main socket, by uid; strangers together. */
+  private readonly accounts = new Map<number | "strangers", number>();
+  private applying: Promise<void> = Promise.resolve();
   private closing = false;
 
   constructor(private readonly options: ServersOptions) {}
@@ -47,33 +60,41 @@ export class Servers {
     // Whoever reaches a user's socket is that user: on the node itself that is root alone, and in a workspace, which has
     // the folder inside mounted, whoever is there. Accounts of the node have the main socket, which asks who they are.
     chmodSync(paths.usersFolder, 0o700);
-    this.main = await this.listenUnix(paths.socket, most.main, (socket) => this.byPeer(socket));
+    this.main = await this.listenUnix(paths.socket, (socket) => this.meet(socket));
     await this.apply();
   }
 
-  /** Sockets come and go as the stack's users do. */
-  async apply(): Promise<void> {
+  /** Sockets come and go as the stack's users do. One change after another, each by what the stack says then. */
+  apply(): Promise<void> {
+    const applied = this.applying.then(() => this.applyNow());
+    this.applying = applied.catch(() => {});
+    return applied;
+  }
+
+  private async applyNow(): Promise<void> {
     const { paths, node, log } = this.options;
-    const wanted = new Set(node().users.map(({ name }) => name));
-    for (const [user, server] of this.users) {
-      if (wanted.has(user)) continue;
-      this.users.delete(user);
-      await this.end(server, userSocket(paths, user));
-      log.info({ user }, "the user's socket is closed: the stack names the user no more");
-    }
-    for (const user of wanted) {
+    const gone = [...this.users].filter(([user]) => !this.isUser(user));
+    await Promise.all(
+      gone.map(async ([user, server]) => {
+        this.users.delete(user);
+        await this.end(server, userSocket(paths, user));
+        log.info({ user }, "the user's socket is closed: the stack names the user no more");
+      }),
+    );
+    // Only now: closing takes its time, and the stack may have changed meanwhile.
+    for (const { name: user } of node().users) {
+      if (this.closing) return;
       if (this.users.has(user)) continue;
       try {
-        const connection: Connection = {
-          kind: "known",
-          identity: { role: "user", user, actor: `user:${user}` },
-        };
-        this.users.set(user, await this.listenUnix(userSocket(paths, user), most.user, () => connection));
+        const server = await this.listenUnix(userSocket(paths, user), () => () => this.byName(user));
+        server.maxConnections = most.user;
+        this.users.set(user, server);
       } catch (error) {
         // The others have theirs all the same.
         log.error({ err: error, user }, "the user's socket cannot be opened");
       }
     }
+    if (this.closing) return;
     clearTimeout(this.again);
     try {
       await this.applyTcp();
@@ -95,7 +116,8 @@ export class Servers {
     if (this.tcp) await this.end(this.tcp.server);
     this.tcp = undefined;
     if (host === undefined || at === undefined) return;
-    const server = this.makeServer(most.tcp, () => ({ kind: "tcp" }));
+    const server = this.makeServer(() => () => ({ kind: "tcp" }));
+    server.maxConnections = most.tcp;
     await listening(server, () => server.listen(port, host));
     this.tcp = { server, at };
     this.options.log.info({ address: server.address() }, "the API is offered over TCP, to bearers of tokens");
@@ -106,35 +128,75 @@ export class Servers {
     return (this.tcp?.server.address() as AddressInfo | null | undefined)?.port;
   }
 
-  private byPeer(socket: Socket): Connection {
-    const peer = peerCredentials(socket);
-    if (peer?.uid === 0) return { kind: "known", identity: root };
-    const user = peer && this.options.node().users.find(({ uid }) => uid === peer.uid);
-    if (user) {
-      return { kind: "known", identity: { role: "user", user: user.name, actor: `user:${user.name}` } };
-    }
-    return {
-      kind: "stranger",
-      why: peer
-        ? `The account with uid ${peer.uid} is not one of this node's users.`
-        : "The system does not say who calls.",
-    };
+  private isUser(name: string): boolean {
+    return this.options.node().users.some((user) => user.name === name);
   }
 
-  private makeServer(maxConnections: number, who: (socket: Socket) => Connection): Server {
+  private byName(user: string): Connection {
+    if (this.isUser(user)) return { kind: "known", identity: { role: "user", user, actor: `user:${user}` } };
+    return { kind: "stranger", why: `${user} is not one of this node's users any more.` };
+  }
+
+  private byUid(uid: number | undefined): Connection {
+    if (uid === undefined) return { kind: "stranger", why: "The system does not say who calls." };
+    if (uid === 0) return { kind: "known", identity: root };
+    const user = this.options.node().users.find((one) => one.uid === uid);
+    if (user) return this.byName(user.name);
+    return { kind: "stranger", why: `The account with uid ${uid} is not one of this node's users.` };
+  }
+
+  /** Who came to the main socket; undefined: its account has too many connections. Root always gets in. */
+  private meet(socket: Socket): Who | undefined {
+    const uid = peerCredentials(socket)?.uid;
+    const who = () => this.byUid(uid);
+    if (uid === 0) return who;
+    // Strangers together: in a user namespace one account has thousands of uids.
+    const account = uid !== undefined && who().kind === "known" ? uid : "strangers";
+    const count = this.accounts.get(account) ?? 0;
+    if (count >= most.account) return undefined;
+    this.accounts.set(account, count + 1);
+    socket.once("close", () => {
+      const left = (this.accounts.get(account) ?? 1) - 1;
+      if (left > 0) this.accounts.set(account, left);
+      else this.accounts.delete(account);
+    });
+    return who;
+  }
+
+  private makeServer(meet: (socket: Socket) => Who | undefined): Server {
     const { app } = this.options;
+    const callers = new WeakMap<Socket, Who>();
     const server = createServer(
-      { requestTimeout, headersTimeout, keepAliveTimeout, noDelay: true },
+      { requestTimeout, headersTimeout, keepAliveTimeout, connectionsCheckingInterval, noDelay: true },
       (request, response) => {
-        if (this.closing) response.setHeader("connection", "close");
-        app.handle(request, response);
+        const { socket } = request;
+        const who = callers.get(socket);
+        // What comes with the rest of a chunk, of a connection that was ended meanwhile.
+        if (!who || socket.destroyed) return;
+        const begin = () => {
+          const caller = who();
+          app.introduce(socket, caller);
+          if (this.closing || caller.kind === "stranger") response.setHeader("connection", "close");
+          app.handle(request, response);
+        };
+        this.turns.take({ socket, response, begin });
       },
     );
-    server.maxConnections = maxConnections;
     server.on("connection", (socket: Socket) => {
       this.open.add(socket);
       socket.once("close", () => this.open.delete(socket));
-      app.introduce(socket, who(socket));
+      const who = meet(socket);
+      if (!who) {
+        lastWord(socket, "503 Service Unavailable", {
+          code: "busy",
+          message: "Your account has as many connections to berthd as it may have.",
+          allowed: `${most.account} at a time; accounts that are not users of this node have them together`,
+          fix: "Close some, then ask again.",
+        });
+        return;
+      }
+      callers.set(socket, who);
+      if (who().kind === "stranger") socket.setTimeout(strangerTimeout);
     });
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       if (error.code === "ECONNRESET" || !socket.writable) {
@@ -142,30 +204,20 @@ export class Servers {
         return;
       }
       const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
-      const status = tooLarge ? "431 Request Header Fields Too Large" : "400 Bad Request";
-      const body = JSON.stringify({
-        error: {
-          code: "bad-request",
-          message: tooLarge ? "The headers are too large." : "This is not HTTP.",
-        },
+      lastWord(socket as Socket, tooLarge ? "431 Request Header Fields Too Large" : "400 Bad Request", {
+        code: "bad-request",
+        message: tooLarge ? "The headers are too large." : "This is not HTTP.",
       });
-      socket.end(
-        `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
-      );
     });
     return server;
   }
 
-  private async listenUnix(
-    path: string,
-    connections: number,
-    who: (socket: Socket) => Connection,
-  ): Promise<Server> {
+  private async listenUnix(path: string, meet: (socket: Socket) => Who | undefined): Promise<Server> {
     // The folder is root's alone, so that nobody puts a socket of their own in its place.
     mkdirSync(dirname(path), { recursive: true });
     chmodSync(dirname(path), 0o755);
     await removeStale(path);
-    const server = this.makeServer(connections, who);
+    const server = this.makeServer(meet);
     await listening(server, () => server.listen(path));
     // Whoever reaches it may connect: the peer's credentials, or the folder it lies in, say who that is.
     chmodSync(path, 0o666);
@@ -185,15 +237,16 @@ export class Servers {
   async close(graceMs: number): Promise<void> {
     this.closing = true;
     clearTimeout(this.again);
+    const late = setTimeout(() => {
+      for (const socket of this.open) socket.destroy();
+    }, graceMs);
+    await this.applying;
     const { paths } = this.options;
     const servers = [
       ...(this.main ? [{ server: this.main, path: paths.socket }] : []),
       ...(this.tcp ? [{ server: this.tcp.server }] : []),
       ...[...this.users].map(([user, server]) => ({ server, path: userSocket(paths, user) })),
     ];
-    const late = setTimeout(() => {
-      for (const socket of this.open) socket.destroy();
-    }, graceMs);
     await Promise.all(
       servers.map(async ({ server, path }: { server: Server; path?: string }) => {
         const closed = new Promise<void>((resolve) => server.close(() => resolve()));
@@ -207,6 +260,15 @@ export class Servers {
     );
     clearTimeout(late);
   }
+}
+
+/** An answer without a request that could be read; the connection ends with it. */
+function lastWord(socket: Socket, status: string, refusal: Refusal): void {
+  const body = JSON.stringify({ error: refusal });
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+  );
+  socket.destroySoon();
 }
 
 function listening(server: Server, listen: () => void): Promise<void> {
