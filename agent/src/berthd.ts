@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { join } from "node:path";
 import { version } from "../package.json";
-import { type NodeConfig, readNode } from "./config";
+import { defaultPool, type NodeConfig, readNode } from "./config";
 import { type Containers, Launcher, launchSchema, openContainers } from "./docker";
 import { EventLog, healEventLog } from "./events";
 import { openInventory } from "./gpus";
@@ -159,6 +159,7 @@ export class Berthd {
       node: this.node.node,
       folder: join(paths.stateFolder, "launches"),
       addresses: ["127.0.0.1", ...(this.node.privateAddress === undefined ? [] : [this.node.privateAddress])],
+      pool: () => this.node.pool ?? defaultPool,
       cgroupParent: (user, group, driver) => slices.parent(user, group, driver),
     });
     const isUser = (name: string) => this.node.users.some((user) => user.name === name);

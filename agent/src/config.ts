@@ -7,6 +7,17 @@ export const userName = z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/);
 
 const listen = ["loopback", "private", "off"] as const;
 
+/** Host ports, both ends included. */
+export interface PortRange {
+  start: number;
+  end: number;
+}
+
+/** The plan's default (config/ports.ts of the stack), for a node.json that says nothing of it. */
+export const defaultPool: Readonly<PortRange> = { start: 20_000, end: 29_999 };
+
+const port = z.int().min(1).max(65_535);
+
 /** `node.json`: what the stack says of a node. Written by the stack; berthd only reads it. */
 export const nodeSchema = z
   .strictObject({
@@ -33,6 +44,8 @@ export const nodeSchema = z
     port: z.int().min(0).max(65535).default(9700),
     /** Required for `listen: private`. */
     privateAddress: z.union([z.ipv4(), z.ipv6()]).optional(),
+    /** Host ports that berthd's own containers may be published on. A file of before has none: `defaultPool`. */
+    pool: z.strictObject({ start: port, end: port }).optional(),
     /** How long a reservation without a container lasts, in seconds. */
     reserveSeconds: z.int().min(1).max(86_400).default(600),
   })
@@ -43,6 +56,9 @@ export const nodeSchema = z
         path: ["privateAddress"],
         message: "is missing, and listen is private",
       });
+    }
+    if (node.pool !== undefined && node.pool.end < node.pool.start) {
+      context.addIssue({ code: "custom", path: ["pool"], message: "ends before it starts" });
     }
     for (const field of ["name", "uid"] as const) {
       const seen = new Map<string | number, number>();

@@ -27,6 +27,7 @@ export function agentDocuments(plan: Plan, node: PlannedNode, privateAddress: st
       listen,
       port,
       ...(listen === "private" ? { privateAddress } : {}),
+      pool: { start: plan.ports.pool.start, end: plan.ports.pool.end },
     },
     limits: plan.limits,
     ...(node.gpus ? { gpus: { node: node.name, gpus: node.gpus } } : {}),

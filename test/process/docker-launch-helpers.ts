@@ -13,7 +13,7 @@ const wish = (more: object = {}) => ({ user: "alice", image: IMAGE, gpus: mig, .
 /** What is done with a rig and asked of it; `rig` is called at each use, for a test may change its rig. */
 export function launching(rig: () => Rig) {
   /** One MIG instance for alice, unless the test says more. */
-  const launch = (more: object = {}) => rig().launcher.launch(wish(more), by);
+  const launch = (more: object = {}, signal?: AbortSignal) => rig().launcher.launch(wish(more), by, signal);
   /** The notes of launches that are under way. */
   const journal = () => {
     const folder = join(rig().dockerd.folder, "launches");

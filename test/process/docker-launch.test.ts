@@ -4,6 +4,7 @@
  * A dockerd that fails: docker-launch-failing.test.ts. A berthd that is cut off: docker-launch-cut-off.test.ts.
  */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { EffectiveLimits } from "../../agent/src/core/model";
 import { MIG0, MIG1, Rig } from "../unit/agent/docker-rig";
 import { by, launching } from "./docker-launch-helpers";
 
@@ -14,7 +15,33 @@ beforeEach(async () => {
 });
 afterEach(() => rig.close());
 
-const { launch, agrees } = launching(() => rig);
+const { launch, journal, agrees } = launching(() => rig);
+
+/** The ledger grants only when `free` is called; `asked` is over when a launch waits for that. */
+function waiting(): { asked: Promise<void>; free: () => void } {
+  const { reserve } = rig.ledger;
+  let free = () => {};
+  const freed = new Promise<void>((resolve) => {
+    free = resolve;
+  });
+  const asked = new Promise<void>((resolve) => {
+    rig.ledger.reserve = async (request) => {
+      resolve();
+      await freed;
+      return reserve(request);
+    };
+  });
+  return { asked, free };
+}
+
+/** Other limits from now on. */
+function limits(change: (now: EffectiveLimits) => EffectiveLimits | undefined): void {
+  const { limitsOf } = rig.ledger;
+  rig.ledger.limitsOf = (user) => {
+    const now = limitsOf(user);
+    return now && (change(now) as typeof now | undefined);
+  };
+}
 
 describe("a launch", () => {
   it("reserves, creates, starts and binds, in this order", async () => {
@@ -100,6 +127,75 @@ describe("a launch", () => {
     agrees();
   });
 
+  it("counts a launch that waits for its GPUs", async () => {
+    const { asked, free } = waiting();
+    const first = launch({ user: "sam", wait_seconds: 60 });
+    await asked;
+    const others = await Promise.all(
+      Array.from({ length: 3 }, () => launch({ user: "sam", gpus: undefined })),
+    );
+    expect(others.filter(({ ok }) => ok)).toHaveLength(2);
+    expect(others.find(({ ok }) => !ok)).toMatchObject({
+      refusal: {
+        message: "sam has 3 of 3 containers, those to come included",
+        rule: "defaults.max_containers_per_user",
+      },
+    });
+    free();
+    expect(await first).toMatchObject({ ok: true });
+    expect(rig.dockerd.containers.size).toBe(3);
+    agrees();
+  });
+
+  const meanwhile: [string, () => void, object][] = [
+    [
+      "the user has as many containers as may be",
+      () => {
+        for (let i = 0; i < 3; i++) rig.dockerd.put({ Config: { Labels: { "berth.owner": "sam" } } });
+      },
+      { code: "over-limit", rule: "defaults.max_containers_per_user" },
+    ],
+    ["the user has left", () => limits(() => undefined), { code: "unknown-user" }],
+    [
+      "a limit is lower",
+      () => limits((now) => ({ ...now, memory: { value: 2 ** 20, rule: "users.sam" } })),
+      { code: "bad-request", message: expect.stringContaining("1MiB") },
+    ],
+    ["Docker does not answer", () => rig.dockerd.mood("GET /info", { kind: "drop" }), { code: "closed" }],
+  ];
+  it.each(meanwhile)("gives the GPU back that came when %s", async (_, change, refusal) => {
+    const { asked, free } = waiting();
+    const under = launch({ user: "sam", wait_seconds: 60 });
+    await asked;
+    change();
+    free();
+    expect(await under).toMatchObject({ ok: false, refusal });
+    expect(rig.dockerd.calls).not.toContain("POST /containers/create");
+    expect(rig.ledger.grants()).toEqual([]);
+    expect(journal()).toEqual([]);
+  });
+
+  it("has the limits of when its GPU came", async () => {
+    const { asked, free } = waiting();
+    const under = launch({ user: "sam", wait_seconds: 60 });
+    await asked;
+    limits((now) => ({ ...now, max_cpus: { value: 1, rule: "users.sam" } }));
+    free();
+    expect(await under).toMatchObject({ ok: true });
+    const [made] = rig.dockerd.containers.values();
+    expect(made?.body?.HostConfig.NanoCpus).toBe(1e9);
+    agrees();
+  });
+
+  it("has no more CPUs than the node", async () => {
+    rig.dockerd.cpus = 2;
+    expect(await launch()).toMatchObject({ ok: true });
+    expect(await launch({ cpus: 3 })).toMatchObject({
+      refusal: { code: "impossible", message: "alice asks for 3 CPUs, and this node has 2" },
+    });
+    agrees();
+  });
+
   it("gives each unit once, however many ask at a time", async () => {
     const results = await Promise.all(["alice", "bob", "sam", "sam"].map((user) => launch({ user })));
     expect(results.filter(({ ok }) => ok)).toHaveLength(2);
@@ -109,6 +205,35 @@ describe("a launch", () => {
         .flatMap(({ units }) => units.map(({ uuid }) => uuid))
         .sort(),
     ).toEqual([MIG0, MIG1]);
+    agrees();
+  });
+});
+
+describe("a launch whose caller goes", () => {
+  /** Goes when that call was answered. */
+  const goesAfter = (step: string, go: () => void) => {
+    const part: object = step === "create" || step === "start" ? rig.engine : rig.ledger;
+    const usual = Reflect.get(part, step) as (...args: unknown[]) => Promise<unknown>;
+    const goes = (...args: unknown[]) => usual.apply(part, args).finally(go);
+    Reflect.set(part, step, goes);
+  };
+  const points: [string, string, object][] = [
+    ["reserve", "with a GPU", {}],
+    ["create", "with a GPU", {}],
+    ["start", "with a GPU", {}],
+    ["bind", "with a GPU", {}],
+    ["create", "without", { gpus: undefined }],
+    ["start", "without", { gpus: undefined }],
+  ];
+  it.each(points)("after %s, %s: nothing of it stays", async (step, _, more) => {
+    const caller = new AbortController();
+    goesAfter(step, () => caller.abort());
+    expect(await launch(more, caller.signal)).toMatchObject({
+      ok: false,
+      refusal: { message: "whoever asked for the container has gone, and nothing of it is left" },
+    });
+    expect(rig.dockerd.containers.size).toBe(0);
+    expect(rig.ledger.grants()).toEqual([]);
     agrees();
   });
 });

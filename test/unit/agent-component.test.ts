@@ -1,16 +1,22 @@
 /**
  * berthd's component and its image.
  * Proves: one command a node, whose text holds no document; what a document says; what an edit changes and what it does
- * not; that the image's content hash knows everything that the bundles are made of, and its Node.js is the pinned one.
+ * not; that the image's content hash knows everything that the bundles are made of, and its Node.js is the pinned one;
+ * that the agent stage finds in berthd's real event log what it looks for.
  * Does not prove that the image is built and starts: that is tried on a node, in test/e2e.
  */
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
+import { Tokens } from "../../agent/src/http";
 import { agentDocuments, nodeUsers } from "../../components/agent/documents";
+import { GRANTED } from "../../components/agent/steps";
 import { loadConfig, type Plan } from "../../config";
+import { defaultPorts } from "../../config/ports";
 import { agentSources, ENTRIES, lockedPackages, readLock } from "../../scripts/image/agent-sources.cjs";
+import { makeRig } from "./agent/service-rig";
 import { localStack, runCluster } from "./cluster-recorder";
 
 vi.mock("../../components/secrets/files", async (original) => ({
@@ -51,13 +57,14 @@ describe("what berthd is told", () => {
       ],
       listen: "loopback",
       port: 9700,
+      pool: { start: 20000, end: 29999 },
     });
     expect(documentsOf(plan).limits).toEqual(plan.limits);
     expect(documentsOf(plan)).not.toHaveProperty("gpus");
   });
 
   it("is read by berthd's own schema", async () => {
-    const { readNode } = await import("../../agent/src/config.js");
+    const { defaultPool, readNode } = await import("../../agent/src/config.js");
     const { parseLimits } = await import("../../agent/src/limits/index.js");
     const { readDeclared } = await import("../../agent/src/inventory/index.js");
     const folder = mkdtempSync(join(tmpdir(), "berth-documents-"));
@@ -66,11 +73,19 @@ describe("what berthd is told", () => {
       const nodes = (localStack([]).nodes as object[]).map((node, i) =>
         i === 0 ? { ...node, gpus: [h100] } : node,
       );
-      const plan = planOf([alice, bob], { limits, nodes, agent: { listen: "private" } });
+      const ports = { pool: { start: 24000, end: 24999 } };
+      const plan = planOf([alice, bob], { limits, nodes, ports, agent: { listen: "private" } });
       const { node, gpus, limits: document } = documentsOf(plan);
       writeFileSync(join(folder, "node.json"), JSON.stringify(node));
       expect(readNode(join(folder, "node.json"))).toMatchObject({ ...node, privateAddress: "10.88.0.10" });
       writeFileSync(join(folder, "gpus.json"), JSON.stringify(gpus));
+      expect(readNode(join(folder, "node.json")).pool).toEqual(plan.ports.pool);
+      // Of a stack of before, which had the plan's default.
+      const { pool, ...before } = node;
+      writeFileSync(join(folder, "node.json"), JSON.stringify(before));
+      expect(readNode(join(folder, "node.json")).pool ?? defaultPool).toEqual(defaultPorts.pool);
+      writeFileSync(join(folder, "node.json"), JSON.stringify({ ...node, pool: { start: 2, end: 1 } }));
+      expect(() => readNode(join(folder, "node.json"))).toThrow("pool: ends before it starts");
       expect(readDeclared(join(folder, "gpus.json"))?.gpus[0]?.instances).toHaveLength(7);
       expect(parseLimits(JSON.parse(JSON.stringify(document)))).toMatchObject({ ok: true, document });
     } finally {
@@ -163,5 +178,37 @@ describe("the image of berthd", () => {
       integrity: { x64: `sha512-${value("NODE_X64")}`, arm64: `sha512-${value("NODE_ARM64")}` },
     });
     expect(pinned.version).toBe(VERSIONS.node);
+  });
+});
+
+describe("what the agent stage reads in berthd's event log", () => {
+  it("is that it began to grant, that it granted, and that a token is good no more", async () => {
+    const { ledger, store, events, folder, close } = await makeRig();
+    // As the stage asks, in its own words.
+    const last = async () => {
+      await events();
+      const script = `set -euo pipefail\nlogs=${join(folder, "log")}\n${GRANTED}\nlast_grant`;
+      const { stdout, stderr } = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+      expect(stderr).toBe("");
+      return (JSON.parse(stdout) as { event: string }).event;
+    };
+    try {
+      expect(await last()).toBe("ledger-open");
+      const grant = await ledger.reserve({ user: "alice", ask: { kind: "mig", count: 1 }, purpose: "test" });
+      expect(await last()).toBe("granted");
+      const tokens = new Tokens(
+        store,
+        (...args) => ledger.saveToken(...args),
+        () => true,
+      );
+      const made = await tokens.create({ role: "service" }, "root");
+      if (!grant.ok || !made.ok) throw new Error(JSON.stringify([grant, made]));
+      await ledger.release(grant.value.id);
+      expect(await last()).toBe("granted");
+      await tokens.revoke(made.value.record.id, "root");
+      expect(await last()).toBe("token-revoked");
+    } finally {
+      await close();
+    }
   });
 });

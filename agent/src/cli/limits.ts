@@ -36,7 +36,8 @@ export async function check(
   const ask = readAsk(options);
   const body = { ...(options.user !== undefined && { user: options.user }), ask };
   const view = await context.client().post<CheckView>("/v1/limits/check", body);
-  if (!view.granted) context.exitCode = exit.refused;
+  // Closed: no rule of the user's says no, berthd grants nothing at the moment.
+  if (!view.granted) context.exitCode = view.refusal?.code === "closed" ? exit.unavailable : exit.refused;
   context.show(options.json, view, () => {
     const what = askInWords(ask, memory);
     if (view.granted)

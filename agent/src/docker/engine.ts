@@ -62,6 +62,8 @@ export interface EngineInfo {
   cgroupVersion: string;
   /** Whether containers can be given CDI devices. */
   cdi: boolean;
+  /** CPUs of the node: dockerd takes no container that is to have more. Undefined: it does not say. */
+  cpus?: number;
 }
 
 interface Call {
@@ -117,6 +119,7 @@ export class Engine {
       CgroupDriver?: string;
       CgroupVersion?: string;
       CDISpecDirs?: string[] | null;
+      NCPU?: number;
     }>("ask for its settings", "/info", {}, signal);
     return {
       id: text(answer.ID, "ask for its settings", "ID"),
@@ -126,6 +129,7 @@ export class Engine {
       cgroupVersion: answer.CgroupVersion ?? "1",
       // Docker 25 to 27 leave the folders out unless `features.cdi` is set.
       cdi: (answer.CDISpecDirs ?? []).length > 0,
+      ...((answer.NCPU ?? 0) > 0 && { cpus: answer.NCPU }),
     };
   }
 

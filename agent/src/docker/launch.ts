@@ -3,29 +3,21 @@
  * whatever ends berthd in between, no GPU is given twice; `recover` then brings the half-done to an end.
  */
 import { randomBytes } from "node:crypto";
-import type { EffectiveLimits, Grant, Refusal, Result } from "../core/model";
+import type { PortRange } from "../config";
+import type { Grant, Refusal, Result } from "../core/model";
 import type { LaunchCaller, LaunchedContainer, LauncherPort } from "../service/ports";
 import type { LedgerService } from "../service/types";
-import { DockerError, type Engine, type EngineInfo, short } from "./engine";
+import { DockerError, type Engine, short } from "./engine";
 import { fault } from "./faults";
 import { Journal, type JournalEntry } from "./journal";
 import { claim } from "./labels";
 import { pause } from "./lib";
 import type { Containers, Log } from "./observe";
+import { type Prepared, prepare, type UnderWay } from "./prepare";
 import { recover } from "./recover";
-import {
-  dockerRefusal,
-  noCdi,
-  noImage,
-  notOurs,
-  notThere,
-  refuse,
-  textOf,
-  tooMany,
-  unknownUser,
-} from "./refusals";
+import { callerGone, dockerRefusal, notOurs, notThere, refuse, textOf } from "./refusals";
 import { type LaunchRequest, parseLaunch } from "./request";
-import { containerSpec, type SpecContext } from "./spec";
+import { containerSpec } from "./spec";
 
 /** What the launcher asks of the ledger. */
 export type Ledger = Pick<
@@ -44,6 +36,8 @@ export interface LauncherOptions {
   folder: string;
   /** Addresses that ports may be published on. @default ["127.0.0.1"] */
   addresses?: readonly string[];
+  /** Host ports that containers may be published on. */
+  pool(): PortRange;
   /** The cgroup that holds all of a user; undefined: dockerd's own. */
   cgroupParent?(user: string, group: string, driver: string): string | undefined;
   /** How long the processes of a removed container may take to end, in seconds. @default 30 */
@@ -55,7 +49,7 @@ const DEFAULT_STOP_SECONDS = 10;
 export class Launcher implements LauncherPort {
   private readonly journal: Journal;
   /** By launch. */
-  private readonly underWay = new Map<string, { user: string; gpus: boolean; done: Promise<unknown> }>();
+  private readonly underWay = new Map<string, UnderWay>();
   private recovering: Promise<void> | undefined;
   private again = false;
   private readonly stopListening: () => void;
@@ -77,7 +71,7 @@ export class Launcher implements LauncherPort {
   /**
    * Starts a container with what it asks for, or leaves nothing.
    *
-   * @param signal ends the wait for a grant.
+   * @param signal whoever asked has gone: ends the wait for a grant, and what is there by then is taken away.
    */
   async launch(
     request: unknown,
@@ -149,20 +143,12 @@ export class Launcher implements LauncherPort {
     caller: LaunchCaller,
     signal: AbortSignal | undefined,
   ): Promise<Result<LaunchedContainer>> {
-    const { engine, ledger } = this.options;
-    const limits = ledger.limitsOf(request.user);
-    if (limits === undefined) return refuse(unknownUser(request.user));
-    const info = await engine.info();
-    if (request.gpus !== undefined && !info.cdi) return refuse(noCdi(info));
-    const context = this.context(launch, request, limits, info);
     // Before anything is reserved: most mistakes show here.
-    const draft = containerSpec(request, context);
-    if (!draft.ok) return draft;
-    if ((await engine.image(request.image)) === undefined) return refuse(noImage(request.image));
-    const { containers, refusal } = await this.count(launch, request, limits);
-    if (refusal !== undefined) return refuse(refusal);
-    const purpose = `container ${draft.value.name}, launch ${launch}`;
-    const entry: JournalEntry = { launch, user: request.user, name: draft.value.name, purpose };
+    const prepared = await this.prepare(launch, request);
+    if (!prepared.ok) return prepared;
+    const { name } = prepared.value;
+    const purpose = `container ${name}, launch ${launch}`;
+    const entry: JournalEntry = { launch, user: request.user, name, purpose };
     try {
       this.journal.begin(entry);
     } catch (error) {
@@ -173,7 +159,7 @@ export class Launcher implements LauncherPort {
       });
     }
     try {
-      const done = await this.run(request, context, { entry, containers, actor: caller.actor, signal });
+      const done = await this.run(request, prepared.value, { entry, actor: caller.actor, signal });
       this.journal.remove(launch);
       return done;
     } catch (error) {
@@ -181,6 +167,10 @@ export class Launcher implements LauncherPort {
       this.abandon(entry);
       throw error;
     }
+  }
+
+  private prepare(launch: string, request: LaunchRequest): Promise<Result<Prepared>> {
+    return prepare(launch, request, { ...this.options, underWay: this.underWay });
   }
 
   private abandon(entry: JournalEntry): void {
@@ -198,11 +188,12 @@ export class Launcher implements LauncherPort {
   /** @throws DockerError when something may be left behind. */
   private async run(
     request: LaunchRequest,
-    context: SpecContext,
-    { entry, containers, actor, signal }: Running,
+    { context, containers }: Prepared,
+    { entry, actor, signal }: Running,
   ): Promise<Result<LaunchedContainer>> {
     const { ledger } = this.options;
     let grant: Grant | undefined;
+    let current = context;
     if (request.gpus !== undefined) {
       fault("launch:before-reserve");
       const reserved = await ledger.reserve(
@@ -219,16 +210,23 @@ export class Launcher implements LauncherPort {
       fault("launch:after-reserve");
       if (!reserved.ok) return reserved;
       grant = reserved.value;
+      // It may have waited for a day: limits, containers and dockerd are others by now.
+      const again = await this.prepare(entry.launch, request).catch((error: unknown) =>
+        refuse(dockerRefusal(error)),
+      );
+      if (!again.ok) return this.giveBack(grant, again.refusal);
+      current = again.value.context;
     }
-    const spec = containerSpec(request, { ...context, ...(grant === undefined ? {} : { grant }) });
+    if (signal?.aborted) return this.giveBack(grant, callerGone);
+    const spec = containerSpec(request, { ...current, ...(grant === undefined ? {} : { grant }) });
     if (!spec.ok) return this.giveBack(grant, spec.refusal);
-    return this.createAndStart(spec.value, entry, grant);
+    return this.createAndStart(spec.value, grant, { entry, signal });
   }
 
   private async createAndStart(
     spec: { name: string; body: Parameters<Engine["create"]>[1] },
-    entry: JournalEntry,
     grant: Grant | undefined,
+    { entry, signal }: Pick<Running, "entry" | "signal">,
   ): Promise<Result<LaunchedContainer>> {
     const { engine } = this.options;
     let id: string;
@@ -240,6 +238,7 @@ export class Launcher implements LauncherPort {
       await this.after(error, () => this.undoCreate(entry));
       return this.giveBack(grant, dockerRefusal(error));
     }
+    if (signal?.aborted) return this.takeBack(id, grant, callerGone);
     try {
       fault("launch:before-start");
       await engine.start(id);
@@ -248,8 +247,10 @@ export class Launcher implements LauncherPort {
       await this.after(error, () => this.takeAway(id));
       return this.giveBack(grant, dockerRefusal(error));
     }
+    if (signal?.aborted) return this.takeBack(id, grant, callerGone);
     if (grant === undefined) return { ok: true, value: { id, name: spec.name } };
-    return this.bind(id, spec.name, grant);
+    const bound = await this.bind(id, spec.name, grant);
+    return bound.ok && signal?.aborted ? this.takeBack(id, grant, callerGone) : bound;
   }
 
   private async bind(id: string, name: string, grant: Grant): Promise<Result<LaunchedContainer>> {
@@ -262,10 +263,7 @@ export class Launcher implements LauncherPort {
       // It ended before it was bound, and its user's grants are not held: that is its end, and no mistake.
       return { ok: true, value: { id, name, grant: ledger.grant(grant.id) ?? grant } };
     }
-    if (!bound.ok) {
-      await this.takeAway(id);
-      return this.giveBack(grant, bound.refusal);
-    }
+    if (!bound.ok) return this.takeBack(id, grant, bound.refusal);
     // What ended before it was bound was told to a ledger that did not know it yet.
     await containers.tell(id);
     return { ok: true, value: { id, name, grant: ledger.grant(grant.id) ?? bound.value } };
@@ -327,6 +325,11 @@ export class Launcher implements LauncherPort {
     }
   }
 
+  private async takeBack(id: string, grant: Grant | undefined, refusal: Refusal): Promise<Result<never>> {
+    await this.takeAway(id);
+    return this.giveBack(grant, refusal);
+  }
+
   private async giveBack(grant: Grant | undefined, refusal: Refusal): Promise<Result<never>> {
     if (grant !== undefined) {
       // A grant that is over already is what is wanted.
@@ -346,52 +349,10 @@ export class Launcher implements LauncherPort {
     const found = await this.options.engine.inspect(id);
     return found?.State.Status === "exited" && !(await this.options.containers.alive(id));
   }
-
-  private context(
-    launch: string,
-    request: LaunchRequest,
-    limits: EffectiveLimits,
-    info: EngineInfo,
-  ): SpecContext {
-    const { addresses, cgroupParent, node, stack } = this.options;
-    const parent = cgroupParent?.(request.user, limits.group, info.cgroupDriver);
-    return {
-      stack,
-      node,
-      launch,
-      limits,
-      addresses: addresses ?? ["127.0.0.1"],
-      ...(parent === undefined ? {} : { cgroupParent: parent }),
-    };
-  }
-
-  /** The user's containers, whatever their state; those under way with GPUs are counted by their grants. */
-  private async count(
-    launch: string,
-    request: LaunchRequest,
-    limits: EffectiveLimits,
-  ): Promise<{ containers: number; refusal?: Refusal }> {
-    const there = (await this.options.engine.list()).map(({ Labels }) => claim(Labels));
-    const made = there.filter(
-      (one) => one.user === request.user && !(one.launch !== undefined && this.underWay.has(one.launch)),
-    );
-    // Those that came before: of two at the limit, one gets through.
-    const ids = [...this.underWay.keys()];
-    const coming = ids
-      .slice(0, ids.indexOf(launch))
-      .map((id) => this.underWay.get(id))
-      .filter((one) => one?.user === request.user && !one.gpus);
-    const containers = made.length + coming.length;
-    const most = limits.max_containers_per_user;
-    if (request.gpus !== undefined || most.value === null || containers < most.value) return { containers };
-    const rule = `${most.rule}.max_containers_per_user`;
-    return { containers, refusal: tooMany(request.user, containers, most.value, rule) };
-  }
 }
 
 interface Running {
   entry: JournalEntry;
-  containers: number;
   actor: string;
   signal: AbortSignal | undefined;
 }

@@ -59,10 +59,17 @@ export const notOurs = (container: string): Refusal => ({
 
 export const tooMany = (user: string, containers: number, most: number, rule: string): Refusal => ({
   code: "over-limit",
-  message: `${user} has ${containers} of ${most} containers`,
+  message: `${user} has ${containers} of ${most} containers, those to come included`,
   allowed: `${most} containers`,
   fix: `remove one, or raise ${rule}`,
   rule,
 });
+
+/** Told to nobody, for whoever asked has gone; it is the reason that the grant's history has. */
+export const callerGone: Refusal = {
+  code: "conflict",
+  message: "whoever asked for the container has gone, and nothing of it is left",
+  fix: "ask again, and stay until it is answered",
+};
 
 export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -87,12 +87,12 @@ export const launchSchema = z.strictObject({
   gpus: askSchema.optional(),
   /** Seconds to wait for them where none is free. */
   wait_seconds: z.int().min(0).max(86_400).optional(),
-  /** Default: what the user's limits allow. */
+  /** Default: what the user's limits allow; of CPUs at most those of the node. */
   cpus: z.number().min(0.01).max(4096).optional(),
   memory: size.optional(),
   shm: size.optional(),
   pids: z.int().min(1).max(32_768).optional(),
-  /** Published on the node, each on one address of those that the node allows. */
+  /** Published on the node, each on one address of those that the node allows, and on a port of its pool. */
   ports: z
     .array(
       z.strictObject({

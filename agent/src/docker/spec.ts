@@ -4,6 +4,7 @@
  * Nobody but berthd speaks to dockerd, and nothing that a user says reaches it but what is written out here: no host
  * folder, no device, no capability beyond the few, no other runtime, network or namespace.
  */
+import type { PortRange } from "../config";
 import type { EffectiveLimits, Grant, GrantedUnit, Limit, Refusal, Result } from "../core/model";
 import { formatSize, parseSize } from "../limits";
 import { LABEL } from "./labels";
@@ -36,6 +37,10 @@ export interface SpecContext {
   cgroupParent?: string;
   /** Addresses that ports may be published on. */
   addresses: readonly string[];
+  /** Host ports that they may be published on: the others are Berth's own, Ray's and the users'. */
+  pool: PortRange;
+  /** CPUs of the node; undefined: not known. */
+  cpus?: number;
   /** Names the launch, so that what is left of it can be found. */
   launch: string;
   /** Undefined: no GPU was asked for. */
@@ -58,14 +63,18 @@ export function containerSpec(request: LaunchRequest, context: SpecContext): Res
       over.push(overLimit(field, asked, limit.value, limits));
     return asked ?? limit.value ?? undefined;
   };
-  const cpus = within("max_cpus", request.cpus);
+  const most = context.cpus ?? Number.POSITIVE_INFINITY;
+  if (request.cpus !== undefined && request.cpus > most) over.push(overNode(request.cpus, most, limits.user));
+  const allowed = within("max_cpus", request.cpus);
+  // The limit may be made for larger nodes than this one.
+  const cpus = allowed === undefined ? undefined : Math.min(allowed, most);
   const memory = within("memory", bytes(request.memory));
   const shm = within("shm_size", bytes(request.shm));
   if (memory !== undefined && memory < MIN_MEMORY)
     wrong.push(`memory: ${formatSize(memory)} is less than the ${formatSize(MIN_MEMORY)} that Docker takes`);
   const name = containerName(request, context);
   if (name.length > MAX_NAME) wrong.push(`name: ${name} is longer than ${MAX_NAME} characters`);
-  const ports = publish(request, context.addresses, wrong);
+  const ports = publish(request, context, wrong);
   if (wrong.length > 0) return { ok: false, refusal: malformed(wrong) };
   const first = over[0];
   if (first !== undefined)
@@ -145,7 +154,11 @@ function labels(request: LaunchRequest, context: SpecContext): Record<string, st
   };
 }
 
-function publish(request: LaunchRequest, addresses: readonly string[], wrong: string[]) {
+function publish(
+  request: LaunchRequest,
+  { addresses, pool }: Pick<SpecContext, "addresses" | "pool">,
+  wrong: string[],
+) {
   const ports = request.ports ?? [];
   if (ports.length === 0) return {};
   const exposed: Record<string, object> = {};
@@ -154,6 +167,10 @@ function publish(request: LaunchRequest, addresses: readonly string[], wrong: st
   ports.forEach((port, index) => {
     if (!addresses.includes(port.address))
       wrong.push(`ports.${index}.address: ${port.address} is none of ${addresses.join(", ")}`);
+    if (port.host < pool.start || port.host > pool.end)
+      wrong.push(
+        `ports.${index}.host: ${port.host} is none of ${pool.start} to ${pool.end}, the pool of containers (berth:ports.pool)`,
+      );
     const place = `${port.address} ${port.host}/${port.protocol}`;
     if (taken.has(place)) wrong.push(`ports.${index}: ${place} stands there twice`);
     taken.add(place);
@@ -180,5 +197,12 @@ function overLimit(
     rule,
   };
 }
+
+const overNode = (asked: number, cpus: number, user: string): Refusal => ({
+  code: "impossible",
+  message: `${user} asks for ${asked} CPUs, and this node has ${cpus}`,
+  allowed: `at most ${cpus} CPUs`,
+  fix: "ask for less, or leave cpus out",
+});
 
 const bytes = (text: string | undefined) => (text === undefined ? undefined : parseSize(text));

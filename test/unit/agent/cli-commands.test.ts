@@ -77,6 +77,16 @@ describe("limits", () => {
     expect(no.out).toBe("Would not be granted: 3 x GPU\n2 of 2\n  rule     defaults.max_mig_instances\n");
     expect(JSON.parse((await berth("limits check --json")).out)).toEqual({ granted: false, refusal: why });
   });
+
+  it("say by the exit code that nothing is granted to anybody at the moment", async () => {
+    const why = { code: "closed", message: "the GPUs cannot be read" };
+    berthd.routes = { "POST /v1/limits/check": () => ({ body: { granted: false, refusal: why } }) };
+    expect(await berth("limits check")).toMatchObject({
+      code: 3,
+      out: "Would not be granted: 1 x GPU\nthe GPUs cannot be read\n",
+    });
+    expect((await berth("limits check --json")).code).toBe(3);
+  });
 });
 
 describe("pool", () => {

@@ -44,6 +44,7 @@ export class FakeDockerd {
   readonly calls: string[] = [];
   api = "1.45";
   cdi = true;
+  cpus = 16;
   /** Devices that CDI knows; undefined: any. */
   devices: Set<string> | undefined;
   /** Ids whose processes live, as the kernel has it. */
@@ -208,6 +209,7 @@ export class FakeDockerd {
         CgroupDriver: "cgroupfs",
         CgroupVersion: "2",
         CDISpecDirs: cdi,
+        NCPU: this.cpus,
       });
     }
     if (path === "/events") return this.follow(query, response);
@@ -246,6 +248,11 @@ export class FakeDockerd {
     if (this.find(name)) {
       return json(response, 409, {
         message: `Conflict. The container name "/${name}" is already in use by container "x". You have to remove (or rename) that container to be able to reuse that name.`,
+      });
+    }
+    if ((body.HostConfig.NanoCpus ?? 0) > this.cpus * 1e9) {
+      return json(response, 400, {
+        message: `range of CPUs is from 0.01 to ${this.cpus}.00, as there are only ${this.cpus} CPUs available`,
       });
     }
     const id = this.put({

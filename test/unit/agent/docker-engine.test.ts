@@ -54,6 +54,7 @@ describe("a dockerd that works", () => {
       api: "1.45",
       cgroupDriver: "cgroupfs",
       cdi: true,
+      cpus: 16,
     });
   });
 

@@ -17,6 +17,8 @@ const context: SpecContext = {
   launch: "0011223344556677",
   limits,
   addresses: ["127.0.0.1", "10.0.0.5"],
+  pool: { start: 20_000, end: 29_999 },
+  cpus: 16,
 };
 const grant: Pick<Grant, "id" | "token" | "units"> = {
   id: "g1",
@@ -141,14 +143,53 @@ describe("the body of a container", () => {
     });
   });
 
+  it("has the node's CPUs where the limit is of a larger node, and no more where they are asked for", () => {
+    const small = { ...context, cpus: 2 };
+    expect(containerSpec(request(), small)).toMatchObject({
+      value: { body: { HostConfig: { NanoCpus: 2e9 } } },
+    });
+    const free = { ...limits, max_cpus: { value: null, rule: "defaults" } };
+    const unlimited = containerSpec(request(), { ...small, limits: free });
+    expect(unlimited.ok && unlimited.value.body.HostConfig).not.toHaveProperty("NanoCpus");
+    expect(containerSpec(request({ cpus: 3 }), small)).toEqual({
+      ok: false,
+      refusal: {
+        code: "impossible",
+        message: "alice asks for 3 CPUs, and this node has 2",
+        allowed: "at most 2 CPUs",
+        fix: "ask for less, or leave cpus out",
+      },
+    });
+  });
+
+  it("publishes on ports of the pool alone: the others are Berth's own, Ray's and the users'", () => {
+    const ask = (...hosts: number[]) =>
+      containerSpec(request({ ports: hosts.map((host) => ({ container: 80, host })) }), context);
+    expect(ask(20_000, 29_999)).toMatchObject({ ok: true });
+    expect(ask(9700, 10_022, 19_999, 30_000)).toMatchObject({
+      ok: false,
+      refusal: {
+        code: "bad-request",
+        message: [9700, 10_022, 19_999, 30_000]
+          .map(
+            (host, at) =>
+              `ports.${at}.host: ${host} is none of 20000 to 29999, the pool of containers (berth:ports.pool)`,
+          )
+          .join("; "),
+      },
+    });
+    const elsewhere = { ...context, pool: { start: 9000, end: 9999 } };
+    expect(containerSpec(request({ ports: [{ container: 80, host: 9700 }] }), elsewhere).ok).toBe(true);
+  });
+
   it("publishes on the node's own addresses alone, each port once", () => {
     const result = containerSpec(
       request({
         memory: "1m",
         ports: [
-          { container: 1, host: 2000, address: "0.0.0.0" },
-          { container: 2, host: 2001 },
-          { container: 3, host: 2001 },
+          { container: 1, host: 20000, address: "0.0.0.0" },
+          { container: 2, host: 20001 },
+          { container: 3, host: 20001 },
         ],
       }),
       context,
@@ -159,7 +200,7 @@ describe("the body of a container", () => {
         code: "bad-request",
         message:
           "memory: 1MiB is less than the 6MiB that Docker takes; " +
-          "ports.0.address: 0.0.0.0 is none of 127.0.0.1, 10.0.0.5; ports.2: 127.0.0.1 2001/tcp stands there twice",
+          "ports.0.address: 0.0.0.0 is none of 127.0.0.1, 10.0.0.5; ports.2: 127.0.0.1 20001/tcp stands there twice",
       },
     });
   });
@@ -237,7 +278,7 @@ describe("what may be asked for", () => {
     const allowed = containerSpec(
       request({
         ...usual,
-        ports: [{ container: 1, host: 2000 }],
+        ports: [{ container: 1, host: 20000 }],
         workdir: "/",
         run_as: "a",
         entrypoint: ["x"],

@@ -1,0 +1,86 @@
+/** What a launch may have, and what its container becomes: by limits, Docker and the user's others, as they are now. */
+import type { Result } from "../core/model";
+import { claim } from "./labels";
+import type { LauncherOptions } from "./launch";
+import { noCdi, noImage, refuse, tooMany, unknownUser } from "./refusals";
+import type { LaunchRequest } from "./request";
+import { containerSpec, type SpecContext } from "./spec";
+
+/** A launch that this berthd is at. */
+export interface UnderWay {
+  user: string;
+  gpus: boolean;
+  done: Promise<unknown>;
+}
+
+export interface PrepareOptions extends LauncherOptions {
+  /** By launch, in the order in which they came. */
+  underWay: ReadonlyMap<string, UnderWay>;
+}
+
+export interface Prepared {
+  context: SpecContext;
+  /** The container's. */
+  name: string;
+  /** The user's containers, for the ledger. */
+  containers: number;
+}
+
+/**
+ * Changes nothing, so it is done before GPUs are asked for, and again when they came.
+ *
+ * @throws DockerError
+ */
+export async function prepare(
+  launch: string,
+  request: LaunchRequest,
+  options: PrepareOptions,
+): Promise<Result<Prepared>> {
+  const { addresses, cgroupParent, engine, ledger, node, pool, stack } = options;
+  const limits = ledger.limitsOf(request.user);
+  if (limits === undefined) return refuse(unknownUser(request.user));
+  const info = await engine.info();
+  if (request.gpus !== undefined && !info.cdi) return refuse(noCdi(info));
+  const parent = cgroupParent?.(request.user, limits.group, info.cgroupDriver);
+  const context: SpecContext = {
+    stack,
+    node,
+    launch,
+    limits,
+    addresses: addresses ?? ["127.0.0.1"],
+    pool: pool(),
+    ...(info.cpus === undefined ? {} : { cpus: info.cpus }),
+    ...(parent === undefined ? {} : { cgroupParent: parent }),
+  };
+  const draft = containerSpec(request, context);
+  if (!draft.ok) return draft;
+  if ((await engine.image(request.image)) === undefined) return refuse(noImage(request.image));
+  const { containers, withGpus } = await count(launch, request.user, options);
+  const most = limits.max_containers_per_user;
+  if (most.value !== null && containers + withGpus >= most.value) {
+    const rule = `${most.rule}.max_containers_per_user`;
+    return refuse(tooMany(request.user, containers + withGpus, most.value, rule));
+  }
+  return { ok: true, value: { context, name: draft.value.name, containers } };
+}
+
+/**
+ * The user's containers, whatever their state, and the launches that came before: of two at the limit, one gets
+ * through. `withGpus`: launches that wait for GPUs or have them; the ledger counts these itself, by their grants.
+ */
+async function count(
+  launch: string,
+  user: string,
+  { engine, underWay }: PrepareOptions,
+): Promise<{ containers: number; withGpus: number }> {
+  const ids = [...underWay.keys()];
+  // Noted before Docker is asked: one that ends meanwhile may be in no list yet.
+  const before = new Map([...underWay].slice(0, ids.indexOf(launch)));
+  const made = (await engine.list())
+    .map(({ Labels }) => claim(Labels))
+    .filter((one) => one.user === user)
+    .filter(({ launch: id }) => id === undefined || !(before.has(id) || underWay.has(id)));
+  const coming = [...before.values()].filter((one) => one.user === user);
+  const withGpus = coming.filter(({ gpus }) => gpus).length;
+  return { containers: made.length + coming.length - withGpus, withGpus };
+}
