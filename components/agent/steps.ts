@@ -11,6 +11,25 @@ const BEFORE = `before=$state/agent-before
 managed=(${config}/node.json ${config}/limits.json ${config}/gpus.json ${unit})`;
 
 /**
+ * `granted_since`: a berthd has granted, could have, or has revoked a token since the ledger was copied. To go back to
+ * that copy would undo it. berthd is down while its ledger is copied, and its event log has a line whenever it begins to
+ * grant: the last such line tells. (/ready: for a log that cannot be written.) A ledger that a new version changed
+ * without ever being ready does not count: its copy is all that the one before can read.
+ */
+export const GRANTED = `
+last_grant() {
+  cat -- "$logs/events.jsonl.1" "$logs/events.jsonl" 2>/dev/null |
+    grep -a -E '^\\{"seq":[0-9]+,"event":"(ledger-open|granted|token-revoked)"' | tail -n 1 || true
+}
+grants() { curl -f -s -S -o /dev/null --max-time 5 --unix-socket ${socket} http://berthd/ready; }
+granted_since() {
+  if [ ! -d "$before/ledger" ]; then return 1; fi
+  if grants 2>/dev/null; then return 0; fi
+  [ "$(last_grant)" != "$(cat -- "$before/ledger/last-grant" 2>/dev/null)" ]
+}
+`.trim();
+
+/**
  * `document KEY` prints a part of the stage's standard input as JSON. `same_but_users FILE FILE`: two node documents
  * that differ in their people at most, which berthd takes over while it runs.
  */
@@ -67,17 +86,26 @@ sync -- "$programs"
 changed "berthd $version"
 `;
 
-/** What there is to go back to; kept as it is while a run before this one has not ended well. */
+/**
+ * What there is to go back to; kept as it is while a run before this one has not ended well and nothing was granted
+ * since. `version` is the last to be written and the first to go: with it the rest is whole.
+ */
 export const SAVE = `
 ${BEFORE}
-if pending berthd && [ -d "$before" ]; then return 0; fi
+${GRANTED}
+if pending berthd && [ -s "$before/version" ]; then
+  if ! granted_since; then return 0; fi
+elif ! systemctl is-active -q berthd.service; then
+  rm -rf -- "$before"
+  return 0
+fi
+rm -f -- "$before/version"
 rm -rf -- "$before"
-if ! systemctl is-active -q berthd.service; then return 0; fi
 install -d -m 0700 -- "$before" "$before/files"
 for file in "\${managed[@]}"; do
   if [ -e "$file" ]; then cp -p -- "$file" "$before/files/\${file//\\//_}"; fi
 done
-if curl -f -s -o /dev/null --max-time 5 --unix-socket ${socket} http://berthd/ready; then : >"$before/ready"; fi
+if grants 2>/dev/null; then : >"$before/ready"; fi
 readlink -- ${programs}/current >"$before/version"
 `;
 
@@ -100,11 +128,12 @@ stand_ins() {
 
 /**
  * The new one has to answer, and to be ready if the one before was: else that one runs again with its files, and its
- * ledger where the version changed. A ledger that a newer version has touched is none that an older one reads; nothing
- * was granted meanwhile, since only a berthd that is ready grants.
+ * ledger where the version changed. A ledger that a newer version has touched is none that an older one reads. Nothing
+ * that people hold is undone: a copy from before the last grant is replaced by a new one first, see GRANTED.
  */
 export const START = `
 ${BEFORE}
+${GRANTED}
 ${STAND_INS}
 programs=${programs}
 have=$(readlink -- "$programs/current" || true)
@@ -123,8 +152,6 @@ copy_ledger() {
 }
 # shellcheck disable=SC2317 # called by wait_for
 answers() { curl -s -o /dev/null --max-time 5 --unix-socket ${socket} http://berthd/health; }
-# shellcheck disable=SC2317 # called by wait_for
-grants() { curl -f -s -S -o /dev/null --max-time 5 --unix-socket ${socket} http://berthd/ready; }
 come_up() {
   local pid
   systemctl daemon-reload || return 1
@@ -144,11 +171,23 @@ come_up() {
     return 1
   fi
 }
+# With a way back also one that systemd is about to start again: it must not write while the ledger is copied.
+if [ "$have" != "$version" ] && { [ -d "$before" ] || systemctl is-active -q berthd.service; }; then
+  systemctl stop berthd.service
+fi
+# It became ready after SAVE had looked. The version first: a run that is cut in between saves afresh.
+if granted_since; then
+  printf '%s\\n' "$have" >"$before/version"
+  rm -rf -- "$before/ledger"
+fi
 if [ "$have" != "$version" ]; then
-  if systemctl is-active -q berthd.service; then systemctl stop berthd.service; fi
   if [ -d "$before" ] && [ ! -d "$before/ledger" ]; then
+    # Half a copy: its log must not lie beside a later database.
+    rm -rf -- "$before/ledger.new"
     install -d -m 0700 -- "$before/ledger.new"
     copy_ledger ${state} "$before/ledger.new"
+    last_grant >"$before/ledger.new/last-grant"
+    find "$before/ledger.new" -type f -exec sync -- {} +
     mv -T -- "$before/ledger.new" "$before/ledger"
   fi
   turn "$version"
@@ -170,6 +209,11 @@ if [ -z "$last" ] || [ ! -d "$programs/$last" ]; then
 fi
 said >"$work/said"
 systemctl stop berthd.service || true
+# From here on the copy counts, also for a run after a cut, whatever the new one granted before it failed.
+if [ -d "$before/ledger" ]; then
+  last_grant >"$before/last-grant"
+  mv -f -T -- "$before/last-grant" "$before/ledger/last-grant"
+fi
 for file in "\${managed[@]}"; do
   saved=$before/files/\${file//\\//_}
   if [ -e "$saved" ]; then

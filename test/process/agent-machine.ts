@@ -42,21 +42,36 @@ case "$1 $2" in
   'container cp') cp -a "$ROOT/image/." "$4" ;;
 esac`;
 
-/** Active or not, and how often it was started. A version named in \`broken\` does not start. */
+/**
+ * Active or not, and how often it was started. A version named in `broken` does not start, one in `unready` grants
+ * nothing, one in `crashes` does not stay. As berthd: the ledger is of the newest version that opened it, and no older
+ * one reads it; what begins to grant says so in the event log. A command named in `cut` is the last that a run does.
+ */
 const SYSTEMCTL = `record "$@"
 version=$(readlink "$ROOT/usr/local/lib/berth/agent/current" || true)
+ledger=$ROOT/var/lib/berth/agent/ledger.db
+cut() { if [ -e "$ROOT/cut/$1" ]; then rm "$ROOT/cut/$1"; kill -9 $PPID; fi; }
 case $1 in
   is-active) [ -e "$ROOT/active" ] ;;
   stop) rm -f "$ROOT/active" ;;
-  show) cat "$ROOT/starts" ;;
+  show)
+    if [ -e "$ROOT/crashes/$version" ]; then echo started >>"$ROOT/starts"; fi
+    cat "$ROOT/starts" ;;
   restart)
     rm -f "$ROOT/active"
     echo started >>"$ROOT/starts"
-    echo "ledger of $version" >"$ROOT/var/lib/berth/agent/ledger.db"
-    if [ -e "$ROOT/broken/$version" ]; then exit 1; fi
+    for other in $(sed -n 's/^ledger of //p' "$ledger" 2>/dev/null); do
+      if [[ $other > $version ]]; then exit 1; fi
+    done
+    if ! grep -qx "ledger of $version" "$ledger" 2>/dev/null; then echo "ledger of $version" >>"$ledger"; fi
+    if [ -e "$ROOT/broken/$version" ]; then cut restart; exit 1; fi
     "$ROOT/bin/listen"
+    if [ ! -e "$ROOT/unready/$version" ]; then "$ROOT/bin/event" ledger-open; fi
     : >"$ROOT/active" ;;
-esac`;
+esac
+rc=$?
+cut "$1"
+exit "$rc"`;
 
 const CURL = `version=$(readlink "$ROOT/usr/local/lib/berth/agent/current" || true)
 [ -e "$ROOT/active" ] || exit 7
@@ -88,7 +103,16 @@ export function agentMachine() {
 
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "berth-agent-test-"));
-    for (const path of ["bin", "image/bin", "broken", "unready", "usr/local/bin", "etc/tmpfiles.d", "run"])
+    for (const path of [
+      "bin",
+      "image/bin",
+      "broken",
+      "unready",
+      "cut",
+      "usr/local/bin",
+      "etc/tmpfiles.d",
+      "run",
+    ])
       mkdirSync(at(path), { recursive: true });
     mkdirSync(at("etc/systemd/system"), { recursive: true });
     tool("docker", `ROOT=${folder}\n${DOCKER}`);
@@ -112,6 +136,11 @@ export function agentMachine() {
       `#!/bin/sh\nif [ -e ${at("refused")} ]; then cat ${at("refused")}; exit 78; fi\n`,
     );
     spawnSync("chmod", ["0755", at("image/bin/berthd")]);
+    // A line of berthd's event log.
+    tool(
+      "event",
+      `log=${at("var/log/berth/events.jsonl")}\necho "{\\"seq\\":$(($(cat "$log" 2>/dev/null | wc -l) + 1)),\\"event\\":\\"$1\\"}" >>"$log"`,
+    );
     // As a running berthd: a socket in each folder.
     tool(
       "listen",
