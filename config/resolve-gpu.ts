@@ -66,7 +66,9 @@ export function nodeRuntime(
   const profile = defaultProfile(config.limits);
   const real = node.kind !== "local" && node.gpus === undefined && runtime.gpu !== "off";
   if (profile === undefined || !real || runtime.nvidia?.mig !== undefined) return runtime;
-  return { ...runtime, nvidia: { ...runtime.nvidia, mig: [{ gpu: "all", layout: `all-${profile}` }] } };
+  // Nobody said that these GPUs have the profile: those without it stay as they are.
+  const entry = { gpu: "all", layout: `all-${profile}`, optional: true };
+  return { ...runtime, nvidia: { ...runtime.nvidia, mig: [entry] } };
 }
 
 /** Whose Ray's grants are: the stack's own, as its containers are. */

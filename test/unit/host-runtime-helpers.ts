@@ -169,7 +169,11 @@ esac`,
       )
       .replaceAll("/dev/nvidiactl", at("dev/nvidiactl"))
       .replaceAll("/proc/driver/nvidia", at("proc/driver/nvidia"))
-      .replaceAll('PROC = "/proc"', `PROC = "${at("proc")}"`);
+      .replaceAll('PROC = "/proc"', `PROC = "${at("proc")}"`)
+      .replaceAll(
+        'BERTH, BERTH_SECONDS = "/usr/local/bin/berth", 90',
+        `BERTH, BERTH_SECONDS = "${at("usr/local/bin/berth")}", 2`,
+      );
 
   const log = () => (existsSync(at("log/runtime.log")) ? stand.read("log/runtime.log") : "");
   const listed = (path: string) => (existsSync(at(path)) ? readdirSync(at(path)).sort() : []);

@@ -1,20 +1,24 @@
 /**
  * What divides a node's GPUs, on the node: /usr/local/lib/berth/mig, run by the runtime stage and at every start.
  *
- * It turns the request (/etc/berth/mig.json) into a file for nvidia-mig-parted (/etc/berth/mig.yaml), since only the
- * node knows which index a UUID has now and how many instances "all-…" are on its model. A GPU whose layout differs is
- * changed, by itself, when nothing uses it: neither a process nor a container that was given one of its devices. A
- * change of MIG mode resets all GPUs (mig-parted, ResetAllGPUs), so then none may be in use.
+ * It turns a request into a file for nvidia-mig-parted, since only the node knows which index a UUID has now and how
+ * many instances "all-…" are on its model. A GPU whose layout differs is changed, by itself, when nobody has it: no
+ * process, no container that was given one of its devices, no grant in berthd's ledger. A change of MIG mode resets all
+ * GPUs (mig-parted, ResetAllGPUs), so then nobody may have any.
  *
- * Ends with 0 (as asked; a line "changed …" for each GPU changed), 3 (as asked after the next start of the machine)
- * or 1 with the reason on standard error.
+ * The stage's request lies elsewhere until that is so. Then it becomes /etc/berth/mig.json, which is all that a start
+ * of the machine obeys: nobody can be asked then, and what was refused must not happen at the next start.
+ *
+ * `needed FILE` ends with 0 where the request divides anything here. `apply` ends with 0 (as asked; a line "changed …"
+ * for each GPU changed), 3 (as asked after the next start of the machine) or 1 with the reason on standard error.
  */
 export const MIG_PROGRAM = String.raw`#!/usr/bin/python3 -u
-"""Divides the GPUs of this node as /etc/berth/mig.json says. Written by Berth: a change here is lost."""
+"""Divides the GPUs of this node. Written by Berth: a change here is lost."""
 import glob, json, os, re, subprocess, sys
 
 REQUEST, CONFIG = "/etc/berth/mig.json", "/etc/berth/mig.yaml"
 PROC = "/proc"
+BERTH, BERTH_SECONDS = "/usr/local/bin/berth", 90
 # These hold a GPU without working on it.
 KEEPERS = {"nvidia-persistenced", "nv-fabricmanager", "nvidia-smi"}
 
@@ -68,15 +72,16 @@ def counts(gpu, layout):
     return {profile: offered[profile] if count is None else count for profile, count in wanted.items()}
 
 
-def plan(found):
-    with open(REQUEST, encoding="utf-8") as file:
-        entries = json.load(file)
+def plan(found, entries):
     result = {}
     for entry in entries:
         which = entry["gpu"]
         if which == "all":
             chosen = [gpu for gpu in found if capable(gpu)]
-            if not chosen:
+            if entry.get("optional"):
+                # The stack's default for all nodes: for those GPUs that have it.
+                chosen = [gpu for gpu in chosen if entry["layout"][len("all-"):] in profiles(gpu)]
+            elif not chosen:
                 fail("no GPU of this node can be divided (MIG): %s" % "; ".join(gpu["name"] for gpu in found))
         else:
             chosen = [gpu for gpu in found if which in (gpu["index"], gpu["uuid"])]
@@ -102,27 +107,33 @@ def config(planned):
     lines = ["# Written by Berth: a change here is lost.", "version: v1", "mig-configs:"]
     for gpu, instances in planned:
         lines += ["  gpu-%d:" % gpu["index"]] + one(gpu, instances)
-    lines += ["  berth:"] + [line for item in planned for line in one(*item)]
+    lines += ["  berth:" if planned else "  berth: []"] + [line for item in planned for line in one(*item)]
     return "\n".join(lines) + "\n"
 
 
-def write(path, text):
+def content(path):
     try:
         with open(path, encoding="utf-8") as file:
-            if file.read() == text:
-                return
+            return file.read()
     except FileNotFoundError:
-        pass
+        return None
+
+
+def write(path, text):
+    """Says whether that changed it."""
+    if content(path) == text:
+        return False
     with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.chmod(path + ".new", 0o644)
     os.rename(path + ".new", path)
+    return True
 
 
-def applied(gpu):
-    ran = run("nvidia-mig-parted", "assert", "-f", CONFIG, "-c", "gpu-%d" % gpu["index"], check=False)
+def applied(gpu, path):
+    ran = run("nvidia-mig-parted", "assert", "-f", path, "-c", "gpu-%d" % gpu["index"], check=False)
     if ran.returncode == 0:
         return True
     if "not currently applied" in ran.stdout + ran.stderr:
@@ -204,35 +215,95 @@ def containers(chosen):
     return sorted(found)
 
 
-def apply(boot):
+def grants(uuids):
+    """Who has some of the GPUs in berthd's ledger: a container that was stopped keeps its own, a reservation waits."""
+    if not os.path.lexists(BERTH):
+        return []
+
+    def silent(why):
+        fail("a MIG layout is to change, and berthd, which knows who holds the GPUs, does not tell: %s. See why (systemctl "
+             "status berthd; journalctl -u berthd), and run this again once \"berth pool show\" answers, or leave the layout "
+             "as it was until then; nothing was changed" % " ".join(str(why).split())[:400])
+
+    try:
+        ran = subprocess.run([BERTH, "pool", "show", "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, universal_newlines=True, timeout=BERTH_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        silent(error)
+    if ran.returncode != 0:
+        silent("status %d: %s" % (ran.returncode, ran.stdout + ran.stderr))
+    holders = []
+    try:
+        for grant in json.loads(ran.stdout)["grants"]:
+            names = [unit["name"] for unit in grant["units"] if unit["gpu"] in uuids]
+            if names and grant["state"] != "released":
+                why = grant.get("key") or grant["purpose"]
+                holders.append("%s holds %s (%s, %s, grant %s)"
+                               % (grant["user"], ", ".join(names), why, grant["state"], grant["id"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        silent("its answer is not understood: %s" % ran.stdout)
+    return sorted(holders)
+
+
+def check(found, different):
+    """Refuses while anybody has one of the GPUs that the change concerns."""
+    switched = [gpu for gpu, instances in different if (gpu["mode"] == "Enabled") != bool(instances)]
+    concerned = found if switched else [gpu for gpu, _ in different]
+    uuids = [gpu["uuid"] for gpu in concerned]
+    users, held = containers(concerned) + processes(uuids), grants(uuids)
+    reasons, mend = [], []
+    if users:
+        reasons.append("in use are: %s" % "; ".join(users))
+        mend.append("end them")
+    if held:
+        reasons.append("in berthd's ledger %s" % "; ".join(held))
+        mend.append("take these grants out of the stack (users[].gpu, nodes[].ray.gpu) or release them (berth gpu release ID)")
+    if reasons:
+        fail("the MIG layout of GPU %s is to change%s, and %s. To mend: %s, and run this again; nothing was changed"
+             % (", ".join(str(gpu["index"]) for gpu, _ in different),
+                ", which resets all GPUs" if switched else "", ", and ".join(reasons), ", ".join(mend)))
+
+
+def apply(request, boot):
+    text = content(request)
+    if boot and text is None:
+        # No layout was taken up on this node yet.
+        return 0
     found = gpus()
-    planned = plan(found)
-    write(CONFIG, config(planned))
-    different = [(gpu, instances) for gpu, instances in planned if not applied(gpu)]
+    planned = plan(found, json.loads(text))
+    path = CONFIG if boot else request + ".yaml"
+    write(path, config(planned))
+    different = [(gpu, instances) for gpu, instances in planned if not applied(gpu, path)]
+    waiting = [gpu for gpu, _ in different if gpu["pending"] != gpu["mode"]]
+
+    def adopt():
+        """From now on this is what a start of the machine does."""
+        write(CONFIG, config(planned))
+        if not boot and write(REQUEST, text):
+            print("changed %s" % REQUEST)
+
+    # What waits for the next start was checked before it did.
+    if different and not boot and not (waiting and content(REQUEST) == text):
+        check(found, different)
+    if not different or (waiting and not boot):
+        adopt()
     if not different:
         return 0
-    waiting = [gpu for gpu, _ in different if gpu["pending"] != gpu["mode"]]
     if waiting and not boot:
         print("MIG mode of GPU %s changes at the next start" % ", ".join(str(gpu["index"]) for gpu in waiting))
         return 3
-    if not boot:
-        switched = [gpu for gpu, instances in different if (gpu["mode"] == "Enabled") != bool(instances)]
-        concerned = found if switched else [gpu for gpu, _ in different]
-        holders = containers(concerned) + processes([gpu["uuid"] for gpu in concerned])
-        if holders:
-            fail("the MIG layout of GPU %s is to change%s, and in use are: %s. End them and run this again; nothing was changed"
-                 % (", ".join(str(gpu["index"]) for gpu, _ in different),
-                    ", which resets all GPUs" if switched else "", "; ".join(holders)))
     for gpu, instances in different:
         label = "gpu-%d" % gpu["index"]
-        ran = run("nvidia-mig-parted", "apply", "-f", CONFIG, "-c", label, check=False)
+        ran = run("nvidia-mig-parted", "apply", "-f", path, "-c", label, check=False)
         print((ran.stdout + ran.stderr).strip())
-        if ran.returncode == 0 and applied(gpu):
+        if ran.returncode == 0 and applied(gpu, path):
+            adopt()
             told = ", ".join("%d x %s" % (count, profile) for profile, count in sorted(instances.items()))
             print("changed MIG of GPU %d: %s" % (gpu["index"], told or "off"))
             continue
         now = [other for other in gpus() if other["uuid"] == gpu["uuid"]]
         if now and now[0]["pending"] != now[0]["mode"]:
+            adopt()
             print("MIG mode of GPU %d changes at the next start" % gpu["index"])
             return 3
         fail("nvidia-mig-parted could not divide GPU %d (status %d). Other programs may hold it (DCGM: systemctl stop nvidia-dcgm)"
@@ -241,7 +312,12 @@ def apply(boot):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["apply"], ["apply", "--boot"]):
-        fail("usage: mig apply [--boot]")
-    sys.exit(apply("--boot" in sys.argv))
+    how = sys.argv[1:]
+    if how == ["apply", "--boot"]:
+        sys.exit(apply(REQUEST, True))
+    if len(how) != 2 or how[0] not in ("apply", "needed"):
+        fail("usage: mig apply FILE | mig apply --boot | mig needed FILE")
+    if how[0] == "needed":
+        sys.exit(0 if plan(gpus(), json.loads(content(how[1]))) else 4)
+    sys.exit(apply(how[1], False))
 `;

@@ -56,14 +56,14 @@ export function checkMigOptions({ mig = [], migParted }: NvidiaOptions): void {
 /** The request as the node's program reads it. */
 export const migRequest = (mig: readonly MigEntry[]): string =>
   `${JSON.stringify(
-    mig.map(({ gpu, layout }) => ({ gpu, layout })),
+    mig.map(({ gpu, layout, optional }) => ({ gpu, layout, ...(optional ? { optional } : {}) })),
     null,
     2,
   )}\n`;
 
 export function migStep(options: NvidiaOptions): string {
   const { mig = [] } = options;
-  return mig.length === 0 ? FORGET : `${WITH_DRIVER}\n${UNITS}\n${tool(options)}\n${APPLY(mig)}`;
+  return mig.length === 0 ? FORGET : `${WITH_DRIVER}\n${UNITS}\n${ASK(mig)}\n${tool(options)}\n${APPLY}`;
 }
 
 /** The GPUs stay divided as they are; nobody does it again after the next start. */
@@ -95,7 +95,8 @@ version=$(timeout 60 nvidia-smi --query-gpu=driver_version --format=csv,noheader
 if ! dpkg --compare-versions "$version" ge ${MIG_DRIVER_FLOOR}; then
   fail "the NVIDIA driver is $version; MIG needs ${MIG_DRIVER_FLOOR} or newer"
 fi
-if ! command -v nvidia-mig-parted >/dev/null; then
+# Says nothing here: what is wrong with the request is told below.
+if ! command -v nvidia-mig-parted >/dev/null && ${PROGRAM} needed "$work/mig.json" >/dev/null 2>&1; then
   if apt-cache show nvidia-mig-manager >/dev/null 2>&1; then
     apt_install nvidia-mig-manager
   else
@@ -109,15 +110,18 @@ if [ "$(systemctl is-enabled nvidia-mig-manager.service 2>/dev/null || true)" = 
 fi`;
 }
 
-const APPLY = (mig: readonly MigEntry[]) => `
+/** The request lies beside: the program makes it the node's when nobody is in its way. */
+const ASK = (mig: readonly MigEntry[]) => `
 install -d -m 0755 /etc/berth
 place 0755 ${PROGRAM} ${heredoc(MIG_PROGRAM)}
-place 0644 ${REQUEST} ${heredoc(migRequest(mig))}
+cat >"$work/mig.json" ${heredoc(migRequest(mig))}`;
+
+const APPLY = `
 place 0644 ${UNIT} units ${heredoc(SERVICE)}
 reload_units
 enabled berth-mig.service
 rc=0
-${PROGRAM} apply >"$work/mig" 2>&1 || rc=$?
+${PROGRAM} apply "$work/mig.json" >"$work/mig" 2>&1 || rc=$?
 cat "$work/mig"
 while IFS= read -r line; do
   if [[ $line == 'changed '* ]]; then changed "\${line#changed }"; fi

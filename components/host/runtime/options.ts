@@ -34,6 +34,8 @@ export interface MigEntry {
   gpu: string | number;
   /** `all-PROFILE` (as many as fit), `all-disabled`, or instances by profile. */
   layout: string | Readonly<Record<string, number>>;
+  /** With `all` and `all-PROFILE`: GPUs without the profile stay as they are. @default they are an error */
+  optional?: boolean;
 }
 
 export interface NvidiaOptions {
