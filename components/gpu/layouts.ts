@@ -25,49 +25,99 @@ const text = (layout: Layout): string =>
         .map(([profile, count]) => `${count} × ${profile}`)
         .join(", ") || "divided into nothing";
 
+/** What the stack wants of a node's GPUs. */
+export interface Wanted {
+  /** What it declares that the node has; or */
+  declared?: Inventory;
+  /** how it wants the GPUs divided that the node's driver shows. */
+  mig?: MigConfig;
+}
+
 /** The layout that the stack wants of a GPU; undefined where it says nothing of it, or nobody here knows what it means. */
 function wantedOf(gpu: Gpu, mig: MigConfig): Layout | undefined {
   const entry = mig.find(({ gpu: which }) => which === "all" || which === gpu.index || which === gpu.uuid);
   if (!entry) return undefined;
+  const model = migModelOf(gpu.model, gpu.memoryMiB);
+  // "all" passes over those that cannot be divided.
+  if (entry.gpu === "all" && !model) return undefined;
   if (typeof entry.layout !== "string") return entry.layout;
   const profile = entry.layout.replace(/^all-/, "");
   if (profile === "disabled") return "whole";
-  const model = migModelOf(gpu.model, gpu.memoryMiB);
   const most = model ? mostOf(model, profile) : 0;
   return most > 0 ? { [profile]: most } : undefined;
+}
+
+interface Change {
+  gpu: Gpu;
+  to: Layout | "gone";
+  /** The driver's MIG mode goes on or off, for which all GPUs of the node are reset. */
+  resets: boolean;
+}
+
+/** The GPUs that are to be divided otherwise than they are, or taken away. */
+function changesOf(now: Inventory, { declared, mig = [] }: Wanted): Change[] {
+  const next = new Map(declared?.gpus.map((gpu) => [gpu.uuid, layoutOf(gpu)]));
+  // A declared GPU that is no longer declared is taken away, which its holders would not outlive either.
+  const declares = declared !== undefined || now.source === "declared";
+  return now.gpus.flatMap((gpu): Change[] => {
+    const has = layoutOf(gpu);
+    const to = declares ? (next.get(gpu.uuid) ?? "gone") : wantedOf(gpu, mig);
+    if (to === undefined || (to !== "gone" && text(to) === text(has))) return [];
+    return [{ gpu, to, resets: !declares && (has === "whole") !== (to === "whole") }];
+  });
+}
+
+const named = ({ index, uuid }: Gpu) => `GPU ${index} (${uuid})`;
+
+function changeText({ gpu, to, resets }: Change): string {
+  if (to === "gone") return `${named(gpu)} is no longer declared`;
+  const wanted = to === "whole" ? "whole" : `divided into ${text(to)}`;
+  const reset = resets ? ", which switches its MIG mode and so resets all GPUs of the node" : "";
+  return `${named(gpu)} is ${text(layoutOf(gpu))} and is to be ${wanted}${reset}`;
 }
 
 /**
  * Why GPUs cannot be divided as the stack wants now: one text for each, with who holds what of it.
  *
  * @param now what the node has, and `grants` who holds it.
- * @param declared what the stack declares that the node has; or
- * @param mig how the stack wants the GPUs divided that the node's driver shows.
  */
-export function heldLayouts(
-  now: Inventory,
-  grants: readonly Grant[],
-  { declared, mig = [] }: { declared?: Inventory; mig?: MigConfig },
-): string[] {
-  const next = new Map(declared?.gpus.map((gpu) => [gpu.uuid, layoutOf(gpu)]));
+export function heldLayouts(now: Inventory, grants: readonly Grant[], wanted: Wanted): string[] {
+  const changes = new Map(changesOf(now, wanted).map((change) => [change.gpu.uuid, change]));
+  const switched = [...changes.values()].filter(({ resets }) => resets).map(({ gpu }) => gpu.index);
   return now.gpus.flatMap((gpu) => {
-    // A declared GPU that is no longer declared is taken away, which its holders would not outlive either.
-    const wanted = declared ? (next.get(gpu.uuid) ?? "gone") : wantedOf(gpu, mig);
-    const has = layoutOf(gpu);
-    if (wanted === undefined || (wanted !== "gone" && text(wanted) === text(has))) return [];
+    const change = changes.get(gpu.uuid);
+    if (!change && switched.length === 0) return [];
     const holders = grants.flatMap(({ user, key, id, units }) => {
       const names = units.filter((unit) => unit.gpu === gpu.uuid).map(({ name }) => name);
       return names.length > 0 ? [`${user} (${key ?? id}) holds ${names.join(", ")}`] : [];
     });
     if (holders.length === 0) return [];
-    const change =
-      wanted === "gone"
-        ? "is no longer declared"
-        : `is ${text(has)} and is to be ${wanted === "whole" ? "whole" : `divided into ${text(wanted)}`}`;
+    const what = change
+      ? changeText(change)
+      : `${named(gpu)} would be reset, since the MIG mode of GPU ${switched.join(", ")} is switched, which resets all ` +
+        "GPUs of the node";
     return [
-      `GPU ${gpu.index} (${gpu.uuid}) ${change}, and ${holders.join("; ")}. A GPU is divided anew only while nobody ` +
+      `${what}, and ${holders.join("; ")}. A GPU is divided anew${change ? "" : " or reset"} only while nobody ` +
         "holds any of it: take those grants out of the stack (users[].gpu, nodes[].ray.gpu) or release them " +
         "(berth gpu release), run it, then change the layout",
     ];
   });
+}
+
+/**
+ * Why a layout is not changed while the node does not say who holds what; undefined where none changes.
+ *
+ * @param known what the node had when it was last asked; undefined: nobody knows.
+ * @param wanted what is new of it.
+ * @param why the node was not asked.
+ */
+export function unseenLayouts(known: Inventory | undefined, wanted: Wanted, why: string): string | undefined {
+  const changes = known ? changesOf(known, wanted).map(changeText) : [];
+  const unknown = !known && (wanted.declared !== undefined || (wanted.mig ?? []).length > 0);
+  if (changes.length === 0 && !unknown) return undefined;
+  const what = unknown ? "its GPUs are to be divided otherwise" : changes.join("; ");
+  return (
+    `${what}, and who holds them is not known (${why}). A GPU is divided anew only while nobody holds any of it: run ` +
+    "the stack with the layout as it was until the node answers (on it: systemctl status berthd), then change the layout"
+  );
 }

@@ -25,15 +25,25 @@ export interface NodePoolArgs {
   after: pulumi.Resource[];
 }
 
-/** The pool of a node; none where the stack neither grants nor declares a GPU. */
+/** How the stack divides the node's own GPUs; undefined where it leaves them as they are. */
+function layoutsOf({ kind, gpus, runtime: { gpu, nvidia } }: PlannedNode) {
+  const own = kind !== "local" && gpus === undefined && gpu !== "off";
+  return own && nvidia?.mig?.length ? nvidia.mig : undefined;
+}
+
+/**
+ * The pool of a node; none where the stack neither grants, declares nor divides a GPU. One that it only divides has a
+ * pool for its check: people may hold what they asked the node for.
+ */
 export function nodePool(
   parent: pulumi.Resource,
   name: string,
   { plan, node, after }: NodePoolArgs,
 ): GpuPool | undefined {
   const declared = declaredOn(plan, node.plan);
-  const { gpus, runtime } = node.plan;
-  if (declared.length === 0 && !gpus?.length) return undefined;
+  const { gpus } = node.plan;
+  const layouts = layoutsOf(node.plan);
+  if (declared.length === 0 && !gpus?.length && !layouts) return undefined;
   const { machine } = node;
   // A server that leaves the stack takes its ledger along, and is not asked to give anything back.
   const standsOn = machine ?? (node instanceof BaremetalNode ? node.adopted : undefined);
@@ -46,7 +56,7 @@ export function nodePool(
       ...(machine ? { machine: machine.id } : {}),
       declared,
       ...(gpus ? { inventory: declaredInventory(gpus, node.plan.name) } : {}),
-      ...(runtime.nvidia?.mig ? { layouts: runtime.nvidia.mig } : {}),
+      ...(layouts ? { layouts } : {}),
       limits: plan.limits,
       groups: Object.fromEntries(plan.users.map((user) => [user.name, user.group])),
       strategy: plan.gpu.strategy,

@@ -10,7 +10,8 @@ import {
 import { resolveLimits } from "../../agent/src/limits";
 import type { MigConfig } from "../../config/schema-runtime";
 import { declaredGrants, differences, given, limitsOf, type PoolInputs, type Props } from "./inputs";
-import { heldLayouts } from "./layouts";
+import { knownGrants } from "./known";
+import { heldLayouts, unseenLayouts } from "./layouts";
 import { askBerth, type CallOptions, type Reach, refusalText, type Told } from "./remote";
 import { type Grants, readGrants, showAssignment, withFaults } from "./units";
 
@@ -43,12 +44,15 @@ interface Snapshot {
 interface View {
   /** Undefined: nobody knows yet. */
   inventory?: Inventory;
+  /** Where the node was not asked: those that the state knows. */
   grants: Grant[];
   /** What the node itself says that it has now. */
   now?: Inventory;
   closed?: string;
   /** Why the node itself was not asked, or what it said in place of an answer; for people. */
   instead?: string;
+  /** Why nobody knows who holds what by now, though there is, or was, a ledger. */
+  unseen?: string;
   failure?: CheckFailure;
 }
 
@@ -78,17 +82,20 @@ function snapshotOf(value: unknown): Snapshot | undefined {
 /** @param before the inputs of the state, where they are of the same machine. */
 async function look(news: Props, before: Props): Promise<View> {
   const declared = given(news, "inventory");
-  const offline: View = {
+  const known = given(before, "inventory");
+  const nothing: View = {
     grants: [],
-    ...optional("inventory", declared ?? (given(before, "inventory") as Inventory | undefined)),
+    ...optional("inventory", declared ? withFaults(declared, known) : known),
   };
+  const users = { ...given(news, "declared"), ...given(before, "declared") };
+  const offline: View = { ...nothing, grants: knownGrants(given(before, "grants"), users) };
   const reach = reachOf(news);
-  if (!reach) return offline;
+  if (!reach) return { ...offline, unseen: "its address is not known yet" };
   const told = await call(reach, "show", LOOK);
   switch (told.kind) {
     case "answer": {
       const snapshot = snapshotOf(told.value);
-      if (!snapshot) return { ...offline, instead: "its berth is of another version" };
+      if (!snapshot) return notAsked(offline, "its berth is of another version");
       const { inventory, grants, closed } = snapshot;
       return {
         // What the stack declares may be more than what the node was told the last time.
@@ -99,13 +106,15 @@ async function look(news: Props, before: Props): Promise<View> {
       };
     }
     case "absent":
-      return offline;
+      return nothing;
     case "untrusted":
       return { ...offline, failure: { property: "target", reason: `${reach.target}: ${told.reason}` } };
     default:
-      return { ...offline, instead: told.reason };
+      return notAsked(offline, told.reason);
   }
 }
+
+const notAsked = (offline: View, why: string): View => ({ ...offline, instead: why, unseen: why });
 
 function optional<K extends string, V>(key: K, value: V | undefined): { [key in K]?: V } {
   return value === undefined ? {} : ({ [key]: value } as { [key in K]?: V });
@@ -165,17 +174,25 @@ function failuresOf(node: string, found: PoolPlan, closed: string | undefined): 
   return closed === undefined ? refused : [...refused, ...shut];
 }
 
-/** GPUs that somebody holds are not divided anew. */
-function layoutFailures(node: string, news: Props, { now, grants }: View): CheckFailure[] {
-  if (!now) return [];
+/** GPUs that somebody holds are not divided anew; nor those of a known node that does not say who holds them. */
+function layoutFailures(node: string, news: Props, before: Props, view: View): CheckFailure[] {
+  const { now, grants, unseen } = view;
   const declared = given(news, "inventory");
   const layouts = given(news, "layouts");
-  const wanted = {
+  const wanted = (text: string | undefined) => ({
     ...optional("declared", declared),
-    ...(layouts === undefined ? {} : { mig: JSON.parse(layouts) as MigConfig }),
+    ...(text === undefined ? {} : { mig: JSON.parse(text) as MigConfig }),
+  });
+  const has = now ?? given(before, "inventory");
+  const said = (): (string | undefined)[] => {
+    if (now) return heldLayouts(now, grants, wanted(layouts));
+    if (unseen === undefined || given(before, "machine") === undefined) return [];
+    // A layout that was asked for before was checked then.
+    const changed = layouts === given(before, "layouts") ? undefined : layouts;
+    return [unseenLayouts(has, wanted(changed), unseen)];
   };
-  const property = declared ? "inventory" : "layouts";
-  return heldLayouts(now, grants, wanted).map((text) => ({ property, reason: `${node}: ${text}` }));
+  const property = declared || has?.source === "declared" ? "inventory" : "layouts";
+  return said().flatMap((text) => (text === undefined ? [] : [{ property, reason: `${node}: ${text}` }]));
 }
 
 async function check(olds: Props, news: Props): Promise<{ inputs: Props; failures?: CheckFailure[] }> {
@@ -192,7 +209,11 @@ async function check(olds: Props, news: Props): Promise<{ inputs: Props; failure
     const then = view.inventory ? "planned with what was known of it" : "who gets which GPU is not known yet";
     tell(node, `it was not asked for its GPUs (${view.instead}); ${then}. An update asks it again.`);
   }
-  if (!view.inventory) return { inputs: { ...news, ...optional("grants", kept) } };
+  const cut = layoutFailures(node, news, before, view);
+  if (!view.inventory)
+    return cut.length > 0
+      ? { inputs: news, failures: cut }
+      : { inputs: { ...news, ...optional("grants", kept) } };
 
   const found = plan(wanted, view, readGrants(kept));
   for (const over of found.overLimit) tell(node, `kept, though it is more than the limits say: ${over}`);
@@ -203,7 +224,7 @@ async function check(olds: Props, news: Props): Promise<{ inputs: Props; failure
       `GPU ${names} goes to ${key}; the update stops the container of ${heldBy}, which has it still`,
     );
   }
-  const failures = [...failuresOf(node, found, view.closed), ...layoutFailures(node, news, view)];
+  const failures = [...failuresOf(node, found, view.closed), ...cut];
   if (failures.length > 0) return { inputs: news, failures };
   return {
     inputs: { ...news, inventory: view.inventory, grants: showAssignment(found.assignment) },

@@ -9,7 +9,8 @@ import type { Assignment, GrantedUnit, Inventory } from "../../agent/src/core/mo
 /** By key: a line for each unit. What a GpuPool's `grants` holds. */
 export type Grants = Record<string, string[]>;
 
-const LINE = /^(\d+(?::\d+)?)(?: ([^ ,]+))?, (\d+) MiB: ([A-Za-z0-9-]+)(?: on ([A-Za-z0-9-]+))? \((.*)\)$/s;
+/** A slash is in the UUIDs of old drivers' instances: `MIG-GPU-…/7/0`. */
+const LINE = /^(\d+(?::\d+)?)(?: ([^ ,]+))?, (\d+) MiB: ([A-Za-z0-9/-]+)(?: on ([A-Za-z0-9-]+))? \((.*)\)$/s;
 
 export function unitLine(unit: GrantedUnit): string {
   const kind = unit.profile ?? (unit.shared ? "shared" : undefined);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Grant, Inventory } from "../../agent/src/core/model";
 import { declaredInventory } from "../../agent/src/inventory/declared";
-import { heldLayouts } from "../../components/gpu/layouts";
+import { heldLayouts, unseenLayouts } from "../../components/gpu/layouts";
 import { provider } from "../../components/gpu/provider";
 import { grant as bound, inputs, inventory as slices, snapshot } from "./gpu-pool-helpers";
 import { FakeSsh } from "./gpu-pool-ssh";
@@ -64,10 +64,26 @@ describe("a GPU that is to be divided anew", () => {
     );
     expect(heldLayouts(now, [grant("alice", now, 0)], { declared })).toEqual([]);
   });
+
+  it.each([
+    ["nothing", {}],
+    ["layouts for the driver's GPUs", { mig: [{ gpu: 0, layout: "all-1g.10gb" }] }],
+  ])("is refused where the stack declares none any more, but %s", (_, wanted) => {
+    expect(heldLayouts(now, [grant("carol", now, 2), grant("bob", now, 1)], wanted)).toEqual([
+      expect.stringContaining("is no longer declared, and bob"),
+      expect.stringContaining("is no longer declared, and carol"),
+    ]);
+    expect(heldLayouts(now, [], wanted)).toEqual([]);
+  });
+
+  it("resets no other where it is declared", () => {
+    const declared = inventory(sevenths, sevenths, sevenths);
+    expect(heldLayouts(now, [grant("alice", now, 0)], { declared })).toEqual([]);
+  });
 });
 
 describe("a GPU of the node's own driver", () => {
-  const now = inventory(sevenths, false);
+  const now: Inventory = { ...inventory(sevenths, false), source: "nvidia-smi" };
   const held = [grant("alice", now, 0), grant("bob", now, 1)];
   const uuid = now.gpus[1]?.uuid ?? "";
   it.each([
@@ -76,11 +92,18 @@ describe("a GPU of the node's own driver", () => {
     ["the same by count", [{ gpu: 0, layout: { "1g.10gb": 7 } }], []],
     ["off, and it is", [{ gpu: uuid, layout: "all-disabled" }], []],
     ["other instances", [{ gpu: 0, layout: { "3g.40gb": 2 } }], ["is to be divided into 2 × 3g.40gb"]],
-    ["off", [{ gpu: 0, layout: "all-disabled" }], ["is 7 × 1g.10gb and is to be whole, and alice"]],
+    [
+      "off, for which the other is reset too",
+      [{ gpu: 0, layout: "all-disabled" }],
+      [
+        "is 7 × 1g.10gb and is to be whole, which switches its MIG mode and so resets all GPUs of the node, and alice",
+        `GPU 1 (${uuid}) would be reset, since the MIG mode of GPU 0 is switched, which resets all GPUs of the node, and bob`,
+      ],
+    ],
     [
       "on, by its UUID",
       [{ gpu: uuid, layout: "all-1g.10gb" }],
-      ["is not divided and is to be divided into 7"],
+      ["would be reset, since the MIG mode of GPU 1", "is not divided and is to be divided into 7"],
     ],
     [
       "all of them",
@@ -90,6 +113,37 @@ describe("a GPU of the node's own driver", () => {
   ] as const)("%s", (_, mig, expected) => {
     const said = heldLayouts(now, held, { mig: [...mig] as never });
     expect(said).toEqual(expected.map((part) => expect.stringContaining(part)));
+  });
+
+  it("is reset for another one's sake only where MIG goes on or off, and only somebody's", () => {
+    const [, bob] = held;
+    if (!bob) throw new Error("unreachable");
+    expect(heldLayouts(now, [bob], { mig: [{ gpu: 0, layout: { "3g.40gb": 2 } }] })).toEqual([]);
+    expect(heldLayouts(now, [bob], { mig: [{ gpu: 0, layout: "all-disabled" }] })).toHaveLength(1);
+    expect(heldLayouts(now, [], { mig: [{ gpu: 0, layout: "all-disabled" }] })).toEqual([]);
+  });
+
+  it("is left alone by a layout for all of them where it cannot be divided", () => {
+    const [first, second] = now.gpus;
+    if (!first || !second) throw new Error("unreachable");
+    const mixed: Inventory = { ...now, gpus: [first, { ...second, model: "Tesla T4", memoryMiB: 15360 }] };
+    const mig = [{ gpu: "all", layout: { "1g.10gb": 7 } }];
+    expect(heldLayouts(mixed, held, { mig })).toEqual([]);
+  });
+
+  it("keeps its layout while nobody says who holds it, where that is known to be another one", () => {
+    const why = "connection refused";
+    const said = (mig: object[], known: Inventory | undefined = now) =>
+      unseenLayouts(known, { mig: mig as never }, why);
+    expect(said([{ gpu: 0, layout: "all-1g.10gb" }])).toBeUndefined();
+    expect(said([])).toBeUndefined();
+    expect(said([{ gpu: 0, layout: { "3g.40gb": 2 } }])).toMatch(
+      /^GPU 0 .* is to be divided into 2 × 3g\.40gb, and who holds them is not known \(connection refused\)\. /,
+    );
+    expect(unseenLayouts(undefined, { mig: [{ gpu: 0, layout: "all-1g.10gb" }] }, why)).toContain(
+      "its GPUs are to be divided otherwise",
+    );
+    expect(unseenLayouts(undefined, {}, why)).toBeUndefined();
   });
 });
 

@@ -213,3 +213,27 @@ describe("a droplet with a driver of its own", () => {
     expect(envs).toContain("NVIDIA_VISIBLE_DEVICES=void");
   });
 });
+
+describe("a node whose GPUs the stack only divides", () => {
+  const mig = [{ gpu: "all", layout: "all-1g.10gb" }];
+  const droplet = (name: string, role: string, more: object = {}) => ({
+    ...{ kind: "digitalocean", name, role, size: "gpu-h100x1-80gb", cpus: 20, memory: "240GiB", ...more },
+  });
+  const config = (runtime: object) => ({
+    nodes: [droplet("drop-0", "head"), droplet("drop-1", "worker", { runtime: { gpu: "off" } })],
+    users: [{ name: "alice", node: "drop-0", index: 0 }],
+    digitalocean: { region: "fra1", allowSshFrom: ["198.51.100.0/24"] },
+    runtime,
+  });
+
+  it("has a pool, so that a preview asks who holds them; one that leaves its GPUs alone has none", async () => {
+    const found = pools(await runCluster(config({ nvidia: { mig } }), true));
+    expect(found.map(({ name }) => name)).toEqual(["berth-drop-0-gpus"]);
+    expect(found[0]?.inputs).toMatchObject({ declared: {}, layouts: JSON.stringify(mig) });
+  });
+
+  it("has none without a layout, nor where it is a local one", async () => {
+    expect(pools(await runCluster(config({ nvidia: { mig: [] } }), true))).toEqual([]);
+    expect(pools(await runCluster(localStack([carol], { runtime: { nvidia: { mig } } }), true))).toEqual([]);
+  });
+});

@@ -60,6 +60,13 @@ describe("a unit's line", () => {
     );
   });
 
+  it("can be read again where the driver names instances after their GPU", () => {
+    const old = { ...mig, uuid: `MIG-${mig.gpu}/7/0` };
+    expect(unitLine(old)).toContain(`: MIG-${mig.gpu}/7/0 on ${mig.gpu} (`);
+    expect(readUnitLine(unitLine(old))).toEqual(old);
+    expect(readGrants(showAssignment({ "workspace/alice": [old] }))).toEqual({ "workspace/alice": [old] });
+  });
+
   it("is not taken from other text", () => {
     for (const line of [
       "",

@@ -1,0 +1,31 @@
+import type { Grant } from "../../agent/src/core/model";
+import type { PoolInputs } from "./inputs";
+import { readGrants } from "./units";
+
+/**
+ * What the state knows to be granted, as the node would show it. Planned with that, a preview of a node that does not
+ * answer keeps, hands on and refuses what it would if the node answered. Pure.
+ *
+ * @param declared by key: whose it is. Of a key that is not in it, which leaves, only the units count.
+ */
+export function knownGrants(grants: unknown, declared: PoolInputs["declared"]): Grant[] {
+  return Object.entries(readGrants(grants))
+    .filter(([, units]) => units.length > 0)
+    .map(([key, units], at) => {
+      const { user, ask } = declared[key] ?? { user: "", ask: { kind: "gpu", count: units.length } };
+      // As if its container were there: what a key leaves is then given to others last, and that it is stopped is said.
+      const bound = { state: "bound", container: key } as const;
+      return {
+        id: key,
+        token: at + 1,
+        user,
+        group: "",
+        ask,
+        units,
+        purpose: key,
+        key,
+        createdAt: 0,
+        ...bound,
+      };
+    });
+}
