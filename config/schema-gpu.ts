@@ -45,11 +45,22 @@ export const limitsDocument = z
 /** The most GPUs that a node may declare. */
 export const MOST_GPUS = 64;
 
+/** The stand-in keeps it in lines and in rows cut at `|`, and replaces `@…@` by figures: none of these may be in it. */
+const gpuModel = z
+  .string()
+  .trim()
+  .min(1)
+  .max(80)
+  .refine((name) => /^[\x20-?A-{}~]*$/.test(name), {
+    message: "has characters that no GPU's name has",
+    params: { allowed: 'printable ASCII without @ and |, such as "NVIDIA H100 80GB HBM3"' },
+  });
+
 /** GPUs that a node is said to have. They stand in for its driver: the node is granted from them, and from no other. */
 export const nodeGpus = z.array(
   z.strictObject({
     /** As nvidia-smi names it, such as `NVIDIA H100 80GB HBM3`. */
-    model: z.string().trim().min(1).max(80),
+    model: gpuModel,
     memory: size,
     count: z.int().min(1).max(MOST_GPUS).default(1),
     /** MIG instances of each; false: never divided; left out: as `gpu_allocation` of the limits says. */

@@ -78,7 +78,8 @@ describe("the plan", () => {
     const nodes = [metal(0), metal(1, { runtime: own }), metal(2, { runtime: { gpu: "off" } })];
     const plan = load({ ...metalStack, nodes, limits });
     expect(plan.nodes.map(({ runtime }) => runtime.nvidia?.mig)).toEqual([
-      [{ gpu: "all", layout: "all-2g.20gb" }],
+      // Not an error on a GPU that lacks the profile, unlike what a node's operator writes.
+      [{ gpu: "all", layout: "all-2g.20gb", optional: true }],
       own.nvidia.mig,
       undefined,
     ]);
@@ -196,6 +197,15 @@ describe("declared GPUs", () => {
       "is less than any GPU has",
       "256MiB",
     ],
+    ...["NVIDIA H100\nfoo", "NVIDIA\u0007", "GPU @COUNT@", "NVIDIA|H100", "a\u2028b"].map(
+      (model): [string, object[], string, string, string] => [
+        `the model ${JSON.stringify(model)}`,
+        [H100, { ...H100, model }],
+        "gpus[1].model",
+        "has characters that no GPU's name has",
+        "printable ASCII without @ and |",
+      ],
+    ),
     [
       "more than a node has",
       [{ ...H100, count: 64 }, H100],
@@ -208,6 +218,13 @@ describe("declared GPUs", () => {
     expect(found).toMatchObject([
       { path: `berth:nodes[0].${path}`, problem, allowed: expect.stringContaining(allowed) },
     ]);
+  });
+
+  it("take the names that cards have", () => {
+    for (const model of ["Quadro RTX 6000/8000", "Tesla V100-SXM2-16GB", "~A{x} (a, <b> & 'c') [d]: 100%"])
+      expect(load(stack({ node: { gpus: [{ model, memory: "24GiB" }] } })).nodes[0]?.gpus?.[0]?.model).toBe(
+        model,
+      );
   });
 
   it.each<[string, object]>([

@@ -81,8 +81,7 @@ export class NvidiaSmi {
     const answer = await this.#run(["-q", "-x"], end);
     // 14 is a warning, printed after a whole answer: the GPU works with a corrupted infoROM.
     if (answer.code === 0 || answer.code === 14) return this.#parsed(answer.stdout, end, []);
-    if (answer.code === 6 && /^No devices were found/m.test(`${answer.stdout}\n${answer.stderr}`))
-      return { inventory: { source: "nvidia-smi", gpus: [] }, readings: [], lost: [] };
+    if (noDevice(answer)) return { inventory: { source: "nvidia-smi", gpus: [] }, readings: [], lost: [] };
     const lost = unreachableGpus(`${answer.stdout}\n${answer.stderr}`);
     // Exit 15 or 255 with the name of one GPU: the driver gave up at that one, and the rest may be well.
     if (lost.length === 0 || known.length === 0) throw this.#failed(["-q", "-x"], answer);
@@ -90,6 +89,8 @@ export class NvidiaSmi {
     const found: Reading = { inventory: { source: "nvidia-smi", gpus: [] }, readings: [], lost };
     for (const { uuid, index, pci } of rest) {
       const one = await this.#run(["-q", "-x", "-i", uuid], end);
+      // It was pulled, or taken from this machine: it counts as missing, and the rest are still to be read.
+      if (noDevice(one)) continue;
       if (one.code !== 0 && one.code !== 14) {
         const [named] = unreachableGpus(`${one.stdout}\n${one.stderr}`);
         if (!named) throw this.#failed(["-q", "-x", "-i", uuid], one);
@@ -175,6 +176,10 @@ export class NvidiaSmi {
     return new InventoryError("exit", message, where, code ?? undefined);
   }
 }
+
+/** An answer, not a failure: there is no GPU, or none with the UUID that was asked for. */
+const noDevice = ({ code, stdout, stderr }: ExecResult) =>
+  code === 6 && /^No devices were found/m.test(`${stdout}\n${stderr}`);
 
 /** `-i` shows one GPU and still counts all that are attached. */
 function onlyOne(xml: string): string {

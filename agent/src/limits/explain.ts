@@ -2,6 +2,7 @@ import {
   DEFAULT_GROUP,
   groupsOf,
   own,
+  priorityOf,
   readers,
   readTotal,
   type Speaker,
@@ -56,6 +57,16 @@ export function explainLimits(document: LimitsDocument, user: string, groupOf?: 
     const rule = own(document.groups, name);
     return rule ? [{ name: `groups.${name}`, rule }] : [];
   });
+  // The order of groupsOf, in words.
+  const beats = (rule: string) => {
+    const priority = priorityOf(document, group ?? DEFAULT_GROUP);
+    if (priority > priorityOf(document, rule.slice("groups.".length)))
+      return "of several groups the highest priority does";
+    const equal = `of several groups of priority ${priority}`;
+    return group === groupOf
+      ? `${equal} the one that the stack gives does`
+      : `${equal} the first by name does`;
+  };
 
   const one = (
     field: string,
@@ -76,7 +87,7 @@ export function explainLimits(document: LimitsDocument, user: string, groupOf?: 
         ...beaten.map((lost) => ({ ...lost, why: `${won.rule} is nearer to the user` })),
         ...said(silent).map((lost) => ({
           ...lost,
-          why: `groups.${group ?? DEFAULT_GROUP} decides for ${user}: of several groups the highest priority does`,
+          why: `groups.${group ?? DEFAULT_GROUP} decides for ${user}: ${beats(lost.rule)}`,
         })),
       ],
     };

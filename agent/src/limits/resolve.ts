@@ -101,7 +101,10 @@ export function speakersFor(document: LimitsDocument, user: string, group: strin
   return found;
 }
 
-/** The priority that a rule has in the queue; every rule has one, written or not. */
+/**
+ * The priority that a rule has in the queue; every rule has one, written or not, so the strongest rule decides alone: an
+ * override that writes none stands at 100, as in resource-limits.yaml.
+ */
 export function spokenPriority({ name, rule }: Speaker): number {
   const tier = name.startsWith("user_overrides.")
     ? builtInPriority.user_overrides

@@ -126,8 +126,10 @@ function partition(
   const wanted = new Set(desired.map(({ name }) => name));
   const leftover = present.filter((name) => !wanted.has(name) && !foreign.includes(name));
   // The keeper goes with the slice that it keeps, so look at both as one; a parent counts what is in its children.
-  const busy = (name: string) => inUse(slicePath(name.replace(/-keep\.slice$/, ".slice")), cgroup, root);
   const depth = (name: string) => name.split("-").length;
+  // Only a keeper has four words: `berth-student-keep.slice` is the slice of a user called keep.
+  const ofKeeper = (name: string) => (depth(name) === 4 ? name.replace(/-keep\.slice$/, ".slice") : name);
+  const busy = (name: string) => inUse(slicePath(ofKeeper(name)), cgroup, root);
   const kept = leftover.filter(busy).sort();
   const gone = leftover
     .filter((name) => !kept.includes(name))

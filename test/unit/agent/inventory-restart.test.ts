@@ -153,4 +153,38 @@ describe("after a restart", () => {
       true,
     ]);
   });
+
+  it("takes out a GPU that is lost after another was pulled", async () => {
+    const inventory = declaredInventory([{ ...H100, count: 4 }], "gpu-1");
+    const paths = fakePaths(root);
+    installFakeNvidiaSmi(inventory, paths);
+    const smi = new NvidiaSmi({ command: paths.command, source: "declared" });
+    const { watch, changes } = machine(inventory, { read: (known) => smi.read(known) });
+    await watch.start();
+    const [a = "", b = "", c = "", d = ""] = inventory.gpus.map(({ uuid }) => uuid);
+    setFakeState({ gone: [a] }, paths);
+    await watch.refresh();
+    setFakeState({ gone: [a], lost: [b] }, paths);
+    await watch.refresh();
+    const out = () => watch.state.inventory.gpus.map(({ uuid, quarantined }) => [uuid, quarantined]);
+    const lost = expect.stringContaining("GPU is lost");
+    expect(watch.state.closed).toBeUndefined();
+    expect(changes.at(-1)?.quarantined).toEqual([{ uuid: b, reason: lost }]);
+    expect(out()).toEqual([
+      [a, "it is gone: nvidia-smi shows it no more"],
+      [b, lost],
+      [c, undefined],
+      [d, undefined],
+    ]);
+    // One that is pulled while another cannot be reached is missed as well.
+    setFakeState({ gone: [a, c], lost: [b] }, paths);
+    await watch.refresh();
+    expect(changes.at(-1)?.quarantined).toEqual([
+      { uuid: c, reason: "it is gone: nvidia-smi shows it no more" },
+    ]);
+    // Put back, one that is not there is forgotten; one that still has its fault is not put back.
+    expect(watch.unquarantine(a)).toEqual({ ok: true });
+    expect(watch.unquarantine(b)).toMatchObject({ ok: false, reason: expect.stringContaining("still has") });
+    expect(out().map(([uuid]) => uuid)).toEqual([b, c, d]);
+  });
 });

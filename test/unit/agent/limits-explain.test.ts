@@ -1,7 +1,7 @@
 /**
  * Why a user has the limits that he has.
  * Proves: explain names every rule that spoke, which won and why the others did not, and agrees with what holds for any
- * document; nobody else's rule ever decides.
+ * document; nobody else's rule ever decides; of several groups the true reason is told.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -45,6 +45,26 @@ describe("explaining", () => {
       rule: "groups.researcher",
       overrides: [{ rule: "defaults", value: 64 * GiB }],
     });
+  });
+
+  it("says why one group decides: its priority, the stack, or its name", () => {
+    const why = (groups: object, groupOf?: string) =>
+      explainLimits(read({ groups }), "x", groupOf)
+        .find(({ field }) => field === "max_cpus")
+        ?.overrides.filter(({ rule }) => rule.startsWith("groups."))
+        .map((one) => one.why);
+    const group = (priority?: number) => ({ members: ["x"], max_cpus: 1, ...(priority && { priority }) });
+    expect(why({ a: group(5), b: group(6) }, "a")).toEqual([
+      "groups.b decides for x: of several groups the highest priority does",
+    ]);
+    // Unwritten, the priority of a group is 10.
+    expect(why({ a: group(10), b: group(), c: group(9) }, "b")).toEqual([
+      "groups.b decides for x: of several groups of priority 10 the one that the stack gives does",
+      "groups.b decides for x: of several groups the highest priority does",
+    ]);
+    expect(why({ b: group(), a: group() })).toEqual([
+      "groups.a decides for x: of several groups of priority 10 the first by name does",
+    ]);
   });
 
   it("agrees with what holds, for any document", () => {

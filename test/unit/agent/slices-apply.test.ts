@@ -239,6 +239,24 @@ describe("applying", () => {
     );
   });
 
+  it("takes no user or group called keep for a keeper", async () => {
+    const systemd = new FakeSystemd();
+    const names = [...users, { name: "keep", group: "student" }, { name: "zoe", group: "keep" }];
+    await apply(systemd, names, document, 2);
+    // Their own are empty; what runs is another's, below the slices that the names would give.
+    kernel("berth.slice/cgroup.events", "populated 1\n");
+    kernel("berth.slice/berth-student.slice/cgroup.events", "populated 1\n");
+    const report = await apply(systemd, users, document, 2);
+    expect(report.kept).toEqual([]);
+    expect([...report.removed].sort()).toEqual([
+      "berth-keep-zoe-keep.slice",
+      "berth-keep-zoe.slice",
+      "berth-keep.slice",
+      "berth-student-keep-keep.slice",
+      "berth-student-keep.slice",
+    ]);
+  });
+
   it("leaves other people's slices alone, and says when one is in the way", async () => {
     const systemd = new FakeSystemd();
     mkdirSync(join(root, "etc/systemd/system"), { recursive: true });
