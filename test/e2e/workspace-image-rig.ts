@@ -8,6 +8,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { defaultPorts } from "../../config/ports";
 
 const exec = promisify(execFile);
 export const SECOND = 1000;
@@ -37,18 +38,7 @@ export const run = join(dir, "run");
 export const CAPABILITIES =
   "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETUID SETGID SYS_CHROOT NET_BIND_SERVICE AUDIT_WRITE";
 
-export const PORTS = {
-  gcs: 6379,
-  dashboard: 8265,
-  client: 30001,
-  nodeManager: 30002,
-  objectManager: 30003,
-  runtimeEnvAgent: 30004,
-  dashboardAgentHttp: 30005,
-  dashboardAgentGrpc: 30006,
-  metrics: 30007,
-  workers: { start: 31000, end: 31999 },
-};
+export const PORTS = defaultPorts.ray;
 
 export async function docker(...args: string[]): Promise<string> {
   return (await exec("docker", args, { maxBuffer: 1e8, timeout: 3 * MINUTE })).stdout.trim();

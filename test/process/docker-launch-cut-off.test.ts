@@ -5,19 +5,9 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { fault, faultPoints } from "../../agent/src/docker";
-import { Rig } from "../unit/agent/docker-rig";
-import { launching } from "./docker-launch-helpers";
-
-let rig: Rig;
-beforeEach(async () => {
-  rig = new Rig();
-  await rig.start();
-});
-afterEach(() => rig.close());
-
-const { launch, journal, settle, agrees } = launching(() => rig);
+import { agrees, journal, launch, rig, settle } from "./docker-launch-helpers";
 
 describe("a berthd that is cut off", () => {
   const never = () => new Promise<never>(() => {});

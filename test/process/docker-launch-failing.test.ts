@@ -4,20 +4,11 @@
  * stays taken for nothing.
  */
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { DockerError } from "../../agent/src/docker";
 import type { Mood } from "../unit/agent/docker-dockerd";
 import { Rig } from "../unit/agent/docker-rig";
-import { by, launching } from "./docker-launch-helpers";
-
-let rig: Rig;
-beforeEach(async () => {
-  rig = new Rig();
-  await rig.start();
-});
-afterEach(() => rig.close());
-
-const { launch, journal, settle, agrees } = launching(() => rig);
+import { agrees, by, journal, launch, rig, settle, useRig } from "./docker-launch-helpers";
 
 describe("a launch that fails half-way", () => {
   const told =
@@ -230,8 +221,7 @@ describe("any history", () => {
   it("ends with a ledger that agrees with Docker", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 14 }), async (steps) => {
-        const outer = rig;
-        rig = new Rig();
+        const outer = useRig(new Rig());
         rig.ledger.hold = 0;
         await rig.start();
         try {
@@ -255,7 +245,7 @@ describe("any history", () => {
           agrees();
         } finally {
           await rig.close();
-          rig = outer;
+          useRig(outer);
         }
       }),
       { numRuns: 60 },

@@ -1,8 +1,8 @@
-/** What the tests of launching share: a launch with a GPU, and whether ledger and Docker agree. */
+/** What the tests of launching share: a rig for each, a launch with a GPU, and whether ledger and Docker agree. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect } from "vitest";
-import { IMAGE, type Rig } from "../unit/agent/docker-rig";
+import { afterEach, beforeEach, expect } from "vitest";
+import { IMAGE, Rig } from "../unit/agent/docker-rig";
 
 /** Who asks. */
 export const by = { actor: "admin" };
@@ -10,45 +10,54 @@ export const by = { actor: "admin" };
 const mig = { kind: "mig", count: 1 } as const;
 const wish = (more: object = {}) => ({ user: "alice", image: IMAGE, gpus: mig, ...more });
 
-/** What is done with a rig and asked of it; `rig` is called at each use, for a test may change its rig. */
-export function launching(rig: () => Rig) {
-  /** One MIG instance for alice, unless the test says more. */
-  const launch = (more: object = {}, signal?: AbortSignal) => rig().launcher.launch(wish(more), by, signal);
-  /** The notes of launches that are under way. */
-  const journal = () => {
-    const folder = join(rig().dockerd.folder, "launches");
-    return existsSync(folder) ? readdirSync(folder) : [];
-  };
+/** Of the test that runs; started. */
+export let rig: Rig;
+beforeEach(async () => {
+  rig = new Rig();
+  await rig.start();
+});
+afterEach(() => rig.close());
 
-  /** What berthd does at its start, and whenever Docker is back. */
-  async function settle(): Promise<void> {
-    await rig().ledger.look(rig().containers);
-    await rig().launcher.recover();
-  }
+/** Another one in its place; answers the one before. */
+export function useRig(next: Rig): Rig {
+  const before = rig;
+  rig = next;
+  return before;
+}
 
-  /** The ledger says what Docker says, and no unit is held twice. */
-  function agrees(): void {
-    const running = [...rig().dockerd.containers.values()].filter(({ State }) => State.Running);
-    const live = rig().ledger.grants();
-    const units = live.flatMap((grant) => grant.units.map(({ uuid }) => uuid));
-    expect(new Set(units).size).toBe(units.length);
-    const bound = live.filter(({ state }) => state === "bound");
-    const withGpus = running.filter(({ Config }) => Config?.Labels?.["berth.gpus"]);
-    expect(bound.map(({ container }) => container).sort()).toEqual(withGpus.map(({ Id }) => Id).sort());
-    for (const grant of bound) {
-      const container = rig().dockerd.containers.get(grant.container ?? "");
-      expect(container?.HostConfig.DeviceRequests?.[0]?.DeviceIDs).toEqual(
-        grant.units.map(({ uuid }) => `nvidia.com/gpu=${uuid}`),
-      );
-      expect(container?.Config?.Labels?.["berth.grant-token"]).toBe(String(grant.token));
-    }
-    const dangling = live.filter(({ state }) => state === "reserved");
-    expect(dangling).toEqual([]);
-    expect([...rig().dockerd.containers.values()].filter(({ State }) => State.Status === "created")).toEqual(
-      [],
+/** One MIG instance for alice, unless the test says more. */
+export const launch = (more: object = {}, signal?: AbortSignal) =>
+  rig.launcher.launch(wish(more), by, signal);
+/** The notes of launches that are under way. */
+export const journal = () => {
+  const folder = join(rig.dockerd.folder, "launches");
+  return existsSync(folder) ? readdirSync(folder) : [];
+};
+
+/** What berthd does at its start, and whenever Docker is back. */
+export async function settle(): Promise<void> {
+  await rig.ledger.look(rig.containers);
+  await rig.launcher.recover();
+}
+
+/** The ledger says what Docker says, and no unit is held twice. */
+export function agrees(): void {
+  const running = [...rig.dockerd.containers.values()].filter(({ State }) => State.Running);
+  const live = rig.ledger.grants();
+  const units = live.flatMap((grant) => grant.units.map(({ uuid }) => uuid));
+  expect(new Set(units).size).toBe(units.length);
+  const bound = live.filter(({ state }) => state === "bound");
+  const withGpus = running.filter(({ Config }) => Config?.Labels?.["berth.gpus"]);
+  expect(bound.map(({ container }) => container).sort()).toEqual(withGpus.map(({ Id }) => Id).sort());
+  for (const grant of bound) {
+    const container = rig.dockerd.containers.get(grant.container ?? "");
+    expect(container?.HostConfig.DeviceRequests?.[0]?.DeviceIDs).toEqual(
+      grant.units.map(({ uuid }) => `nvidia.com/gpu=${uuid}`),
     );
-    expect(journal()).toEqual([]);
+    expect(container?.Config?.Labels?.["berth.grant-token"]).toBe(String(grant.token));
   }
-
-  return { launch, journal, settle, agrees };
+  const dangling = live.filter(({ state }) => state === "reserved");
+  expect(dangling).toEqual([]);
+  expect([...rig.dockerd.containers.values()].filter(({ State }) => State.Status === "created")).toEqual([]);
+  expect(journal()).toEqual([]);
 }

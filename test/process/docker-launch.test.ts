@@ -3,19 +3,10 @@
  * refused creates nothing; no GPU is given twice; removal touches only what berthd made, and frees no GPU too early.
  * A dockerd that fails: docker-launch-failing.test.ts. A berthd that is cut off: docker-launch-cut-off.test.ts.
  */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { EffectiveLimits } from "../../agent/src/core/model";
-import { MIG0, MIG1, Rig } from "../unit/agent/docker-rig";
-import { by, launching } from "./docker-launch-helpers";
-
-let rig: Rig;
-beforeEach(async () => {
-  rig = new Rig();
-  await rig.start();
-});
-afterEach(() => rig.close());
-
-const { launch, journal, agrees } = launching(() => rig);
+import { MIG0, MIG1 } from "../unit/agent/docker-rig";
+import { agrees, by, journal, launch, rig } from "./docker-launch-helpers";
 
 /** The ledger grants only when `free` is called; `asked` is over when a launch waits for that. */
 function waiting(): { asked: Promise<void>; free: () => void } {

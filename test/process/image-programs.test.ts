@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { defaultPorts } from "../../config/ports";
 
 const WORKSPACE = resolve("images/workspace/root/usr/local/lib/berth");
 const RAY = resolve("images/ray");
@@ -200,18 +201,7 @@ print(json.dumps({
 });
 
 describe("berth-ray", () => {
-  const ports = {
-    gcs: 6379,
-    dashboard: 8265,
-    client: 30001,
-    nodeManager: 30002,
-    objectManager: 30003,
-    runtimeEnvAgent: 30004,
-    dashboardAgentHttp: 30005,
-    dashboardAgentGrpc: 30006,
-    metrics: 30007,
-    workers: { start: 31000, end: 31999 },
-  };
+  const ports = defaultPorts.ray;
   const settings = () => ({
     RAY_AUTH_MODE: "token",
     RAY_AUTH_TOKEN_PATH: join(dir, "token"),

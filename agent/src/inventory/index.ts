@@ -52,4 +52,4 @@ export {
   type WatchState,
 } from "./watch";
 export { fatalReason, fatalXids, parseXid, type XidEvent } from "./xid";
-export { parseNvidiaSmi } from "./xml";
+export { addLinks, parseNvidiaSmi } from "./xml";

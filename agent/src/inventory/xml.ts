@@ -66,25 +66,18 @@ const parser = new XMLParser({
   isArray: (name) => name === "gpu" || name === "mig_device" || name === "process_info",
 });
 
-/**
- * Reads `nvidia-smi -q -x`, with `nvidia-smi -L` for the UUIDs of MIG instances (the XML has none) and `topo -m` for
- * NVLink. `listText` is needed when an instance exists; without `topoText` no GPU has neighbours: `addLinks` can say
- * them later.
- * @throws InventoryError `garbage`, with the place, when anything is not as the driver writes it, or when the texts are
- * of different moments.
- */
-export function parseNvidiaSmi(xml: string, listText?: string, topoText?: string): Reading {
-  const reading = parseXml(xml, listText);
-  if (topoText !== undefined) addLinks(reading, topoText);
-  return reading;
-}
-
 /** Sets each GPU's neighbours by what `nvidia-smi topo -m` printed. @throws InventoryError `garbage` */
 export function addLinks({ inventory: { gpus } }: Reading, topoText: string): void {
   if (gpus.length > 1) connect(gpus, parseTopology(topoText));
 }
 
-function parseXml(xml: string, listText: string | undefined): Reading {
+/**
+ * Reads `nvidia-smi -q -x`, with `nvidia-smi -L` for the UUIDs of MIG instances, which the XML has not: `listText` is
+ * needed when one exists. No GPU has neighbours yet; `addLinks` says them.
+ * @throws InventoryError `garbage`, with the place, when anything is not as the driver writes it, or when the texts are
+ * of different moments.
+ */
+export function parseNvidiaSmi(xml: string, listText?: string): Reading {
   const start = xml.indexOf("<?xml");
   const preamble = start < 0 ? xml : xml.slice(0, start);
   const lost: LostGpu[] = unreachableGpus(preamble);

@@ -1,21 +1,16 @@
 /** The main socket and the users' over time: nobody shuts others out, and who is no user any more is served no more. */
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync } from "node:fs";
-import { dirname } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { existsSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { api as apiOfTest, endings, openToAll } from "./http-cases";
 import { type Api, makeApi } from "./http-rig";
 import { inventoryOf, until } from "./service-rig";
 
 const asRoot = process.getuid?.() === 0;
-const endings: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of endings.splice(0).reverse()) await end();
-});
-async function api(options?: Parameters<typeof makeApi>[0]): Promise<Api> {
-  const made = await makeApi(options);
-  endings.push(() => made.close());
-  // Others may pass to the socket, as in /run; the folder of the test is private.
-  for (let at = made.paths.runFolder; at.startsWith(made.folder); at = dirname(at)) chmodSync(at, 0o755);
+/** An API whose main socket every account can reach. */
+async function api(options?: Parameters<typeof apiOfTest>[0]): Promise<Api> {
+  const made = await apiOfTest(options);
+  openToAll(made);
   return made;
 }
 

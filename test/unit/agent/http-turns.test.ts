@@ -1,20 +1,10 @@
 /** What a connection may cost berthd: requests sent without reading answers, answers that nobody reads, large bodies. */
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Turns } from "../../../agent/src/http/turns";
-import { type Api, makeApi } from "./http-rig";
+import { api, endings } from "./http-cases";
 import { inventoryOf, until } from "./service-rig";
-
-const endings: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of endings.splice(0).reverse()) await end();
-});
-async function api(options?: Parameters<typeof makeApi>[0]): Promise<Api> {
-  const made = await makeApi(options);
-  endings.push(() => made.close());
-  return made;
-}
 
 /** A client that sends text and reads nothing until it is told to. */
 function client(to: { path: string } | { port: number }, text: string) {

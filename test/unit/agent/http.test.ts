@@ -1,33 +1,21 @@
 /** The API: who may do what, what answers look like, and what bad input does. Real sockets, real HTTP. */
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, lstatSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { dirname } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FailureLimit } from "../../../agent/src/http";
+import { api, openToAll } from "./http-cases";
 import { type Api, makeApi } from "./http-rig";
 import { inventoryOf, until } from "./service-rig";
 
 const asRoot = process.getuid?.() === 0;
-const apis: Api[] = [];
-afterEach(async () => {
-  for (const api of apis.splice(0)) await api.close();
-});
-async function api(options?: Parameters<typeof makeApi>[0]): Promise<Api> {
-  const made = await makeApi({
-    // Whoever runs the tests is the operator: root by itself, anybody else by the same rule for a user.
-    ...options,
-  });
-  apis.push(made);
-  return made;
-}
 const ask = { kind: "mig", count: 1 };
 
 describe.runIf(asRoot)("the main socket", () => {
   it("knows callers by their uid, and turns strangers away", async () => {
     const made = await api({ node: { users: [{ name: "alice", uid: 20_001, group: "student" }] } });
-    // Others may pass to the socket, as in /run; the folder of the test is private.
-    for (let at = made.paths.runFolder; at.startsWith(made.folder); at = dirname(at)) chmodSync(at, 0o755);
+    openToAll(made);
     const ask_ = (uid: number, path: string, socket = made.main) => {
       const code = `require("node:http").get({ socketPath: ${JSON.stringify(socket)}, path: ${JSON.stringify(path)} }, (r) => {
         let t = ""; r.on("data", (d) => t += d); r.on("end", () => console.log(r.statusCode + " " + t)); });`;

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
+  addLinks,
   InventoryError,
   parseGpuInstances,
   parseInstanceProfiles,
@@ -77,7 +78,9 @@ describe("nvidia-smi -q -x", () => {
   });
 
   it("joins MIG devices with their profiles and UUIDs, compute instances apart", () => {
-    const { inventory, readings } = parseNvidiaSmi(MIG, LIST, fixture("mig/topo.txt"));
+    const reading = parseNvidiaSmi(MIG, LIST);
+    addLinks(reading, fixture("mig/topo.txt"));
+    const { inventory, readings } = reading;
     expect(inventory.gpus).toEqual([
       {
         uuid: A,
