@@ -3,6 +3,7 @@
  * task and a workspace; killed and gone on with; changed; scanned from outside; and taken down.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { MINUTE, until } from "../../lib/stack";
 import {
   ALL_PORTS,
   type Cloud,
@@ -18,7 +19,6 @@ import {
   scan,
   startCloud,
 } from "./cloud-rig";
-import { MINUTE, until } from "./stack-rig";
 
 const KILLS = 10;
 

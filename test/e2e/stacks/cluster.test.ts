@@ -388,7 +388,7 @@ describe("restarts", () => {
     { timeout: 10 * MINUTE },
     async () => {
       const env = { BERTH_HOME: ENGINE };
-      await ok(process.execPath, ["test/e2e/restart-engine.mjs"], { deadline: 5 * MINUTE, env });
+      await ok(process.execPath, ["test/e2e/last/restart-engine.mjs"], { deadline: 5 * MINUTE, env });
       await allUp(2 * MINUTE);
       expect(await ssh("alice", "cat ~/notebooks/note")).toBe("kept");
       await nothingToDo();

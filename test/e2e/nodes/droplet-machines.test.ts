@@ -18,16 +18,16 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { renderUserData, userDataMarker } from "../../cloud-init";
-import { renderReady } from "../../components/host/node-ready";
-import { parseFacts } from "../../components/host/stage";
-import { renderStorage } from "../../components/host/storage";
-import { deriveSshKey } from "../../components/secrets/derive";
-import { render } from "../../plugins/cloudinit/src/render";
-import { type Api, startApi } from "../digitalocean";
-import { cleanUpMachines, type Machines, startMachines } from "../digitalocean/machines";
-import { must, run } from "../digitalocean/machines/command";
-import { connects, hostKeys, leftovers, until } from "../digitalocean/machines/rig";
+import { renderUserData, userDataMarker } from "../../../cloud-init";
+import { renderReady } from "../../../components/host/node-ready";
+import { parseFacts } from "../../../components/host/stage";
+import { renderStorage } from "../../../components/host/storage";
+import { deriveSshKey } from "../../../components/secrets/derive";
+import { render } from "../../../plugins/cloudinit/src/render";
+import { type Api, startApi } from "../../digitalocean";
+import { cleanUpMachines, type Machines, startMachines } from "../../digitalocean/machines";
+import { must, run } from "../../digitalocean/machines/command";
+import { connects, hostKeys, leftovers, until } from "../../digitalocean/machines/rig";
 
 /** Empty where the tests can run, else why they cannot. */
 function missing(): string {

@@ -9,11 +9,11 @@
  */
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Api, startApi } from "../digitalocean";
-import { type Machines, startMachines } from "../digitalocean/machines";
-import { OldServer } from "./adopt-node";
+import { type Api, startApi } from "../../digitalocean";
+import { type Machines, startMachines } from "../../digitalocean/machines";
+import { OldServer } from "../../lib/old-server";
+import { type Configuration, MINUTE, TestStack, until } from "../../lib/stack";
 import { nodes, onNode, rayNodes } from "./cloud-rig";
-import { type Configuration, MINUTE, TestStack, until } from "./stack-rig";
 
 const STACK = "mixed-e2e";
 /** All networks of the test lie in it. */

@@ -10,9 +10,10 @@
  * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-hosttest-….
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AgentDocuments } from "../../components/agent";
-import { renderRetire } from "../../components/host/retire";
-import { parseFacts } from "../../components/host/stage";
+import type { AgentDocuments } from "../../../components/agent";
+import { renderRetire } from "../../../components/host/retire";
+import { parseFacts } from "../../../components/host/stage";
+import { cleanUp, docker, NODE, onNode, removeFiles, ssh, until } from "../../lib/host-node";
 import {
   berth,
   mainPid,
@@ -27,7 +28,6 @@ import {
   stopRegistry,
   versionOf,
 } from "./agent-rig";
-import { cleanUp, docker, NODE, onNode, removeFiles, ssh, until } from "./host-node";
 
 const node = "node-0";
 const alice = { name: "alice", uid: 20000, group: "student" };

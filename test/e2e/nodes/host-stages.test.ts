@@ -11,13 +11,13 @@
  */
 import { spawn } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { renderBase } from "../../components/host/base";
-import { readNodeFacts, readRuntimeFacts } from "../../components/host/facts";
-import { type FirewallOptions, renderFirewall } from "../../components/host/firewall";
-import { renderReady } from "../../components/host/node-ready";
-import { renderRuntime } from "../../components/host/runtime";
-import { parseFacts } from "../../components/host/stage";
-import { renderStorage } from "../../components/host/storage";
+import { renderBase } from "../../../components/host/base";
+import { readNodeFacts, readRuntimeFacts } from "../../../components/host/facts";
+import { type FirewallOptions, renderFirewall } from "../../../components/host/firewall";
+import { renderReady } from "../../../components/host/node-ready";
+import { renderRuntime } from "../../../components/host/runtime";
+import { parseFacts } from "../../../components/host/stage";
+import { renderStorage } from "../../../components/host/storage";
 import {
   ADDRESS,
   ADDRESS6,
@@ -35,7 +35,7 @@ import {
   startNode,
   until,
   watch,
-} from "./host-node";
+} from "../../lib/host-node";
 
 const node = "node-0";
 const clusterPorts = [

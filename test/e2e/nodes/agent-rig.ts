@@ -5,13 +5,13 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type AgentDocuments, agentInput, readAgentFacts, renderAgent } from "../../components/agent";
-import { renderBase } from "../../components/host/base";
-import { renderFirewall } from "../../components/host/firewall";
-import { renderRuntime } from "../../components/host/runtime";
-import { parseFacts } from "../../components/host/stage";
-import { renderStorage } from "../../components/host/storage";
-import { cleanUp, docker, must, onNode, run, ssh, sshArgs, startNode, until } from "./host-node";
+import { type AgentDocuments, agentInput, readAgentFacts, renderAgent } from "../../../components/agent";
+import { renderBase } from "../../../components/host/base";
+import { renderFirewall } from "../../../components/host/firewall";
+import { renderRuntime } from "../../../components/host/runtime";
+import { parseFacts } from "../../../components/host/stage";
+import { renderStorage } from "../../../components/host/storage";
+import { cleanUp, docker, must, onNode, run, ssh, sshArgs, startNode, until } from "../../lib/host-node";
 
 const REGISTRY = "berth-hosttest-registry";
 /** As the runtime stage of the test's node is told. */

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundle, makeNode, type Node } from "../process/berthd-process";
+import { bundle, makeNode, type Node } from "../../process/berthd-process";
 
 const VERSION = "4.32.5";
 /** Installing it takes 20 s; a minute and more means that there is no package registry that answers. */

@@ -11,13 +11,18 @@
  * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-adopttest-….
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { renderBase } from "../../components/host/base";
-import { type FirewallOptions, renderFirewall } from "../../components/host/firewall";
-import { type PreflightOptions, readPreflightFacts, renderPreflight } from "../../components/host/preflight";
-import { renderRetire } from "../../components/host/retire";
-import { renderRuntime } from "../../components/host/runtime";
-import { parseFacts } from "../../components/host/stage";
-import { renderStorage } from "../../components/host/storage";
+import { renderBase } from "../../../components/host/base";
+import { type FirewallOptions, renderFirewall } from "../../../components/host/firewall";
+import {
+  type PreflightOptions,
+  readPreflightFacts,
+  renderPreflight,
+} from "../../../components/host/preflight";
+import { renderRetire } from "../../../components/host/retire";
+import { renderRuntime } from "../../../components/host/runtime";
+import { parseFacts } from "../../../components/host/stage";
+import { renderStorage } from "../../../components/host/storage";
+import { must, removeFiles as removeOtherFiles, until, watch } from "../../lib/host-node";
 import {
   ADDRESS,
   answers,
@@ -31,8 +36,7 @@ import {
   sshArgs,
   startServer,
   traces,
-} from "./adopt-node";
-import { must, removeFiles as removeOtherFiles, until, watch } from "./host-node";
+} from "../../lib/old-server";
 
 const node = "old-server";
 const firewall: FirewallOptions = {

@@ -11,8 +11,9 @@
  * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-hosttest-….
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type FaultPoint, faultPoints } from "../../agent/src/docker/faults";
-import type { AgentDocuments } from "../../components/agent";
+import { type FaultPoint, faultPoints } from "../../../agent/src/docker/faults";
+import type { AgentDocuments } from "../../../components/agent";
+import { cleanUp, onNode, removeFiles, ssh, until } from "../../lib/host-node";
 import {
   mainPid,
   OWN_FILES,
@@ -23,7 +24,6 @@ import {
   standardNode,
   stopRegistry,
 } from "./agent-rig";
-import { cleanUp, onNode, removeFiles, ssh, until } from "./host-node";
 
 const node = "node-0";
 const UNITS = 3;

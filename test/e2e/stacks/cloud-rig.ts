@@ -5,9 +5,9 @@
 import { execFileSync, spawn } from "node:child_process";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { type Api, startApi } from "../digitalocean";
-import { type Machines, startMachines } from "../digitalocean/machines";
-import { type Configuration, childrenOf, MINUTE, SECOND, TestStack, until } from "./stack-rig";
+import { type Api, startApi } from "../../digitalocean";
+import { type Machines, startMachines } from "../../digitalocean/machines";
+import { type Configuration, childrenOf, MINUTE, SECOND, TestStack, until } from "../../lib/stack";
 
 export const STACK = "cloud-e2e";
 
@@ -229,7 +229,7 @@ export async function killedUp(stack: TestStack, enough: (created: number) => bo
   const child = spawn(
     process.execPath,
     ["scripts/pulumi.mjs", "up", "--stack", stack.stack, "--yes", "--skip-preview"],
-    { cwd: join(__dirname, "..", ".."), env: stack.env, stdio: ["ignore", "pipe", "pipe"] },
+    { cwd: join(__dirname, "..", "..", ".."), env: stack.env, stdio: ["ignore", "pipe", "pipe"] },
   );
   let said = "";
   const reached = new Promise<void>((resolve) => {

@@ -8,7 +8,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { defaultPorts } from "../../config/ports";
+import { defaultPorts } from "../../../config/ports";
 
 const exec = promisify(execFile);
 export const SECOND = 1000;

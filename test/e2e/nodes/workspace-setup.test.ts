@@ -3,8 +3,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { renderSetup, type SetupConfig } from "../../components/workspace/setup";
-import { bash, FakeNode, parseSetupFacts } from "../unit/workspace-setup-helpers";
+import { renderSetup, type SetupConfig } from "../../../components/workspace/setup";
+import { bash, FakeNode, parseSetupFacts } from "../../unit/workspace-setup-helpers";
 import { build, cleanUp, docker, healthy, ID, layOut, startWorkspace } from "./workspace-image-rig";
 
 const container = `${ID}-alice`;

@@ -11,8 +11,8 @@
  * With BERTH_E2E_KEEP=1 the stack stays for the next run.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Assignment, Grant, Inventory } from "../../agent/src/core/model";
-import { type Configuration, MINUTE, SECOND, TestStack, until } from "./stack-rig";
+import type { Assignment, Grant, Inventory } from "../../../agent/src/core/model";
+import { type Configuration, MINUTE, SECOND, TestStack, until } from "../../lib/stack";
 
 const KEEP = process.env.BERTH_E2E_KEEP === "1";
 const STACK = "gpus-e2e";

@@ -17,8 +17,8 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, truncate
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { parseFacts, renderStage } from "../../components/host/stage";
-import { type StorageOptions, storageSteps } from "../../components/host/storage";
+import { parseFacts, renderStage } from "../../../components/host/stage";
+import { type StorageOptions, storageSteps } from "../../../components/host/storage";
 
 const MIB = 2 ** 20;
 const TOOLS = ["losetup", "unshare", "nsenter", "sfdisk", "partx", "mkfs.ext4", "mkfs.xfs"];

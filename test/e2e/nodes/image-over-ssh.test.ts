@@ -10,7 +10,17 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cleanUp, docker, folder, HEAD, onNode, sshOptions, startNodes, until, WORKER } from "./ssh-nodes";
+import {
+  cleanUp,
+  docker,
+  folder,
+  HEAD,
+  onNode,
+  sshOptions,
+  startNodes,
+  until,
+  WORKER,
+} from "../../lib/ssh-nodes";
 
 const STACK = `sshimage${process.pid}`;
 const password = randomBytes(16).toString("hex");

@@ -5,7 +5,7 @@
  * removes the stack is left out where it is there.
  */
 import type { ChildProcess } from "node:child_process";
-import { type Configuration, type Ran, type RunOptions, TestStack } from "./stack-rig";
+import { type Configuration, type Ran, type RunOptions, TestStack } from "../../lib/stack";
 
 export {
   type Configuration,
@@ -16,7 +16,7 @@ export {
   type Status,
   type Step,
   until,
-} from "./stack-rig";
+} from "../../lib/stack";
 
 export const STACK = "e2e";
 export const KEEP = process.env.BERTH_E2E_KEEP === "1";
