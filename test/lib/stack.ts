@@ -7,79 +7,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { parse, stringify } from "yaml";
-
-export const SECOND = 1000;
-export const MINUTE = 60 * SECOND;
+import { docker } from "./docker";
+import { must, type Ran, type RunOptions, run, tail } from "./run";
+import { MINUTE } from "./time";
+import { until } from "./until";
 
 const root = dirname(dirname(__dirname));
-
-export interface Ran {
-  code: number;
-  stdout: string;
-  /** Both streams. */
-  text: string;
-}
-
-/** What went wrong, with the end of what was said: Pulumi's diagnostics stand before the outputs. */
-export function tail(text: string): string {
-  // The preview's come before those of the update.
-  const told = text.match(/^Diagnostics:\n[\s\S]*?(?=^(?:Outputs|Resources|Policies):)/gm)?.at(-1) ?? "";
-  return `${told}${text.trimEnd().split("\n").slice(-40).join("\n")}`;
-}
-
-export interface RunOptions {
-  /** Milliseconds. @default one minute */
-  deadline?: number;
-  input?: string;
-  env?: NodeJS.ProcessEnv;
-}
-
-/** Runs a program to its end in the repository; rejects when it takes longer than the deadline. */
-export function runIn(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  const { deadline = MINUTE, input = "", env = process.env } = options;
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd: root, env });
-    let stdout = "";
-    let text = "";
-    child.stdout.setEncoding("utf8").on("data", (part: string) => {
-      stdout += part;
-      text += part;
-    });
-    child.stderr.setEncoding("utf8").on("data", (part: string) => {
-      text += part;
-    });
-    child.stdin.on("error", () => {}); // It may end without reading.
-    child.stdin.end(input);
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      child.kill("SIGTERM"); // Handed on to pulumi, which ends in order.
-      setTimeout(() => child.kill("SIGKILL"), 20 * SECOND).unref();
-    }, deadline);
-    child.on("error", reject);
-    child.on("close", (code) => {
-      clearTimeout(timer);
-      const what = `${program} ${args.join(" ")}`;
-      if (late) reject(new Error(`${what}: not done after ${deadline / SECOND} s\n${tail(text)}`));
-      else resolve({ code: code ?? -1, stdout, text });
-    });
-  });
-}
-
-/** Asks every second until it is so, at most `deadline` ms; the last answer is in the error. */
-export async function until<T>(what: string, deadline: number, probe: () => Promise<T | false>): Promise<T> {
-  const end = Date.now() + deadline;
-  let last = "";
-  for (;;) {
-    const answer = await probe().catch((error: Error) => {
-      last = error.message;
-      return false as const;
-    });
-    if (answer !== false) return answer;
-    if (Date.now() > end) throw new Error(`${what}: not so after ${deadline / SECOND} s. ${last}`);
-    await new Promise((wake) => setTimeout(wake, 1000));
-  }
-}
 
 /** Processes started by `parent`, by /proc. */
 export const childrenOf = (parent: number): number[] =>
@@ -136,19 +69,16 @@ export class TestStack {
   }
 
   run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
-    return runIn(program, args, { ...options, env: { ...this.env, ...options.env } });
+    return run(program, args, { deadline: MINUTE, ...options, env: { ...this.env, ...options.env } });
   }
 
   /** Runs a program and expects success. */
-  async ok(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
-    const ran = await this.run(program, args, options);
-    if (ran.code !== 0)
-      throw new Error(`${program} ${args.join(" ")} ended with ${ran.code}:\n${tail(ran.text)}`);
-    return ran;
+  ok(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+    return must(program, args, { deadline: MINUTE, ...options, env: { ...this.env, ...options.env } });
   }
 
-  async docker(...args: string[]): Promise<string> {
-    return (await this.ok("docker", args, { deadline: 2 * MINUTE })).stdout.trim();
+  docker(...args: string[]): Promise<string> {
+    return docker(...args);
   }
 
   /** What `npm run preview | up | destroy` calls. */

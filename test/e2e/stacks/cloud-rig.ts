@@ -7,7 +7,10 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { type Api, startApi } from "../../digitalocean";
 import { type Machines, startMachines } from "../../digitalocean/machines";
-import { type Configuration, childrenOf, MINUTE, SECOND, TestStack, until } from "../../lib/stack";
+import { sshArgs } from "../../lib/ssh";
+import { type Configuration, childrenOf, TestStack } from "../../lib/stack";
+import { MINUTE, SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
 
 export const STACK = "cloud-e2e";
 
@@ -98,17 +101,8 @@ export async function onNode(
   script: string,
   { key = join(stack.folder, "id_ed25519") } = {},
 ): Promise<string> {
-  const options = {
-    StrictHostKeyChecking: "yes",
-    UserKnownHostsFile: join(stack.folder, "known_hosts"),
-    GlobalKnownHostsFile: "/dev/null",
-    IdentitiesOnly: "yes",
-    BatchMode: "yes",
-    ConnectTimeout: "10",
-  };
-  const flags = Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
-  const args = ["-F", "none", "-i", key, ...flags];
-  const ran = await stack.ok("ssh", [...args, `root@${node.address}`, "bash", "-s"], {
+  const args = sshArgs({ address: node.address, key, knownHosts: join(stack.folder, "known_hosts") });
+  const ran = await stack.ok("ssh", [...args, "bash", "-s"], {
     input: `set -eu\n${script}\n`,
     deadline: 3 * MINUTE,
   });
@@ -121,26 +115,14 @@ export async function inWorkspace(
   user: { name: string; host: string; port: number },
   command: string,
 ): Promise<string> {
-  const options = {
-    StrictHostKeyChecking: "yes",
-    UserKnownHostsFile: join(stack.folder, "known_hosts"),
-    IdentitiesOnly: "yes",
-    BatchMode: "yes",
-    ConnectTimeout: "10",
-  };
-  const flags = Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
-  const args = [
-    "-F",
-    "none",
-    "-i",
-    join(stack.folder, `user-${user.name}`),
-    ...flags,
-    "-p",
-    String(user.port),
-  ];
-  return (
-    await stack.ok("ssh", [...args, `${user.name}@${user.host}`, command], { deadline: MINUTE })
-  ).stdout.trim();
+  const args = sshArgs({
+    address: user.host,
+    port: user.port,
+    user: user.name,
+    key: join(stack.folder, `user-${user.name}`),
+    knownHosts: join(stack.folder, "known_hosts"),
+  });
+  return (await stack.ok("ssh", [...args, command], { deadline: MINUTE })).stdout.trim();
 }
 
 /**

@@ -3,7 +3,8 @@
  * task and a workspace; killed and gone on with; changed; scanned from outside; and taken down.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { MINUTE, until } from "../../lib/stack";
+import { MINUTE } from "../../lib/time";
+import { until } from "../../lib/until";
 import {
   ALL_PORTS,
   type Cloud,

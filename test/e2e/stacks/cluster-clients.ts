@@ -6,7 +6,10 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
-import { CREDENTIAL, folder, home, MINUTE, NODES, ok, pulumi, type Ran, run, SECOND } from "./cluster-rig";
+import type { Ran } from "../../lib/run";
+import { type SshTarget, sshArgs } from "../../lib/ssh";
+import { MINUTE, SECOND } from "../../lib/time";
+import { CREDENTIAL, folder, home, NODES, ok, pulumi, run } from "./cluster-rig";
 
 export interface Credentials {
   password: string;
@@ -37,35 +40,30 @@ export const url = (user: User, service: "code" | "jupyter" | "tensorboard") =>
   `http://${address(user, service)}`;
 
 /** Only the host keys that the stack wrote down are accepted. */
-const STRICT = [
-  ...["-F", "none", "-o", "StrictHostKeyChecking=yes", "-o", `UserKnownHostsFile=${folder}/known_hosts`],
-  ...["-o", "GlobalKnownHostsFile=/dev/null", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"],
-];
+const knownHosts = join(folder, "known_hosts");
 
-const keyed = (key: string) => [
-  ...STRICT,
-  ...["-i", join(folder, key), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"],
-];
+const workspace = (user: User): SshTarget => {
+  const { host, block } = PLACES[user];
+  return { address: host, port: block + 22, user, knownHosts };
+};
 
 /** Runs a command in a user's workspace, signed in by the user's key. */
 export async function ssh(user: User, command: string, deadline = MINUTE): Promise<string> {
-  const { host, block } = PLACES[user];
-  const args = [...keyed(`user-${user}`), "-p", String(block + 22), `${user}@${host}`, command];
+  const args = [...sshArgs({ ...workspace(user), key: join(folder, `user-${user}`) }), command];
   return (await ok("ssh", args, { deadline })).stdout.trim();
 }
 
 /** The same by password. */
 export function sshByPassword(user: User, password: string, command: string): Promise<Ran> {
-  const { host, block } = PLACES[user];
-  const only = ["-o", "PreferredAuthentications=password", "-o", "NumberOfPasswordPrompts=1"];
-  const args = [...STRICT, ...only, "-p", String(block + 22), `${user}@${host}`, command];
-  return run("sshpass", ["-e", "ssh", ...args], { env: { SSHPASS: password } });
+  const options = { PreferredAuthentications: "password", NumberOfPasswordPrompts: "1" };
+  const args = sshArgs({ ...workspace(user), options });
+  return run("sshpass", ["-e", "ssh", ...args, command], { env: { SSHPASS: password } });
 }
 
 /** Runs a script on a node, as the operator. */
 export async function onNode(node: keyof typeof NODES, script: string): Promise<string> {
-  const args = [...keyed("id_ed25519"), `root@${NODES[node]}`, "bash", "-s"];
-  return (await ok("ssh", args, { input: `set -eu\n${script}\n` })).stdout.trim();
+  const args = sshArgs({ address: NODES[node], key: join(folder, "id_ed25519"), knownHosts });
+  return (await ok("ssh", [...args, "bash", "-s"], { input: `set -eu\n${script}\n` })).stdout.trim();
 }
 
 /** The HTTP status; redirects are not followed. */

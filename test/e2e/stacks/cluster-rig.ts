@@ -5,18 +5,8 @@
  * removes the stack is left out where it is there.
  */
 import type { ChildProcess } from "node:child_process";
-import { type Configuration, type Ran, type RunOptions, TestStack } from "../../lib/stack";
-
-export {
-  type Configuration,
-  childrenOf,
-  MINUTE,
-  type Ran,
-  SECOND,
-  type Status,
-  type Step,
-  until,
-} from "../../lib/stack";
+import type { Ran, RunOptions } from "../../lib/run";
+import { type Configuration, TestStack } from "../../lib/stack";
 
 export const STACK = "e2e";
 export const KEEP = process.env.BERTH_E2E_KEEP === "1";

@@ -7,6 +7,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Ran } from "../../lib/run";
+import { childrenOf } from "../../lib/stack";
+import { MINUTE } from "../../lib/time";
+import { until } from "../../lib/until";
 import {
   address,
   answers,
@@ -29,7 +33,6 @@ import {
   berth,
   CREDENTIAL,
   changes,
-  childrenOf,
   configuration,
   docker,
   edit,
@@ -37,19 +40,16 @@ import {
   HEAD,
   home,
   KEEP,
-  MINUTE,
   makeHome,
   nothingToDo,
   ok,
   pulumi,
-  type Ran,
   RESUMED,
   removeLeftovers,
   STACK,
   stackFilesThere,
   startUp,
   status,
-  until,
   up,
   WORKER,
   writeConfiguration,

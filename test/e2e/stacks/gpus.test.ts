@@ -12,7 +12,9 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Assignment, Grant, Inventory } from "../../../agent/src/core/model";
-import { type Configuration, MINUTE, SECOND, TestStack, until } from "../../lib/stack";
+import { type Configuration, TestStack } from "../../lib/stack";
+import { MINUTE, SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
 
 const KEEP = process.env.BERTH_E2E_KEEP === "1";
 const STACK = "gpus-e2e";

@@ -12,7 +12,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Api, startApi } from "../../digitalocean";
 import { type Machines, startMachines } from "../../digitalocean/machines";
 import { OldServer } from "../../lib/old-server";
-import { type Configuration, MINUTE, TestStack, until } from "../../lib/stack";
+import { type Configuration, TestStack } from "../../lib/stack";
+import { MINUTE } from "../../lib/time";
+import { until } from "../../lib/until";
 import { nodes, onNode, rayNodes } from "./cloud-rig";
 
 const STACK = "mixed-e2e";

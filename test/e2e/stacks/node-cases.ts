@@ -4,22 +4,11 @@
  */
 import { spawn } from "node:child_process";
 import { expect, it } from "vitest";
+import type { Ran } from "../../lib/run";
+import { MINUTE, SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
 import { onNode, ssh, type User } from "./cluster-clients";
-import {
-  allUp,
-  docker,
-  env,
-  HEAD,
-  MINUTE,
-  nothingToDo,
-  type Ran,
-  run,
-  SECOND,
-  STACK,
-  status,
-  until,
-  WORKER,
-} from "./cluster-rig";
+import { allUp, docker, env, HEAD, nothingToDo, run, STACK, status, WORKER } from "./cluster-rig";
 
 /** What people call: `npm run -s node -- COMMAND NAME --json --yes`. */
 const node = (command: string, name: string, args: string[] = [], deadline = 12 * MINUTE): Promise<Ran> =>
