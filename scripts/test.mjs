@@ -1,7 +1,7 @@
 /**
  * @file `npm test`: everything, from what is missing on this computer to real nodes. Ends with "N passed, N failed".
  */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { canInstall, install } from "./lib/apt.mjs";
 import { readArgs, UsageError } from "./lib/args.mjs";
@@ -9,32 +9,48 @@ import { readRecord, writeRecord } from "./lib/context.mjs";
 import { lastLine, sum } from "./lib/counts.mjs";
 import { stopEngine } from "./lib/docker.mjs";
 import { which } from "./lib/files.mjs";
+import { duration } from "./lib/format.mjs";
+import {
+  knownTimes,
+  LAST,
+  laneGroups,
+  overBudget,
+  processorShare,
+  renderTimes,
+  roomForTwo,
+  slowest,
+  TIMES,
+} from "./lib/lanes.mjs";
 import { runMain } from "./lib/main.mjs";
-import { places } from "./lib/paths.mjs";
-import { handleSignals } from "./lib/process.mjs";
+import { places, ROOT } from "./lib/paths.mjs";
+import { CommandError, handleSignals, run } from "./lib/process.mjs";
 import { ensureHome, pulumiVariables } from "./lib/pulumi-env.mjs";
 import { ensureNodeAndPackages, inStep, newContext, SETUP_STEPS, setUp } from "./lib/setup.mjs";
 import { takeTurn } from "./lib/single.mjs";
-import { FAST, hasTests, ON_ENGINE, runSuite, SLOW, summary } from "./lib/suites.mjs";
+import { concerned, FAST, ON_ENGINE, PARTS, partsOf, runSuite, summary } from "./lib/suites.mjs";
 import { Ui } from "./lib/ui.mjs";
 
-const HELP = `npm test -- [--only unit|process|engine|e2e] [--deadline MINUTES] [FILE…]
+const HELP = `npm test -- [--only PART] [--lanes 1|2] [--deadline MINUTES] [--remember-times] [FILE…]
 
-Brings what is missing, then runs types, lint, unit tests, tests of programs and scripts as processes, engine
-tests (real pulumi up) and end-to-end tests (real nodes, real clients). The last line is "N passed, N failed";
-exit code 1 when any failed.
+Brings what is missing, then runs types, lint and unit tests, then two lanes side by side where 16 GB of memory are
+free: "nodes" (programs as processes, a real Pulumi with small programs, machines by themselves) and "stacks" (whole
+stacks with real clients), then what nothing may run beside. At the end: the slowest files, what each lane took of its
+budget, and "N passed, N failed"; exit code 1 when a test failed or a lane was over its budget.
 
-  --only PART          only this part; unit: types and lint too; unit and process: without a container engine
+  --only PART          ${PARTS.join(", ")}; unit: types and lint too; e2e: nodes, stacks and last; unit and process
+                       need no container engine
+  --lanes 1|2          one lane after the other, or both side by side, whatever the memory
   --deadline MINUTES   for all of it; default 85
+  --remember-times     write what each file took into ${TIMES}, which the next over-long lane is compared with
 `;
 
 /** What the tests call beside what Berth needs: a browser, ssh with a password, a checker for shell scripts. */
 const TEST_TOOLS = [
-  { command: "chromium", package: "chromium", parts: ["e2e"] },
-  { command: "sshpass", package: "sshpass", parts: ["e2e"] },
-  { command: "mkfs.xfs", package: "xfsprogs", parts: ["e2e"] },
-  { command: "sfdisk", package: "fdisk", parts: ["e2e"] },
-  { command: "setquota", package: "quota", parts: ["e2e"] },
+  { command: "chromium", package: "chromium", parts: ["nodes", "stacks", "last"] },
+  { command: "sshpass", package: "sshpass", parts: ["nodes", "stacks", "last"] },
+  { command: "mkfs.xfs", package: "xfsprogs", parts: ["nodes", "stacks", "last"] },
+  { command: "sfdisk", package: "fdisk", parts: ["nodes", "stacks", "last"] },
+  { command: "setquota", package: "quota", parts: ["nodes", "stacks", "last"] },
   { command: "shellcheck", package: "shellcheck", parts: ["unit", "process"] },
   { command: "sshd", package: "openssh-server", parts: ["unit", "process"] },
   { command: "ssh-keygen", package: "openssh-client", parts: ["unit", "process"] },
@@ -42,20 +58,25 @@ const TEST_TOOLS = [
 
 /** @type {import("./lib/suites.mjs").Result[]} */
 const results = [];
+/** What is wrong with the run besides its tests. @type {string[]} */
+const faults = [];
 
 await runMain(async () => {
-  const { help, values, rest } = readArgs(process.argv.slice(2), {
-    values: ["only", "deadline"],
+  const { help, values, flags, rest } = readArgs(process.argv.slice(2), {
+    values: ["only", "deadline", "lanes"],
+    flags: ["remember-times"],
     passThrough: true,
   });
   if (help) {
     process.stdout.write(HELP);
     return 0;
   }
-  const parts = chosenParts(values.only);
+  const parts = chosenParts(values.only, rest);
   const minutes = Number(values.deadline ?? 85);
   if (!(minutes > 0))
     throw new UsageError(`--deadline: ${JSON.stringify(values.deadline)} is no number of minutes.`);
+  if (values.lanes !== undefined && !["1", "2"].includes(values.lanes))
+    throw new UsageError(`--lanes: ${JSON.stringify(values.lanes)} is neither 1 nor 2.`);
   const end = Date.now() + minutes * 60_000;
   const at = places();
   ensureHome(at);
@@ -63,8 +84,9 @@ await runMain(async () => {
   let code = 1;
   /** @type {import("./lib/context.mjs").Context | undefined} */
   let context;
+  /** @type {import("./lib/lanes.mjs").LaneTime[]} */
+  const lanes = [];
   try {
-    const slow = parts.filter((part) => SLOW.includes(part));
     const engine = parts.some((part) => ON_ENGINE.includes(part));
     const ui = new Ui({ logs: at.logs, name: "test", total: (engine ? SETUP_STEPS : 2) + 1 });
     handleSignals();
@@ -80,19 +102,57 @@ await runMain(async () => {
     if (context.found.docker?.started?.pid === before) delete context.found.docker?.started;
     const env = testEnvironment(context);
     const options = () => ({ env, deadlineMs: Math.max(1000, end - Date.now()), passOn: rest });
+    const shares = [await processorShare()];
+    // On a computer that has none yet, beside what needs no engine.
+    const images = engine ? buildImages(ui, env) : Promise.resolve();
+
     const fast = parts.filter((part) => FAST.includes(part));
     // The unit tests by themselves: many wait for processes, which a compiler beside them would starve.
     const checks = fast.filter((name) => name !== "unit");
     report(ui, await Promise.all(checks.map((name) => runSuite(name, options()))));
     if (fast.includes("unit")) report(ui, [await runSuite("unit", options())]);
-    for (const name of slow) {
-      const onLine = (/** @type {string} */ line) => ui.say(`  ${line}`);
-      if (hasTests(name)) report(ui, [await runSuite(name, { ...options(), onLine })]);
-      else ui.say(`${name}: no tests there`);
+
+    const room = roomForTwo();
+    const sideBySide = values.lanes === undefined ? room.yes : values.lanes === "2";
+    const groups = laneGroups(parts, { sideBySide });
+    if (groups.some((group) => group.length > 1)) ui.say(`Two lanes side by side: ${room.why}.`);
+    else if (groups.length > 1 && values.lanes === undefined)
+      ui.say(`One lane after the other: ${room.why}.`);
+    // The stack that the last part ends is left to it.
+    const toCome =
+      parts.includes("stacks") && parts.includes(LAST.name) ? { BERTH_TEST_LAST: "to come" } : {};
+    for (const group of groups) {
+      const several = group.length > 1;
+      lanes.push(
+        ...(await Promise.all(
+          group.map(async (lane) => {
+            if (lane.parts.some((part) => part !== "process" && part !== "engine")) await images;
+            const began = Date.now();
+            const files = [];
+            for (const name of lane.parts) {
+              const onLine = (/** @type {string} */ line) =>
+                ui.say(`${several ? lane.name.padEnd(7) : " "} ${line}`);
+              const more = { ...options(), env: { ...env, ...toCome }, onLine };
+              const result = await runSuite(name, more);
+              report(ui, [result]);
+              files.push(...result.files);
+            }
+            return { lane, ms: Date.now() - began, files };
+          }),
+        )),
+      );
     }
-    code = results.length > 0 && results.every(({ counts }) => counts.failed === 0) ? 0 : 1;
+    shares.push(await processorShare());
+    await images;
+    judge(ui, lanes, Math.min(...shares));
+    if (flags.has("remember-times"))
+      writeFileSync(join(ROOT, TIMES), renderTimes(results.flatMap(({ files }) => files)));
+    code = results.length > 0 && [...results].every(({ counts }) => counts.failed === 0) ? 0 : 1;
   } catch (error) {
-    results.push({ name: "npm test", counts: { passed: 0, failed: 1, skipped: 0 }, ms: 0, output: [] });
+    results.push({
+      ...{ name: "npm test", counts: { passed: 0, failed: 1, skipped: 0 } },
+      ...{ ms: 0, files: [], output: [] },
+    });
     process.stderr.write(`\n${error instanceof Error ? error.message : error}\n`);
     code = /** @type {any} */ (error)?.exitCode ?? 1;
   } finally {
@@ -105,19 +165,21 @@ await runMain(async () => {
     endTurn();
   }
   const total = sum(results.map(({ counts }) => counts));
+  total.failed += faults.length;
   process.stdout.write(`\n${results.map(summary).join("\n")}\n\n${lastLine(total)}\n`);
-  return code;
+  return faults.length > 0 ? 1 : code;
 });
 
 /**
  * @param {string | undefined} only
+ * @param {string[]} words for vitest
  * @returns {string[]}
  */
-function chosenParts(only) {
-  if (only === undefined) return [...FAST, ...SLOW];
-  if (only === "unit") return FAST;
-  if (SLOW.includes(only)) return [only];
-  throw new UsageError(`--only: ${JSON.stringify(only)} is not a part. Allowed: unit, ${SLOW.join(", ")}.`);
+function chosenParts(only, words) {
+  const parts = partsOf(only);
+  if (!parts)
+    throw new UsageError(`--only: ${JSON.stringify(only)} is not a part. Allowed: ${PARTS.join(", ")}.`);
+  return concerned(parts, words);
 }
 
 /**
@@ -131,6 +193,53 @@ function report(ui, done) {
     if (result.counts.failed > 0 && FAST.includes(result.name))
       ui.say(`---- ${result.name}\n${result.output.join("\n").trim()}\n`);
     ui.say(summary(result));
+  }
+}
+
+/**
+ * Builds the images that nodes and stacks are made of, where they are missing. A build that fails fails the tests that
+ * need its image, which say why.
+ * @param {Ui} ui
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function buildImages(ui, env) {
+  const onLine = (/** @type {string} */ line) => ui.say(`images  ${line}`);
+  for (const name of ["node", "registry", "agent", "workspace"]) {
+    const args = [join(ROOT, "scripts/image.mjs"), "build", name];
+    try {
+      await run(env.BERTH_NODE || process.execPath, args, {
+        ...{ env, cwd: ROOT },
+        onLine: (line, stream) => stream === "stderr" && onLine(line),
+      });
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      ui.say(`images  ${error.message}`);
+    }
+  }
+}
+
+/**
+ * Says what took how long, and notes each lane that was over its budget.
+ * @param {Ui} ui
+ * @param {import("./lib/lanes.mjs").LaneTime[]} lanes
+ * @param {number} share
+ */
+function judge(ui, lanes, share) {
+  const known = knownTimes();
+  ui.say();
+  ui.say("Slowest files:");
+  for (const line of slowest(
+    results.flatMap(({ files }) => files),
+    known,
+  ))
+    ui.say(line);
+  for (const { lane, ms } of lanes)
+    ui.say(`lane ${lane.name}: ${duration(ms)} of ${duration((lane.minutes * 60_000) / share)}`);
+  for (const time of lanes) {
+    const fault = overBudget(time, { known, share });
+    if (fault === undefined) continue;
+    faults.push(fault);
+    ui.say(`FAILED  ${fault}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * @file Runs the parts of the test pyramid: types, lint, and vitest's projects.
  */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { countReport } from "./counts.mjs";
@@ -11,22 +11,84 @@ import { ROOT } from "./paths.mjs";
 import { CommandError, run } from "./process.mjs";
 
 /**
+ * @typedef {object} FileTime
+ * @property {string} file from the repository's root
+ * @property {number} ms with its hooks
+ */
+
+/**
  * @typedef {object} Result
  * @property {string} name
  * @property {import("./counts.mjs").Counts} counts
  * @property {number} ms
+ * @property {FileTime[]} files what each test file took
  * @property {string[]} output what to show when something failed
  */
 
 /** The fast ones, which run side by side. */
 export const FAST = ["types", "lint", "unit"];
+
 /**
- * Programs as processes, ours killed and slowed, and the scripts of stages beside stand-ins: minutes, and no container
- * engine. Then real engines, real nodes.
+ * The slow ones, by vitest's project, and the folder of its files. `process`: programs as processes, ours killed and
+ * slowed, and the scripts of stages beside stand-ins: no container engine. `engine`: a real Pulumi with programs of its
+ * own. `nodes`: machines, each by itself. `stacks`: whole stacks. `last`: what concerns everything on this computer, so
+ * nothing else runs beside it.
+ * @type {Record<string, string>}
  */
-export const SLOW = ["process", "engine", "e2e"];
+export const SLOW = {
+  process: "test/process",
+  engine: "test/engine",
+  nodes: "test/e2e/nodes",
+  stacks: "test/e2e/stacks",
+  last: "test/e2e/last",
+};
+
+/** What `--only` takes besides the names above. @type {Record<string, string[]>} */
+const GROUPS = { unit: FAST, e2e: ["nodes", "stacks", "last"] };
+
+/** Words for `--only`. */
+export const PARTS = [...new Set(["unit", ...Object.keys(SLOW), "e2e"])];
+
 /** Those that need Pulumi and a container engine. */
-export const ON_ENGINE = ["engine", "e2e"];
+export const ON_ENGINE = ["engine", "nodes", "stacks", "last"];
+
+/**
+ * The parts that a word of `--only` means.
+ * @param {string | undefined} only undefined: all
+ * @returns {string[] | undefined} undefined: there is no such part
+ */
+export function partsOf(only) {
+  if (only === undefined) return [...FAST, ...Object.keys(SLOW)];
+  if (Object.hasOwn(GROUPS, only)) return GROUPS[only];
+  return Object.hasOwn(SLOW, only) ? [only] : undefined;
+}
+
+/**
+ * The parts that have something to run: where words for vitest name test files, those that hold such a file.
+ * @param {string[]} parts
+ * @param {string[]} words as vitest takes them: parts of paths, options
+ */
+export function concerned(parts, words) {
+  const holds = (/** @type {string} */ part, /** @type {string} */ word) =>
+    testFiles(part).some((file) => file.includes(word));
+  const meant = words.filter((word) => parts.some((part) => holds(part, word)));
+  if (meant.length > 0) return parts.filter((part) => meant.some((word) => holds(part, word)));
+  return parts.filter((part) => !Object.hasOwn(SLOW, part) || testFiles(part).length > 0);
+}
+
+/** @param {string} part @returns {string[]} paths from the repository's root */
+function testFiles(part) {
+  const folders =
+    part === "unit" ? ["test/unit", "plugins"] : [SLOW[part]].filter((folder) => folder !== undefined);
+  return folders
+    .filter((folder) => existsSync(join(ROOT, folder)))
+    .flatMap((folder) =>
+      readdirSync(join(ROOT, folder), { recursive: true }).map(
+        (file) => `${folder}/${String(file).replaceAll("\\", "/")}`,
+      ),
+    )
+    .filter((file) => /\.test\.m?ts$/.test(file) && !file.includes("node_modules"));
+}
 
 /**
  * The program of an npm package, run by this Node.js so that no shim or shell lies between.
@@ -46,20 +108,15 @@ export async function runSuite(name, { env, deadlineMs, onLine, passOn = [] }) {
   const began = Date.now();
   const folder = mkdtempSync(join(tmpdir(), "berth-report-"));
   const reportFile = join(folder, "report.json");
+  const timesFile = join(folder, "times");
   const node = env.BERTH_NODE || "node";
   const remembered = ["--tsBuildInfoFile", program(".cache/berth-check.tsbuildinfo")];
   const commands = /** @type {Record<string, string[]>} */ ({
     types: [program("typescript/bin/tsc"), "--noEmit", "-p", ".", "--incremental", ...remembered],
     lint: [program("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."],
   });
-  const vitest = [
-    program("vitest/vitest.mjs"),
-    "run",
-    "--project",
-    name,
-    "--reporter=default",
-    "--reporter=json",
-  ];
+  const vitest = [program("vitest/vitest.mjs"), "run", "--project", name, "--reporter=default"];
+  vitest.push("--reporter=json", `--reporter=${join(ROOT, "scripts/lib/times-reporter.mjs")}`);
   vitest.push(`--outputFile.json=${reportFile}`, ...passOn);
   const args = commands[name] ?? vitest;
   /** @type {string[]} */
@@ -67,7 +124,7 @@ export async function runSuite(name, { env, deadlineMs, onLine, passOn = [] }) {
   let exitCode = 1;
   try {
     const { code } = await run(node, args, {
-      env: { ...env, NO_COLOR: "1" },
+      env: { ...env, NO_COLOR: "1", BERTH_TEST_TIMES: timesFile },
       cwd: ROOT,
       deadlineMs,
       okCodes: [0, 1, 2],
@@ -83,18 +140,17 @@ export async function runSuite(name, { env, deadlineMs, onLine, passOn = [] }) {
   }
   const one = { passed: exitCode === 0 ? 1 : 0, failed: exitCode === 0 ? 0 : 1, skipped: 0 };
   const counts = commands[name] ? one : countReport(readJson(reportFile), exitCode);
+  const files = existsSync(timesFile) ? readTimes(readFileSync(timesFile, "utf8")) : [];
   rmSync(folder, { recursive: true, force: true });
-  return { name, counts, ms: Date.now() - began, output };
+  return { name, counts, ms: Date.now() - began, files, output };
 }
 
-/** Whether a part has any test files. */
-export function hasTests(/** @type {string} */ name) {
-  const folder = join(ROOT, "test", name);
-  if (!SLOW.includes(name)) return true;
-  return (
-    existsSync(folder) &&
-    readdirSync(folder, { recursive: true }).some((file) => String(file).match(/\.test\.m?ts$/))
-  );
+/** @param {string} text one JSON object a line @returns {FileTime[]} */
+function readTimes(text) {
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
 }
 
 /**

@@ -1,5 +1,9 @@
-/** @file How a test runs a program to its end. */
+/**
+ * @file How a test runs a program to its end. Where BERTH_TEST_TRACE names a file, each run is noted there with its
+ * time, a JSON object a line: it shows what a slow test waits for.
+ */
 import { spawn } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 const root = dirname(dirname(__dirname));
@@ -35,10 +39,20 @@ export function tail(text: string): string {
 
 const named = (program: string, args: readonly string[]) => `${program} ${args.join(" ").slice(0, 300)}`;
 
+function trace(program: string, args: readonly string[], began: number): void {
+  const to = process.env.BERTH_TEST_TRACE;
+  if (!to) return;
+  const at = new Date(began).toISOString();
+  // No more than its beginning: a script's text may be long.
+  const what = `${program.split("/").at(-1)} ${args.join(" ").slice(0, 200)}`;
+  appendFileSync(to, `${JSON.stringify({ at, ms: Date.now() - began, what })}\n`);
+}
+
 /** Runs a program to its end; rejects when it cannot be started and when it takes longer than the deadline. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   const { deadline = 120_000, input = "", env = process.env, cwd = root } = options;
   return new Promise((resolve, reject) => {
+    const began = Date.now();
     const child = spawn(program, args, { cwd, env });
     const ran: Ran = { code: -1, stdout: "", stderr: "", text: "" };
     for (const stream of ["stdout", "stderr"] as const) {
@@ -62,6 +76,7 @@ export function run(program: string, args: readonly string[], options: RunOption
       }, GRACE);
     }, deadline);
     const done = () => {
+      trace(program, args, began);
       clearTimeout(timer);
       clearTimeout(grace);
     };

@@ -34,6 +34,17 @@ export const pulumi = (args: string[], options?: { input?: string }) => own.pulu
 export const status = () => own.status();
 export const allUp = (deadline: number) => own.allUp(deadline);
 
+export const slice = { kind: "mig", profile: "1g.10gb" };
+
+/** A person of the stack with one slice. */
+export const student = (name: string, node: keyof typeof NODES, index: number) => ({
+  ...{ name, node, index, group: "student", gpu: slice },
+  ...{ cpus: 1, memory: "1536MiB" },
+});
+
+/** What the node is said to have. */
+export const declared = [{ model: "NVIDIA H100 80GB HBM3", memory: "80GiB", mig: { "1g.10gb": 2 } }];
+
 /** The configuration to begin with. */
 export function configuration(): Configuration {
   const node = (name: keyof typeof NODES, role: string) => ({
@@ -43,21 +54,21 @@ export function configuration(): Configuration {
     address: NODES[name],
     cpus: 2,
     memory: "6GiB",
+    gpus: declared,
   });
   return {
     "berth:nodes": [node("node-0", "head"), node("node-1", "worker")],
     "berth:users": [
       {
-        name: "alice",
-        node: "node-0",
-        index: 0,
+        ...student("alice", "node-0", 0),
         setup: {
           git: { name: "Alice Example", email: "alice@example.org" },
           services: [{ name: "server", command: "exec python -m http.server --bind 127.0.0.1 9000" }],
         },
       },
-      { name: "bob", node: "node-1", index: 1 },
+      student("bob", "node-1", 1),
     ],
+    "berth:limits": { groups: { student: { max_mig_instances: 1, max_gpus_per_container: 2 } } },
     "berth:network": { cidr: "10.91.0.0/24" },
     "berth:registryPort": 5911,
     "pulumi:disable-default-providers": ["docker", "digitalocean"],

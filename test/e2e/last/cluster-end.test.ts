@@ -1,0 +1,78 @@
+/**
+ * The end of the cluster's stack: what concerns everything on this computer, so nothing runs beside it. It goes on with
+ * the stack that the cluster's test left, and makes one where there is none.
+ *
+ * The operator's engine is restarted only where this run started it: others may stand on one that was there before.
+ */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { MINUTE } from "../../lib/time";
+import { ssh } from "../stacks/cluster-clients";
+import {
+  allUp,
+  berth,
+  configuration,
+  footprint,
+  home,
+  KEEP,
+  makeHome,
+  nothingToDo,
+  ok,
+  pulumi,
+  removeLeftovers,
+  stackFilesThere,
+  up,
+  writeConfiguration,
+} from "../stacks/cluster-rig";
+
+/** BERTH_HOME of the run that started the operator's engine; empty when it was there before. */
+const ENGINE = process.env.BERTH_TEST_ENGINE ?? "";
+
+beforeAll(async () => {
+  if (!stackFilesThere()) {
+    await removeLeftovers();
+    makeHome();
+    writeConfiguration(configuration());
+    await up(["--skip-preview"]);
+  }
+}, 30 * MINUTE);
+
+afterAll(async () => {
+  if (KEEP) return;
+  // Whatever the tests did, nothing of the stack may stay; its own way first, as that is what leaves no trace.
+  if (stackFilesThere()) await berth("destroy", ["--yes"], 10 * MINUTE).catch(() => {});
+  await removeLeftovers();
+}, 15 * MINUTE);
+
+describe("the operator's engine", () => {
+  it.skipIf(!ENGINE)(
+    "comes back after a restart of the operator's engine",
+    { timeout: 10 * MINUTE },
+    async () => {
+      await ssh("alice", "mkdir -p ~/notebooks && echo kept > ~/notebooks/note");
+      const env = { BERTH_HOME: ENGINE };
+      await ok(process.execPath, ["test/e2e/last/restart-engine.mjs"], { deadline: 5 * MINUTE, env });
+      await allUp(2 * MINUTE);
+      expect(await ssh("alice", "cat ~/notebooks/note")).toBe("kept");
+      await nothingToDo();
+    },
+  );
+});
+
+describe.skipIf(KEEP)("destroy", () => {
+  it("leaves nothing of the stack but what the README says", { timeout: 12 * MINUTE }, async () => {
+    expect((await footprint()).length).toBeGreaterThan(5);
+    const ran = await berth("destroy", ["--yes"], 10 * MINUTE);
+    expect(ran.code, ran.text.slice(-4000)).toBe(0);
+    expect(await footprint()).toEqual([]);
+    expect(stackFilesThere()).toBe(false);
+    const { deployment } = JSON.parse(await pulumi(["stack", "export"]));
+    expect(deployment.resources ?? []).toEqual([]);
+    const kept = readdirSync(home).filter(
+      (name) => !["state", "passphrase", "stacks", "logs"].includes(name),
+    );
+    expect(kept).toEqual([]);
+    expect(readdirSync(join(home, "stacks"))).toEqual([]);
+  });
+});

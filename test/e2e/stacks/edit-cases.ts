@@ -1,0 +1,142 @@
+/**
+ * @file Edits of the stack file, each of which touches only what it should: cases of the cluster's test.
+ */
+import { expect, it } from "vitest";
+import { MINUTE } from "../../lib/time";
+import { until } from "../../lib/until";
+import { codeServer, credentials, onNode, ssh } from "./cluster-clients";
+import { berth, changes, edit, nothingToDo, pulumi, STACK, student, up } from "./cluster-rig";
+import { refusalCases } from "./gpu-cases";
+import { DEVICES, devicesOf, inside, pool, sorted, started, unitsOf } from "./gpu-clients";
+
+/** They go on from a stack of alice on node-0 and bob on node-1, and end with alice and carol. */
+export function editCases(): void {
+  const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
+
+  it("adds carol in front of the list with what is free, and touches nothing else", {
+    timeout: 15 * MINUTE,
+  }, async () => {
+    const [bobs, was] = [await unitsOf("node-1", "bob"), await started("node-1", "bob")];
+    const alices = await started("node-0", "alice");
+    edit((config) => config["berth:users"].unshift(student("carol", "node-1", 2)));
+    const steps = await changes();
+    expect(steps.length).toBeGreaterThan(2);
+    // Her node's daemon is told of her, without a restart, and its pool of one grant more.
+    expect(
+      steps.filter(({ op, name }) => op !== "create" || !/workspace-carol(-|$)/.test(name)).sort(byName),
+    ).toEqual([
+      { op: "update", name: "berth-node-1-agent-stage" },
+      { op: "update", name: "berth-node-1-gpus" },
+    ]);
+    await up();
+    expect(await ssh("carol", "id -un")).toBe("carol");
+    expect(await ssh("alice", "cat ~/hers.txt")).toBe("hers");
+    expect(await unitsOf("node-1", "bob")).toEqual(bobs);
+    expect(await started("node-1", "bob")).toBe(was);
+    expect(await started("node-0", "alice")).toBe(alices);
+    const carols = await unitsOf("node-1", "carol");
+    expect(carols.map(({ uuid }) => uuid)).not.toEqual(bobs.map(({ uuid }) => uuid));
+    expect(sorted(await inside("node-1", "carol", DEVICES))).toEqual(await devicesOf("node-1", carols));
+    await nothingToDo();
+  });
+
+  it("keeps two people of one node apart", async () => {
+    await ssh("bob", "echo his > ~/his.txt && chmod 644 ~/his.txt");
+    expect(await ssh("carol", "sudo -n cat /home/bob/his.txt 2>&1 || true")).toMatch(/No such file/);
+    const container = `berth-${STACK}-workspace-bob`;
+    const inside = await onNode(
+      "node-1",
+      `docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' ${container}`,
+    );
+    const knock = `curl -s -m 5 -o /dev/null -w '%{http_code}' http://${inside}:8888/api/status || true`;
+    expect(await ssh("carol", knock)).toBe("000");
+    const loop = "curl -s -m 5 -o /dev/null -w '%{http_code}' http://127.0.0.1:8888/api/status || true";
+    expect(await ssh("bob", loop)).toBe("403");
+  });
+
+  refusalCases();
+
+  it("removes bob, keeps his home, hands his GPU on in the same update, and opens a port on each node", {
+    timeout: 15 * MINUTE,
+  }, async () => {
+    const bobs = await unitsOf("node-1", "bob");
+    edit((config) => {
+      config["berth:users"] = config["berth:users"].filter(({ name }: { name: string }) => name !== "bob");
+    });
+    const gone = await changes();
+    expect(gone.length).toBeGreaterThan(2);
+    const told = { op: "update", name: "berth-node-1-agent-stage" };
+    const freed = { op: "update", name: "berth-node-1-gpus" };
+    expect(
+      gone.filter(({ op, name }) => op !== "delete" || !/workspace-bob(-|$)/.test(name)).sort(byName),
+    ).toEqual([told, freed]);
+
+    edit((config) => {
+      config["berth:firewall"] = { rules: [{ port: 9100, from: ["10.91.0.0/24"] }] };
+    });
+    const firewall = (await changes()).filter(({ name }) => !/workspace-bob(-|$)/.test(name)).sort(byName);
+    expect(firewall).toEqual([
+      { op: "update", name: "berth-node-0-host-firewall" },
+      told,
+      freed,
+      { op: "update", name: "berth-node-1-host-firewall" },
+    ]);
+
+    edit((config) => config["berth:users"].unshift(student("dave", "node-1", 3)));
+    const preview = await berth("preview", ["--diff"], 5 * MINUTE);
+    expect(preview.code, preview.text.slice(-3000)).toBe(0);
+    expect(preview.text).toContain(bobs[0]?.uuid);
+    expect(preview.text).toMatch(/goes to workspace\/dave; the update stops the container of workspace\/bob/);
+    const before = [await started("node-0", "alice"), await started("node-1", "carol")];
+    await up(["--skip-preview"]);
+    expect([await started("node-0", "alice"), await started("node-1", "carol")]).toEqual(before);
+    expect(await onNode("node-1", "cat /mnt/storage/homes/bob/his.txt")).toBe("his");
+    expect(
+      await onNode(
+        "node-1",
+        "docker ps -aq --filter label=berth.owner=bob; ls /var/lib/berth/workspaces | sort",
+      ),
+    ).toBe("carol\ndave");
+    for (const node of ["node-0", "node-1"] as const)
+      expect(await onNode(node, "ufw status")).toMatch(/^9100\/tcp\s+ALLOW/m);
+    expect(Object.keys(await credentials()).sort()).toEqual(["alice", "carol", "dave"]);
+    expect(await unitsOf("node-1", "dave")).toEqual(bobs);
+    expect(sorted(await inside("node-1", "dave", DEVICES))).toEqual(await devicesOf("node-1", bobs));
+    const keys = async () => (await pool("node-1")).grants.map(({ key }) => key).sort();
+    await until("bob's grant is over", MINUTE, async () => (await keys()).length === 2);
+    expect(await keys()).toEqual(["workspace/carol", "workspace/dave"]);
+    await nothingToDo();
+  });
+
+  it("replaces alice's container, keeps her home and her GPU, and frees the GPU of dave who goes", {
+    timeout: 15 * MINUTE,
+  }, async () => {
+    const container = `berth-${STACK}-workspace-alice`;
+    const id = () => onNode("node-0", `docker inspect -f '{{.Id}}' ${container}`);
+    const before = await id();
+    await ssh("alice", "echo kept > ~/notebooks/note && echo here > /workspace/note");
+    const { deployment } = JSON.parse(await pulumi(["stack", "export"]));
+    const { urn } = deployment.resources.find(
+      ({ type, inputs }: { type: string; inputs?: { name?: string } }) =>
+        type === "docker:index/container:Container" && inputs?.name === container,
+    );
+    const alices = await unitsOf("node-0", "alice");
+    edit((config) => {
+      config["berth:users"] = config["berth:users"].filter(({ name }: { name: string }) => name !== "dave");
+    });
+    // What a new image does to a container, without the minutes that building another one takes.
+    await up(["--replace", urn]);
+    expect(await id()).not.toBe(before);
+    expect(await ssh("alice", "cat ~/notebooks/note /workspace/note")).toBe("kept\nhere");
+    const password = (await credentials()).alice?.codePassword ?? "";
+    expect(await codeServer("alice", password)).toBe(200);
+    expect(await ssh("alice", "git config user.name")).toBe("Alice Example");
+    expect(await unitsOf("node-0", "alice")).toEqual(alices);
+    expect(sorted(await inside("node-0", "alice", DEVICES))).toEqual(await devicesOf("node-0", alices));
+    await until("dave's slice is free", MINUTE, async () => {
+      const { grants } = await pool("node-1");
+      return grants.length === 1 && grants[0]?.key === "workspace/carol";
+    });
+    await nothingToDo();
+  });
+}

@@ -1,0 +1,103 @@
+/**
+ * @file GPUs from the stack file to the devices inside a workspace, as cases of the cluster's test.
+ *
+ * Prove: a workspace sees exactly the devices of its grant, also where it asks for all, also after systemd reloads its
+ * units; what is too much or too many is refused in the preview, with the rule's name.
+ * Do not prove: that NVIDIA's driver lets a container with these device nodes in, and no other.
+ */
+import { expect, it } from "vitest";
+import type { Configuration } from "../../lib/stack";
+import { MINUTE, SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
+import { onNode } from "./cluster-clients";
+import { berth, edit, slice, student } from "./cluster-rig";
+import { container, DEVICES, devicesOf, inside, pool, sorted, unitsOf } from "./gpu-clients";
+
+const OWNERS = [
+  ["node-0", "alice"],
+  ["node-1", "bob"],
+] as const;
+
+/** @param shown gives the preview that was made before there was a node; undefined: an earlier run made it. */
+export function grantCases(shown: () => string | undefined): void {
+  it("granted exactly the GPUs that the first preview showed", async () => {
+    for (const [node, user] of OWNERS) {
+      const { grants, closed } = await until("the grant is bound", 60 * SECOND, async () => {
+        const now = await pool(node);
+        return now.grants[0]?.state === "bound" ? now : false;
+      });
+      expect(closed).toBeUndefined();
+      expect(grants.map(({ key, user: whose }) => [key, whose])).toEqual([[`workspace/${user}`, user]]);
+      const preview = shown();
+      if (preview !== undefined)
+        for (const { uuid } of grants[0]?.units ?? []) expect(preview).toContain(uuid);
+    }
+  });
+
+  it.each(OWNERS)("on %s the devices are those of %s's grant, and no others", async (node, user) => {
+    const units = await unitsOf(node, user);
+    expect(sorted(await inside(node, user, DEVICES))).toEqual(await devicesOf(node, units));
+    expect(await inside(node, user, "echo $NVIDIA_VISIBLE_DEVICES")).toBe("void");
+    const labels = await onNode(node, `docker inspect -f '{{json .Config.Labels}}' ${container(user)}`);
+    expect(JSON.parse(labels)).toMatchObject({
+      "berth.grant": `workspace/${user}`,
+      "berth.gpus": units.map(({ uuid }) => uuid).join(","),
+    });
+  });
+
+  it("gives a container that asks for all GPUs none, and one that asks for one that one", async () => {
+    const [unit] = await unitsOf("node-0", "alice");
+    const image = await onNode("node-0", `docker inspect -f '{{.Image}}' ${container("alice")}`);
+    const run = (options: string) =>
+      onNode(
+        "node-0",
+        `docker run --rm --network none --entrypoint sh -e NVIDIA_VISIBLE_DEVICES=all ${options} ${image} -c '${DEVICES}'`,
+      );
+    expect(sorted(await run(""))).toEqual([]);
+    expect(sorted(await run(`--device nvidia.com/gpu=${unit?.uuid}`))).toEqual(
+      await devicesOf("node-0", unit ? [unit] : []),
+    );
+  });
+
+  it("keeps the devices, and they can be opened, when systemd reloads its units", async () => {
+    const before = sorted(await inside("node-0", "alice", DEVICES));
+    await onNode("node-0", "systemctl daemon-reload");
+    expect(sorted(await inside("node-0", "alice", DEVICES))).toEqual(before);
+    for (const device of before) await inside("node-0", "alice", `: <${device}`);
+  });
+}
+
+/** With two people on node-1, which is then full. */
+export function refusalCases(): void {
+  const refused = async (change: (users: Configuration[]) => void): Promise<string> => {
+    edit((config) => change(config["berth:users"]));
+    const preview = await berth("preview", [], 5 * MINUTE);
+    expect(preview.code).not.toBe(0);
+    return preview.text;
+  };
+  const alice = (users: Configuration[]) => users.find(({ name }) => name === "alice") ?? {};
+
+  it("refuses in the preview more than the limit, with the rule's name", {
+    timeout: 6 * MINUTE,
+  }, async () => {
+    const text = await refused((users) => {
+      alice(users).gpu = { ...slice, count: 2 };
+    });
+    expect(text).toContain("groups.student.max_mig_instances");
+  });
+
+  it("refuses in the preview one too many for the node, and says who has them", {
+    timeout: 6 * MINUTE,
+  }, async () => {
+    const text = await refused((users) => {
+      alice(users).gpu = slice;
+      users.unshift(student("dave", "node-1", 3));
+    });
+    expect(text).toContain("declared[workspace/dave]");
+    expect(text).toMatch(/0:0 by workspace\/bob/);
+    expect(text).not.toContain("declared[workspace/bob]");
+    edit((config) => {
+      config["berth:users"] = config["berth:users"].filter(({ name }: { name: string }) => name !== "dave");
+    });
+  });
+}
