@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeKey, type Sshd, startSshd } from "../../plugins/base/test/sshd";
+import { makeKey, type Sshd, startSshd } from "../fakes/sshd";
 import { Sandbox } from "./sandbox";
 
 const MINUTE = 60_000;

@@ -4,7 +4,7 @@
  * depends on how fast the computer is: a request whose answer never comes, or work that the API holds back.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Api, type ApiOptions, startApi } from "../digitalocean";
+import { type Api, type ApiOptions, startApi } from "../fakes/digitalocean";
 import { programText } from "./digitalocean-program";
 import { Sandbox } from "./sandbox";
 

@@ -3,6 +3,7 @@
 import type { AddressInfo } from "node:net";
 import { createServer, type Server } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { freePort } from "../../../test/fakes/sshd";
 import {
   type ExecOptions,
   fingerprint,
@@ -12,7 +13,6 @@ import {
   SshPool,
 } from "../src/index";
 import { type FakeServer, makeHostKey, makePemKey, type ServerOptions, startServer } from "./ssh-server";
-import { freePort } from "./sshd";
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

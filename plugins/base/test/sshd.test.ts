@@ -13,8 +13,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Sshd, startSshd } from "../../../test/fakes/sshd";
 import { type SshConnection, SshPool } from "../src/index";
-import { type Sshd, startSshd } from "./sshd";
 
 let sshd: Sshd;
 let folder: string;

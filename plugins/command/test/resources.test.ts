@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bag, type Context, checkInputs, type Props, SshPool, UNKNOWN } from "@berth/plugin-base";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Sshd, startSshd } from "../../base/test/sshd";
+import { type Sshd, startSshd } from "../../../test/fakes/sshd";
 import { copyToRemote, needsCopy } from "../src/copy-to-remote";
 import { commandProvider } from "../src/index";
 import { localCommand } from "../src/local-command";

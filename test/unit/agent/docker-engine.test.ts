@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DockerError, Engine } from "../../../agent/src/docker";
 import type { ContainerBody } from "../../../agent/src/docker/shapes";
-import { FakeDockerd, type Mood, until } from "./docker-dockerd";
+import { FakeDockerd, type Mood, until } from "../../fakes/dockerd";
 
 let dockerd: FakeDockerd;
 let engine: Engine;

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { procProcesses } from "../../../agent/src/docker";
 import type { ContainerEvent } from "../../../agent/src/service/ports";
-import { until } from "./docker-dockerd";
+import { until } from "../../fakes/dockerd";
 import { GPU0, MIG0, MIG1, Rig } from "./docker-rig";
 
 let rig: Rig;
