@@ -3,7 +3,7 @@
  *
  * Argument: how many milliseconds each kind of action takes, as JSON; others take 5.
  */
-import { startApi } from "../digitalocean";
+import { startApi } from "../fakes/digitalocean";
 
 const delays = JSON.parse(process.argv[2] ?? "{}") as Record<string, number>;
 

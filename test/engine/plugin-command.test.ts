@@ -6,7 +6,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeKey, type Sshd, startSshd } from "../../plugins/base/test/sshd";
+import { makeKey, type Sshd, startSshd } from "../fakes/sshd";
+import { until } from "../lib/until";
 import { Sandbox } from "./sandbox";
 
 const MINUTE = 60_000;
@@ -210,7 +211,7 @@ describe("command plugin", () => {
       }, ${options});`;
       const gone = async (name: string): Promise<void> => {
         const pid = Number(file(`${name}.pid`));
-        await until(`${name}, process ${pid}, is gone`, () => !existsSync(`/proc/${pid}`));
+        await until(`${name}, process ${pid}, is gone`, 20_000, () => !existsSync(`/proc/${pid}`));
       };
 
       program(sleeper("slow", '{ customTimeouts: { create: "2s" } }'));
@@ -222,7 +223,11 @@ describe("command plugin", () => {
       program(sleeper("cut", "{}"));
       const up = sandbox.start(["up", "--yes", "--skip-preview", "--target", "**cut"]);
       const ended = new Promise((resolve) => up.once("exit", resolve));
-      await until("the command runs", () => existsSync(join(work, "cut.pid")) && file("cut.pid") !== "");
+      await until(
+        "the command runs",
+        20_000,
+        () => existsSync(join(work, "cut.pid")) && file("cut.pid") !== "",
+      );
       up.kill("SIGINT");
       await ended;
       await gone("cut");
@@ -270,12 +275,3 @@ exports.here = here.stdout;
     MINUTE,
   );
 });
-
-/** Waits for a condition, with a deadline. */
-async function until(what: string, holds: () => boolean, ms = 20_000): Promise<void> {
-  const end = Date.now() + ms;
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`not so within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

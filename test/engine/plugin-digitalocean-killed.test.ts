@@ -4,7 +4,8 @@
  * depends on how fast the computer is: a request whose answer never comes, or work that the API holds back.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Api, type ApiOptions, startApi } from "../digitalocean";
+import { type Api, type ApiOptions, startApi } from "../fakes/digitalocean";
+import { until } from "../lib/until";
 import { programText } from "./digitalocean-program";
 import { Sandbox } from "./sandbox";
 
@@ -56,10 +57,9 @@ async function killedAt(api: Api, { name, method, path, held, nth = 1 }: Point):
   const up = sandbox.start(["up", "--yes", "--skip-preview"]);
   let said = "";
   for (const stream of [up.stdout, up.stderr]) stream?.on("data", (chunk: Buffer) => (said += chunk));
-  while (seen() < nth) {
-    if (up.exitCode !== null) throw new Error(`up came to its end before ${name}:\n${said}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  // It asks often: a kill that is late is one at another point.
+  await until(name, 5 * MINUTE, () => up.exitCode !== null || seen() >= nth, 5);
+  if (seen() < nth) throw new Error(`up came to its end before ${name}:\n${said}`);
   await sandbox.kill(up);
   api.setDelay(0);
   api.release();

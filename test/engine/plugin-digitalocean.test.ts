@@ -3,7 +3,7 @@
  * its edits, drift, refusals.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Api, startApi } from "../digitalocean";
+import { type Api, startApi } from "../fakes/digitalocean";
 import { type Edit, programText } from "./digitalocean-program";
 import { Sandbox } from "./sandbox";
 

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Sshd, startSshd } from "../../plugins/base/test/sshd";
+import { type Sshd, startSshd } from "../fakes/sshd";
 import { makeTinyImage } from "./docker-image";
 import { type Edit, programText } from "./docker-program";
 import { Sandbox, type Step } from "./sandbox";

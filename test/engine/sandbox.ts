@@ -2,7 +2,7 @@
  * A Pulumi project of its own in a temporary folder, with a file backend, the real CLI and Berth's plugins:
  * what the engine tests run their small programs in.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   existsSync,
@@ -16,6 +16,8 @@ import {
 } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
+
+import * as programs from "../lib/run";
 
 const root = dirname(dirname(__dirname));
 
@@ -110,15 +112,11 @@ const command = require("@pulumi/command");
     writeFileSync(join(this.folder, "index.js"), head + text);
   }
 
-  run(args: readonly string[], timeoutMs = 120_000): Promise<Ran> {
+  async run(args: readonly string[], deadline = 120_000): Promise<Ran> {
     const argv = [...args, "--non-interactive", "--color", "never"];
-    return new Promise((resolve) => {
-      const options = { cwd: this.folder, env: this.env, timeout: timeoutMs, maxBuffer: 64 * 1024 * 1024 };
-      execFile(this.cli, argv, options, (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === "number" ? error.code : 124;
-        resolve({ code, text: `${stdout}\n${stderr}`, stdout });
-      });
-    });
+    const options = { cwd: this.folder, env: this.env, deadline };
+    const { code, stdout, stderr } = await programs.run(this.cli, argv, options);
+    return { code, text: `${stdout}\n${stderr}`, stdout };
   }
 
   /** Starts the CLI and gives the process, for tests that interrupt it. */
@@ -208,8 +206,11 @@ const command = require("@pulumi/command");
 
   /** Destroys what is left and removes the folder. */
   async remove(): Promise<void> {
-    await this.run(["destroy", "--yes", "--skip-preview"]);
-    rmSync(this.folder, { recursive: true, force: true });
+    try {
+      await this.run(["destroy", "--yes", "--skip-preview"]);
+    } finally {
+      rmSync(this.folder, { recursive: true, force: true });
+    }
   }
 }
 

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
 import { agentPaths } from "../../agent/src/paths";
+import { until } from "../lib/until";
 import { type Answer, type CallOptions, call } from "../unit/agent/http-rig";
-import { until } from "../unit/agent/service-rig";
 
 const root = resolve(__dirname, "../..");
 
@@ -108,18 +108,10 @@ export async function makeNode(programs: string, gpus = 2): Promise<Node> {
       void berthd.ended.then((how) => {
         over = how;
       });
-      await until(
-        "berthd is ready",
-        async () => {
-          if (over !== undefined) throw new Error(`berthd ended with ${over}: ${berthd.output()}`);
-          try {
-            return (await node.call("GET", "/ready")).status === 200;
-          } catch {
-            return false;
-          }
-        },
-        20_000,
-      );
+      await until("berthd is ready", 20_000, async () => {
+        return over !== undefined || (await node.call("GET", "/ready")).status === 200;
+      });
+      if (over !== undefined) throw new Error(`berthd ended with ${over}: ${berthd.output()}`);
       return berthd;
     },
     call: (method, path, options = {}) =>

@@ -8,7 +8,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { faultPoints } from "../../agent/src/docker/faults";
-import { FakeDockerd } from "../unit/agent/docker-dockerd";
+import { FakeDockerd } from "../fakes/dockerd";
 
 interface Live {
   state: string;

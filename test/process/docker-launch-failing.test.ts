@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DockerError } from "../../agent/src/docker";
-import type { Mood } from "../unit/agent/docker-dockerd";
+import type { Mood } from "../fakes/dockerd";
 import { Rig } from "../unit/agent/docker-rig";
 import { agrees, by, journal, launch, rig, settle, useRig } from "./docker-launch-helpers";
 

@@ -14,7 +14,7 @@ import {
   type SetupConfig,
   validateSetup,
 } from "../../components/workspace/setup";
-import { bash, FakeNode, type Finished, has, parseSetupFacts } from "../unit/workspace-setup-helpers";
+import { bash, FakeNode, type Finished, has, parseSetupFacts } from "../fakes/workspace-node";
 
 const SECRET = `hunter2 'q' "d" $(id) \`id\` \\ end`;
 

@@ -3,8 +3,8 @@
  * Proves: it keeps state as the API does, fails as the API does, and lets nothing pass that the API's own
  * description does not have.
  */
-import "../digitalocean/suites/behaviour";
-import "../digitalocean/suites/description";
-import "../digitalocean/suites/machines";
-import "../digitalocean/suites/official-client";
-import "../digitalocean/suites/surroundings";
+import "../fakes/digitalocean/suites/behaviour";
+import "../fakes/digitalocean/suites/description";
+import "../fakes/digitalocean/suites/machines";
+import "../fakes/digitalocean/suites/official-client";
+import "../fakes/digitalocean/suites/surroundings";

@@ -3,8 +3,8 @@ import type { Grant, Inventory } from "../../agent/src/core/model";
 import { declaredInventory } from "../../agent/src/inventory/declared";
 import { heldLayouts, unseenLayouts } from "../../components/gpu/layouts";
 import { provider } from "../../components/gpu/provider";
+import { FakeSsh } from "../fakes/ssh";
 import { grant as bound, inputs, inventory as slices, snapshot } from "./gpu-pool-helpers";
-import { FakeSsh } from "./gpu-pool-ssh";
 
 const GiB = 1024;
 const inventory = (...layouts: (string[] | false)[]): Inventory =>

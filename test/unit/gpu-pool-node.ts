@@ -1,6 +1,6 @@
 /** The node of a GpuPool's tests: a program named `ssh` answers for it, and what the provider tells people is kept. */
 import { afterAll, beforeEach, vi } from "vitest";
-import { FakeSsh } from "./gpu-pool-ssh";
+import { FakeSsh } from "../fakes/ssh";
 
 /** For a test file, at its top. `told` is empty before each test. */
 export function poolNode(): { ssh: FakeSsh; told: string[] } {

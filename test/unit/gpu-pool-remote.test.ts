@@ -3,7 +3,7 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { askBerth, type Told } from "../../components/gpu/remote";
-import { type Behaviour, FakeSsh } from "./gpu-pool-ssh";
+import { type Behaviour, FakeSsh } from "../fakes/ssh";
 
 let ssh: FakeSsh;
 beforeAll(() => {

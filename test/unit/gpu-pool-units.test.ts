@@ -1,15 +1,13 @@
 /**
  * The text of a grant, what a container and Ray get of it, and the code that the state keeps.
  */
-import { execFile } from "node:child_process";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Assignment, GrantedUnit, Inventory } from "../../agent/src/core/model";
 import { rayGpus, shortModel } from "../../components/gpu/devices";
 import { STUB } from "../../components/gpu/stub";
 import { readGrants, readUnitLine, showAssignment, unitLine, withFaults } from "../../components/gpu/units";
+import { must } from "../lib/run";
 
 const mig: GrantedUnit = {
   uuid: "MIG-11111111-2222-5333-8444-555555555555",
@@ -155,8 +153,7 @@ describe("the code in the state", () => {
     const script = `
       const handler = (() => { const exports = {}; new Function("exports", "require", process.argv[1])(exports, require); return exports.handler(); })();
       handler.diff("node-0", { target: "a" }, { target: "b" }).then((found) => console.log(JSON.stringify([Object.keys(handler), found])));`;
-    const cwd = join(__dirname, "../..");
-    const { stdout } = await promisify(execFile)(process.execPath, ["-e", script, STUB], { cwd });
+    const { stdout } = await must(process.execPath, ["-e", script, STUB]);
     expect(JSON.parse(stdout)).toEqual([
       ["check", "diff", "create", "read", "update", "delete"],
       { changes: true, replaces: [] },

@@ -12,10 +12,10 @@ import { type AccessTarget, baremetalAccess, SshAccessError } from "../../compon
 import { deriveSshKey } from "../../components/secrets/derive";
 import type { BaremetalNodePlan, KeyPlan } from "../../config";
 import { type SshConnection, SshPool } from "../../plugins/base/src/index";
-import { type Sshd, startSshd } from "../../plugins/base/test/sshd";
 import { parseHost } from "../../plugins/docker/src/config/host";
 import { parseSshOptions } from "../../plugins/docker/src/config/sshopts";
 import { sshConnection } from "../../plugins/docker/src/engine/ssh";
+import { type Sshd, startSshd } from "../fakes/sshd";
 
 const stackKey = deriveSshKey("seed", "operator/ssh");
 let folder: string;

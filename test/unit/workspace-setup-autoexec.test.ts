@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { stageBody } from "../../components/host/stage";
 import { AUTO_EXEC_FILE, autoExecFile, renderAutoExec } from "../../components/workspace/setup";
-import { has } from "./workspace-setup-helpers";
+import { has } from "../fakes/workspace-node";
 
 const login = userInfo().username;
 const option = { login, user: "alice", container: "berth-dev-alice" };

@@ -3,6 +3,8 @@
 import type { AddressInfo } from "node:net";
 import { createServer, type Server } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { freePort } from "../../../test/fakes/sshd";
+import { until } from "../../../test/lib/until";
 import {
   type ExecOptions,
   fingerprint,
@@ -12,7 +14,6 @@ import {
   SshPool,
 } from "../src/index";
 import { type FakeServer, makeHostKey, makePemKey, type ServerOptions, startServer } from "./ssh-server";
-import { freePort } from "./sshd";
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -50,14 +51,6 @@ async function failure(work: Promise<unknown>): Promise<SshError> {
     throw error;
   }
   throw new Error("it should have failed");
-}
-
-async function until(what: string, holds: () => boolean, ms = 5_000): Promise<void> {
-  const end = Date.now() + ms;
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`not so within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 describe("commands", () => {
@@ -174,7 +167,7 @@ describe("connections", () => {
     await ssh.exec(to(host), "x");
     expect(host.connections).toBe(1);
     expect(ssh.size).toBe(1);
-    await until("the connection is closed", () => ssh.size === 0 && host.open.size === 0);
+    await until("the connection is closed", 5_000, () => ssh.size === 0 && host.open.size === 0);
     await ssh.exec(to(host), "x");
     expect(host.connections).toBe(2);
   });
@@ -213,7 +206,7 @@ describe("connections", () => {
     const texts = await Promise.all([ssh.exec(via(first), "one"), ssh.exec(via(second), "two")]);
     expect(texts.map(({ stdout }) => stdout.toString())).toEqual(["one", "two"]);
     expect([bastion.connections, first.connections, second.connections]).toEqual([1, 1, 1]);
-    await until("all three are closed when idle", () => ssh.size === 0 && bastion.open.size === 0);
+    await until("all three are closed when idle", 5_000, () => ssh.size === 0 && bastion.open.size === 0);
   });
 
   it("names the bastion when it is the bastion that cannot be reached", async () => {
@@ -270,7 +263,7 @@ describe("dialling", () => {
     const target = { host: "127.0.0.1", port, user: "ann", password: "secret", hostKey: key.publicKey };
     const retries: string[] = [];
     const work = ssh.exec(target, "late", { onRetry: (message) => retries.push(message) });
-    await until("it has failed twice", () => retries.length >= 2);
+    await until("it has failed twice", 5_000, () => retries.length >= 2);
     const host = await server({ port, key: key.privateKey });
     expect((await work).stdout.toString()).toBe("late");
     expect(host.connections).toBe(1);
@@ -345,13 +338,13 @@ describe("ends", () => {
     const control = new AbortController();
     const running = failure(ssh.exec(to(host), "sleep", { signal: control.signal }));
     const late = failure(ssh.exec(to(host), "sleep", { deadline: Date.now() + 300 }));
-    await until("both run", () => host.sessions === 2);
+    await until("both run", 5_000, () => host.sessions === 2);
     control.abort();
     expect((await running).kind).toBe("cancelled");
     const error = await late;
     expect(error.kind).toBe("deadline");
     expect(error.message).toContain("took too long");
-    await until("no session is left", () => host.sessions === 0);
+    await until("no session is left", 5_000, () => host.sessions === 0);
   }, 20_000);
 
   it("ends the dialling as soon as nobody waits for it", async () => {
@@ -373,11 +366,11 @@ describe("ends", () => {
     const host = await server(never);
     const ssh = pool();
     const running = failure(ssh.exec(to(host), "sleep"));
-    await until("it runs", () => host.sessions === 1);
+    await until("it runs", 5_000, () => host.sessions === 1);
     await ssh.close();
     expect(["cancelled", "channel"]).toContain((await running).kind);
     expect(ssh.size).toBe(0);
-    await until("the server has noticed", () => host.open.size === 0);
+    await until("the server has noticed", 5_000, () => host.open.size === 0);
   });
 });
 
@@ -405,6 +398,6 @@ describe("channels", () => {
     channel.end();
     channel.resume();
     expect(await channel.exit).toEqual({ code: 0, stderr: "bye" });
-    await until("the connection is closed", () => ssh.size === 0);
+    await until("the connection is closed", 5_000, () => ssh.size === 0);
   });
 });

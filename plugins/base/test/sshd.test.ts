@@ -13,8 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Sshd, startSshd } from "../../../test/fakes/sshd";
+import { until } from "../../../test/lib/until";
 import { type SshConnection, SshPool } from "../src/index";
-import { type Sshd, startSshd } from "./sshd";
 
 let sshd: Sshd;
 let folder: string;
@@ -38,14 +39,6 @@ const to = (): SshConnection => ({
   privateKey: sshd.privateKey,
   hostKey: sshd.hostKey,
 });
-
-async function until(what: string, holds: () => boolean, ms = 10_000): Promise<void> {
-  const end = Date.now() + ms;
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`not so within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 const alive = (path: string): boolean => {
   const pid = readFileSync(path, "utf8").trim();
@@ -84,16 +77,16 @@ describe("OpenSSH", () => {
     const neighbour = pool.exec(to(), script("neighbour"), { signal: other.signal }).catch((error) => error);
     const cut = pool.exec(to(), script("cut"), { signal: control.signal }).catch((error) => error);
     const files = ["cut", "cut-child", "neighbour", "neighbour-child"].map((name) => join(folder, name));
-    await until("both run", () =>
+    await until("both run", 10_000, () =>
       files.every((file) => existsSync(file) && readFileSync(file, "utf8") !== ""),
     );
     control.abort();
     expect((await cut).kind).toBe("cancelled");
-    await until("it is gone", () => !alive(files[0] as string) && !alive(files[1] as string));
+    await until("it is gone", 10_000, () => !alive(files[0] as string) && !alive(files[1] as string));
     expect(alive(files[2] as string) && alive(files[3] as string)).toBe(true);
     other.abort();
     await neighbour;
-    await until("all are gone", () => files.every((file) => !alive(file)));
+    await until("all are gone", 10_000, () => files.every((file) => !alive(file)));
   }, 20_000);
 
   it("kills what ignores TERM", async () => {
@@ -102,14 +95,14 @@ describe("OpenSSH", () => {
       deadline: Date.now() + 700,
     });
     await expect(work).rejects.toMatchObject({ kind: "deadline" });
-    await until("it is gone", () => !alive(file));
+    await until("it is gone", 10_000, () => !alive(file));
   }, 20_000);
 
   it("signs in with the keys of an agent", async () => {
     const socket = join(folder, "agent");
     const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
     try {
-      await until("the agent answers", () => existsSync(socket));
+      await until("the agent answers", 10_000, () => existsSync(socket));
       execFileSync("ssh-add", ["-q", sshd.keyPath], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
       const { stdout } = await pool.exec(
         { ...to(), privateKey: undefined, agentSocketPath: socket },

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { until } from "../../../test/lib/until";
 
 let folder: string;
 let archive: string;
@@ -42,12 +43,13 @@ describe("bundle", () => {
     parent.stdout.on("data", (chunk: Buffer) => {
       said += chunk.toString();
     });
-    await until("it listens", () => /^\d+$/m.test(said) && /pid \d+/.test(said));
+    await until("it listens", 10_000, () => /^\d+$/m.test(said) && /pid \d+/.test(said));
     const pid = /pid (\d+)/.exec(said)?.[1];
     expect(existsSync(`/proc/${pid}`)).toBe(true);
     parent.kill("SIGKILL");
     await until(
       "it has ended",
+      10_000,
       () => !existsSync(`/proc/${pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8")),
     );
   }, 30_000);
@@ -66,11 +68,3 @@ describe("bundle", () => {
     expect(said).toContain("no Node.js on PATH; install it or set BERTH_NODE");
   });
 });
-
-async function until(what: string, holds: () => boolean, ms = 10_000): Promise<void> {
-  const end = Date.now() + ms;
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`not so within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

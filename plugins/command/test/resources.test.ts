@@ -12,7 +12,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bag, type Context, checkInputs, type Props, SshPool, UNKNOWN } from "@berth/plugin-base";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Sshd, startSshd } from "../../base/test/sshd";
+import { type Sshd, startSshd } from "../../../test/fakes/sshd";
+import { until } from "../../../test/lib/until";
 import { copyToRemote, needsCopy } from "../src/copy-to-remote";
 import { commandProvider } from "../src/index";
 import { localCommand } from "../src/local-command";
@@ -190,11 +191,7 @@ describe("local command", () => {
     const file = join(folder, "local.pid");
     const work = run({ create: `sleep 60 & echo $! > ${file}; wait` }, control.signal);
     const failed = expect(work).rejects.toThrow("was ended");
-    const end = Date.now() + 5_000;
-    while (!existsSync(file) || readFileSync(file, "utf8") === "") {
-      if (Date.now() > end) throw new Error("it does not run");
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await until("it runs", 5_000, () => readFileSync(file, "utf8") !== "");
     control.abort();
     await failed;
     const status = `/proc/${readFileSync(file, "utf8").trim()}/status`;

@@ -8,7 +8,7 @@ import { ResourceProviderClient } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import provider from "@pulumi/pulumi/proto/provider_pb";
 import struct from "google-protobuf/google/protobuf/struct_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Api, startApi } from "../../../test/digitalocean";
+import { type Api, startApi } from "../../../test/fakes/digitalocean";
 
 const root = join(__dirname, "../../..");
 const bag = (values: unknown) => struct.Struct.fromJavaScript(values as never);

@@ -4,7 +4,7 @@
  */
 import { checkInputs, type Props, type ResourceType } from "@berth/plugin-base";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startApi, type Api as TestApi } from "../../../test/digitalocean";
+import { startApi, type Api as TestApi } from "../../../test/fakes/digitalocean";
 import { realClock } from "../src/api";
 import { digitaloceanProvider } from "../src/provider";
 import { bag, context } from "./support";

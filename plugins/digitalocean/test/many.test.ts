@@ -1,7 +1,7 @@
 /** Many droplets at once: how many requests they cost, and how soon each is noticed. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { startApi } from "../../../test/digitalocean";
+import { startApi } from "../../../test/fakes/digitalocean";
 import { pollMs } from "../src/api";
 import { context, realClock, resource } from "./support";
 

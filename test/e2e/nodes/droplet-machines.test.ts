@@ -24,10 +24,10 @@ import { parseFacts } from "../../../components/host/stage";
 import { renderStorage } from "../../../components/host/storage";
 import { deriveSshKey } from "../../../components/secrets/derive";
 import { render } from "../../../plugins/cloudinit/src/render";
-import { type Api, startApi } from "../../digitalocean";
-import { cleanUpMachines, type Machines, startMachines } from "../../digitalocean/machines";
-import { must, run } from "../../digitalocean/machines/command";
-import { connects, hostKeys, leftovers, until } from "../../digitalocean/machines/rig";
+import { type Api, startApi } from "../../fakes/digitalocean";
+import { cleanUpMachines, type Machines, startMachines } from "../../fakes/digitalocean/machines";
+import { must, run } from "../../fakes/digitalocean/machines/command";
+import { connects, hostKeys, leftovers, until } from "../../fakes/digitalocean/machines/rig";
 
 /** Empty where the tests can run, else why they cannot. */
 function missing(): string {

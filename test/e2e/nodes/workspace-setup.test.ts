@@ -4,7 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderSetup, type SetupConfig } from "../../../components/workspace/setup";
-import { bash, FakeNode, parseSetupFacts } from "../../unit/workspace-setup-helpers";
+import { bash, FakeNode, parseSetupFacts } from "../../fakes/workspace-node";
 import { build, cleanUp, docker, healthy, ID, layOut, startWorkspace } from "./workspace-image-rig";
 
 const container = `${ID}-alice`;

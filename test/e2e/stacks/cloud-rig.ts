@@ -5,8 +5,8 @@
 import { execFileSync, spawn } from "node:child_process";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { type Api, startApi } from "../../digitalocean";
-import { type Machines, startMachines } from "../../digitalocean/machines";
+import { type Api, startApi } from "../../fakes/digitalocean";
+import { type Machines, startMachines } from "../../fakes/digitalocean/machines";
 import { sshArgs } from "../../lib/ssh";
 import { type Configuration, childrenOf, TestStack } from "../../lib/stack";
 import { MINUTE, SECOND } from "../../lib/time";

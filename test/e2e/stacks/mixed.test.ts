@@ -9,8 +9,8 @@
  */
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Api, startApi } from "../../digitalocean";
-import { type Machines, startMachines } from "../../digitalocean/machines";
+import { type Api, startApi } from "../../fakes/digitalocean";
+import { type Machines, startMachines } from "../../fakes/digitalocean/machines";
 import { OldServer } from "../../lib/old-server";
 import { type Configuration, TestStack } from "../../lib/stack";
 import { MINUTE } from "../../lib/time";

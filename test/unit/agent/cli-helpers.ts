@@ -132,12 +132,3 @@ export function startBerth(
 export function berth(words: string[], options: Parameters<typeof startBerth>[1] = {}): Promise<Ran> {
   return startBerth(words, options).done;
 }
-
-/** Waits until something holds, and says what did not. */
-export async function until(what: string, holds: () => boolean, deadlineMs = 10_000): Promise<void> {
-  const end = Date.now() + deadlineMs;
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`not within ${deadlineMs / 1000} s: ${what}`);
-    await new Promise((done) => setTimeout(done, 10));
-  }
-}

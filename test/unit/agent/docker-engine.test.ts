@@ -6,7 +6,8 @@ import { existsSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DockerError, Engine } from "../../../agent/src/docker";
 import type { ContainerBody } from "../../../agent/src/docker/shapes";
-import { FakeDockerd, type Mood, until } from "./docker-dockerd";
+import { FakeDockerd, type Mood } from "../../fakes/dockerd";
+import { until } from "../../lib/until";
 
 let dockerd: FakeDockerd;
 let engine: Engine;
@@ -175,9 +176,9 @@ describe("the stream of events", () => {
     await new Promise((resolve) => setTimeout(resolve, MS + 200));
     const id = dockerd.put();
     dockerd.event("start", id);
-    await until("the event", () => seen.length === 1);
+    await until("the event", 5_000, () => seen.length === 1);
     end.abort(new Error("enough"));
     await expect(reading).rejects.toThrow();
-    await until("the end of the connection", () => dockerd.following === 0);
+    await until("the end of the connection", 5_000, () => dockerd.following === 0);
   });
 });

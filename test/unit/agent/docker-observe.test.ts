@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { procProcesses } from "../../../agent/src/docker";
 import type { ContainerEvent } from "../../../agent/src/service/ports";
-import { until } from "./docker-dockerd";
+import { until } from "../../lib/until";
 import { GPU0, MIG0, MIG1, Rig } from "./docker-rig";
 
 let rig: Rig;
@@ -37,7 +37,7 @@ const cdi = (...units: string[]) => ({
 async function follow(): Promise<void> {
   rig.containers.onEvent((event) => told.push(event));
   rig.containers.start();
-  await until("the stream of events", () => told.length > 0);
+  await until("the stream of events", 5_000, () => told.length > 0);
   told.length = 0;
 }
 const kinds = () => told.map((event) => event.kind);
@@ -166,7 +166,7 @@ describe("events", () => {
       rig.dockerd.take(one);
       await rig.containers.tell(one);
     }
-    await until("all three", () => kinds().includes("gone"));
+    await until("all three", 5_000, () => kinds().includes("gone"));
     const seen = {
       container: id,
       name: expect.any(String),
@@ -187,7 +187,7 @@ describe("events", () => {
     rig.dockerd.mood("GET /containers/ID/json", { kind: "slow", ms: 100 }, 1);
     rig.dockerd.end(id);
     rig.dockerd.run(id);
-    await until("news", () => told.length >= 2);
+    await until("news", 5_000, () => told.length >= 2);
     expect(kinds()).toEqual(["started", "started"]);
   });
 
@@ -196,7 +196,7 @@ describe("events", () => {
     await rig.containers.listLive();
     await follow();
     rig.dockerd.end(id);
-    await until("its end", () => told.length > 0);
+    await until("its end", 5_000, () => told.length > 0);
     expect(told).toEqual([{ kind: "gone", container: id }]);
   });
 
@@ -209,7 +209,7 @@ describe("events", () => {
     await rig.containers.tell(id);
     expect(told).toEqual([]);
     rig.dockerd.processes.delete(id);
-    await until("its end", () => told.length > 0);
+    await until("its end", 5_000, () => told.length > 0);
     expect(told).toEqual([{ kind: "gone", container: id }]);
   });
 
@@ -218,11 +218,11 @@ describe("events", () => {
     const id = rig.dockerd.put({ Config: labels(), State: { Status: "created" } });
     rig.dockerd.event("create", id);
     await rig.dockerd.stop();
-    await until("the interruption", () => kinds().includes("unsure"));
+    await until("the interruption", 5_000, () => kinds().includes("unsure"));
     told.length = 0;
     rig.dockerd.run(id);
     await rig.dockerd.start();
-    await until("the news", () => kinds().includes("started"));
+    await until("the news", 5_000, () => kinds().includes("started"));
     expect(kinds()[0]).toBe("unsure");
     expect(rig.containers.problem).toBeUndefined();
     const said = rig.lines.map(({ message }) => message).filter((message) => message.startsWith("Docker"));
@@ -235,7 +235,7 @@ describe("events", () => {
     await follow();
     rig.dockerd.mood("GET /containers/ID/json", { kind: "drop" }, 1);
     rig.dockerd.end(id);
-    await until("the doubt", () => told.length > 0);
+    await until("the doubt", 5_000, () => told.length > 0);
     expect(told).toEqual([{ kind: "unsure" }]);
   });
 
@@ -244,12 +244,12 @@ describe("events", () => {
     await rig.restart();
     await follow();
     rig.dockerd.mood("GET /containers/json", { kind: "hang" });
-    await until("the doubt", () => kinds().includes("unsure"));
+    await until("the doubt", 5_000, () => kinds().includes("unsure"));
     expect(rig.containers.problem).toMatch(/list the containers: .* gave no answer within 2 s/);
     await expect(rig.containers.listLive()).rejects.toThrow("gave no answer");
     told.length = 0;
     rig.dockerd.calm();
-    await until("the way back", () => kinds().includes("unsure"));
+    await until("the way back", 5_000, () => kinds().includes("unsure"));
     expect(rig.containers.problem).toBeUndefined();
   });
 

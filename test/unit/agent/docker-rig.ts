@@ -17,7 +17,7 @@ import type { EffectiveLimits, Inventory, Result } from "../../../agent/src/core
 import { Containers, Engine, Launcher, type Processes } from "../../../agent/src/docker";
 import type { Ledger } from "../../../agent/src/docker/launch";
 import { defaultLimitsDocument, resolveLimits } from "../../../agent/src/limits";
-import { FakeDockerd } from "./docker-dockerd";
+import { FakeDockerd } from "../../fakes/dockerd";
 
 export const GPU0 = "GPU-00000000-0000-0000-0000-000000000000";
 export const GPU1 = "GPU-11111111-1111-1111-1111-111111111111";

@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FailureLimit } from "../../../agent/src/http";
+import { until } from "../../lib/until";
 import { type Answer, type Api, makeApi } from "./http-rig";
-import { inventoryOf, until } from "./service-rig";
+import { inventoryOf } from "./service-rig";
 
 const asRoot = process.getuid?.() === 0;
 const ask = { kind: "mig", count: 1 };
@@ -40,7 +41,7 @@ describe.runIf(asRoot)("who may do what", () => {
     const revoked = await make("revoked", "admin");
     expect((await it_.call("DELETE", `/v1/tokens/${revoked}`)).body.revokedAt).toEqual(expect.any(Number));
     now = Date.now();
-    await until("the token is over", () => Date.now() > now + 1100);
+    await until("the token is over", 10_000, () => Date.now() > now + 1100);
   });
   afterAll(() => it_.close());
 
@@ -189,7 +190,7 @@ describe.runIf(asRoot)("who may do what", () => {
   it("hides in the queue who waits, and lets nobody else withdraw it", async () => {
     const all = await Promise.all(Array.from({ length: 28 }, () => granted("alice")));
     const waiting = as("alice", "POST", "/v1/grants", { ask, wait_seconds: 30, purpose: "a secret plan" });
-    await until("it waits", () => it_.ledger.queue().length === 1);
+    await until("it waits", 10_000, () => it_.ledger.queue().length === 1);
     const [entry] = it_.ledger.queue();
     const bob = await as("bob", "GET", "/v1/queue");
     expect(bob.text).not.toMatch(/alice|secret/);

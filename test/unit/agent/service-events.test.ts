@@ -10,8 +10,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { until } from "../../lib/until";
 import { got, refused, rigged, rigs, wish } from "./service-cases";
-import { makeRig, newFolder, until } from "./service-rig";
+import { makeRig, newFolder } from "./service-rig";
 
 describe("the event log", () => {
   const changes = (lines: Record<string, unknown>[]) =>
@@ -105,9 +106,9 @@ describe("the event log", () => {
     mkdirSync(file);
     await rig.ledger.start();
     const grant = got(await rig.ledger.reserve(wish("alice")));
-    await until("it is said", () => rig.ledger.health().reasons.join().includes("events.jsonl"));
+    await until("it is said", 10_000, () => rig.ledger.health().reasons.join().includes("events.jsonl"));
     rmSync(file, { recursive: true });
-    await until("it is written", () => rig.log.backlog === 0);
+    await until("it is written", 10_000, () => rig.log.backlog === 0);
     expect(changes(await rig.events())).toEqual([["granted", grant.id]]);
     expect(rig.ledger.health().status).toBe("ok");
   });
@@ -118,7 +119,7 @@ describe("the event log", () => {
     await events();
     rmSync(join(folder, "log", "events.jsonl"));
     const grant = got(await ledger.reserve(wish("bob")));
-    await until("written", () => log.backlog === 0);
+    await until("written", 10_000, () => log.backlog === 0);
     expect(changes(await events())).toEqual([["granted", grant.id]]);
     appendFileSync(join(folder, "log", "events.jsonl"), "");
   });

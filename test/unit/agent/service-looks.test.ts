@@ -5,8 +5,9 @@ import { describe, expect, it } from "vitest";
 import type { Grant, Inventory } from "../../../agent/src/core/model";
 import type { WatchState } from "../../../agent/src/inventory";
 import { watchedInventory } from "../../../agent/src/service/inventory";
+import { until } from "../../lib/until";
 import { container, got, one, refused, rigged, rigs, uuids, wish } from "./service-cases";
-import { FakeContainers, Gpus, inventoryOf, makeRig, newFolder, type Rig, until } from "./service-rig";
+import { FakeContainers, Gpus, inventoryOf, makeRig, newFolder, type Rig } from "./service-rig";
 
 const noGpus: Inventory = { source: "none", gpus: [] };
 
@@ -86,7 +87,7 @@ describe("a restart", () => {
     expect(rig.ledger.closed()).toContain("nvidia-smi hangs");
     expect(rig.ledger.grant(grant.id)?.reason).toBeUndefined();
     gpus.change({ inventory: inventoryOf(1), problem: undefined });
-    await until("open", () => rig.ledger.closed() === undefined);
+    await until("open", 10_000, () => rig.ledger.closed() === undefined);
     expect(rig.ledger.grant(grant.id)).toMatchObject({ state: "bound" });
     expect(await named(rig, "lost")).toEqual([]);
   });
@@ -149,7 +150,7 @@ describe("a bind during a look", () => {
       bound = ledger.bind({ id: grant.id, token: grant.token, container: "c1" });
     };
     containers.emit({ kind: "unsure" });
-    await until("the look began", () => bound !== undefined);
+    await until("the look began", 10_000, () => bound !== undefined);
     expect(await bound).toMatchObject({ ok: true });
     for (let n = 0; n < 3; n++) await ledger.emit({ event: "marker", message: "after the look" });
     expect(ledger.grant(grant.id)?.state).toBe("bound");
@@ -157,7 +158,7 @@ describe("a bind during a look", () => {
     // The next look knows of it, and of its end.
     containers.seen = [];
     containers.emit({ kind: "unsure" });
-    await until("released", () => ledger.grant(grant.id)?.state === "released");
+    await until("released", 10_000, () => ledger.grant(grant.id)?.state === "released");
   });
 });
 
@@ -166,7 +167,7 @@ describe("a container that is said to be gone during a look", () => {
     const { ledger, containers } = await rigged();
     const grant = got(await ledger.reserve(wish("alice")));
     containers.run(container(grant));
-    await until("bound", () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
     let gone: ReturnType<typeof ledger.containerGone> | undefined;
     containers.during = () => {
       containers.during = undefined;
@@ -174,7 +175,7 @@ describe("a container that is said to be gone during a look", () => {
       gone = ledger.containerGone("c1");
     };
     containers.emit({ kind: "unsure" });
-    await until("the look began", () => gone !== undefined);
+    await until("the look began", 10_000, () => gone !== undefined);
     await gone;
     for (let n = 0; n < 3; n++) await ledger.emit({ event: "marker", message: "after the look" });
     expect(ledger.grants()).toEqual([]);
@@ -196,7 +197,7 @@ describe("a bind over the API before the container starts", () => {
           began = true;
         };
         rig.containers.emit({ kind: "unsure" });
-        await until("a look began", () => began);
+        await until("a look began", 10_000, () => began);
       }
       await rig.ledger.emit({ event: "marker", message: "after the look" });
     };

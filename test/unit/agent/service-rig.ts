@@ -14,19 +14,7 @@ import type {
 } from "../../../agent/src/service";
 import { Ledger, type LedgerOptions } from "../../../agent/src/service/ledger";
 import { Store } from "../../../agent/src/store";
-
-/** Waits until something is so. */
-export async function until(
-  what: string,
-  test: () => boolean | Promise<boolean>,
-  ms = 10_000,
-): Promise<void> {
-  const end = Date.now() + ms;
-  while (!(await test())) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
+import { until } from "../../lib/until";
 
 /** GPUs with MIG instances, seven each. */
 export function inventoryOf(gpus: number, instances = 7): Inventory {
@@ -240,7 +228,7 @@ export async function makeRig({
     ledger,
     fatal,
     events: async () => {
-      await until("all events are in the file", () => log.backlog === 0);
+      await until("all events are in the file", 10_000, () => log.backlog === 0);
       return readFileSync(eventFile, "utf8")
         .split("\n")
         .filter((line) => line !== "")

@@ -1,8 +1,9 @@
 /** The queue after somebody left it, and with somebody in it whose own limits say no. */
 import { describe, expect, it } from "vitest";
 import type { Gpu, Inventory } from "../../../agent/src/core/model";
+import { until } from "../../lib/until";
 import { container, got, refused, rigged, wish } from "./service-cases";
-import { inventoryOf, until } from "./service-rig";
+import { inventoryOf } from "./service-rig";
 
 /** GPUs that are not divided. */
 const wholes = (count: number): Inventory => ({
@@ -21,10 +22,10 @@ describe("who waits behind one whose patience is over", () => {
     const held = got(await ledger.reserve(gpus("carol", 1, { waitSeconds: 0 })));
     got(await ledger.bind({ id: held.id, token: held.token, container: "c1" }));
     const alice = ledger.reserve(gpus("alice", 2, { waitSeconds: leave.seconds ?? 3000 }), leave.signal);
-    await until("alice waits", () => ledger.queueLength() === 1);
+    await until("alice waits", 10_000, () => ledger.queueLength() === 1);
     now += 601_000;
     const bob = ledger.reserve(gpus("bob", 1));
-    await until("bob waits", () => ledger.queueLength() === 2);
+    await until("bob waits", 10_000, () => ledger.queueLength() === 2);
     expect(ledger.queue()[1]).toMatchObject({ user: "bob", reason: { code: "busy" } });
     return { ...rig, alice, bob };
   }
@@ -61,7 +62,7 @@ describe("one that waits and is at its own container limit", () => {
     containers.seen = [container(mine)];
     const held = got(await ledger.reserve(gpus("carol", 1, { waitSeconds: 0 })));
     const alice = ledger.reserve(gpus("alice", 1, { containers: 2 }));
-    await until("alice waits", () => ledger.queueLength() === 1);
+    await until("alice waits", 10_000, () => ledger.queueLength() === 1);
     return { ...rig, mine, held, alice };
   }
 

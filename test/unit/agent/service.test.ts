@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Grant } from "../../../agent/src/core/model";
 import { StoreError } from "../../../agent/src/store";
+import { until } from "../../lib/until";
 import { container, got, one, refused, rigged, uuids, wish } from "./service-cases";
-import { FakeContainers, inventoryOf, makeRig, newFolder, until } from "./service-rig";
+import { FakeContainers, inventoryOf, makeRig, newFolder } from "./service-rig";
 
 describe("group commit", () => {
   it("writes what arrives in one turn in one transaction, each decided on the one before", async () => {
@@ -110,7 +111,7 @@ describe("a restart", () => {
     expect(why.message).toContain("dockerd is away");
     expect(ledger.health()).toMatchObject({ status: "degraded" });
     containers.down = undefined;
-    await until("the ledger is open", () => ledger.closed() === undefined);
+    await until("the ledger is open", 10_000, () => ledger.closed() === undefined);
     expect((await ledger.reserve(wish("alice"))).ok).toBe(true);
   });
 
@@ -121,11 +122,11 @@ describe("a restart", () => {
     containers.seen = [container(grant)];
     containers.down = "dockerd is away";
     containers.emit({ kind: "unsure" });
-    await until("the ledger is closed", () => ledger.closed() !== undefined);
+    await until("the ledger is closed", 10_000, () => ledger.closed() !== undefined);
     expect(refused(await ledger.reserve(wish("bob"))).code).toBe("closed");
     expect(ledger.grant(grant.id)?.state).toBe("bound");
     containers.down = undefined;
-    await until("the ledger is open", () => ledger.closed() === undefined);
+    await until("the ledger is open", 10_000, () => ledger.closed() === undefined);
     expect(ledger.grant(grant.id)?.state).toBe("bound");
   });
 
@@ -166,13 +167,13 @@ describe("containers", () => {
       "conflict",
     );
     containers.run(container(grant));
-    await until("bound", () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
     containers.emit({ kind: "stopped", container: "c1" });
-    await until("held", () => ledger.grant(grant.id)?.state === "held");
+    await until("held", 10_000, () => ledger.grant(grant.id)?.state === "held");
     containers.run(container(grant));
-    await until("bound again", () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound again", 10_000, () => ledger.grant(grant.id)?.state === "bound");
     containers.remove("c1");
-    await until("released", () => ledger.grant(grant.id)?.state === "released");
+    await until("released", 10_000, () => ledger.grant(grant.id)?.state === "released");
   });
 
   it("that run without a grant of their own occupy what they have", async () => {
@@ -186,7 +187,7 @@ describe("containers", () => {
       token: 7,
       running: true,
     });
-    await until("adopted", () => ledger.grants().length === 1);
+    await until("adopted", 10_000, () => ledger.grants().length === 1);
     const rest = await Promise.all(Array.from({ length: 7 }, () => ledger.reserve(wish("alice"))));
     expect(uuids(rest.filter((result) => result.ok).map(got))).not.toContain("MIG-0-0");
     expect(rest.filter(({ ok }) => !ok)).toHaveLength(1);
@@ -200,8 +201,8 @@ describe("containers", () => {
       containers.run(container(grant));
     };
     containers.emit({ kind: "unsure" });
-    await until("the look began", () => containers.during === undefined);
-    await until("bound", () => ledger.grant(grant.id)?.state === "bound");
+    await until("the look began", 10_000, () => containers.during === undefined);
+    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
     await ledger.emit({ event: "marker", message: "after the look" });
     expect(ledger.grant(grant.id)?.state).toBe("bound");
   });
@@ -210,10 +211,10 @@ describe("containers", () => {
     const { ledger, containers } = await rigged();
     const grant = got(await ledger.reserve(wish("alice")));
     containers.run(container(grant));
-    await until("bound", () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
     containers.seen = [];
     containers.emit({ kind: "unsure" });
-    await until("released", () => ledger.grant(grant.id)?.state === "released");
+    await until("released", 10_000, () => ledger.grant(grant.id)?.state === "released");
   });
 });
 
@@ -226,7 +227,7 @@ describe("time", () => {
     await ledger.emit({ event: "marker", message: "" });
     expect(ledger.grant(grant.id)?.state).toBe("reserved");
     now += 2000;
-    await until("expired", () => ledger.grant(grant.id)?.state === "released");
+    await until("expired", 10_000, () => ledger.grant(grant.id)?.state === "released");
   });
 });
 
@@ -249,7 +250,11 @@ describe("GPUs", () => {
     const grant = got(await ledger.reserve(wish("alice")));
     const left = inventoryOf(2).gpus.filter(({ uuid }) => uuid !== grant.units[0]?.gpu);
     gpus.change({ inventory: { source: "declared", gpus: left } });
-    await until("the holder is told", () => ledger.grant(grant.id)?.reason?.includes("lost") === true);
+    await until(
+      "the holder is told",
+      10_000,
+      () => ledger.grant(grant.id)?.reason?.includes("lost") === true,
+    );
     expect(ledger.health().reasons.join()).toContain("lost");
     expect(ledger.health("bob").status).toBe("ok");
     expect((await events()).some(({ event, grant: id }) => event === "lost" && id === grant.id)).toBe(true);
@@ -269,9 +274,9 @@ describe("GPUs", () => {
       commit(batch);
     };
     gpus.change({ inventory: { source: "declared", gpus: [] } });
-    await until("it failed", () => failures > 0);
+    await until("it failed", 10_000, () => failures > 0);
     broken = false;
-    await until("written", () => store.grant(grant.id)?.reason?.includes("lost") === true);
+    await until("written", 10_000, () => store.grant(grant.id)?.reason?.includes("lost") === true);
   });
 });
 
@@ -303,12 +308,12 @@ describe("the stack's grants", () => {
     got(await ledger.applyPool(declared("alice")));
     const grant = ledger.grants()[0] as Grant;
     containers.run(container(grant));
-    await until("bound", () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
     got(await ledger.applyPool([]));
     expect(ledger.grant(grant.id)).toMatchObject({ state: "bound", dropped: true });
     expect(containers.stopped).toEqual([]);
     containers.remove("c1");
-    await until("released", () => ledger.grant(grant.id)?.state === "released");
+    await until("released", 10_000, () => ledger.grant(grant.id)?.state === "released");
   });
 
   it("that are dropped give way to an added one: their container is stopped first", async () => {
@@ -316,7 +321,7 @@ describe("the stack's grants", () => {
     got(await ledger.applyPool(declared("alice")));
     const old = ledger.grants()[0] as Grant;
     containers.run(container(old));
-    await until("bound", () => ledger.grant(old.id)?.state === "bound");
+    await until("bound", 10_000, () => ledger.grant(old.id)?.state === "bound");
     const done = got(await ledger.applyPool(declared("bob")));
     expect(containers.stopped).toEqual(["c1"]);
     expect(done.waits).toEqual([]);
@@ -331,7 +336,7 @@ describe("the stack's grants", () => {
     got(await ledger.applyPool(declared("alice")));
     const old = ledger.grants()[0] as Grant;
     containers.run(container(old));
-    await until("bound", () => ledger.grant(old.id)?.state === "bound");
+    await until("bound", 10_000, () => ledger.grant(old.id)?.state === "bound");
     containers.stubborn.add("c1");
     const refusal = refused(await ledger.applyPool(declared("bob")));
     expect(refusal).toMatchObject({ code: "conflict" });

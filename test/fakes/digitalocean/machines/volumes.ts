@@ -1,6 +1,7 @@
 /** Block storage: each volume is a sparse file, and a loop device of this computer while it is attached. */
 import { closeSync, openSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import { until } from "../../../lib/until";
 import type { VolumeInfo } from "../world";
 import { docker, lines, must, run } from "./command";
 import { isRunning, put } from "./droplet";
@@ -105,11 +106,11 @@ export class Volumes {
 /** Lets a loop device go, and waits until it is gone: it stays for as long as anything has it open. */
 async function release(loop: string, file: string): Promise<void> {
   await must("losetup", ["--detach", loop]);
-  const end = Date.now() + 10_000;
-  while ((await must("losetup", ["--associated", file])) !== "") {
-    if (Date.now() > end) throw new Error(`${loop} is still in use, 10 s after it was to be detached`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await until(
+    `${loop} is detached and no longer in use`,
+    10_000,
+    async () => (await must("losetup", ["--associated", file])) === "",
+  );
 }
 
 /** Lets go of all loop devices that lie on files of these folders. */

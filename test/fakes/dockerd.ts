@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ContainerBody, Inspect } from "../../../agent/src/docker/shapes";
+import type { ContainerBody, Inspect } from "../../agent/src/docker/shapes";
 
 /** One answer other than the usual. */
 export type Mood =
@@ -321,13 +321,4 @@ async function read(request: IncomingMessage): Promise<string> {
   let text = "";
   for await (const chunk of request) text += String(chunk);
   return text;
-}
-
-/** Waits for something that must come; fails with what it was. */
-export async function until(what: string, condition: () => boolean, ms = 5000): Promise<void> {
-  const end = Date.now() + ms;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }

@@ -45,7 +45,7 @@ class Router {
     const unknown = routes.filter(({ method, path }) => description.operation(method, path) === undefined);
     if (unknown.length > 0)
       throw new Error(
-        `the description has no ${unknown.map(({ method, path }) => `${method} ${path}`).join(", ")}; mend test/digitalocean/routes`,
+        `the description has no ${unknown.map(({ method, path }) => `${method} ${path}`).join(", ")}; mend test/fakes/digitalocean/routes`,
       );
     this.entries = routes.map((route) => ({
       route,

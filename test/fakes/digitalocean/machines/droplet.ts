@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { until } from "../../../lib/until";
 import { type DropletInfo, sizes } from "../world";
 import { docker, must, run } from "./command";
 
@@ -110,14 +111,11 @@ export async function make(place: Place, droplet: Readonly<DropletInfo>, most: n
 export async function start(container: string, size: string, most: number): Promise<void> {
   await docker("update", ...share(size, most), container);
   await docker("start", container);
-  const end = Date.now() + 30_000;
-  while (!(await hasSystemd(container))) {
-    if (Date.now() > end) {
-      const { stdout, stderr } = await run("docker", ["logs", "--tail", "20", container]);
-      throw new Error(`${container} has no systemd 30 s after its start:\n${stdout}${stderr}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await until(`${container} has systemd`, 30_000, async () => {
+    if (await hasSystemd(container)) return true;
+    const { stdout, stderr } = await run("docker", ["logs", "--tail", "20", container]);
+    throw new Error(`its log ends with\n${stdout}${stderr}`);
+  });
 }
 
 /** Whether what came before it went well; see image/init. */

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { must, run } from "./command";
 
-const root = join(__dirname, "../../..");
+const root = join(__dirname, "../../../..");
 const recipe = join(__dirname, "image");
 
 /**
@@ -22,7 +22,7 @@ export async function dropletImage(): Promise<string> {
   const tag = `berth-test/droplet:${hash.digest("hex").slice(0, 12)}`;
   if ((await run("docker", ["image", "inspect", tag])).code === 0) return tag;
 
-  const { buildSettings } = await import("../../../scripts/image/settings.mjs");
+  const { buildSettings } = await import("../../../../scripts/image/settings.mjs");
   const settings: Record<string, string> = await buildSettings(
     readFileSync(join(recipe, "Dockerfile"), "utf8"),
   );
