@@ -12,7 +12,7 @@ import { describe, expect, it } from "vitest";
 import { agentInput, renderAgent } from "../../components/agent";
 import { renderFolders, renderUnit } from "../../components/agent/unit";
 import { StageOptionError } from "../../components/host";
-import { describeScripts } from "../unit/host-scripts";
+import { describeScripts } from "../lib/host-scripts";
 import { agentMachine, imageOf, nodeDocument } from "./agent-machine";
 
 const asRoot = describe.runIf(process.getuid?.() === 0);

@@ -29,7 +29,7 @@ import {
   portGroups,
 } from "../../components/host/networks";
 import { MERGE } from "../../components/host/runtime";
-import { describeScripts } from "../unit/host-scripts";
+import { describeScripts } from "../lib/host-scripts";
 
 const node = "node-0";
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFx7Ei5m1vHnY7xUqf1n2m0wqzQJ7z0yVYd1kMhDl3aB op@example";

@@ -12,7 +12,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type FabricSpec, readFabricFacts, renderFabric, StageOptionError } from "../../components/host";
 import { fabricSteps } from "../../components/host/fabric";
 import { parseFacts, renderStage } from "../../components/host/stage";
-import { describeScripts, standIns } from "./host-scripts";
+import { describeScripts, standIns } from "../lib/host-scripts";
 
 const node = "node-0";
 const ib0 = { name: "ib0", address: "10.15.22.9/24" };

@@ -10,7 +10,7 @@ import { type PreflightOptions, readPreflightFacts, renderPreflight } from "../.
 import { DOCKER, FIREWALLS, helpers, LISTENERS, VERDICT } from "../../components/host/retire/looks";
 import { StageOptionError } from "../../components/host/shell";
 import { renderStage, stageBody } from "../../components/host/stage";
-import { describeScripts, standIns } from "./host-scripts";
+import { describeScripts, standIns } from "../lib/host-scripts";
 
 const options: PreflightOptions & { node: string } = {
   node: "gpu-1",

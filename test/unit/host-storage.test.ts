@@ -8,7 +8,7 @@ import { renderStorage, StageOptionError, type StorageOptions, storageLabel } fr
 import { storageSteps } from "../../components/host/storage";
 import { exportsFile } from "../../components/host/storage/nfs";
 import { planStorage } from "../../components/host/storage/spec";
-import { describeScripts } from "./host-scripts";
+import { describeScripts } from "../lib/host-scripts";
 
 const node = "node-0";
 const home = (user: string, uid: number, soft = "40GiB", hard = "50GiB") => ({ user, uid, soft, hard });

@@ -4,6 +4,7 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { stageBody } from "../../components/host/stage";
+import { shortenSnapshots } from "./snapshots";
 
 /**
  * One group of tests a script: its snapshot, the shells' syntax, shellcheck.
@@ -13,6 +14,7 @@ import { stageBody } from "../../components/host/stage";
  */
 export function describeScripts(of: string, scripts: Record<string, string>, leaveOut: string[] = []): void {
   const shellcheck = spawnSync("shellcheck", ["--version"]).status === 0;
+  shortenSnapshots();
   const exclude = leaveOut.length > 0 ? ["-e", leaveOut.join(",")] : [];
 
   describe.each(Object.entries(scripts))("%s", (_, command) => {
