@@ -8,7 +8,6 @@ import { readArgs, UsageError } from "./lib/args.mjs";
 import { readRecord, writeRecord } from "./lib/context.mjs";
 import { lastLine, sum } from "./lib/counts.mjs";
 import { stopEngine } from "./lib/docker.mjs";
-import { which } from "./lib/files.mjs";
 import { runMain } from "./lib/main.mjs";
 import { places } from "./lib/paths.mjs";
 import { handleSignals } from "./lib/process.mjs";
@@ -16,6 +15,7 @@ import { ensureHome, pulumiVariables } from "./lib/pulumi-env.mjs";
 import { ensureNodeAndPackages, inStep, newContext, SETUP_STEPS, setUp } from "./lib/setup.mjs";
 import { takeTurn } from "./lib/single.mjs";
 import { FAST, hasTests, ON_ENGINE, runSuite, SLOW, summary } from "./lib/suites.mjs";
+import { missingTools } from "./lib/test-tools.mjs";
 import { Ui } from "./lib/ui.mjs";
 
 const HELP = `npm test -- [--only unit|process|engine|e2e] [--deadline MINUTES] [FILE…]
@@ -27,18 +27,6 @@ exit code 1 when any failed.
   --only PART          only this part; unit: types and lint too; unit and process: without a container engine
   --deadline MINUTES   for all of it; default 85
 `;
-
-/** What the tests call beside what Berth needs: a browser, ssh with a password, a checker for shell scripts. */
-const TEST_TOOLS = [
-  { command: "chromium", package: "chromium", parts: ["e2e"] },
-  { command: "sshpass", package: "sshpass", parts: ["e2e"] },
-  { command: "mkfs.xfs", package: "xfsprogs", parts: ["e2e"] },
-  { command: "sfdisk", package: "fdisk", parts: ["e2e"] },
-  { command: "setquota", package: "quota", parts: ["e2e"] },
-  { command: "shellcheck", package: "shellcheck", parts: ["unit", "process"] },
-  { command: "sshd", package: "openssh-server", parts: ["unit", "process"] },
-  { command: "ssh-keygen", package: "openssh-client", parts: ["unit", "process"] },
-];
 
 /** @type {import("./lib/suites.mjs").Result[]} */
 const results = [];
@@ -78,7 +66,8 @@ await runMain(async () => {
     }));
     ui.say();
     if (context.found.docker?.started?.pid === before) delete context.found.docker?.started;
-    const env = testEnvironment(context);
+    // Tests fail without these programs, where `npm run check` leaves them out.
+    const env = { ...testEnvironment(context), BERTH_TEST_TOOLS: "required" };
     const options = () => ({ env, deadlineMs: Math.max(1000, end - Date.now()), passOn: rest });
     const fast = parts.filter((part) => FAST.includes(part));
     // The unit tests by themselves: many wait for processes, which a compiler beside them would starve.
@@ -139,9 +128,7 @@ function report(ui, done) {
  * @param {string[]} parts
  */
 async function ensureTestTools(context, parts) {
-  const wanted = TEST_TOOLS.filter(
-    (tool) => tool.parts.some((part) => parts.includes(part)) && !which(tool.command, context.env),
-  );
+  const wanted = missingTools(parts, context.env);
   if (wanted.length === 0) return "there before";
   const names = wanted.map((tool) => tool.package);
   if (!canInstall(context.env))

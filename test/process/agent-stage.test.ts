@@ -19,7 +19,7 @@ const asRoot = describe.runIf(process.getuid?.() === 0);
 const [one, two] = ["111111111111", "222222222222"];
 
 describe("the agent stage's script", () => {
-  describeScripts("the agent stage", {
+  describeScripts({
     "for two people": renderAgent({ node: "node-0", image: imageOf(one), users: ["alice", "bob"] }),
     "for nobody": renderAgent({ node: "node-0", image: imageOf(one), users: [] }),
   });

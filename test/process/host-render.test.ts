@@ -78,7 +78,7 @@ const scripts = {
   }),
 };
 
-describeScripts("the host stages", scripts);
+describeScripts(scripts);
 
 /** What bash makes of a script's words, one per array element. */
 function words(script: string): string[] {

@@ -19,7 +19,6 @@ import { describeScripts, standIns } from "../lib/host-scripts";
 const plain = renderRetire({ node: "gpu-1", stack: "lab", keepData: true });
 // 2317, 2329: a function of the library that one step does not call is no fault.
 describeScripts(
-  "the retirement",
   {
     "retire, plain": plain,
     "retire, with storage": renderRetire({

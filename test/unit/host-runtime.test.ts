@@ -33,7 +33,7 @@ const scripts = {
   }),
 };
 
-describeScripts("the runtime stage", scripts);
+describeScripts(scripts);
 
 const steps = (options: RuntimeOptions) => runtimeSteps(options).map(({ name }) => name);
 

@@ -41,7 +41,7 @@ const scripts = {
   "storage, everything": renderStorage({ node, ...everything }),
 };
 // 2317, 2329: a function of the library that one specification does not call is no fault.
-describeScripts("the storage stage", scripts, ["SC2317", "SC2329"]);
+describeScripts(scripts, ["SC2317", "SC2329"]);
 
 describe("the specification", () => {
   it("of a node without devices renders the directories alone", () => {
