@@ -8,10 +8,12 @@ import { ROOT } from "./lib/paths.mjs";
 import { handleSignals } from "./lib/process.mjs";
 import { toolEnvironment } from "./lib/pulumi-env.mjs";
 import { FAST, runSuite, summary } from "./lib/suites.mjs";
+import { missingTools, tellMissing } from "./lib/test-tools.mjs";
 
 const HELP = `npm run check
 
 Types (tsc), lint and format (biome), unit tests (vitest), side by side. Mend format: npx biome check --write .
+Tests that need a program which this computer lacks (sshd, shellcheck) are left out, and named. \`npm test\` installs it.
 `;
 
 /** Far more than they take: seconds. */
@@ -28,10 +30,13 @@ await runMain(async () => {
     throw new Error("The npm packages are not here yet. Run `npm ci` first.");
   // `npm test` takes the ledger's random histories five times as far.
   const env = { BERTH_LEDGER_STEPS: "20000", ...toolEnvironment().env };
+  const missing = missingTools(["unit"], env);
+  const notTested = missing.length > 0 ? `${tellMissing(missing)}\n\n` : "";
+  process.stdout.write(notTested);
   const results = await Promise.all(FAST.map((name) => runSuite(name, { env, deadlineMs: DEADLINE_MS })));
   for (const { name, counts, output } of results) {
     if (counts.failed > 0) process.stdout.write(`---- ${name}\n${output.join("\n").trim()}\n\n`);
   }
-  process.stdout.write(`${results.map(summary).join("\n")}\n`);
+  process.stdout.write(`${notTested}${results.map(summary).join("\n")}\n`);
   return results.some(({ counts }) => counts.failed > 0) ? 1 : 0;
 });

@@ -8,7 +8,6 @@ import { readArgs, UsageError } from "./lib/args.mjs";
 import { readRecord, writeRecord } from "./lib/context.mjs";
 import { lastLine, sum } from "./lib/counts.mjs";
 import { stopEngine } from "./lib/docker.mjs";
-import { which } from "./lib/files.mjs";
 import { duration } from "./lib/format.mjs";
 import {
   knownTimes,
@@ -28,6 +27,7 @@ import { ensureHome, pulumiVariables } from "./lib/pulumi-env.mjs";
 import { ensureNodeAndPackages, inStep, newContext, SETUP_STEPS, setUp } from "./lib/setup.mjs";
 import { takeTurn } from "./lib/single.mjs";
 import { concerned, FAST, ON_ENGINE, PARTS, partsOf, runSuite, summary } from "./lib/suites.mjs";
+import { missingTools } from "./lib/test-tools.mjs";
 import { Ui } from "./lib/ui.mjs";
 
 const HELP = `npm test -- [--only PART] [--lanes 1|2] [--deadline MINUTES] [--remember-times] [FILE…]
@@ -43,18 +43,6 @@ budget, and "N passed, N failed"; exit code 1 when a test failed or a lane was o
   --deadline MINUTES   for all of it; default 85
   --remember-times     write what each file took into ${TIMES}, which the next over-long lane is compared with
 `;
-
-/** What the tests call beside what Berth needs: a browser, ssh with a password, a checker for shell scripts. */
-const TEST_TOOLS = [
-  { command: "chromium", package: "chromium", parts: ["nodes", "stacks", "last"] },
-  { command: "sshpass", package: "sshpass", parts: ["nodes", "stacks", "last"] },
-  { command: "mkfs.xfs", package: "xfsprogs", parts: ["nodes", "stacks", "last"] },
-  { command: "sfdisk", package: "fdisk", parts: ["nodes", "stacks", "last"] },
-  { command: "setquota", package: "quota", parts: ["nodes", "stacks", "last"] },
-  { command: "shellcheck", package: "shellcheck", parts: ["unit", "process"] },
-  { command: "sshd", package: "openssh-server", parts: ["unit", "process"] },
-  { command: "ssh-keygen", package: "openssh-client", parts: ["unit", "process"] },
-];
 
 /** @type {import("./lib/suites.mjs").Result[]} */
 const results = [];
@@ -100,7 +88,8 @@ await runMain(async () => {
     }));
     ui.say();
     if (context.found.docker?.started?.pid === before) delete context.found.docker?.started;
-    const env = testEnvironment(context);
+    // Tests fail without these programs, where `npm run check` leaves them out.
+    const env = { ...testEnvironment(context), BERTH_TEST_TOOLS: "required" };
     const options = () => ({ env, deadlineMs: Math.max(1000, end - Date.now()), passOn: rest });
     const shares = [await processorShare()];
     // On a computer that has none yet, beside what needs no engine.
@@ -248,9 +237,7 @@ function judge(ui, lanes, share) {
  * @param {string[]} parts
  */
 async function ensureTestTools(context, parts) {
-  const wanted = TEST_TOOLS.filter(
-    (tool) => tool.parts.some((part) => parts.includes(part)) && !which(tool.command, context.env),
-  );
+  const wanted = missingTools(parts, context.env);
   if (wanted.length === 0) return "there before";
   const names = wanted.map((tool) => tool.package);
   if (!canInstall(context.env))

@@ -1,9 +1,10 @@
 /** A real OpenSSH server on loopback, for tests: own keys, own configuration, its log read back. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { programPath } from "../lib/programs";
 
 export interface Sshd {
   readonly port: number;
@@ -35,10 +36,7 @@ export function makeKey(folder: string, name: string): string {
  * @param extra lines of sshd_config; each takes the place of the default one.
  */
 export async function startSshd(extra: readonly string[] = []): Promise<Sshd> {
-  const program = "/usr/sbin/sshd";
-  if (!existsSync(program)) {
-    throw new Error(`${program} is missing; these tests need an SSH server: apt-get install openssh-server`);
-  }
+  const program = programPath("sshd");
   // sshd as root wants its empty directory for privilege separation; packages make it only when they start sshd.
   if (userInfo().uid === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
   const folder = mkdtempSync(join(tmpdir(), "berth-sshd-"));

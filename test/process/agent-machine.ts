@@ -13,7 +13,7 @@ import {
   renderAgent,
 } from "../../components/agent";
 import { parseFacts, stageBody } from "../../components/host/stage";
-import { standIns } from "../unit/host-scripts";
+import { standIns } from "../lib/host-scripts";
 
 export const digestOf = (version: string) => version.padEnd(64, "0");
 export const imageOf = (version: string) => `10.88.0.2:5000/berth/agent@sha256:${digestOf(version)}`;

@@ -12,14 +12,14 @@ import { describe, expect, it } from "vitest";
 import { agentInput, renderAgent } from "../../components/agent";
 import { renderFolders, renderUnit } from "../../components/agent/unit";
 import { StageOptionError } from "../../components/host";
-import { describeScripts } from "../unit/host-scripts";
+import { describeScripts } from "../lib/host-scripts";
 import { agentMachine, imageOf, nodeDocument } from "./agent-machine";
 
 const asRoot = describe.runIf(process.getuid?.() === 0);
 const [one, two] = ["111111111111", "222222222222"];
 
 describe("the agent stage's script", () => {
-  describeScripts("the agent stage", {
+  describeScripts({
     "for two people": renderAgent({ node: "node-0", image: imageOf(one), users: ["alice", "bob"] }),
     "for nobody": renderAgent({ node: "node-0", image: imageOf(one), users: [] }),
   });

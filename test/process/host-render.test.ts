@@ -29,7 +29,7 @@ import {
   portGroups,
 } from "../../components/host/networks";
 import { MERGE } from "../../components/host/runtime";
-import { describeScripts } from "../unit/host-scripts";
+import { describeScripts } from "../lib/host-scripts";
 
 const node = "node-0";
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFx7Ei5m1vHnY7xUqf1n2m0wqzQJ7z0yVYd1kMhDl3aB op@example";
@@ -78,7 +78,7 @@ const scripts = {
   }),
 };
 
-describeScripts("the host stages", scripts);
+describeScripts(scripts);
 
 /** What bash makes of a script's words, one per array element. */
 function words(script: string): string[] {

@@ -14,12 +14,11 @@ import { RESTORE } from "../../components/host/retire/docker";
 import { daemonConfig, MERGE } from "../../components/host/runtime";
 import { StageOptionError } from "../../components/host/shell";
 import { renderStage, stageBody } from "../../components/host/stage";
-import { describeScripts, standIns } from "../unit/host-scripts";
+import { describeScripts, standIns } from "../lib/host-scripts";
 
 const plain = renderRetire({ node: "gpu-1", stack: "lab", keepData: true });
 // 2317, 2329: a function of the library that one step does not call is no fault.
 describeScripts(
-  "the retirement",
   {
     "retire, plain": plain,
     "retire, with storage": renderRetire({

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect } from "vitest";
 import { renderStage } from "../../components/host/stage";
 import { type StorageOptions, storageSteps } from "../../components/host/storage";
-import { standIns } from "../unit/host-scripts";
+import { standIns } from "../lib/host-scripts";
 
 /** Its steps run as root alone: for anybody else these tests are left out. */
 export const asRoot = describe.runIf(process.getuid?.() === 0);

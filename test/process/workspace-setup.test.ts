@@ -14,7 +14,8 @@ import {
   type SetupConfig,
   validateSetup,
 } from "../../components/workspace/setup";
-import { bash, FakeNode, type Finished, has, parseSetupFacts } from "../fakes/workspace-node";
+import { bash, FakeNode, type Finished, parseSetupFacts } from "../fakes/workspace-node";
+import { missing, shellcheck } from "../lib/programs";
 
 const SECRET = `hunter2 'q' "d" $(id) \`id\` \\ end`;
 
@@ -93,14 +94,13 @@ describe("the rendered command", () => {
     }
   });
 
-  it.skipIf(!has("shellcheck"))("has no finding of shellcheck, nor has a program in the workspace", () => {
+  it.skipIf(missing("shellcheck"))("has no finding of shellcheck, nor has a program in the workspace", () => {
     const attempt = readFileSync("components/workspace/setup/programs/attempt.sh", "utf8");
     const texts = [attempt, ...programs.map(programText)].map((text) => `#!/bin/bash\n${text}`);
     // The library of the stages is checked with the stages; what this adds is sourced from a file.
     for (const text of [...texts, `#!/bin/bash\n${stageBody(render(full).command)}`]) {
       const ignored = "SC1091,SC2034,SC2154,SC2317,SC2329,SC2015,SC2016,SC2088,SC2094";
-      const done = spawnSync("shellcheck", ["-e", ignored, "-"], { input: text, encoding: "utf8" });
-      expect(done.stdout).toBe("");
+      expect(shellcheck(text, "-e", ignored)).toBe("");
     }
   });
 

@@ -12,7 +12,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type FabricSpec, readFabricFacts, renderFabric, StageOptionError } from "../../components/host";
 import { fabricSteps } from "../../components/host/fabric";
 import { parseFacts, renderStage } from "../../components/host/stage";
-import { describeScripts, standIns } from "./host-scripts";
+import { describeScripts, standIns } from "../lib/host-scripts";
 
 const node = "node-0";
 const ib0 = { name: "ib0", address: "10.15.22.9/24" };
@@ -27,7 +27,7 @@ const scripts = {
   }),
 };
 // 2317, 2329: a function that one specification does not call is no fault.
-describeScripts("the fabric stage", scripts, ["SC2317", "SC2329"]);
+describeScripts(scripts, ["SC2317", "SC2329"]);
 
 /** Two cards of a machine with four: one works, one has no subnet manager, one is Ethernet, one is unplugged. */
 const IBSTAT = `CA 'mlx5_0'

@@ -10,7 +10,7 @@ import { type PreflightOptions, readPreflightFacts, renderPreflight } from "../.
 import { DOCKER, FIREWALLS, helpers, LISTENERS, VERDICT } from "../../components/host/retire/looks";
 import { StageOptionError } from "../../components/host/shell";
 import { renderStage, stageBody } from "../../components/host/stage";
-import { describeScripts, standIns } from "./host-scripts";
+import { describeScripts, standIns } from "../lib/host-scripts";
 
 const options: PreflightOptions & { node: string } = {
   node: "gpu-1",
@@ -50,11 +50,11 @@ const scripts = {
     runtime: { insecureRegistries: ["10.0.0.2:5000"] },
   }),
 };
-describeScripts("the base stage", {
+describeScripts({
   "base, with security updates": renderBase({ node: "gpu-1", securityUpdates: true }),
 });
 // 2317, 2329: a function of the library that one step does not call is no fault.
-describeScripts("the preflight", scripts, ["SC2317", "SC2329"]);
+describeScripts(scripts, ["SC2317", "SC2329"]);
 
 describe("security updates", () => {
   const aptFolder = mkdtempSync(join(tmpdir(), "berth-apt-"));

@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
 import { type RuntimeOptions, runtimeSteps } from "../../components/host/runtime";
 import { parseFacts, renderStage } from "../../components/host/stage";
-import { standIns } from "./host-scripts";
+import { standIns } from "../lib/host-scripts";
 
 /** What is real here; anything else is a stand-in or is not there, as the machine that runs the tests may have it. */
 const REAL =

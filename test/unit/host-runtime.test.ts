@@ -9,7 +9,7 @@ import { readRuntimeFacts } from "../../components/host/facts";
 import { type RuntimeOptions, renderRuntime, runtimeSteps } from "../../components/host/runtime";
 import { StageOptionError } from "../../components/host/shell";
 import { MAX_COMMAND_BYTES, stageBody } from "../../components/host/stage";
-import { describeScripts } from "./host-scripts";
+import { describeScripts } from "../lib/host-scripts";
 
 const node = "node-0";
 const everything: RuntimeOptions = {
@@ -33,7 +33,7 @@ const scripts = {
   }),
 };
 
-describeScripts("the runtime stage", scripts);
+describeScripts(scripts);
 
 const steps = (options: RuntimeOptions) => runtimeSteps(options).map(({ name }) => name);
 

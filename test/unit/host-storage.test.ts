@@ -8,7 +8,7 @@ import { renderStorage, StageOptionError, type StorageOptions, storageLabel } fr
 import { storageSteps } from "../../components/host/storage";
 import { exportsFile } from "../../components/host/storage/nfs";
 import { planStorage } from "../../components/host/storage/spec";
-import { describeScripts } from "./host-scripts";
+import { describeScripts } from "../lib/host-scripts";
 
 const node = "node-0";
 const home = (user: string, uid: number, soft = "40GiB", hard = "50GiB") => ({ user, uid, soft, hard });
@@ -41,7 +41,7 @@ const scripts = {
   "storage, everything": renderStorage({ node, ...everything }),
 };
 // 2317, 2329: a function of the library that one specification does not call is no fault.
-describeScripts("the storage stage", scripts, ["SC2317", "SC2329"]);
+describeScripts(scripts, ["SC2317", "SC2329"]);
 
 describe("the specification", () => {
   it("of a node without devices renders the directories alone", () => {

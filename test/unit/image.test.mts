@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { contentHash, IMAGES, imageDir, lineage, recipeFiles } from "../../scrip
 import { readAccount, readCommand } from "../../scripts/image/cli.mjs";
 import { withLock } from "../../scripts/image/lock.mjs";
 import { buildSettings } from "../../scripts/image/settings.mjs";
+import { missing, shellcheck } from "../lib/programs.js";
 
 const NAMES = Object.keys(IMAGES);
 
@@ -205,11 +206,10 @@ describe.each(NAMES)("recipe of %s", (name) => {
     }
   });
 
-  it("passes shellcheck where it is installed", ({ skip }) => {
-    if (spawnSync("shellcheck", ["--version"]).status !== 0) return skip();
+  it.skipIf(missing("shellcheck"))("passes shellcheck", () => {
     for (const file of recipeFiles(imageDir(name))) {
-      if (!/^#!\/bin\/(ba)?sh/.test(file.content.toString("utf8"))) continue;
-      execFileSync("shellcheck", [join(imageDir(name), file.path)], { stdio: "pipe" });
+      const text = file.content.toString("utf8");
+      if (/^#!\/bin\/(ba)?sh/.test(text)) expect(shellcheck(text), file.path).toBe("");
     }
   });
 });

@@ -11,6 +11,7 @@ import {
   workspaceHostKey,
 } from "../../components/secrets/derive";
 import { placeFile } from "../../components/secrets/files";
+import { missing } from "../lib/programs";
 
 let folder: string;
 beforeAll(() => {
@@ -21,12 +22,15 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const alice = { name: "alice", credentialsVersion: 1, keys: [] };
 
 describe("derived secrets", () => {
-  it("are SSH keys that OpenSSH reads, the same each time", () => {
+  it("are the same each time", () => {
+    expect(deriveSshKey("seed", "purpose")).toEqual(deriveSshKey("seed", "purpose"));
+  });
+
+  it.skipIf(missing("ssh-keygen"))("are SSH keys that OpenSSH reads", () => {
     const pair = deriveSshKey("seed", "purpose");
     const file = join(folder, "key");
     writeFileSync(file, pair.privateKey, { mode: 0o600 });
     expect(execFileSync("ssh-keygen", ["-y", "-f", file], { encoding: "utf8" }).trim()).toBe(pair.publicKey);
-    expect(deriveSshKey("seed", "purpose")).toEqual(pair);
   });
 
   it("differ by seed, purpose, user and version", () => {

@@ -16,6 +16,7 @@ import { parseHost } from "../../plugins/docker/src/config/host";
 import { parseSshOptions } from "../../plugins/docker/src/config/sshopts";
 import { sshConnection } from "../../plugins/docker/src/engine/ssh";
 import { type Sshd, startSshd } from "../fakes/sshd";
+import { missing } from "../lib/programs";
 
 const stackKey = deriveSshKey("seed", "operator/ssh");
 let folder: string;
@@ -161,13 +162,13 @@ describe("a key that cannot be used", () => {
 
   it("is missing", () => {
     const path = at("none");
-    const missing = () =>
+    const access = () =>
       baremetalAccess(plan({ key: { from: "file", path } }), files(), stackKey, { preview: false });
-    expect(missing).toThrow(SshAccessError);
-    expect(missing).toThrow(`node gpu-1: keyFile ${path} does not exist on this computer`);
+    expect(access).toThrow(SshAccessError);
+    expect(access).toThrow(`node gpu-1: keyFile ${path} does not exist on this computer`);
   });
 
-  it.each([
+  it.skipIf(missing("ssh-keygen")).each([
     ["ed25519", ["-t", "ed25519", "-N", "secret phrase"]],
     ["PEM", ["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "secret phrase"]],
     ["PKCS8", ["-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", "secret phrase"]],
@@ -178,7 +179,7 @@ describe("a key that cannot be used", () => {
     expect(() => withKey(text)).not.toThrow(secret);
   });
 
-  it.each([
+  it.skipIf(missing("ssh-keygen")).each([
     ["ed25519", ["-t", "ed25519", "-N", ""]],
     ["PEM", ["-t", "rsa", "-b", "2048", "-m", "PEM", "-N", ""]],
     ["PKCS8", ["-t", "ecdsa", "-m", "PKCS8", "-N", ""]],
@@ -222,7 +223,7 @@ describe("a key that cannot be used", () => {
   });
 });
 
-describe("real servers", { timeout: 60_000 }, () => {
+describe.skipIf(missing("sshd", "ssh-keygen"))("real servers", { timeout: 60_000 }, () => {
   let bastion: Sshd;
   let node: Sshd;
   const pool = new SshPool({ idleMs: 200 });

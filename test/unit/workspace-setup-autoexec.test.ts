@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { stageBody } from "../../components/host/stage";
 import { AUTO_EXEC_FILE, autoExecFile, renderAutoExec } from "../../components/workspace/setup";
 import { has } from "../fakes/workspace-node";
+import { missing, shellcheck } from "../lib/programs";
 
 const login = userInfo().username;
 const option = { login, user: "alice", container: "berth-dev-alice" };
@@ -26,12 +27,8 @@ describe("renderAutoExec", () => {
     expect(spawnSync("sh", ["-n"], { input: autoExecFile(option), encoding: "utf8" }).stderr).toBe("");
   });
 
-  it.skipIf(!has("shellcheck"))("has no finding of shellcheck", () => {
-    const done = spawnSync("shellcheck", ["-s", "sh", "-"], {
-      input: autoExecFile(option),
-      encoding: "utf8",
-    });
-    expect(done.stdout).toBe("");
+  it.skipIf(missing("shellcheck"))("has no finding of shellcheck", () => {
+    expect(shellcheck(autoExecFile(option), "-s", "sh")).toBe("");
   });
 });
 

@@ -14,16 +14,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Sshd, startSshd } from "../../../test/fakes/sshd";
+import { missing } from "../../../test/lib/programs";
 import { until } from "../../../test/lib/until";
 import { type SshConnection, SshPool } from "../src/index";
 
+const withoutSshd = missing("sshd", "ssh-keygen");
 let sshd: Sshd;
 let folder: string;
 const pool = new SshPool({ idleMs: 500 });
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "berth-ssh-"));
-  sshd = await startSshd(["MaxSessions 3"]);
+  if (!withoutSshd) sshd = await startSshd(["MaxSessions 3"]);
 }, 30_000);
 
 afterAll(async () => {
@@ -46,7 +48,7 @@ const alive = (path: string): boolean => {
   return existsSync(`/proc/${pid}`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
 };
 
-describe("OpenSSH", () => {
+describe.skipIf(withoutSshd)("OpenSSH", () => {
   it("takes many commands over one connection, within its MaxSessions", async () => {
     const before = sshd.connections();
     const results = await Promise.all(
@@ -115,7 +117,7 @@ describe("OpenSSH", () => {
   });
 });
 
-describe("files", () => {
+describe.skipIf(withoutSshd)("files", () => {
   it("puts a new file in place with parents and mode, and leaves no temporary one", async () => {
     const target = join(folder, "a/b/c.bin");
     const content = Buffer.from(Array.from({ length: 700_001 }, (_, i) => i % 251));

@@ -4,15 +4,16 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { stageBody } from "../../components/host/stage";
+import { missing, shellcheck } from "./programs";
+import { shortenSnapshots } from "./snapshots";
 
 /**
  * One group of tests a script: its snapshot, the shells' syntax, shellcheck.
  *
- * @param of for the warning where shellcheck is missing: `the storage stage`
  * @param leaveOut codes of shellcheck that are no fault here
  */
-export function describeScripts(of: string, scripts: Record<string, string>, leaveOut: string[] = []): void {
-  const shellcheck = spawnSync("shellcheck", ["--version"]).status === 0;
+export function describeScripts(scripts: Record<string, string>, leaveOut: string[] = []): void {
+  shortenSnapshots();
   const exclude = leaveOut.length > 0 ? ["-e", leaveOut.join(",")] : [];
 
   describe.each(Object.entries(scripts))("%s", (_, command) => {
@@ -23,16 +24,8 @@ export function describeScripts(of: string, scripts: Record<string, string>, lea
       expect(spawnSync("sh", ["-n"], { input: command, encoding: "utf8" }).stderr).toBe("");
     });
 
-    it(shellcheck ? "passes shellcheck" : "NOT CHECKED by shellcheck: it is not installed", (context) => {
-      if (!shellcheck) {
-        console.warn(`shellcheck is not installed: the scripts of ${of} were NOT checked by it`);
-        context.skip("shellcheck is not installed");
-      }
-      const { stdout } = spawnSync("shellcheck", ["-s", "bash", "-f", "gcc", ...exclude, "-"], {
-        input: stageBody(command),
-        encoding: "utf8",
-      });
-      expect(stdout).toBe("");
+    it.skipIf(missing("shellcheck"))("passes shellcheck", () => {
+      expect(shellcheck(stageBody(command), "-s", "bash", ...exclude)).toBe("");
     });
   });
 }
