@@ -21,6 +21,7 @@ import {
   userDataSize,
 } from "../../cloud-init";
 import { deriveSshKey } from "../../components/secrets/derive";
+import { character, LAST_CHARACTER } from "../lib/characters";
 import { missing, shellcheck } from "../lib/programs";
 
 const hostKey = deriveSshKey("seed-of-the-unit-tests", "node/node-0/host-key");
@@ -248,7 +249,7 @@ describe("cloudConfig", () => {
       "😀",
     ),
     fc.string({ unit: "grapheme" }),
-    fc.string({ unit: "binary" }),
+    fc.string({ unit: fc.nat(LAST_CHARACTER).map(character) }),
   );
   const value = fc.dictionary(text, fc.oneof(text, fc.boolean(), fc.integer(), fc.array(text)), {
     maxKeys: 5,

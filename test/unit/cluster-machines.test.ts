@@ -84,8 +84,12 @@ describe.each([
 });
 
 describe("a droplet", () => {
-  it("gets an SSH key, the firewall's tag, and no user data of another's", async () => {
-    const seen = await runCluster(cloud(), false);
+  let seen: Seen[];
+  beforeAll(async () => {
+    seen = await runCluster(cloud(), false);
+  });
+
+  it("gets an SSH key, the firewall's tag, and no user data of another's", () => {
     const droplets = of(seen, DROPLET);
     expect(droplets.map(({ name }) => name)).toEqual(["berth-drop-0", "berth-drop-1"]);
     for (const { inputs, name } of droplets) {
@@ -95,8 +99,7 @@ describe("a droplet", () => {
     }
   });
 
-  it("finds its volumes by the serial that DigitalOcean gives them", async () => {
-    const seen = await runCluster(cloud(), false);
+  it("finds its volumes by the serial that DigitalOcean gives them", () => {
     const storage = seen.find(({ name }) => name === "berth-drop-0-host-storage");
     expect(String(storage?.inputs.create)).toContain("serial 0DO_Volume_berth-dev-data");
     const other = seen.find(({ name }) => name === "berth-drop-1-host-storage");
@@ -104,11 +107,10 @@ describe("a droplet", () => {
   });
 
   it("takes nothing along when another one comes", async () => {
-    const one = await runCluster(cloud(), false);
     const base = cloud();
     const two = await runCluster({ ...base, nodes: [...base.nodes, droplet(2, "worker")] }, false);
     const byName = new Map(two.map((r) => [`${r.type} ${r.name}`, JSON.stringify(r.inputs)]));
-    const changed = one.filter((r) => byName.get(`${r.type} ${r.name}`) !== JSON.stringify(r.inputs));
+    const changed = seen.filter((r) => byName.get(`${r.type} ${r.name}`) !== JSON.stringify(r.inputs));
     expect(changed.map(({ name }) => name)).toEqual([]);
   });
 });

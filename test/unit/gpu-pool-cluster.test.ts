@@ -1,7 +1,7 @@
 /**
  * GPUs in the whole program: who is asked what, and what a workspace gets of it.
  */
-import { describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { cdiDevice } from "../../agent/src/inventory/cdi";
 import { STUB } from "../../components/gpu/stub";
 import { localStack, of, runCluster, type Seen } from "./cluster-recorder";
@@ -48,8 +48,16 @@ describe.each([
   ["an update", false],
   ["a preview", true],
 ])("in %s", (_, preview) => {
-  it("each node that grants something has one pool, with what is asked for there", async () => {
-    const seen = await runCluster(stack([alice, bob, carol]), preview);
+  /** With alice, bob and carol. */
+  let seen: Seen[];
+  /** Without alice. */
+  let withoutAlice: Seen[];
+  beforeAll(async () => {
+    seen = await runCluster(stack([alice, bob, carol]), preview);
+    withoutAlice = await runCluster(stack([bob, carol]), preview);
+  });
+
+  it("each node that grants something has one pool, with what is asked for there", () => {
     expect(pools(seen).map(({ name }) => name)).toEqual(["berth-node-0-gpus", "berth-node-1-gpus"]);
     const [zero, one] = pools(seen).map(({ inputs }) => inputs);
     expect(zero).toMatchObject({
@@ -63,8 +71,7 @@ describe.each([
     expect(Object.keys(grants(seen)).sort()).toEqual(["workspace/alice", "workspace/bob"]);
   });
 
-  it("a workspace gets its devices by UUID, is labelled with them, and never sees others", async () => {
-    const seen = await runCluster(stack([alice, bob, carol]), preview);
+  it("a workspace gets its devices by UUID, is labelled with them, and never sees others", () => {
     const uuid = uuidOf(grants(seen)["workspace/bob"]?.[0]);
     const bobs = workspace(seen, "bob");
     expect(bobs.deviceRequests).toEqual([{ driver: "cdi", deviceIds: [cdiDevice({ uuid })] }]);
@@ -97,21 +104,17 @@ describe.each([
   });
 
   it("a workspace that asks for nothing is as it would be without GPUs", async () => {
-    const [withGpus, without] = [
-      await runCluster(stack([bob, carol]), preview),
-      await runCluster(localStack([carol]), preview),
-    ];
+    const without = await runCluster(localStack([carol]), preview);
     expect(pools(without)).toEqual([]);
-    expect(workspace(withGpus, "carol").labels).toEqual(workspace(without, "carol").labels);
-    expect(workspace(withGpus, "carol").deviceRequests).toBeUndefined();
+    expect(workspace(withoutAlice, "carol").labels).toEqual(workspace(without, "carol").labels);
+    expect(workspace(withoutAlice, "carol").deviceRequests).toBeUndefined();
   });
 
   it("nobody's inputs change when somebody comes in front", async () => {
     const dave = { name: "dave", node: "node-1", index: 3, gpu: slice };
-    const before = await runCluster(stack([bob, carol]), preview);
     const after = await runCluster(stack([dave, carol, bob]), preview);
     expect(Object.keys(grants(after))).toEqual(["workspace/bob", "workspace/dave"]);
-    expect(pools(after)[1]?.inputs).toMatchObject({ declared: pools(before)[1]?.inputs.declared });
+    expect(pools(after)[1]?.inputs).toMatchObject({ declared: pools(withoutAlice)[1]?.inputs.declared });
     expect(workspace(after, "bob").labels).toHaveLength(7);
   });
 
@@ -126,8 +129,8 @@ describe.each([
     expect(Object.keys(grants(seen))).toEqual(["workspace/bob"]);
   });
 
-  it("the state gets the stub and nothing secret", async () => {
-    for (const { inputs } of pools(await runCluster(stack([alice, bob]), preview))) {
+  it("the state gets the stub and nothing secret", () => {
+    for (const { inputs } of pools(seen)) {
       expect(inputs.__provider).toBe(STUB);
       expect(JSON.stringify(inputs)).not.toMatch(
         /PRIVATE KEY|seed-of-the-unit-tests|4dabf18193072939515e22adb298388d/,

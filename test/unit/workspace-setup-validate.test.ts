@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { repositoryPath, type SetupConfig, validateSetup } from "../../components/workspace/setup";
+import { character, LAST_CHARACTER } from "../lib/characters";
 
 const paths = (setup: SetupConfig): string[] => validateSetup("s", setup).map((problem) => problem.path);
 
@@ -139,7 +140,7 @@ describe("validateSetup", () => {
 
   it("lets nothing pass that begins like an option or holds a control character", () => {
     const nasty = fc.oneof(
-      fc.string({ unit: "binary" }).map((text) => `-${text}`),
+      fc.string({ unit: fc.nat(LAST_CHARACTER).map(character) }).map((text) => `-${text}`),
       fc
         .tuple(fc.string(), fc.constantFrom("\n", "\r", "\0", "\x1b", "\x7f"), fc.string())
         .map((x) => x.join("")),
