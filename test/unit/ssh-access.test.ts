@@ -17,6 +17,7 @@ import { parseSshOptions } from "../../plugins/docker/src/config/sshopts";
 import { sshConnection } from "../../plugins/docker/src/engine/ssh";
 import { type Sshd, startSshd } from "../fakes/sshd";
 import { missing } from "../lib/programs";
+import { until } from "../lib/until";
 
 const stackKey = deriveSshKey("seed", "operator/ssh");
 let folder: string;
@@ -117,7 +118,7 @@ describe("what a plan asks for", () => {
     const socket = at("agent");
     const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
     try {
-      await vi.waitFor(() => expect(existsSync(socket)).toBe(true), 10_000);
+      await until("the agent answers", 10_000, () => existsSync(socket));
       const { target, sshOptions } = baremetalAccess(
         plan({ jump, key: { from: "agent" } }),
         files(),
@@ -282,9 +283,9 @@ describe.skipIf(missing("sshd", "ssh-keygen"))("real servers", { timeout: 60_000
     const { sshOptions } = access(of);
     const before = hops();
     expect(ssh(of, sshOptions)).toMatchObject({ stdout: "in\n", stderr: "", status: 0 });
-    await vi.waitFor(() => expect(hops() - before).toBe(1), 5_000);
+    await until("one more hop", 5_000, () => hops() - before === 1);
     expect(await plugin(of, sshOptions)).toBe("in\n");
-    await vi.waitFor(() => expect(hops() - before).toBe(2), 5_000);
+    await until("two more hops", 5_000, () => hops() - before === 2);
   });
 
   it("are reached by the remote commands' connection, which is the same", async () => {
@@ -324,7 +325,7 @@ describe.skipIf(missing("sshd", "ssh-keygen"))("real servers", { timeout: 60_000
     const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
     vi.stubEnv("SSH_AUTH_SOCK", socket);
     try {
-      await vi.waitFor(() => expect(existsSync(socket)).toBe(true), 10_000);
+      await until("the agent answers", 10_000, () => existsSync(socket));
       const of = real({ key: { from: "agent" } });
       const { sshOptions } = access(of);
       // The agent is empty: nobody else's key is tried in its place.

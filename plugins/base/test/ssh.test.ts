@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { createServer, type Server } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { freePort } from "../../../test/fakes/sshd";
+import { failureOf } from "../../../test/lib/failure";
 import { until } from "../../../test/lib/until";
 import {
   type ExecOptions,
@@ -43,15 +44,7 @@ function to(target: FakeServer, more: Partial<SshConnection> = {}): SshConnectio
   };
 }
 
-async function failure(work: Promise<unknown>): Promise<SshError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof SshError) return error;
-    throw error;
-  }
-  throw new Error("it should have failed");
-}
+const failure = (work: Promise<unknown>) => failureOf(SshError, work);
 
 describe("commands", () => {
   it("passes stdin whole, and gives stdout, stderr and the exit code", async () => {

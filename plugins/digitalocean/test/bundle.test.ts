@@ -1,39 +1,28 @@
 /** The bundled plugin as the engine meets it: one process, nothing beside it, and nothing in it that it has no use for. */
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { credentials } from "@grpc/grpc-js";
-import { ResourceProviderClient } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import provider from "@pulumi/pulumi/proto/provider_pb";
 import struct from "google-protobuf/google/protobuf/struct_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Api, startApi } from "../../../test/fakes/digitalocean";
+import { type Plugin, startPlugin } from "../../../test/lib/plugin";
 
 const root = join(__dirname, "../../..");
 const bag = (values: unknown) => struct.Struct.fromJavaScript(values as never);
 const URN = "urn:pulumi:dev::berth::digitalocean:index/domain:Domain::domain";
 
 let api: Api;
-let plugin: ChildProcess;
-let client: ResourceProviderClient;
+let plugin: Plugin;
 
 beforeAll(async () => {
   api = await startApi();
-  const { buildPlugin } = await import("../../../scripts/plugins.mjs");
-  await buildPlugin("digitalocean");
-  const env = { PATH: "/usr/bin:/bin", BERTH_NODE: process.execPath };
-  plugin = spawn(join(root, "dist/digitalocean/pulumi-resource-digitalocean"), [], { env, cwd: "/" });
-  const port = await new Promise<string>((resolve, reject) => {
-    plugin.stdout?.once("data", (chunk: Buffer) => resolve(chunk.toString().trim()));
-    plugin.once("exit", (code) => reject(new Error(`the plugin ended with ${code}`)));
-  });
-  client = new ResourceProviderClient(`127.0.0.1:${port}`, credentials.createInsecure());
+  plugin = await startPlugin("digitalocean");
 }, 60_000);
 
 afterAll(async () => {
-  client?.close();
-  plugin?.kill("SIGKILL");
+  plugin?.client.close();
+  plugin?.child.kill("SIGKILL");
   await api?.close();
 });
 
@@ -43,7 +32,7 @@ const call = <Request, Response>(
   request: Request,
 ): Promise<Response> =>
   new Promise((resolve, reject) => {
-    method.call(client, request, (error, response) => (error ? reject(error) : resolve(response)));
+    method.call(plugin.client, request, (error, response) => (error ? reject(error) : resolve(response)));
   });
 
 describe("the bundle", () => {
@@ -58,17 +47,17 @@ describe("the bundle", () => {
   it("takes its own tags away when the engine ends it", async () => {
     const settings = new provider.ConfigureRequest();
     settings.setArgs(bag({ token: api.token, apiEndpoint: api.url }));
-    await call(client.configure, settings);
+    await call(plugin.client.configure, settings);
     const request = new provider.CreateRequest();
     request.setUrn(URN);
     request.setProperties(bag({ name: "berth.example" }));
     expect(
-      (await call<provider.CreateRequest, provider.CreateResponse>(client.create, request)).getId(),
+      (await call<provider.CreateRequest, provider.CreateResponse>(plugin.client.create, request)).getId(),
     ).toBe("berth.example");
     // So that a kill now is known of later.
     expect([...api.state.tags]).toEqual([expect.stringMatching(/^berth-id:[0-9a-f]{32}:[0-9a-f]{32}$/)]);
-    const ended = once(plugin, "exit");
-    plugin.kill("SIGINT");
+    const ended = once(plugin.child, "exit");
+    plugin.child.kill("SIGINT");
     expect(await ended).toEqual([0, null]);
     expect([...api.state.tags]).toEqual([]);
   });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Client, findSocket, piece, query, Unreachable } from "../../../agent/src/cli/client";
 import { describe as describeRefusal, Failure } from "../../../agent/src/cli/failure";
+import { failureOf } from "../../lib/failure";
 import { FakeBerthd, refusal } from "./cli-helpers";
 
 let berthd: FakeBerthd;
@@ -14,14 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => berthd.end());
 
-async function failing(work: Promise<unknown>): Promise<Failure> {
-  const error = await work.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof Failure)) throw new Error(`no Failure: ${String(error)}`);
-  return error;
-}
+const failing = (work: Promise<unknown>) => failureOf(Failure, work);
 
 describe("the socket", () => {
   let root = "";

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DockerError, Engine } from "../../../agent/src/docker";
 import type { ContainerBody } from "../../../agent/src/docker/shapes";
 import { FakeDockerd, type Mood } from "../../fakes/dockerd";
+import { failureOf } from "../../lib/failure";
 import { until } from "../../lib/until";
 
 let dockerd: FakeDockerd;
@@ -24,15 +25,7 @@ beforeEach(async () => {
 });
 afterEach(() => dockerd.close());
 
-async function failure(work: Promise<unknown>): Promise<DockerError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof DockerError) return error;
-    throw error;
-  }
-  throw new Error("it did not fail");
-}
+const failure = (work: Promise<unknown>) => failureOf(DockerError, work);
 
 describe("a dockerd that works", () => {
   it("is asked for everything that is needed", async () => {

@@ -5,7 +5,7 @@
  */
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import {
   declaredInventory,
   type Exec,
@@ -20,6 +20,8 @@ import {
   NvidiaSmi,
   setFakeState,
 } from "../../../agent/src/inventory";
+import { failureOf } from "../../lib/failure";
+import { until } from "../../lib/until";
 import { H100 } from "./inventory-cases";
 import { root } from "./inventory-helpers";
 
@@ -29,15 +31,7 @@ beforeEach(() => {
   paths = fakePaths(root);
 });
 
-async function failure(reading: Promise<unknown>): Promise<InventoryError> {
-  try {
-    await reading;
-  } catch (error) {
-    if (error instanceof InventoryError) return error;
-    throw error;
-  }
-  throw new Error("it was read");
-}
+const failure = (work: Promise<unknown>) => failureOf(InventoryError, work);
 const alive = (pid: number) => {
   try {
     process.kill(pid, 0);
@@ -70,14 +64,14 @@ describe("a driver that hangs", () => {
     expect(took).toBeLessThan(10_000);
     const started = readFileSync(pids, "utf8").trim().split(" ").map(Number);
     expect(started).toHaveLength(2);
-    await vi.waitFor(() => expect(started.filter(alive)).toEqual([]), { timeout: 5000, interval: 20 });
+    await until("they are gone", 5000, () => started.filter(alive).length === 0);
   });
 
   it("is ended too when only a child holds the output open", async () => {
     const command = program("sleep 300 &\necho $!\nexit 0");
     const answer = await exec(command, [], { deadlineMs: 800, maxBytes: 1000 });
     expect(answer).toMatchObject({ timedOut: true, code: null });
-    await vi.waitFor(() => expect(alive(Number(answer.stdout))).toBe(false), { timeout: 5000, interval: 20 });
+    await until("it is gone", 5000, () => !alive(Number(answer.stdout)));
   });
 
   it("is not asked again while it outlives its end, and is when it is gone", async () => {
@@ -284,9 +278,9 @@ describe("a reading", () => {
     setFakeState({ hang: true }, paths);
     expect((await failure(smi.read())).code).toBe("hang");
     setFakeState({ garbage: true }, paths);
-    await vi.waitFor(async () => expect((await failure(smi.read())).code).toBe("garbage"), { timeout: 5000 });
+    await until("it starts anew", 5000, async () => (await failure(smi.read())).code === "garbage");
     setFakeState({}, paths);
-    await vi.waitFor(() => smi.read(), { timeout: 10_000 });
+    await until("it is read", 10_000, () => smi.read());
   });
 });
 

@@ -4,9 +4,10 @@
  * new grants and opens it again by itself. What takes one GPU out of use: inventory-quarantine.test.ts. What outlives a
  * restart: inventory-restart.test.ts.
  */
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Inventory } from "../../../agent/src/core/model";
 import { InventoryError } from "../../../agent/src/inventory";
+import { until } from "../../lib/until";
 import { H100 } from "./inventory-cases";
 import { machine, node, reading, uuidAt, without, xid } from "./inventory-watch-helpers";
 
@@ -41,7 +42,7 @@ describe("the watch", () => {
 
   it("reads every 15 s, every 2 s for a minute after a change, and not once it is stopped", async () => {
     const { watch, driver, clock, changes } = machine(node());
-    const settled = () => vi.waitFor(() => expect(clock.timers.size).toBe(1));
+    const settled = () => until("one timer is set", 5000, () => clock.timers.size === 1);
     await watch.start();
     expect(clock.next).toBe(15_000);
     driver.shows = without(node(), uuidAt(node(), 0));

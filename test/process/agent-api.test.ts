@@ -1,0 +1,119 @@
+/**
+ * The API against its own OpenAPI document: schemathesis makes thousands of requests, good and bad ones, and no answer
+ * may be an error of the server or other than the document says.
+ */
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { must, run } from "../lib/run";
+import { bundle, makeNode } from "./berthd-process";
+
+const MINUTE = 60_000;
+const VERSION = "4.32.5";
+/** Installing it takes 20 s; a minute and more means that there is no package registry that answers. */
+const INSTALL_MS = MINUTE;
+
+let folder: string;
+let programs: string | undefined;
+let python: string;
+let missing: string | undefined;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "berth-schemathesis-"));
+  if (process.getuid?.() !== 0) {
+    missing = "the tests do not run as root, and root makes the first token";
+    return;
+  }
+  try {
+    python = await schemathesis();
+  } catch (error) {
+    const said = (error as Error).message.trim().split("\n").at(-1);
+    missing = `schemathesis ${VERSION} cannot be installed: ${said}`;
+    return;
+  }
+  programs = await bundle();
+}, 3 * MINUTE);
+
+afterAll(() => {
+  if (programs) rmSync(programs, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A Python that has schemathesis, installed once on a computer. */
+async function schemathesis(): Promise<string> {
+  const { places } = await import("../../scripts/lib/paths.mjs");
+  const { cache } = places();
+  const asked = await must("python3", ["-c", "import platform; print(platform.python_version())"]);
+  const name = `schemathesis-${VERSION}-python-${asked.stdout.trim()}`;
+  const there = join(cache, name, "bin/python");
+  if (existsSync(there)) return there;
+
+  // What is cut off is never used, and of two that install it at once either may be first: it can be moved, as
+  // nothing calls its scripts, which name the folder that it was made in.
+  mkdirSync(cache, { recursive: true });
+  const made = mkdtempSync(join(cache, `${name}-`));
+  try {
+    await must("python3", ["-m", "venv", made], { deadline: INSTALL_MS });
+    const words = ["-m", "pip", "install", "-q", `schemathesis==${VERSION}`];
+    await must(join(made, "bin/python"), words, { deadline: INSTALL_MS });
+    renameSync(made, join(cache, name));
+  } catch (error) {
+    if (!existsSync(there)) throw error;
+  } finally {
+    rmSync(made, { recursive: true, force: true });
+  }
+  return there;
+}
+
+/** A grant that is over can still be looked at, so nothing is gone after DELETE. `unknown-user` and the like are no fault: the document cannot say which names there are. */
+const config = `
+[checks]
+positive_data_acceptance.enabled = false
+use_after_free.enabled = false
+negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
+`;
+
+describe("the API, by its document", { timeout: 10 * MINUTE }, () => {
+  // Each has a berthd of its own, so they run side by side. More workers in one only take turns: Python runs one at a
+  // time, and the requests are others in each run.
+  it.concurrent.each([
+    ["an operator", { role: "admin" }],
+    ["a user", { role: "user", owner: "alice" }],
+  ])("answers %s as it says, without a server error", async (_who, wanted) => {
+    if (missing !== undefined || programs === undefined) {
+      console.warn(`NOT CHECKED by schemathesis: ${missing}`);
+      return;
+    }
+    const node = await makeNode(programs);
+    try {
+      node.writeNode({ listen: "loopback", port: 0 });
+      const berthd = await node.start();
+      const made = await node.call("POST", "/v1/tokens", { body: wanted });
+      expect(made.status).toBe(201);
+      const port = /"port":(\d+)/.exec(berthd.output())?.[1];
+      expect(port).toBeDefined();
+      const cwd = join(folder, wanted.role);
+      mkdirSync(cwd);
+      const file = join(cwd, "schemathesis.toml");
+      writeFileSync(file, config);
+      const { code, text } = await run(
+        python,
+        [
+          ...["-m", "schemathesis.cli", "--config-file", file],
+          ...["run", `http://127.0.0.1:${port}/openapi.json`],
+          ...["-H", `Authorization: Bearer ${made.body.token}`],
+          ...["--max-examples", "40", "--seed", "1", "--no-color"],
+        ],
+        { cwd, deadline: 9 * MINUTE },
+      );
+      expect(text).toMatch(/\d{3,} generated/);
+      expect(code, text.slice(-6000)).toBe(0);
+      expect((await node.call("GET", "/health")).body.status).toBe("ok");
+      berthd.child.kill("SIGTERM");
+      await berthd.ended;
+    } finally {
+      await node.close();
+    }
+  });
+});
