@@ -8,7 +8,7 @@ import type { AgentDocuments } from "../../../components/agent";
 import { AGENT } from "../../../components/agent/options";
 import { SECOND } from "../../lib/time";
 import { until } from "../../lib/until";
-import { berthd, mainPid, node, OWN_FILES, onNode, ready, ssh, stage } from "./agent-rig";
+import { berthd, mainPid, node, OWN_FILES, onNode, override, ready, ssh, stage } from "./agent-rig";
 
 const UNITS = 3;
 const documents: AgentDocuments = {
@@ -175,17 +175,13 @@ async function fill(): Promise<void> {
   expect((await containers()).filter(({ State }) => State.Running)).toHaveLength(UNITS);
 }
 
-const DROP_IN = "/run/systemd/system/berthd.service.d";
-
 /** The cases, in their order. */
 export function killCases(): void {
   beforeAll(async () => {
     // As on a node that has no grants, whatever ran there before.
     await onNode(`systemctl stop berthd.service && rm -rf ${AGENT.state}`);
     // Two seconds each time would be most of what the cases take; the unit's own value is in the stage's snapshot.
-    await onNode(
-      `mkdir -p ${DROP_IN} && printf '[Service]\\nRestartSec=100ms\\n' >${DROP_IN}/test.conf && systemctl daemon-reload`,
-    );
+    await override("RestartSec=100ms");
     // An image that asks NVIDIA's runtime for everything.
     await onNode(
       `${OWN_FILES} | docker import -c 'ENV NVIDIA_VISIBLE_DEVICES=all' -c 'LABEL berth.gpus=GPU-stolen' - self:1`,
@@ -195,7 +191,7 @@ export function killCases(): void {
     await until("berthd", 60 * SECOND, ready);
   });
 
-  afterAll(() => onNode(`rm -rf ${DROP_IN} && systemctl daemon-reload`));
+  afterAll(() => override());
 
   afterEach(() => onNode("docker rm -f stranger with without 2>/dev/null; rm -f /etc/cdi/probe.json"));
 

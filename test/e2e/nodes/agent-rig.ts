@@ -121,6 +121,15 @@ export async function stage(options: Stage) {
   return { facts: readAgentFacts(stdout), changed: parseFacts(stdout).changed as string[] };
 }
 
+const DROP_IN = "/run/systemd/system/berthd.service.d";
+
+/** Other values of the unit, while a test waits for what they make late; the unit's own are looked at elsewhere. */
+export async function override(...settings: string[]): Promise<void> {
+  const lines = ["[Service]", ...settings].join("\\n");
+  const write = `mkdir -p ${DROP_IN} && printf '${lines}\\n' >${DROP_IN}/test.conf`;
+  await onNode(`${settings.length > 0 ? write : `rm -rf ${DROP_IN}`} && systemctl daemon-reload`);
+}
+
 export const berth = async (words: string) => JSON.parse(await onNode(`berth ${words} --json`));
 export const mainPid = async () => (await onNode("systemctl show -p MainPID --value berthd.service")).trim();
 export const ready = () =>
