@@ -5,6 +5,7 @@ import { dockerCpus, labels, physicalName } from "../labels";
 import { nodeHostKey, operatorKey } from "../secrets";
 import { type Connection, knownHostsLine, sshConnection } from "./connection";
 import { placeNodeFiles } from "./files";
+import { MACHINE } from "./local-machine";
 import type { Node } from "./types";
 
 export interface LocalNodeArgs {
@@ -19,17 +20,6 @@ export interface LocalNodeArgs {
   /** True: the volume with the homes is protected. */
   production: boolean;
 }
-
-/**
- * What systemd, sshd, Docker and ufw need inside a node, and no more: Docker's default set, and what
- * mounting, networking and tracing take. Not `privileged`: hosts that bar a capability refuse that whole.
- */
-const CAPABILITIES = (
-  "AUDIT_WRITE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK KILL MKNOD NET_ADMIN NET_BIND_SERVICE " +
-  "NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_CHROOT SYS_NICE SYS_PTRACE"
-)
-  .split(" ")
-  .map((name) => `CAP_${name}`);
 
 const MiB = 2 ** 20;
 
@@ -77,17 +67,13 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
         labels: owned,
         restart: "unless-stopped",
         mustRun: true,
-        capabilities: { adds: CAPABILITIES, drops: ["ALL"] },
-        securityOpts: ["seccomp=unconfined", "apparmor=unconfined"],
-        cgroupnsMode: "private",
-        devices: [{ hostPath: "/dev/fuse", containerPath: "/dev/fuse", permissions: "rwm" }],
-        tmpfs: {
-          "/run": "exec,nosuid,nodev,mode=755",
-          "/run/lock": "nosuid,nodev",
-          "/tmp": "exec,nosuid,nodev,mode=1777",
-        },
+        capabilities: { adds: MACHINE.capabilities, drops: ["ALL"] },
+        securityOpts: MACHINE.securityOptions,
+        cgroupnsMode: MACHINE.cgroupns,
+        devices: MACHINE.devices.map((path) => ({ hostPath: path, containerPath: path, permissions: "rwm" })),
+        tmpfs: MACHINE.tmpfs,
         mounts: [
-          { type: "volume", source: dockerData.name, target: "/var/lib/docker" },
+          { type: "volume", source: dockerData.name, target: MACHINE.dockerData },
           { type: "volume", source: storage.name, target: "/mnt/storage" },
         ],
         networksAdvanced: [{ name: args.network.name, ipv4Address: plan.privateAddress }],

@@ -2,19 +2,13 @@
  * A server that has been somebody's for years, for the tests of adoption: a container with systemd, an account with a
  * home, data on a file system of its own, a Docker engine with its own settings and a container that runs, ufw off.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { docker, must, run, until } from "./host-node";
+import { answers, startClient } from "./client";
+import { buildImage, removeThings } from "./docker";
+import { TestNode } from "./node";
 
 /** Written as people write: not in the form in which a program would. */
 const OWN_DAEMON_JSON =
   '{"exec-opts": ["native.cgroupdriver=systemd"],\n "labels": ["owner=ada"], "userland-proxy": true}';
-
-/** As components/node/local.ts. */
-const CAPABILITIES =
-  "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT MKNOD " +
-  "AUDIT_WRITE SETFCAP SYS_ADMIN NET_ADMIN SYS_PTRACE SYS_NICE IPC_LOCK DAC_READ_SEARCH";
 
 /** The person's own set-up, as root on the server. */
 const OLD_LIFE = `
@@ -53,101 +47,38 @@ export interface OldServerOptions {
   memoryGiB?: number;
 }
 
-export class OldServer {
-  /** Made by the start. */
-  private folder = "";
-  private readonly client: string;
-  private readonly volume: string;
+export class OldServer extends TestNode {
+  /** A container beside it, as another computer. */
+  readonly client: string;
 
-  constructor(private readonly of: OldServerOptions) {
-    this.client = `${of.name}-client`;
-    this.volume = `${of.name}-docker`;
+  constructor({ network, subnet, memoryGiB = 2, ...server }: OldServerOptions) {
+    super({
+      ...server,
+      network: { name: network, subnets: [subnet] },
+      memory: `${memoryGiB}g`,
+      cpus: "1.5",
+      // Whether somebody is shut out shows in new connections alone.
+      multiplex: false,
+    });
+    this.client = `${server.name}-client`;
   }
 
-  /** The private key that opens it; once it was started. */
-  get keyFile(): string {
-    return join(this.folder, "id");
+  override async cleanUp(): Promise<void> {
+    await removeThings({ containers: [this.client] });
+    await super.cleanUp();
   }
 
-  /** `ssh-ed25519 BASE64`; once it was started. */
-  get hostKey(): string {
-    return readFileSync(join(this.folder, "hostkey.pub"), "utf8").split(" ").slice(0, 2).join(" ");
-  }
-
-  sshArgs(command: string, user = "root"): string[] {
-    const options = {
-      IdentitiesOnly: "yes",
-      BatchMode: "yes",
-      StrictHostKeyChecking: "yes",
-      UserKnownHostsFile: join(this.folder, "known_hosts"),
-      ConnectTimeout: "5",
-      ServerAliveInterval: "15",
-    };
-    const flags = Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
-    return ["-i", this.keyFile, ...flags, `${user}@${this.of.address}`, command];
-  }
-
-  ssh(command: string, seconds = 900) {
-    return run("ssh", this.sshArgs(command), seconds);
-  }
-
-  onNode(command: string): Promise<string> {
-    return must("ssh", this.sshArgs(command), 600);
-  }
-
-  /** What a killed run left, too. */
-  async cleanUp(): Promise<void> {
-    await run("docker", ["rm", "-f", "-v", this.of.name, this.client]);
-    await run("docker", ["volume", "rm", this.volume]);
-    // Refused while another server is in it.
-    await run("docker", ["network", "rm", this.of.network]);
-  }
-
-  removeFiles(): void {
-    if (this.folder !== "") rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  async start(): Promise<void> {
-    this.folder = mkdtempSync(join(tmpdir(), "berth-old-server-"));
-    const { name, hostname, network, subnet, address, memoryGiB = 2 } = this.of;
-    const image = JSON.parse(await must("node", ["scripts/image.mjs", "build", "node", "--json"], 900)) as {
-      ref: string;
-    };
-    if ((await run("docker", ["network", "inspect", network])).code !== 0)
-      await docker("network", "create", "--subnet", subnet, network);
-    for (const file of ["id", "hostkey"]) {
-      await must("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(this.folder, file)]);
-    }
-    writeFileSync(join(this.folder, "known_hosts"), `${address} ${this.hostKey}\n`);
-    await docker(
-      ...["create", "--name", name, "--hostname", hostname, "--network", network, "--ip", address],
-      ...["--cgroupns", "private", "--cap-drop", "ALL"],
-      ...CAPABILITIES.split(" ").flatMap((capability) => ["--cap-add", capability]),
-      ...["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"],
-      ...["--tmpfs", "/run:rw,nosuid,nodev,mode=755", "--tmpfs", "/run/lock:rw,nosuid,nodev,noexec"],
-      ...["--tmpfs", "/tmp:rw,nosuid,nodev,mode=1777"],
-      ...["--device", "/dev/fuse", "-v", `${this.volume}:/var/lib/docker`],
-      ...["--memory", `${memoryGiB}g`, "--memory-swap", `${memoryGiB}g`, "--cpus", "1.5", image.ref],
-    );
-    await docker("cp", join(this.folder, "hostkey"), `${name}:/etc/ssh/ssh_host_ed25519_key`);
-    await docker("cp", `${this.keyFile}.pub`, `${name}:/root/.ssh/authorized_keys`);
-    await docker("start", name);
-    await docker(
-      ...["run", "-d", "--init", "--name", this.client, "--network", network],
-      ...["--ip", address.replace(/\d+$/, (last) => String(Number(last) + 10))],
-      ...["--entrypoint", "sleep", image.ref, "7200"],
-    );
-    await docker("exec", name, "chown", "0:0", "/root/.ssh/authorized_keys", "/etc/ssh/ssh_host_ed25519_key");
-    await docker("exec", name, "chmod", "0600", "/root/.ssh/authorized_keys");
-    await until("SSH to the server", 60, async () => (await this.ssh("true", 10)).code === 0);
+  override async start(): Promise<void> {
+    await super.start();
+    const address = this.address.replace(/\d+$/, (last) => String(Number(last) + 10));
+    const { ref: image } = await buildImage("node");
+    await startClient({ name: this.client, network: this.of.network.name, address, image });
     await this.onNode(OLD_LIFE);
   }
 
   /** True when the client beside the server gets an answer from a port of it. */
-  async answers(port: number): Promise<boolean> {
-    const url = `http://${this.of.address}:${port}/`;
-    const curl = ["curl", "-s", "--noproxy", "*", "-m", "2", "-o", "/dev/null", url];
-    return (await run("docker", ["exec", this.client, ...curl], 30)).code === 0;
+  answers(port: number): Promise<boolean> {
+    return answers(this.client, this.address, port);
   }
 
   /** Everything that is the operator's, in one text: accounts, files with their times, mounts, the container's life. */
@@ -190,24 +121,3 @@ grep -i berth /etc/fstab /etc/passwd /etc/projects /etc/projid 2>/dev/null || tr
 `);
   }
 }
-
-/** The one of host-adopt.test.ts. */
-const server = new OldServer({
-  name: "berth-adopttest-node",
-  hostname: "old-server",
-  network: "berth-adopttest",
-  subnet: "10.89.8.0/24",
-  address: "10.89.8.10",
-});
-export const ADDRESS = "10.89.8.10";
-export const CLIENT = "berth-adopttest-node-client";
-export const sshArgs = (command: string, user?: string) => server.sshArgs(command, user);
-export const ssh = (command: string, seconds?: number) => server.ssh(command, seconds);
-export const onNode = (command: string) => server.onNode(command);
-export const cleanUp = () => server.cleanUp();
-export const removeFiles = () => server.removeFiles();
-export const startServer = () => server.start();
-export const answers = (port: number) => server.answers(port);
-export const ownThings = () => server.ownThings();
-export const settings = () => server.settings();
-export const traces = () => server.traces();

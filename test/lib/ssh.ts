@@ -40,7 +40,8 @@ export function sshArgs(target: SshTarget): string[] {
 
 const sharing = (folder: string) => ({
   ControlMaster: "auto",
-  ControlPath: join(folder, "%C"),
+  // Not the name that the program gives its own: a test of that one must not find this connection.
+  ControlPath: join(folder, "s-%C"),
   // Longer than a test looks away; whoever made the folder ends it.
   ControlPersist: "900",
 });

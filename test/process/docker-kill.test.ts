@@ -1,7 +1,7 @@
 /**
  * berthd, bundled and in a process of its own, killed with SIGKILL at each fault point; dockerd is a stand-in, the
  * database and the journal are real. Proves: the next berthd brings ledger and Docker to agree, and gives nothing twice.
- * The same with a real dockerd, and at random moments: test/e2e/nodes/agent-kill.test.ts.
+ * The same with a real dockerd, and at random moments: test/e2e/nodes/agent-kill-cases.ts.
  */
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";

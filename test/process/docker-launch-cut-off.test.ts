@@ -1,7 +1,7 @@
 /**
  * Launching with a grant, cut off at every point. Proves: the next berthd makes the ledger and Docker say the same, no
  * GPU is given twice, and none stays taken for nothing; fault points do nothing unless they are asked for.
- * Does not prove: that a real process dies there (test/e2e/nodes/agent-kill.test.ts does).
+ * Does not prove: that a real process dies there (test/e2e/nodes/agent-kill-cases.ts does).
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -5,226 +5,31 @@
  * limits are taken over while it runs; it comes back after a kill, when it hangs, and with the node; a container keeps
  * its way to it over all of that; an upgrade leaves containers and grants alone, and a version that does not start is
  * taken back; the declared GPUs are there for nvidia-smi and for containers; a server that leaves is clean.
- * Does not prove: NVIDIA's own driver and toolkit, cgroup v2 on a host that has version 1.
  *
- * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-hosttest-….
+ * Proves of kills, with a real dockerd: killed at each point between reserve, create, start and bind, and between stop,
+ * remove and release, and at random moments under load, the next berthd brings ledger and Docker to say the same, and
+ * gives no GPU twice; the device list in a container is exactly its grant, whatever its image or it asks for; what
+ * fails half-way leaves nothing; a GPU that somebody takes with docker is not granted; a dockerd that hangs closes the
+ * ledger and stops no reader; a reload of systemd takes no device from a running container.
+ *
+ * Does not prove: NVIDIA's own driver, toolkit and CDI devices, loss of power, cgroup v2 on a host that has version 1.
+ *
+ * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-agenttest-….
  */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AgentDocuments } from "../../../components/agent";
-import { renderRetire } from "../../../components/host/retire";
-import { parseFacts } from "../../../components/host/stage";
-import { cleanUp, docker, NODE, onNode, removeFiles, ssh, until } from "../../lib/host-node";
-import {
-  berth,
-  mainPid,
-  OWN_FILES,
-  publish,
-  ready,
-  removeRigFiles,
-  runStage,
-  type Stage,
-  stage,
-  standardNode,
-  stopRegistry,
-  versionOf,
-} from "./agent-rig";
+import { afterAll, beforeAll, describe } from "vitest";
+import { agentCases, leaving } from "./agent-cases";
+import { killCases } from "./agent-kill-cases";
+import { cleanUp, removeFiles, standardNode } from "./agent-rig";
 
-const node = "node-0";
-const alice = { name: "alice", uid: 20000, group: "student" };
-const bob = { name: "bob", uid: 20001, group: "student" };
-const documents: AgentDocuments = {
-  node: {
-    ...{ stack: "hosttest", node, strategy: "least-allocated", allocation: "exclusive", users: [alice] },
-    ...{ listen: "loopback", port: 9700 },
-  },
-  limits: { groups: { student: { max_mig_instances: 2 } } },
-  gpus: {
-    node,
-    gpus: [{ model: "NVIDIA H100 80GB HBM3", memoryMiB: 81559, count: 1, mig: { "1g.10gb": 7 } }],
-  },
-};
-let plain: Stage;
+const options = { timeout: 900_000 };
 
-/** Runs in a container of alice's that was started before everything else and is never touched. */
-const inside = (command: string, user = alice.uid) =>
-  onNode(`docker exec -u ${user} work ${command}`).then((text) => text.trim());
-const berthInside = "/usr/local/lib/berth/agent/current/bin/berth";
-const workPid = () => onNode("docker inspect -f '{{.State.Pid}}' work");
-
-beforeAll(async () => {
-  plain = await standardNode(documents);
-  await onNode(`${OWN_FILES} | docker import - self:1`);
-}, 2_400_000);
+beforeAll(standardNode, 2_400_000);
 
 afterAll(async () => {
-  await stopRegistry();
   await cleanUp();
-  removeFiles();
-  removeRigFiles();
+  await removeFiles();
 }, 120_000);
 
-describe("berthd on a local node", { timeout: 900_000 }, () => {
-  it("is installed, started and ready under its unit", async () => {
-    const { facts, changed } = await stage(plain);
-    expect(facts).toEqual({ version: versionOf(plain.image), ready: true, problem: "", gpus: 1 });
-    expect(changed).toContain("berthd started");
-    const shown = await onNode(
-      "systemctl show -p ActiveState,UnitFileState,NRestarts,WatchdogUSec,ProtectSystem,NoNewPrivileges berthd.service",
-    );
-    expect(shown.trim().split("\n").sort()).toEqual([
-      "ActiveState=active",
-      "NRestarts=0",
-      "NoNewPrivileges=yes",
-      "ProtectSystem=strict",
-      "UnitFileState=enabled",
-      "WatchdogUSec=30s",
-    ]);
-    expect(await onNode("systemctl --failed --no-legend")).toBe("");
-    // Nothing of the image stays but the files.
-    expect(await onNode("docker image ls -q; docker container ls -a -q")).toBe(
-      `${(await onNode("docker image ls -q self")).trim()}\n`,
-    );
-  });
-
-  it("runs with little memory", async () => {
-    const status = await onNode(`cat /proc/${await mainPid()}/status`);
-    expect(Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1])).toBeLessThan(120 * 1024);
-  });
-
-  it("changes nothing the second time", async () => {
-    const before = await mainPid();
-    expect((await stage(plain)).changed).toEqual([]);
-    expect(await mainPid()).toBe(before);
-  });
-
-  it("shows the declared GPUs to nvidia-smi and gives one to a container", async () => {
-    expect(await onNode("nvidia-smi -L")).toMatch(
-      /^GPU 0: NVIDIA H100 80GB HBM3 .*\n(.*MIG 1g\.10gb.*\n){7}$/,
-    );
-    const { gpus } = await berth("gpu status");
-    const uuid = gpus[0].instances[0].uuid;
-    const devices = `docker run --rm --device nvidia.com/gpu=${uuid} self:1 sh -c 'ls /dev | grep nvidia'`;
-    expect(await onNode(devices)).toContain("nvidia0");
-  });
-
-  it("is reached from a container by its user alone", async () => {
-    await onNode(
-      "docker run -d --restart unless-stopped --name work -v /usr/local/lib/berth/agent:/usr/local/lib/berth/agent:ro " +
-        `-v /run/berth/users/alice:/run/berthd:ro --user ${alice.uid} self:1 sleep infinity`,
-    );
-    const asked = JSON.parse(await inside(`${berthInside} gpu status --json`));
-    expect(asked.gpus).toHaveLength(1);
-    expect(JSON.parse(await inside(`${berthInside} whoami --json`))).toMatchObject({ user: "alice" });
-    // As root: the folder itself is nobody's to list.
-    expect(await inside("ls /run/berthd", 0)).toBe("berth.sock");
-  });
-
-  it("takes other limits and other people over while it runs", async () => {
-    const before = await mainPid();
-    const limits = { groups: { student: { max_mig_instances: 3 } } };
-    const more = { ...documents, limits, node: { ...documents.node, users: [alice, bob] } };
-    await stage({ ...plain, documents: more });
-    await until("the new limit", 20, async () =>
-      JSON.stringify(await berth("limits show alice")).includes('"max_mig_instances":{"value":3'),
-    );
-    expect(await onNode("ls /run/berth/users")).toBe("alice\nbob\n");
-    await stage(plain);
-    expect(await onNode("ls /run/berth/users")).toBe("alice\n");
-    expect(await mainPid()).toBe(before);
-    expect(JSON.parse(await inside(`${berthInside} whoami --json`))).toMatchObject({ user: "alice" });
-  });
-
-  it("is started again after a kill, and the container finds it by the same folder", async () => {
-    const before = await mainPid();
-    await onNode(`kill -9 ${before}`);
-    await until("another berthd is ready", 60, async () => (await mainPid()) !== before && (await ready()));
-    expect(JSON.parse(await inside(`${berthInside} whoami --json`))).toMatchObject({ user: "alice" });
-  });
-
-  it("is started again when it hangs", async () => {
-    const before = await mainPid();
-    await onNode(`kill -STOP ${before}`);
-    await until("the watchdog has replaced it", 120, async () => !["0", before].includes(await mainPid()));
-    await until("it is ready", 60, ready);
-    expect(await onNode("journalctl -u berthd.service --no-pager -o cat -n 100")).toMatch(/[Ww]atchdog/);
-  });
-
-  it("refuses a second one", async () => {
-    const { code, stderr, stdout } = await ssh("berthd", 60);
-    expect(code).toBe(75);
-    expect(stdout + stderr).toMatch(/berthd/);
-    expect(await ready()).toBe(true);
-  });
-
-  it("is upgraded under a running container and a grant", async () => {
-    const pid = await workPid();
-    const granted = JSON.parse(await inside(`${berthInside} gpu request --profile 1g.10gb --json`));
-    const id = granted.grant?.id ?? granted.id;
-    expect(id).toBeTruthy();
-    const before = await mainPid();
-    const newer = { ...plain, image: await publish("newer", {}) };
-    const { facts, changed } = await stage(newer);
-    expect(facts).toMatchObject({ version: versionOf(newer.image), ready: true });
-    expect(changed).toContain("berthd started");
-    expect(await mainPid()).not.toBe(before);
-    expect(await workPid()).toBe(pid);
-    expect(await onNode("ls /usr/local/lib/berth/agent")).toBe(
-      `${[versionOf(newer.image), "current"].sort().join("\n")}\n`,
-    );
-    expect(JSON.stringify(await berth("gpu status"))).toContain(id);
-    expect(JSON.parse(await inside(`${berthInside} whoami --json`))).toMatchObject({ user: "alice" });
-    plain = newer;
-  });
-
-  it("takes a version back that does not start, with its ledger", async () => {
-    const pid = await workPid();
-    const held = JSON.stringify((await berth("gpu status")).gpus);
-    const program = `#!/bin/sh
-if [ "\${1:-}" = --check ]; then exit 0; fi
-echo garbage >/var/lib/berth/agent/ledger.db
-echo 'this version is broken on purpose' >&2
-exit 1
-`;
-    const image = await publish("broken", { "bin/berthd": program });
-    const { code, stderr } = await runStage({ ...plain, image });
-    expect(code).not.toBe(0);
-    expect(stderr).toContain("this version is broken on purpose");
-    expect(stderr).toContain(
-      `The one before, ${versionOf(plain.image)}, runs again with its own files and ledger`,
-    );
-    expect((await onNode("readlink /usr/local/lib/berth/agent/current")).trim()).toBe(versionOf(plain.image));
-    expect(await ready()).toBe(true);
-    expect(JSON.stringify((await berth("gpu status")).gpus)).toBe(held);
-    expect(await workPid()).toBe(pid);
-    expect((await stage(plain)).changed).toEqual([`/usr/local/lib/berth/agent/${versionOf(image)}`]);
-  });
-
-  it("comes back with the node, before the containers that mount its folders", async () => {
-    await docker("restart", "-t", "10", NODE);
-    await until("SSH to the node", 90, async () => (await ssh("true", 10)).code === 0);
-    await until("berthd is ready", 120, ready);
-    await until("the container runs", 60, async () =>
-      (await onNode("docker inspect -f '{{.State.Running}}' work")).includes("true"),
-    );
-    expect(JSON.parse(await inside(`${berthInside} whoami --json`))).toMatchObject({ user: "alice" });
-    expect((await stage(plain)).changed).toEqual([]);
-  });
-
-  it("leaves nothing behind on a server that goes", async () => {
-    await onNode("docker rm -f work");
-    const { code, stdout, stderr } = await ssh(renderRetire({ node, stack: "hosttest", keepData: true }));
-    expect(stderr).toBe("");
-    expect(code).toBe(0);
-    expect(parseFacts(stdout).changed).toContain("/etc/systemd/system/berthd.service");
-    expect(
-      await onNode(
-        "ls -d /etc/berth /usr/local/lib/berth /run/berth /var/lib/berth /var/log/berth /etc/tmpfiles.d/berth* " +
-          "/etc/cdi/berth* /usr/local/bin/berth* /usr/local/bin/nvidia-smi /etc/systemd/system/berth* " +
-          "/etc/systemd/system/*.wants/berth* /usr/local/share/*/*/*berth* 2>/dev/null || true",
-      ),
-    ).toBe("");
-    expect(
-      await onNode("systemctl list-units --all --no-legend 'berth*' ; pgrep -f '[b]erthd.cjs' || true"),
-    ).toBe("");
-  });
-});
+describe("berthd on a local node", options, agentCases);
+describe("berthd and dockerd on a local node", options, killCases);
+describe("a server that goes", options, leaving);

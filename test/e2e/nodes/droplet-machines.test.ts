@@ -26,8 +26,12 @@ import { deriveSshKey } from "../../../components/secrets/derive";
 import { render } from "../../../plugins/cloudinit/src/render";
 import { type Api, startApi } from "../../fakes/digitalocean";
 import { cleanUpMachines, type Machines, startMachines } from "../../fakes/digitalocean/machines";
-import { must, run } from "../../fakes/digitalocean/machines/command";
-import { connects, hostKeys, leftovers, until } from "../../fakes/digitalocean/machines/rig";
+import { must } from "../../fakes/digitalocean/machines/command";
+import { connects, hostKeys, leftovers } from "../../fakes/digitalocean/machines/rig";
+import { run } from "../../lib/run";
+import { sshArgs } from "../../lib/ssh";
+import { MINUTE, SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
 
 /** Empty where the tests can run, else why they cannot. */
 function missing(): string {
@@ -116,16 +120,9 @@ async function boot(name: string, vpc: string, options: object): Promise<Droplet
   };
 }
 
-function ssh(droplet: Droplet, command: string, seconds = 120) {
-  const options = {
-    IdentitiesOnly: "yes",
-    BatchMode: "yes",
-    StrictHostKeyChecking: "yes",
-    UserKnownHostsFile: droplet.known,
-    ConnectTimeout: "3",
-  };
-  const flags = Object.entries(options).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
-  return run("ssh", ["-i", join(folder, "id"), ...flags, `root@${droplet.public}`, command], { seconds });
+function ssh({ public: address, known: knownHosts }: Droplet, command: string, deadline = 2 * MINUTE) {
+  const args = sshArgs({ address, knownHosts, key: join(folder, "id"), options: { ConnectTimeout: "3" } });
+  return run("ssh", [...args, command], { deadline });
 }
 
 async function on(droplet: Droplet, command: string): Promise<string> {
@@ -136,7 +133,7 @@ async function on(droplet: Droplet, command: string): Promise<string> {
 }
 
 async function stage(droplet: Droplet, command: string): Promise<Record<string, unknown>> {
-  const { code, stdout, stderr } = await ssh(droplet, command, 600);
+  const { code, stdout, stderr } = await ssh(droplet, command, 10 * MINUTE);
   expect(stderr).toBe("");
   expect(code).toBe(0);
   return parseFacts(stdout);
@@ -146,13 +143,14 @@ async function stage(droplet: Droplet, command: string): Promise<Record<string, 
  * Waits until SSH lets us in. Nobody listens at first, and for a moment when the first boot reloads sshd; another
  * answer than ours, or a refused key, is never waited away.
  */
-const answersSsh = (droplet: Droplet) =>
-  until(`SSH to ${droplet.name}`, 60, async () => {
-    const { code, stderr } = await ssh(droplet, "true", 30);
-    if (code !== 0 && !/Connection (refused|timed out|reset|closed)|No route to host/.test(stderr))
-      throw new Error(`${droplet.name}: ssh: exit ${code}\n${stderr}`);
-    return code === 0;
+async function answersSsh(droplet: Droplet): Promise<void> {
+  const { code, stderr } = await until(`SSH to ${droplet.name}`, MINUTE, async () => {
+    const ran = await ssh(droplet, "true", 30 * SECOND);
+    const nobody = /Connection (refused|timed out|reset|closed)|No route to host/.test(ran.stderr);
+    return ran.code !== 0 && nobody ? false : ran;
   });
+  if (code !== 0) throw new Error(`${droplet.name}: ssh: exit ${code}\n${stderr}`);
+}
 
 /** Waits for the end of the first boot, after which sshd is not reloaded again. */
 async function finished(droplet: Droplet): Promise<void> {
@@ -272,7 +270,7 @@ describe.skipIf(reason !== "")("droplets as machines", { timeout: 300_000 }, () 
   const serve = async () => {
     await on(node, "systemd-run -q python3 -m http.server -b :: -d /etc/alternatives 8000");
     const answers = async () => (await ssh(node, "curl -s -o /dev/null localhost:8000")).code === 0;
-    await until("the server", 10, answers);
+    await until("the server", 10 * SECOND, answers);
   };
   const states = async (port: number) => [
     await connects(node.public, port),
@@ -303,8 +301,8 @@ describe.skipIf(reason !== "")("droplets as machines", { timeout: 300_000 }, () 
     ]) {
       const before = await on(node, start);
       await restart();
-      await until("the restart", 60, async () => {
-        const { code, stdout } = await ssh(node, start, 20);
+      await until("the restart", MINUTE, async () => {
+        const { code, stdout } = await ssh(node, start, 20 * SECOND);
         return code === 0 && stdout.trim() !== before;
       });
       expect(await addresses(node)).toBe(expected());

@@ -20,25 +20,22 @@ import {
 } from "../../../components/host/preflight";
 import { renderRetire } from "../../../components/host/retire";
 import { renderRuntime } from "../../../components/host/runtime";
-import { parseFacts } from "../../../components/host/stage";
 import { renderStorage } from "../../../components/host/storage";
-import { must, removeFiles as removeOtherFiles, until, watch } from "../../lib/host-node";
-import {
-  ADDRESS,
-  answers,
-  CLIENT,
-  cleanUp,
-  onNode,
-  ownThings,
-  removeFiles,
-  settings,
-  ssh,
-  sshArgs,
-  startServer,
-  traces,
-} from "../../lib/old-server";
+import { watch } from "../../lib/client";
+import { docker } from "../../lib/docker";
+import { OldServer } from "../../lib/old-server";
+import { SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
 
 const node = "old-server";
+const ADDRESS = "10.89.8.10";
+const server = new OldServer({
+  name: "berth-adopttest-node",
+  hostname: node,
+  network: "berth-adopttest",
+  subnet: "10.89.8.0/24",
+  address: ADDRESS,
+});
 const firewall: FirewallOptions = {
   allowSsh: ["10.89.8.0/24"],
   allowUsers: ["10.89.8.0/24"],
@@ -74,20 +71,13 @@ const stages: Record<string, string> = {
 };
 const retire = renderRetire({ node, stack: "dev", keepData: true, storage });
 
-async function stage(command: string): Promise<Record<string, unknown>> {
-  const { code, stdout, stderr } = await ssh(command);
-  expect(stderr).toBe("");
-  expect(code).toBe(0);
-  return parseFacts(stdout);
-}
-
 const LABELS = ["component=workspace", "stack=dev", `node=${node}`]
   .map((label) => `--label berth.${label}`)
   .join(" ");
 
 /** A workspace as the stack makes it, seen from outside in its owner's block. */
 const startWorkspace = () =>
-  onNode(
+  server.onNode(
     "mkdir -p /mnt/storage/homes/eve && echo mine >/mnt/storage/homes/eve/notes && " +
       `docker network create ${LABELS} berth-workspaces && ` +
       `docker run -d --name berth-dev-workspace-eve ${LABELS} --network berth-workspaces ` +
@@ -98,33 +88,36 @@ let own = "";
 let before = "";
 
 beforeAll(async () => {
-  await must("docker", ["info"], 20);
-  await cleanUp();
-  await startServer();
-  own = await ownThings();
-  before = await settings();
+  await docker("info");
+  await server.cleanUp();
+  await server.start();
+  own = await server.ownThings();
+  before = await server.settings();
 }, 1_200_000);
 
 afterAll(async () => {
-  await cleanUp();
-  removeFiles();
-  removeOtherFiles();
+  await server.cleanUp();
+  await server.removeFiles();
 }, 120_000);
 
 describe("a server that is somebody's", { timeout: 900_000 }, () => {
   it("is left as it is by a retirement that finds nothing to take away", async () => {
-    expect(await stage(retire)).toMatchObject({ changed: [], kept: ["/data on overlay"] });
-    expect(await settings()).toBe(before);
-    expect(await traces()).toBe("");
+    expect(await server.stage(retire)).toMatchObject({ changed: [], kept: ["/data on overlay"] });
+    expect(await server.settings()).toBe(before);
+    expect(await server.traces()).toBe("");
   });
 
   it("is refused with every reason at once, and nothing is recorded", async () => {
-    await onNode("systemd-run -q --unit squatter python3 -m http.server -b 127.0.0.1 10022");
-    await until("the squatter", 20, async () => (await ssh("curl -s 127.0.0.1:10022")).code === 0);
-    const { code, stdout, stderr } = await ssh(
+    await server.onNode("systemd-run -q --unit squatter python3 -m http.server -b 127.0.0.1 10022");
+    await until(
+      "the squatter",
+      20 * SECOND,
+      async () => (await server.ssh("curl -s 127.0.0.1:10022")).code === 0,
+    );
+    const { code, stdout, stderr } = await server.ssh(
       renderPreflight({ ...preflightOptions, privateAddress: "10.77.0.1", privateInterface: "eth1" }),
     );
-    await onNode("systemctl stop squatter");
+    await server.onNode("systemctl stop squatter");
     expect(code).not.toBe(0);
     expect(stdout).toBe("");
     expect(stderr).toContain(
@@ -134,12 +127,12 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
       /port 10022 is for the users' blocks \(berth:ports\.users\), and python3 \(process \d+\) listens on 127\.0\.0\.1:10022/,
     );
     expect(stderr).toContain("nothing was changed");
-    expect(await onNode("ls -A /var/lib/berth")).toBe("pending\n");
-    expect(await settings()).toBe(before);
+    expect(await server.onNode("ls -A /var/lib/berth")).toBe("pending\n");
+    expect(await server.settings()).toBe(before);
   });
 
   it("is told about before anything changes", async () => {
-    const { stdout, stderr } = await ssh(preflight);
+    const { stdout, stderr } = await server.ssh(preflight);
     expect(stderr).toBe("");
     const facts = readPreflightFacts(stdout);
     expect(facts.users).toEqual([{ name: "ada", uid: 1000, home: "/home/ada" }]);
@@ -178,59 +171,59 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
     expect(will).toMatch(
       /Containers that run \(1\) go on: live-restore is switched on by a reload before the restart/,
     );
-    expect(await settings()).toBe(before);
-    expect(await ownThings()).toBe(own);
+    expect(await server.settings()).toBe(before);
+    expect(await server.ownThings()).toBe(own);
     // Nothing but its log and the record.
-    expect(await onNode("find /var/lib/berth /var/log/berth -type f | sort")).toBe(
+    expect(await server.onNode("find /var/lib/berth /var/log/berth -type f | sort")).toBe(
       "/var/lib/berth/before.json\n/var/log/berth/preflight.log\n",
     );
     expect(
-      await onNode(
+      await server.onNode(
         "stat -c %a /var/lib/berth/before.json; python3 -m json.tool /var/lib/berth/before.json | wc -l",
       ),
     ).toMatch(/^600\n\d\d\n$/);
   });
 
   it("is told the same to a person with sudo", async () => {
-    const stdout = await must("ssh", sshArgs(preflight, "ada"), 300);
+    const stdout = await server.onNode(preflight, { user: "ada" });
     expect(readPreflightFacts(stdout)).toMatchObject({ login: "ada", sudo: true });
   });
 
   it("is set up, and everything of the operator's goes on", async () => {
-    expect(await answers(8088)).toBe(true);
-    for (const command of Object.values(stages)) await stage(command);
-    expect(await onNode("docker info -f '{{.CgroupDriver}} {{.LiveRestoreEnabled}}'")).toBe(
+    expect(await server.answers(8088)).toBe(true);
+    for (const command of Object.values(stages)) await server.stage(command);
+    expect(await server.onNode("docker info -f '{{.CgroupDriver}} {{.LiveRestoreEnabled}}'")).toBe(
       "cgroupfs true\n",
     );
-    expect(await ownThings()).toBe(own);
-    expect(await answers(8088)).toBe(false);
-    expect(await onNode("findmnt -n -o TARGET /mnt/storage/homes")).toBe("/mnt/storage/homes\n");
-    expect(await traces()).not.toBe("");
+    expect(await server.ownThings()).toBe(own);
+    expect(await server.answers(8088)).toBe(false);
+    expect(await server.onNode("findmnt -n -o TARGET /mnt/storage/homes")).toBe("/mnt/storage/homes\n");
+    expect(await server.traces()).not.toBe("");
   });
 
   it("is no clash with itself afterwards: nothing more to change, the record as it was", async () => {
     await startWorkspace();
-    await until("the workspace", 30, () => answers(10002));
-    const record = await onNode("cat /var/lib/berth/before.json");
-    const facts = readPreflightFacts((await ssh(preflight)).stdout);
+    await until("the workspace", 30 * SECOND, () => server.answers(10002));
+    const record = await server.onNode("cat /var/lib/berth/before.json");
+    const facts = readPreflightFacts((await server.ssh(preflight)).stdout);
     // The daemon comes after the host stages, which alone run here.
     expect(facts.willChange).toEqual([
       expect.stringMatching(/^adds \/etc\/systemd\/system\/berthd\.service: /),
     ]);
     expect(facts.docker).toMatchObject({ running: 1, containers: 2, liveRestore: true });
     expect(facts.ufw).toEqual({ state: "active", rules: 1 });
-    expect(await onNode("cat /var/lib/berth/before.json")).toBe(record);
-    const other = await ssh(renderPreflight({ ...preflightOptions, stack: "other" }));
+    expect(await server.onNode("cat /var/lib/berth/before.json")).toBe(record);
+    const other = await server.ssh(renderPreflight({ ...preflightOptions, stack: "other" }));
     expect(other.code).not.toBe(0);
     expect(other.stderr).toContain("this server is a node of the stack dev. Take it out there first");
   });
 
   it("is left as it was, with the homes, and no port of Berth's was open on the way", async () => {
     // Published, and in nobody's block: only the firewall closes it.
-    expect((await ssh("curl -s -m 2 -o /dev/null http://127.0.0.1:9000/")).code).toBe(0);
-    expect(await answers(9000)).toBe(false);
-    const closed = watch(CLIENT, ADDRESS, 9000);
-    const facts = await stage(retire);
+    expect((await server.ssh("curl -s -m 2 -o /dev/null http://127.0.0.1:9000/")).code).toBe(0);
+    expect(await server.answers(9000)).toBe(false);
+    const closed = watch(server.client, ADDRESS, 9000);
+    const facts = await server.stage(retire);
     expect(await closed.stop(), "open for a moment").toBe(false);
     expect(facts).toMatchObject({
       leftMounted: [],
@@ -243,58 +236,60 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
         "ufw disabled",
       ]),
     );
-    expect(await onNode("cat /srv/homes/eve/notes")).toBe("mine\n");
-    expect(await ownThings()).toBe(own);
-    await onNode("rm -r /srv/homes");
-    expect(await settings()).toBe(before);
-    expect(await traces()).toBe("");
-    expect(await answers(8088)).toBe(true);
-    expect(await onNode("systemctl --failed --no-legend")).toBe("");
+    expect(await server.onNode("cat /srv/homes/eve/notes")).toBe("mine\n");
+    expect(await server.ownThings()).toBe(own);
+    await server.onNode("rm -r /srv/homes");
+    expect(await server.settings()).toBe(before);
+    expect(await server.traces()).toBe("");
+    expect(await server.answers(8088)).toBe(true);
+    expect(await server.onNode("systemctl --failed --no-legend")).toBe("");
   });
 
   it("may be left twice", async () => {
-    expect(await stage(retire)).toMatchObject({ changed: [] });
-    expect(await settings()).toBe(before);
-    expect(await ownThings()).toBe(own);
-    expect(await traces()).toBe("");
+    expect(await server.stage(retire)).toMatchObject({ changed: [] });
+    expect(await server.settings()).toBe(before);
+    expect(await server.ownThings()).toBe(own);
+    expect(await server.traces()).toBe("");
   });
 
   it("is left whole after a cut, and after half of the stages", async () => {
-    await stage(preflight);
-    await stage(stages.base ?? "");
-    await stage(stages.firewall ?? "");
-    await stage(stages.runtime ?? "");
+    await server.stage(preflight);
+    await server.stage(stages.base ?? "");
+    await server.stage(stages.firewall ?? "");
+    await server.stage(stages.runtime ?? "");
     // Cut while dockerd is between its two configurations.
     const cut = retire.replace("changed 'docker.service restarted'", "exit 7");
     expect(cut).not.toBe(retire);
-    expect((await ssh(cut)).code).not.toBe(0);
-    expect(await ownThings()).toBe(own);
+    expect((await server.ssh(cut)).code).not.toBe(0);
+    expect(await server.ownThings()).toBe(own);
     // The firewall still stands: what was not taken away is not open.
-    expect(await onNode("ufw status | head -n 1; iptables -S BERTH-OUTSIDE | tail -n 1")).toBe(
+    expect(await server.onNode("ufw status | head -n 1; iptables -S BERTH-OUTSIDE | tail -n 1")).toBe(
       "Status: active\n-A BERTH-OUTSIDE -j DROP\n",
     );
-    await stage(retire);
-    expect(await settings()).toBe(before);
-    expect(await ownThings()).toBe(own);
-    expect(await traces()).toBe("");
+    await server.stage(retire);
+    expect(await server.settings()).toBe(before);
+    expect(await server.ownThings()).toBe(own);
+    expect(await server.traces()).toBe("");
   });
 
   it("keeps a ufw that was on, and nobody is shut out", async () => {
-    await onNode("ufw --force enable && ufw allow 22/tcp && ufw allow 8088/tcp");
-    const rules = await onNode("ufw show added; ufw status");
-    await stage(preflight);
-    await stage(stages.base ?? "");
-    await stage(stages.firewall ?? "");
-    await onNode("ufw delete allow 22/tcp");
-    const refused = await ssh(retire);
+    await server.onNode("ufw --force enable && ufw allow 22/tcp && ufw allow 8088/tcp");
+    const rules = await server.onNode("ufw show added; ufw status");
+    await server.stage(preflight);
+    await server.stage(stages.base ?? "");
+    await server.stage(stages.firewall ?? "");
+    await server.onNode("ufw delete allow 22/tcp");
+    const refused = await server.ssh(retire);
     expect(refused.code).not.toBe(0);
     expect(refused.stderr).toContain("no rule of yours lets SSH in (port 22): you would be shut out");
-    expect((await ssh("true")).code).toBe(0);
-    await onNode("ufw insert 1 allow 22/tcp");
-    await stage(retire);
-    expect((await ssh("true")).code).toBe(0);
-    expect((await onNode("ufw show added; ufw status")).split("\n").sort()).toEqual(rules.split("\n").sort());
-    expect(await traces()).toBe("");
-    expect(await ownThings()).toBe(own);
+    expect((await server.ssh("true")).code).toBe(0);
+    await server.onNode("ufw insert 1 allow 22/tcp");
+    await server.stage(retire);
+    expect((await server.ssh("true")).code).toBe(0);
+    expect((await server.onNode("ufw show added; ufw status")).split("\n").sort()).toEqual(
+      rules.split("\n").sort(),
+    );
+    expect(await server.traces()).toBe("");
+    expect(await server.ownThings()).toBe(own);
   });
 });

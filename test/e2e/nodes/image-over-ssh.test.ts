@@ -7,41 +7,53 @@
  * behind (tags, tunnels) after success, a wrong password and Ctrl-C; a wrong host key ends it.
  * Does not prove: speed over a real network, jump hosts.
  */
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  cleanUp,
-  docker,
-  folder,
-  HEAD,
-  onNode,
-  sshOptions,
-  startNodes,
-  until,
-  WORKER,
-} from "../../lib/ssh-nodes";
+import { docker } from "../../lib/docker";
+import { ensureNetwork, TestNode } from "../../lib/node";
+import { REGISTRIES, startPrepared } from "../../lib/prepared-node";
+import { must, type Ran, run } from "../../lib/run";
+import { MINUTE, SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
 
 const STACK = `sshimage${process.pid}`;
+const network = { name: "berth-sshimage", subnets: ["10.89.10.0/24"] };
+const folder = mkdtempSync(join(tmpdir(), "berth-sshimage-"));
+const nodes = ["head", "worker"].map(
+  (hostname, i) =>
+    new TestNode({
+      name: `berth-sshimage-${hostname}`,
+      hostname,
+      network,
+      folder,
+      address: `10.89.10.1${i}`,
+    }),
+);
+const [HEAD = "", WORKER = ""] = nodes.map(({ address }) => address);
+
+/** As the program hands them over. */
+const sshOptions = [
+  "-i",
+  join(folder, "id"),
+  ...["IdentitiesOnly=yes", "BatchMode=yes", "StrictHostKeyChecking=yes"].flatMap((word) => ["-o", word]),
+  ...["-o", `UserKnownHostsFile=${join(folder, "known_hosts")}`],
+  ...["-o", "ControlMaster=auto", "-o", `ControlPath=${folder}/%C`, "-o", "ControlPersist=10"],
+];
 const password = randomBytes(16).toString("hex");
 const env = { ...process.env, BERTH_SSH_OPTIONS: JSON.stringify(sshOptions) };
 
-interface Result {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
+const image = (args: string[], input = "", settings: NodeJS.ProcessEnv = env): Promise<Ran> =>
+  run("node", ["scripts/image.mjs", ...args], { deadline: 20 * MINUTE, input, env: settings });
 
-function image(args: string[], input = "", settings: NodeJS.ProcessEnv = env): Promise<Result> {
-  return new Promise((resolve) => {
-    const child = execFile(
-      "node",
-      ["scripts/image.mjs", ...args],
-      { timeout: 1_200_000, env: settings },
-      (error, stdout, stderr) => resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr }),
-    );
-    child.stdin?.end(input);
-  });
+/** What a command on the node of that address prints. */
+async function onNode(address: string, command: string): Promise<string> {
+  const node = nodes.find((one) => one.address === address);
+  if (!node) throw new Error(`no node has the address ${address}`);
+  return (await node.onNode(command)).trim();
 }
 
 const account = (word: string) => JSON.stringify({ username: "berth", password: word });
@@ -65,8 +77,23 @@ async function nothingLeft(): Promise<void> {
   expect(tunnels()).toEqual([]);
 }
 
-beforeAll(startNodes, 1_200_000);
-afterAll(cleanUp, 120_000);
+async function cleanUp(): Promise<void> {
+  for (const node of nodes) await node.cleanUp();
+}
+
+beforeAll(async () => {
+  await cleanUp();
+  await ensureNetwork(network);
+  await Promise.all(nodes.map(startPrepared));
+  await must("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(folder, "otherkey")]);
+  const other = readFileSync(join(folder, "otherkey.pub"), "utf8").split(" ", 2).join(" ");
+  writeFileSync(join(folder, "wrong_hosts"), `${HEAD} ${other}\n`);
+}, 1_200_000);
+
+afterAll(async () => {
+  await cleanUp();
+  for (const node of nodes) await node.removeFiles();
+}, 120_000);
 
 describe("images over SSH", { timeout: 900_000 }, () => {
   it("sends an image once", async () => {
@@ -81,7 +108,7 @@ describe("images over SSH", { timeout: 900_000 }, () => {
       "docker events --since 24h --until $(($(date +%s) + 1)) --filter event=load --format x | wc -l";
     expect(await onNode(HEAD, events)).toBe("1");
     const second = await image(["send", "registry", "--to", `root@${HEAD}:22`]);
-    expect(second).toEqual({ code: 0, stdout: first.stdout, stderr: "" });
+    expect(second).toMatchObject({ code: 0, stdout: first.stdout, stderr: "" });
     expect(await onNode(HEAD, events)).toBe("1");
   });
 
@@ -126,7 +153,7 @@ describe("images over SSH", { timeout: 900_000 }, () => {
     );
     await until(
       "the registry",
-      60,
+      60 * SECOND,
       async () => (await onNode(WORKER, `curl -s http://${HEAD}:5000/v2/`)) === "{}",
     );
     await expect(onNode(WORKER, `curl -s -m 3 http://${HEAD}:5001/v2/`)).rejects.toThrow();
@@ -146,7 +173,7 @@ describe("images over SSH", { timeout: 900_000 }, () => {
     expect(pushes[0]?.stdout).toBe(pushes[2]?.stdout);
     for (const [i, name] of ["base", "registry"].entries()) {
       const { digest } = JSON.parse(pushes[i]?.stdout ?? "");
-      const ref = `${HEAD}:5000/berth/${name}@${digest}`;
+      const ref = `${REGISTRIES.imageOverSsh}/berth/${name}@${digest}`;
       await onNode(WORKER, `docker pull -q ${ref}`);
       const ids = await docker("image", "ls", "-q", "--no-trunc", `berth/${name}`);
       expect(ids.split("\n")).toContain(await onNode(WORKER, `docker image inspect -f '{{.Id}}' ${ref}`));
@@ -167,7 +194,7 @@ describe("images over SSH", { timeout: 900_000 }, () => {
     });
     const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
     child.stdin.end(account(password));
-    await until("the push", 60, async () => tunnels().length > 0 && (await ownTags()).length > 0);
+    await until("the push", 60 * SECOND, async () => tunnels().length > 0 && (await ownTags()).length > 0);
     const began = Date.now();
     child.kill("SIGINT");
     expect(await ended).toBe(130);
@@ -183,9 +210,9 @@ describe("images over SSH", { timeout: 900_000 }, () => {
       detached: true,
     });
     child.stdin.end(account(password));
-    await until("the push", 60, async () => tunnels().length > 0 && (await ownTags()).length > 0);
+    await until("the push", 60 * SECOND, async () => tunnels().length > 0 && (await ownTags()).length > 0);
     child.kill("SIGKILL");
-    await until("the tunnel's end", 60, async () => tunnels().length === 0);
+    await until("the tunnel's end", 60 * SECOND, async () => tunnels().length === 0);
     expect((await image(["remove", "workspace", "--stack", STACK])).code).toBe(0);
     await nothingLeft();
   });

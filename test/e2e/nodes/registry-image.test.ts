@@ -2,13 +2,16 @@
  * The registry image and `scripts/image.mjs push`, on the operator's engine: who may read, who may write, what is
  * left behind, and that a half-dead registry ends.
  */
-import { execFile, execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { docker, get, MINUTE, dir as rigDir, SECOND, until } from "./workspace-image-rig";
+import { docker, removeThings } from "../../lib/docker";
+import { basic as account, get } from "../../lib/http";
+import { type Ran, run } from "../../lib/run";
+import { MINUTE, SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
 
 const NAME = `berth-registrytest-${process.pid}`;
 /** As a stack's name: the pushed tags carry it. */
@@ -19,18 +22,8 @@ const dir = mkdtempSync(join(tmpdir(), `${NAME}-`));
 let read = "";
 let write = "";
 
-/** Runs scripts/image.mjs; never rejects. */
-function image(args: string[], input = ""): Promise<{ code: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const child = execFile(
-      "node",
-      ["scripts/image.mjs", ...args],
-      { timeout: 20 * MINUTE },
-      (error, stdout, stderr) => resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr }),
-    );
-    child.stdin?.end(input);
-  });
-}
+const image = (args: string[], input = ""): Promise<Ran> =>
+  run("node", ["scripts/image.mjs", ...args], { deadline: 20 * MINUTE, input });
 
 const push = (word: string) =>
   image(
@@ -38,9 +31,7 @@ const push = (word: string) =>
     JSON.stringify({ username: "push", password: word }),
   );
 
-const basic = (word: string) => ({
-  Authorization: `Basic ${Buffer.from(`push:${word}`).toString("base64")}`,
-});
+const basic = (word: string) => account("push", word);
 
 const ownTags = async () =>
   (await docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}"))
@@ -63,7 +54,7 @@ beforeAll(async () => {
   await docker("create", ...options, JSON.parse(built.stdout).ref);
   const file = join(dir, "credentials.json");
   writeFileSync(file, JSON.stringify({ username: "push", password }), { mode: 0o444 });
-  execFileSync("docker", ["cp", file, `${NAME}:/etc/berth/registry/credentials.json`], { stdio: "pipe" });
+  await docker("cp", file, `${NAME}:/etc/berth/registry/credentials.json`);
   await docker("start", NAME);
   read = await docker("port", NAME, "5000");
   write = await docker("port", NAME, "5001");
@@ -76,9 +67,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await docker("rm", "--force", NAME).catch(() => {});
-  await docker("volume", "rm", NAME).catch(() => {});
-  for (const made of [dir, rigDir]) rmSync(made, { recursive: true, force: true });
+  await removeThings({ containers: [NAME], volumes: [NAME] });
+  rmSync(dir, { recursive: true, force: true });
 });
 
 describe("registry image", () => {

@@ -6,41 +6,23 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  basic,
-  build,
-  cleanUp,
-  dir,
-  docker,
-  get,
-  HEAD,
-  healthy,
-  ID,
-  KERNEL,
-  layOut,
-  MINUTE,
-  PORTS,
-  RAY_UID,
-  SECOND,
-  secret,
-  secrets,
-  ssh,
-  sshWithPassword,
-  startRay,
-  startWorkspace,
-  USER_UID,
-  until,
-  WORKER,
-  WORKSPACE,
-  writeRun,
-} from "./workspace-image-rig";
+import { buildImage, docker } from "../../lib/docker";
+import { basic, get } from "../../lib/http";
+import { run } from "../../lib/run";
+import { MINUTE, SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
+import { KERNEL, PORTS, RAY_UID, secret, USER_UID, workspaceRig } from "./workspace-image-rig";
+
+const rig = workspaceRig("10.213.77");
+const { ID, HEAD, WORKER, WORKSPACE, secrets, dir } = rig;
+const { healthy, layOut, cleanUp, startRay, startWorkspace, writeRun, ssh, sshWithPassword } = rig;
 
 let rayImage = "";
 let workspaceImage = { ref: "", bytes: 0 };
 
 beforeAll(async () => {
-  rayImage = (await build("ray")).ref;
-  workspaceImage = await build("workspace");
+  rayImage = (await buildImage("ray")).ref;
+  workspaceImage = await buildImage("workspace");
   await layOut();
   // The worker first: it has to wait for its head.
   await startRay(rayImage, "worker", "worker", WORKER);
@@ -151,8 +133,8 @@ describe("workspace image", () => {
     expect(await get(`${at}:8888/api/status?token=${secrets.jupyterToken}`)).toBe(200);
     expect(await get(`${at}:8888/api/status`, { Authorization: `token ${secrets.jupyterToken}` })).toBe(200);
     expect(await get(`${at}:8888/api/status`, { Authorization: "token wrong" })).toBe(403);
-    expect(await get(`${at}:6007/data/runs`, basic(secrets.tensorboardPassword))).toBe(200);
-    expect(await get(`${at}:6007/data/runs`, basic(secrets.password))).toBe(401);
+    expect(await get(`${at}:6007/data/runs`, basic("alice", secrets.tensorboardPassword))).toBe(200);
+    expect(await get(`${at}:6007/data/runs`, basic("alice", secrets.password))).toBe(401);
 
     const signIn = async (password: string) => {
       const body = new URLSearchParams({ password, base: "." });
@@ -219,10 +201,9 @@ ray.get([where.options(resources={name: 0.1}).remote(np.ones(3)) for name in ("h
 
   it("says what is wrong with its settings, all at once, without a secret", async () => {
     writeRun({ user: "root", uid: 0 });
-    const failure = await docker("exec", `${ID}-alice`, "berth-apply").catch(
-      (error) => error.stderr as string,
-    );
+    const { code, stderr: failure } = await run("docker", ["exec", `${ID}-alice`, "berth-apply"]);
     writeRun();
+    expect(code).not.toBe(0);
     expect(failure).toContain('workspace.json: user: "root" is not allowed');
     expect(failure).toContain("workspace.json: uid: 0 is not allowed; allowed: a number from 1000 to 59999");
     for (const value of Object.values(secrets)) expect(failure).not.toContain(value);

@@ -5,13 +5,15 @@ import { spawnSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderSetup, type SetupConfig } from "../../../components/workspace/setup";
 import { bash, FakeNode, parseSetupFacts } from "../../fakes/workspace-node";
-import { build, cleanUp, docker, healthy, ID, layOut, startWorkspace } from "./workspace-image-rig";
+import { buildImage, docker } from "../../lib/docker";
+import { MINUTE } from "../../lib/time";
+import { workspaceRig } from "./workspace-image-rig";
 
+const { ID, cleanUp, healthy, layOut, startWorkspace } = workspaceRig("10.213.78");
 const container = `${ID}-alice`;
 const user = "alice";
 const home = `/home/${user}`;
 const repositories = "/tmp/berth-setup-repositories";
-const MINUTES = 60_000;
 
 function inside(script: string, as = user): string {
   const done = spawnSync(
@@ -60,7 +62,7 @@ describe("a set-up in a workspace", () => {
       setup: config,
       paths: node.paths,
     });
-    return bash(command, stdin, { PATH: process.env.PATH, HOME: node.root, SHLVL: "2" }, 10 * MINUTES);
+    return bash(command, stdin, { PATH: process.env.PATH, HOME: node.root, SHLVL: "2" }, 10 * MINUTE);
   }
   function statuses(config: SetupConfig): Record<string, string> {
     const done = run(config);
@@ -71,7 +73,7 @@ describe("a set-up in a workspace", () => {
 
   beforeAll(async () => {
     await layOut();
-    await startWorkspace((await build("workspace")).ref);
+    await startWorkspace((await buildImage("workspace")).ref);
     await healthy("alice");
     inside("rm -f ~/.bashrc; echo original >~/.bashrc");
     commit("dotfiles.git", { dot_bashrc: "one", dot_vimrc: "one" });
@@ -82,7 +84,7 @@ describe("a set-up in a workspace", () => {
     await cleanUp("alice");
   });
 
-  it("furnishes it, and a second time changes nothing, quickly", { timeout: 10 * MINUTES }, () => {
+  it("furnishes it, and a second time changes nothing, quickly", { timeout: 10 * MINUTE }, () => {
     expect(new Set(Object.values(statuses(setup)))).toEqual(new Set(["changed"]));
     const began = Date.now();
     expect(new Set(Object.values(statuses(setup)))).toEqual(new Set(["unchanged"]));
@@ -101,7 +103,7 @@ describe("a set-up in a workspace", () => {
     expect(inside("tmux ls -F '#{session_name}'; cat ~/seen")).toBe(`exec\nserver\n${secret}`);
   });
 
-  it("keeps the person's work", { timeout: 2 * MINUTES }, () => {
+  it("keeps the person's work", { timeout: 2 * MINUTE }, () => {
     inside("echo edited >>~/.bashrc; echo mine >>~/workspace/project/requirements.txt; echo MINE=1 >>~/.env");
     const before = inside(
       "git -C ~/workspace/project rev-parse HEAD; tmux display -p -t =server: '#{pane_pid}'",
@@ -125,14 +127,14 @@ describe("a set-up in a workspace", () => {
     ).toBe(before);
   });
 
-  it("starts the services again with the container", { timeout: 3 * MINUTES }, async () => {
+  it("starts the services again with the container", { timeout: 3 * MINUTE }, async () => {
     await docker("restart", "--time", "30", container);
     await healthy("alice");
     expect(inside("tmux ls -F '#{session_name}'")).toBe("server");
     expect(inside("berth-services sync")).toBe("unchanged");
   });
 
-  it("names each step that fails, and does the others", { timeout: 2 * MINUTES }, () => {
+  it("names each step that fails, and does the others", { timeout: 2 * MINUTE }, () => {
     inside("rm ~/.inputrc; mkdir -p ~/workspace/other; touch ~/workspace/other/mine");
     const done = run({
       aptPackages: ["berth-no-such-package"],
@@ -158,7 +160,7 @@ describe("a set-up in a workspace", () => {
   });
 
   it("takes back what is its own alone, when all is gone from the configuration", {
-    timeout: MINUTES,
+    timeout: MINUTE,
   }, () => {
     const { credentials, git, services } = setup;
     const all = { credentials: "changed", git: "changed", services: "changed" };

@@ -1,19 +1,15 @@
-/** One droplet as a container with systemd as its first process; see components/node/local.ts. */
+/** One droplet as a container with systemd as its first process, as a local node is one. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { machineFlags } from "../../../lib/node";
 import { until } from "../../../lib/until";
 import { type DropletInfo, sizes } from "../world";
 import { docker, must, run } from "./command";
 
-/** The capabilities of a local node. */
-const CAPABILITIES =
-  "AUDIT_WRITE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK KILL MKNOD NET_ADMIN NET_BIND_SERVICE " +
-  "NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_CHROOT SYS_NICE SYS_PTRACE";
-
 export interface Place {
   readonly container: string;
-  /** Docker volume with the machine's own Docker data: overlay file systems do not lie on one another. */
+  /** Docker volume with the machine's own Docker data. */
   readonly data: string;
   readonly label: string;
   readonly image: string;
@@ -48,17 +44,12 @@ function creation(place: Place, droplet: Readonly<DropletInfo>, most: number): s
   return [
     // The image's own name: the droplet's comes by cloud-init.
     ...["create", "--name", place.container, "--hostname", "debian", "--label", place.label, ...network],
-    ...["--cgroupns", "private", "--cap-drop", "ALL"],
-    ...CAPABILITIES.split(" ").flatMap((name) => ["--cap-add", name]),
-    ...["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"],
-    ...["--tmpfs", "/run:exec,nosuid,nodev,mode=755", "--tmpfs", "/run/lock:nosuid,nodev"],
-    ...["--tmpfs", "/tmp:exec,nosuid,nodev,mode=1777", "--device", "/dev/fuse"],
+    ...machineFlags(place.data),
     // Loop devices and their partitions, which have the block extended major: volumes come and go while it runs.
     ...["--device-cgroup-rule", "b 7:* rwm", "--device-cgroup-rule", "b 259:* rwm"],
     // What is restarted from inside comes up again, as a droplet does.
     ...["--restart", "unless-stopped", "--stop-signal", "SIGRTMIN+3", "--stop-timeout", "30"],
-    ...["--log-opt", "max-size=5m", "--mount", `type=volume,source=${place.data},target=/var/lib/docker`],
-    ...[...share(droplet.size, most), place.image],
+    ...["--log-opt", "max-size=5m", ...share(droplet.size, most), place.image],
   ];
 }
 

@@ -1,31 +1,15 @@
 /**
- * berthd killed while it makes and removes containers, on a real node with a real dockerd.
- *
- * Proves: killed at each point between reserve, create, start and bind, and between stop, remove and release, and at
- * random moments under load, the next berthd brings ledger and Docker to say the same, and gives no GPU twice; the
- * device list in a container is exactly its grant, whatever its image or it asks for; what fails half-way leaves
- * nothing; a GPU that somebody takes with docker is not granted; a dockerd that hangs closes the ledger and stops no
- * reader; a reload of systemd takes no device from a running container.
- * Does not prove: NVIDIA's own driver and CDI devices, loss of power.
- *
- * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-hosttest-….
+ * @file berthd killed while it makes and removes containers, on the node of agent-rig.ts. The cases begin with an empty
+ * ledger, and leave one.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { type FaultPoint, faultPoints } from "../../../agent/src/docker/faults";
 import type { AgentDocuments } from "../../../components/agent";
-import { cleanUp, onNode, removeFiles, ssh, until } from "../../lib/host-node";
-import {
-  mainPid,
-  OWN_FILES,
-  ready,
-  removeRigFiles,
-  type Stage,
-  stage,
-  standardNode,
-  stopRegistry,
-} from "./agent-rig";
+import { AGENT } from "../../../components/agent/options";
+import { SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
+import { berthd, mainPid, node, OWN_FILES, onNode, override, ready, ssh, stage } from "./agent-rig";
 
-const node = "node-0";
 const UNITS = 3;
 const documents: AgentDocuments = {
   node: {
@@ -73,7 +57,6 @@ interface Answer {
 }
 
 let image = "";
-let plain: Stage;
 
 async function call(method: string, path: string, body?: object, seconds = 120): Promise<Answer> {
   const data = body === undefined ? "" : `-H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
@@ -136,9 +119,9 @@ async function disagreement(): Promise<string[]> {
   return found;
 }
 
-async function agree(seconds = 30): Promise<void> {
+async function agree(): Promise<void> {
   let last: string[] = [];
-  await until("ledger and Docker agree", seconds, async () => {
+  await until("ledger and Docker agree", 30 * SECOND, async () => {
     last = await disagreement();
     return last.length === 0;
   }).catch((error: Error) => {
@@ -164,13 +147,13 @@ async function restartWith(fault: FaultPoint): Promise<string> {
     `systemctl set-environment BERTH_FAULTS_ALLOWED=1 BERTH_FAULT=${fault}; systemctl reset-failed berthd.service; ` +
       "systemctl restart berthd.service; systemctl unset-environment BERTH_FAULTS_ALLOWED BERTH_FAULT",
   );
-  await until("berthd", 60, ready);
+  await until("berthd", 60 * SECOND, ready);
   return mainPid();
 }
 
 /** The berthd of that number has died, and the next one is ready. */
 async function nextOne(before: string): Promise<void> {
-  await until("the next berthd", 60, async () => {
+  await until("the next berthd", 60 * SECOND, async () => {
     const pid = await mainPid();
     return pid !== "0" && pid !== before && (await ready());
   });
@@ -179,7 +162,7 @@ async function nextOne(before: string): Promise<void> {
 async function clear(): Promise<void> {
   const ended = (await containers()).map(({ Id }) => call("DELETE", `/v1/containers/${Id}`));
   for (const { status } of await Promise.all(ended)) expect([200, 404]).toContain(status);
-  await until("an empty ledger", 20, async () => (await grants()).length === 0);
+  await until("an empty ledger", 20 * SECOND, async () => (await grants()).length === 0);
 }
 
 /** Asks for more than there is; what runs then is what there is. */
@@ -192,27 +175,26 @@ async function fill(): Promise<void> {
   expect((await containers()).filter(({ State }) => State.Running)).toHaveLength(UNITS);
 }
 
-beforeAll(async () => {
-  plain = await standardNode(documents);
-  // An image that asks NVIDIA's runtime for everything.
-  await onNode(
-    `${OWN_FILES} | docker import -c 'ENV NVIDIA_VISIBLE_DEVICES=all' -c 'LABEL berth.gpus=GPU-stolen' - self:1`,
-  );
-  image = (await onNode("docker image inspect -f '{{.Id}}' self:1")).trim();
-  await stage(plain);
-  await until("berthd", 60, ready);
-}, 2_400_000);
+/** The cases, in their order. */
+export function killCases(): void {
+  beforeAll(async () => {
+    // As on a node that has no grants, whatever ran there before.
+    await onNode(`systemctl stop berthd.service && rm -rf ${AGENT.state}`);
+    // Two seconds each time would be most of what the cases take; the unit's own value is in the stage's snapshot.
+    await override("RestartSec=100ms");
+    // An image that asks NVIDIA's runtime for everything.
+    await onNode(
+      `${OWN_FILES} | docker import -c 'ENV NVIDIA_VISIBLE_DEVICES=all' -c 'LABEL berth.gpus=GPU-stolen' - self:1`,
+    );
+    image = (await onNode("docker image inspect -f '{{.Id}}' self:1")).trim();
+    await stage({ image: berthd.image, documents });
+    await until("berthd", 60 * SECOND, ready);
+  });
 
-afterAll(async () => {
-  await stopRegistry();
-  await cleanUp();
-  removeFiles();
-  removeRigFiles();
-}, 120_000);
+  afterAll(() => override());
 
-afterEach(() => onNode("docker rm -f stranger with without 2>/dev/null; rm -f /etc/cdi/probe.json"));
+  afterEach(() => onNode("docker rm -f stranger with without 2>/dev/null; rm -f /etc/cdi/probe.json"));
 
-describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
   it("gives a container exactly its grant, also when its image asks for all", async () => {
     const { status, body } = await launch();
     expect(status, body.error?.message).toBe(201);
@@ -303,7 +285,7 @@ describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
     try {
       // dockerd watches the folder.
       let refused: Answer | undefined;
-      await until("dockerd has forgotten the devices", 20, async () => {
+      await until("dockerd has forgotten the devices", 20 * SECOND, async () => {
         refused = await launch();
         if (refused.status === 201) await call("DELETE", `/v1/containers/${refused.body.id}`);
         return refused.status !== 201;
@@ -319,20 +301,20 @@ describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
   it("grants nothing that somebody took with docker, and grants it again afterwards", async () => {
     const spec = JSON.parse(await onNode("cat /etc/cdi/berth-declared.json"));
     const uuid: string = spec.devices[0].name;
-    await until("the devices", 20, async () => {
+    await until("the devices", 20 * SECOND, async () => {
       const ran = await ssh(
         `docker run -d --name stranger --device nvidia.com/gpu=${uuid} self:1 sleep infinity`,
       );
       if (ran.code !== 0) await ssh("docker rm -f stranger");
       return ran.code === 0;
     });
-    await until("the stranger is seen", 20, async () => (await grants()).length === 1);
+    await until("the stranger is seen", 20 * SECOND, async () => (await grants()).length === 1);
     expect(await grants()).toMatchObject([{ user: "(foreign)", state: "bound", units: [{ uuid }] }]);
     const answers = await Promise.all(Array.from({ length: UNITS }, () => launch()));
     expect(answers.map(({ status }) => status).sort()).toEqual([201, 201, 409]);
     for (const { body } of answers) expect(body.grant?.units[0]?.uuid).not.toBe(uuid);
     await onNode("docker rm -f stranger");
-    await until("it is free", 20, async () => (await grants()).length === UNITS - 1);
+    await until("it is free", 20 * SECOND, async () => (await grants()).length === UNITS - 1);
     expect((await launch()).body.grant?.units[0]?.uuid).toBe(uuid);
     await clear();
   });
@@ -342,7 +324,7 @@ describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
     const pid = (await onNode("pidof dockerd")).trim();
     await onNode(`kill -STOP ${pid}`);
     try {
-      await until("the ledger is closed", 60, async () => !(await ready()));
+      await until("the ledger is closed", 60 * SECOND, async () => !(await ready()));
       const began = Date.now();
       expect((await grants()).map(({ container }) => container)).toEqual([body.id]);
       expect(Date.now() - began).toBeLessThan(3000);
@@ -355,7 +337,7 @@ describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
     } finally {
       await onNode(`kill -CONT ${pid}`);
     }
-    await until("the ledger is open", 60, ready);
+    await until("the ledger is open", 60 * SECOND, ready);
     await agree();
     await fill();
     await clear();
@@ -370,7 +352,7 @@ describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
     };
     await onNode(`cat >/etc/cdi/probe.json <<'END'\n${JSON.stringify(spec)}\nEND`);
     const slice = "--cgroup-parent /berth.slice/berth-free.slice/berth-free-alice.slice";
-    await until("the device", 20, async () => {
+    await until("the device", 20 * SECOND, async () => {
       const ran = await ssh(
         `docker run -d --name with ${slice} --device berth.test/probe=one self:1 sleep infinity`,
       );
@@ -398,4 +380,4 @@ describe("berthd and dockerd on a local node", { timeout: 900_000 }, () => {
     await agree();
     await clear();
   });
-});
+}
