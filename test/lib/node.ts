@@ -48,6 +48,8 @@ export interface TestNodeOptions {
   memory?: string;
   /** @default no limit */
   cpus?: string;
+  /** Fills the volume with its Docker data before the node is made. @default it begins empty */
+  fill?: (volume: string) => Promise<void>;
   /** More mounts, as `docker create --volume` takes them. */
   mounts?: readonly string[];
   /** With the keys: `id`, `hostkey`, `known_hosts`. Nodes of one folder share their keys. @default one of its own */
@@ -71,7 +73,8 @@ export class TestNode {
   readonly name: string;
   readonly address: string;
   readonly folder: string;
-  private readonly volume: string;
+  /** Holds its Docker data. */
+  readonly volume: string;
 
   constructor(protected readonly of: TestNodeOptions) {
     this.name = of.name;
@@ -97,6 +100,10 @@ export class TestNode {
     const ref = image ?? (await buildImage("node")).ref;
     await ensureNetwork(network);
     this.makeKeys();
+    if (this.of.fill) {
+      await docker("volume", "create", this.volume);
+      await this.of.fill(this.volume);
+    }
     await docker(
       ...["create", "--name", this.name, "--hostname", hostname, "--network", network.name],
       ...["--ip", address, ...(address6 ? ["--ip6", address6] : [])],

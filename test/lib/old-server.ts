@@ -45,6 +45,8 @@ export interface OldServerOptions {
   address: string;
   /** @default 2 */
   memoryGiB?: number;
+  /** Fills the volume with its Docker data beforehand. @default it begins empty */
+  fill?: (volume: string) => Promise<void>;
 }
 
 export class OldServer extends TestNode {

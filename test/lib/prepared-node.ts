@@ -20,7 +20,11 @@ const REPOSITORY = "berth/test-node";
 /** The nodes lie in it, so that one text of each stage is right for all of them. */
 const SITE = "10.89.0.0/16";
 /** Where these nodes pull from without TLS. */
-export const REGISTRIES = { agent: "10.89.9.2:5000", imageOverSsh: "10.89.10.10:5000" } as const;
+export const REGISTRIES = {
+  agent: "10.89.9.2:5000",
+  imageOverSsh: "10.89.10.10:5000",
+  stores: "10.89.11.2:5000",
+} as const;
 
 const node = "node-0";
 const stages: Readonly<Record<string, string>> = {

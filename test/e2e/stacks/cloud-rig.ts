@@ -9,6 +9,7 @@ import { type Api, startApi } from "../../fakes/digitalocean";
 import { type Machines, startMachines } from "../../fakes/digitalocean/machines";
 import { sshArgs } from "../../lib/ssh";
 import { type Configuration, childrenOf, TestStack } from "../../lib/stack";
+import { fillStore } from "../../lib/stores";
 import { MINUTE, SECOND } from "../../lib/time";
 import { until } from "../../lib/until";
 
@@ -28,6 +29,7 @@ export async function startCloud(): Promise<Cloud> {
     memory: 5 * 1024,
     publicRange: "10.96.128.0/24",
     publicRange6: "fd00:96:128::/64",
+    fill: fillStore,
   });
   const api = await startApi({ hooks: machines.hooks });
   const stack = new TestStack(STACK, {

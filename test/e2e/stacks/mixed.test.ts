@@ -13,6 +13,7 @@ import { type Api, startApi } from "../../fakes/digitalocean";
 import { type Machines, startMachines } from "../../fakes/digitalocean/machines";
 import { OldServer } from "../../lib/old-server";
 import { type Configuration, TestStack } from "../../lib/stack";
+import { fillLocalNode, fillStore } from "../../lib/stores";
 import { MINUTE } from "../../lib/time";
 import { until } from "../../lib/until";
 import { nodes, onNode, rayNodes } from "./cloud-rig";
@@ -48,6 +49,7 @@ const servers = SERVERS.map(
       subnet: "10.92.2.0/24",
       address,
       memoryGiB: 4,
+      fill: fillStore,
     }),
 );
 let machines: Machines;
@@ -91,10 +93,12 @@ beforeAll(async () => {
     memory: 4096,
     publicRange: "10.92.128.0/24",
     publicRange6: "fd00:92:128::/64",
+    fill: fillStore,
   });
   api = await startApi({ hooks: machines.hooks });
   stack = new TestStack(STACK, { DIGITALOCEAN_TOKEN: api.token, DIGITALOCEAN_API_URL: api.url });
-  for (const server of servers) await server.start();
+  await fillLocalNode(STACK, "node-0");
+  await Promise.all(servers.map((server) => server.start()));
   before = await Promise.all(servers.map((server) => server.ownThings()));
   stack.removeHome();
   stack.makeHome();

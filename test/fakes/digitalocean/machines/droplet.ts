@@ -81,9 +81,15 @@ export async function put(container: string, folder: string, files: Record<strin
   }
 }
 
-/** Makes the machine without starting it. */
-export async function make(place: Place, droplet: Readonly<DropletInfo>, most: number): Promise<void> {
+/** Makes the machine without starting it. @param fill puts something into the volume with its Docker data */
+export async function make(
+  place: Place,
+  droplet: Readonly<DropletInfo>,
+  most: number,
+  fill?: (volume: string) => Promise<void>,
+): Promise<void> {
   await docker("volume", "create", "--label", place.label, place.data);
+  await fill?.(place.data);
   await docker(...creation(place, droplet, most));
   const { addresses } = place;
   if (addresses.public !== undefined)

@@ -31,6 +31,8 @@ export interface MachinesOptions {
   readonly memory?: number;
   /** Droplets at a time. @default 4 */
   readonly most?: number;
+  /** Fills the volume that is to be a droplet's /var/lib/docker. @default it stays empty */
+  readonly fill?: (volume: string) => Promise<void>;
 }
 
 export interface Machines {
@@ -67,7 +69,7 @@ interface Vpc {
  */
 export async function startMachines(options: MachinesOptions = {}): Promise<Machines> {
   const { name = "1", publicRange = "10.93.0.0/24", publicRange6 = "fd00:93::/64" } = options;
-  const { memory = 2048, most = 4 } = options;
+  const { memory = 2048, most = 4, fill } = options;
   const naming: Naming = { name };
   const { image, folder } = await cleaned(naming);
   const subnets = ["--subnet", publicRange, "--ipv6", "--subnet", publicRange6];
@@ -172,7 +174,7 @@ export async function startMachines(options: MachinesOptions = {}): Promise<Mach
     const machine = { droplet, place };
     machines.set(droplet.id, machine);
     try {
-      await make(place, droplet, memory);
+      await make(place, droplet, memory, fill);
       // Closed before it can be reached.
       await filter();
       await start(place.container, droplet.size, memory);

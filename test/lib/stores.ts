@@ -1,0 +1,155 @@
+/**
+ * @file Docker stores filled beforehand: what a machine's /var/lib/docker holds once it has the images of a stack. A
+ * test of a stack whose subject is not how images travel begins with it: its pushes and pulls are made as ever, and
+ * find that the layers are there.
+ *
+ * A store is kept as a volume of the operator's engine, named by what is in it. A machine's own copy shares the files
+ * of layers and blobs by hard links: nothing writes into those, so a copy takes seconds and no room.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { labels, physicalName } from "../../components/labels";
+import { buildImage, docker, removeThings } from "./docker";
+import { TestNode } from "./node";
+import { REGISTRIES, startPrepared } from "./prepared-node";
+import { pushImage, startRegistry } from "./registry";
+import { run } from "./run";
+import { MINUTE } from "./time";
+
+/** What is changed with the way in which a store is made. */
+const RECIPE = 1;
+const PREFIX = "berth-teststore";
+const NETWORK = { name: PREFIX, subnets: ["10.89.11.0/24"] };
+const ADDRESS = "10.89.11.10";
+/** Pulled in this order; the registry of a head is sent to it under its name of the operator's engine. */
+const IMAGES = ["registry", "agent", "ray", "workspace"] as const;
+
+/** Stacks whose registry stands on a machine: its volume is filled as well. */
+const STACKS = [
+  { stack: "cloud-e2e", node: "drop-0" },
+  { stack: "mixed-e2e", node: "metal-0" },
+] as const;
+
+/** Where files are linked: the folder of all volumes, as a link cannot lead from one mount to another. */
+async function inVolumes(image: string, script: string): Promise<number> {
+  const root = await docker("info", "--format", "{{.DockerRootDir}}");
+  const options = [
+    "run",
+    "--rm",
+    "--network",
+    "none",
+    "--volume",
+    `${root}/volumes:/v`,
+    "--entrypoint",
+    "sh",
+  ];
+  const ran = await run("docker", [...options, image, "-euc", script], { deadline: 10 * MINUTE });
+  if (![0, NOT_THERE].includes(ran.code)) throw new Error(`the images' store: ${ran.text}`);
+  return ran.code;
+}
+
+const NOT_THERE = 9;
+
+/** What a store is copied of: layers and blobs by link, all that is ever rewritten for itself. */
+const copy = (from: string, to: string) => `
+from=/v/${from}/_data to=/v/${to}/_data
+[ -e "$from/whole" ] || exit ${NOT_THERE}
+[ -z "$(ls -A "$to")" ] || exit 0
+cp -a "$from/image" "$to/"
+cp -al "$from/overlay2" "$from/volumes" "$to/"
+cp -a --remove-destination "$from/volumes/metadata.db" "$to/volumes/"
+cd "$from"
+for data in volumes/*/_data/docker/registry/v2/repositories; do
+  rm -r "$to/$data"
+  cp -a "$data" "$to/$data"
+done
+`;
+
+/** One after the other: the first one that finds no store makes it. */
+let turn: Promise<void> = Promise.resolve();
+
+/**
+ * Fills a machine's Docker volume, before its container is made; where there is no store yet, makes one, which takes
+ * some minutes. A volume that holds anything is left as it is.
+ */
+export function fillStore(volume: string): Promise<void> {
+  const filled = turn.then(() => fill(volume));
+  turn = filled.catch(() => {});
+  return filled;
+}
+
+async function fill(volume: string): Promise<void> {
+  const built = await Promise.all(IMAGES.map(buildImage));
+  const node = (await buildImage("node")).ref;
+  const content = [RECIPE, node, STACKS, built.map(({ id }) => id)];
+  const hash = createHash("sha256").update(JSON.stringify(content)).digest("hex").slice(0, 12);
+  const store = `${PREFIX}-${hash}`;
+  if ((await inVolumes(node, copy(store, volume))) !== NOT_THERE) return;
+  await make(store, node);
+  if ((await inVolumes(node, copy(store, volume))) !== 0)
+    throw new Error(`${store} was made and is not whole`);
+}
+
+/** Makes the volume of a local node of a stack as the stack will want it, filled. */
+export async function fillLocalNode(stack: string, node: string): Promise<void> {
+  const name = physicalName(stack, node, "docker");
+  const owned = labels({ stack, owner: "system", component: "node", node });
+  const flags = owned.flatMap(({ label, value }) => ["--label", `${label}=${value}`]);
+  await docker("volume", "create", ...flags, name);
+  await fillStore(name);
+}
+
+async function make(store: string, nodeImage: string): Promise<void> {
+  const node = new TestNode({
+    ...{ name: `${PREFIX}-node`, hostname: "store", network: NETWORK, address: ADDRESS, memory: "3g" },
+  });
+  const registry = {
+    name: `${PREFIX}-registry`,
+    network: NETWORK,
+    address: REGISTRIES.stores.replace(/:.*/, ""),
+  };
+  const cleanUp = async () => {
+    await removeThings({ containers: [registry.name], volumes: [registry.name] });
+    await node.cleanUp();
+  };
+  await cleanUp();
+  // Of other images, or begun and not finished.
+  const old = await docker("volume", "ls", "--quiet", "--filter", `name=^${PREFIX}-[0-9a-f]{12}$`);
+  await removeThings({ volumes: old.split("\n").filter(Boolean) });
+  try {
+    const account = { username: "push", password: randomBytes(16).toString("hex") };
+    const [write] = await Promise.all([
+      startRegistry({ ...registry, account, volume: registry.name }),
+      startPrepared(node),
+    ]);
+    for (const name of IMAGES) {
+      const digest = await pushImage(name, { registry: write, stack: "teststore", account });
+      // The stage that installs berthd removes its image.
+      if (name === "agent") continue;
+      const ref = `${REGISTRIES.stores}/berth/${name}@${digest}`;
+      await node.onNode(`docker pull -q ${ref}`, { deadline: 20 * MINUTE });
+      if (name === "registry") await node.onNode(`docker tag ${ref} ${(await buildImage(name)).ref}`);
+    }
+    const volumes = STACKS.map((of) => ({
+      name: physicalName(of.stack, "registry"),
+      owned: labels({ ...of, owner: "system", component: "registry" }),
+    }));
+    for (const { name, owned } of volumes) {
+      const flags = owned.map(({ label, value }) => `--label ${label}=${value}`).join(" ");
+      await node.onNode(`docker volume create ${flags} ${name}`);
+    }
+    await node.onNode("systemctl stop docker.socket docker.service");
+    await docker("stop", registry.name);
+    await docker("volume", "create", store);
+    const fills = volumes.map(({ name }) => `cp -al "$blobs/docker" "$to/volumes/${name}/_data/"`).join("\n");
+    await inVolumes(
+      nodeImage,
+      `from=/v/${node.volume}/_data to=/v/${store}/_data blobs=/v/${registry.name}/_data
+       cp -al "$from/image" "$from/overlay2" "$from/volumes" "$to/"
+       ${fills}
+       touch "$to/whole"`,
+    );
+  } finally {
+    await cleanUp();
+    await node.removeFiles();
+  }
+}
