@@ -74,7 +74,7 @@ export class Berthd {
       (error) => log.warn({ err: error }, "systemd cannot be told how berthd is"),
     );
     this.tidying = setInterval(() => this.tidy(), tidyEvery).unref();
-    parts.containers.start();
+    parts.containers.follow();
     parts.ledger.start().then(
       () => this.notify?.status(parts.ledger.closed() ?? "new grants are made"),
       (error: unknown) => this.options.onFatal(error as Error),

@@ -20,8 +20,11 @@ const RECIPE = 1;
 const PREFIX = "berth-teststore";
 const NETWORK = { name: PREFIX, subnets: ["10.89.11.0/24"] };
 const ADDRESS = "10.89.11.10";
-/** Pulled in this order; the registry of a head is sent to it under its name of the operator's engine. */
-const IMAGES = ["registry", "agent", "ray", "workspace"] as const;
+/**
+ * Pulled in this order; the registry of a head is sent to it under its name of the operator's engine. berthd's is not
+ * among them: it is small, it changes often, and a node does not keep it.
+ */
+const IMAGES = ["registry", "ray", "workspace"] as const;
 
 /** Stacks whose registry stands on a machine: its volume is filled as well. */
 const STACKS = [
@@ -123,8 +126,6 @@ async function make(store: string, nodeImage: string): Promise<void> {
     ]);
     for (const name of IMAGES) {
       const digest = await pushImage(name, { registry: write, stack: "teststore", account });
-      // The stage that installs berthd removes its image.
-      if (name === "agent") continue;
       const ref = `${REGISTRIES.stores}/berth/${name}@${digest}`;
       await node.onNode(`docker pull -q ${ref}`, { deadline: 20 * MINUTE });
       if (name === "registry") await node.onNode(`docker tag ${ref} ${(await buildImage(name)).ref}`);

@@ -137,7 +137,7 @@ describe("a launch that fails half-way", () => {
 
   it("goes on by itself when Docker is back", async () => {
     rig.ledger.follow(rig.containers);
-    rig.containers.start();
+    rig.containers.follow();
     rig.engine.create = async () => {
       await rig.dockerd.stop();
       throw new DockerError("the connection ended", "unknown");

@@ -59,8 +59,8 @@ export class Containers implements ContainersPort {
   constructor(private readonly options: ObserveOptions) {}
 
   /** Begins to follow the events. */
-  start(): void {
-    this.loops.push(this.follow(), this.probe());
+  follow(): void {
+    this.loops.push(this.followEvents(), this.probe());
   }
 
   onEvent(listener: (event: ContainerEvent) => void): () => void {
@@ -104,6 +104,10 @@ export class Containers implements ContainersPort {
     if (!claim(found.Config?.Labels).ours)
       throw new Error(`container ${short(container)} is not one of Berth's, and is left alone`);
     await this.options.engine.stop(container, seconds);
+  }
+
+  start(container: string): Promise<void> {
+    return this.options.engine.start(container);
   }
 
   async alive(container: string): Promise<boolean> {
@@ -185,6 +189,7 @@ export class Containers implements ContainersPort {
       ...(labels.grant === undefined ? {} : { grant: labels.grant }),
       ...(labels.token === undefined ? {} : { token: labels.token }),
       running: runs,
+      ...(runs ? {} : heldBack(container)),
       ...(labels.shareMiB === undefined ? {} : { shareMiB: labels.shareMiB }),
     };
   }
@@ -243,7 +248,7 @@ export class Containers implements ContainersPort {
   }
 
   /** Follows the stream of events until the end, over all its interruptions. */
-  private async follow(): Promise<void> {
+  private async followEvents(): Promise<void> {
     const { engine } = this.options;
     const signal = this.ended.signal;
     const first = this.options.retryMs ?? 250;
@@ -335,6 +340,17 @@ function isRunning(container: Inspect, living: ReadonlySet<string> | undefined):
   if (state.Restarting === true && state.Dead !== true) return true;
   if (living !== undefined) return living.has(container.Id);
   return state.Running || state.Status === "removing" || state.Status === "dead";
+}
+
+/**
+ * A container that should run, whose start failed for its devices: dockerd restores containers before it knows the CDI
+ * devices (moby#49989), and tries no second time. A stop by somebody leaves no error behind.
+ */
+function heldBack({ HostConfig, State }: Inspect): { heldBack?: string } {
+  const wanted = ["always", "unless-stopped"].includes(HostConfig.RestartPolicy?.Name ?? "");
+  const why = State.Error ?? "";
+  const devices = /could not select device driver|CDI device/.test(why);
+  return wanted && devices ? { heldBack: why } : {};
 }
 
 /** Each with the process that dockerd names; `others` with none. */

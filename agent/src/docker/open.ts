@@ -10,7 +10,7 @@ export interface OpenOptions
   log: Log;
 }
 
-/** dockerd of this node, and its containers. Nothing is asked until `containers.start()` or a look. */
+/** dockerd of this node, and its containers. Nothing is asked until `containers.follow()` or a look. */
 export function openContainers({ inventory, log, ...options }: OpenOptions): {
   engine: Engine;
   containers: Containers;

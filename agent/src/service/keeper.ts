@@ -13,6 +13,8 @@ export interface KeeperOptions {
   tickEvery: number;
   tick(): Promise<void>;
   reconcile(seen: readonly SeenContainer[], skip: ReadonlySet<string>): Promise<Result<unknown>>;
+  /** Starts a container that Docker held back, where it may. */
+  bringBack(seen: SeenContainer): Promise<void>;
   event(event: RealEvent): Promise<void>;
   inventoryChanged(reading: InventoryReading): Promise<void>;
   /** What `problem` says may have changed. */
@@ -141,6 +143,10 @@ export class Keeper {
       if (!result.ok) throw new Error(result.refusal.message);
       this.failures = 0;
       if (!this.lookAgain) this.containersProblem = undefined;
+      for (const one of seen) {
+        if (one.heldBack !== undefined)
+          this.run(`the start of container ${one.name}`, this.options.bringBack(one));
+      }
     } catch (error) {
       this.failures++;
       const why = (error as Error).message;

@@ -110,6 +110,7 @@ export class Ledger implements LedgerService {
         return this.world.tick();
       },
       reconcile: (seen, skip) => this.world.reconcile(seen, skip),
+      bringBack: (seen) => this.bringBack(seen),
       event: (event) => this.world.event(event),
       inventoryChanged: (next) => {
         this.review();
@@ -290,6 +291,14 @@ export class Ledger implements LedgerService {
 
   reconcile(seen: readonly SeenContainer[]): Promise<Result<Grant[]>> {
     return this.world.reconcile(seen, new Set());
+  }
+
+  /** Docker starts it no second time by itself. One whose GPUs are somebody else's by now stays down. */
+  private async bringBack({ container, name, heldBack }: SeenContainer): Promise<void> {
+    const granted = [...this.state.grants.values()].some((grant) => grant.container === container);
+    if (!granted || this.closed() !== undefined) return;
+    this.options.log.info({ name, heldBack }, "a container that Docker could not start is started now");
+    await this.options.containers.start(container);
   }
 
   // The stack's grants

@@ -42,6 +42,8 @@ export interface InventoryPort {
 export interface SeenContainer extends SeenByLedger {
   /** Docker's name of it. */
   name: string;
+  /** Set: it should run, and Docker could not start it as its devices were not known yet; Docker's words. */
+  heldBack?: string;
 }
 
 /** What happened to a container, in Docker's order. */
@@ -57,6 +59,8 @@ export interface ContainersPort {
   listLive(): Promise<SeenContainer[]>;
   /** Events from now on; returns how to stop. */
   onEvent(listener: (event: ContainerEvent) => void): () => void;
+  /** Starts a container; one that runs is fine. */
+  start(container: string): Promise<void>;
   /** Stops a container within `seconds`, then kills it; a container that is gone or stopped is fine. */
   stop(container: string, seconds: number): Promise<void>;
   /** True while its processes run. Throws when Docker does not answer. */

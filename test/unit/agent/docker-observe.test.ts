@@ -36,7 +36,7 @@ const cdi = (...units: string[]) => ({
 /** Follows the events, from the moment that the stream is open. */
 async function follow(): Promise<void> {
   rig.containers.onEvent((event) => told.push(event));
-  rig.containers.start();
+  rig.containers.follow();
   await until("the stream of events", 5_000, () => told.length > 0);
   told.length = 0;
 }
@@ -76,6 +76,26 @@ describe("a whole look", () => {
     rig.dockerd.put({ HostConfig: cdi(MIG0), State: { Status: "exited" } });
     const paused = rig.dockerd.put({ Config: labels(), State: { Status: "paused" } });
     expect(await seenIds()).toEqual([paused]);
+  });
+
+  it("tells what Docker could not start for its devices, where it should run", async () => {
+    const why = 'could not select device driver "cdi" with capabilities: []';
+    const put = (Name: string, policy: string, said: string, Status = "exited") =>
+      rig.dockerd.put({
+        Name,
+        Config: labels(),
+        HostConfig: { ...cdi(MIG0), RestartPolicy: { Name: policy } },
+        State: { Status, Error: said },
+      });
+    put("/held", "unless-stopped", why);
+    put("/unresolved", "always", "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=x");
+    put("/stopped", "unless-stopped", "");
+    put("/broken", "unless-stopped", "exec: no such file or directory");
+    put("/once", "no", why);
+    put("/runs", "unless-stopped", why, "running");
+    const held = (await rig.containers.listLive()).filter(({ heldBack }) => heldBack !== undefined);
+    expect(held.map(({ name }) => name)).toEqual(["held", "unresolved"]);
+    expect(held[0]?.heldBack).toBe(why);
   });
 
   it("does not inspect again what has no GPU", async () => {

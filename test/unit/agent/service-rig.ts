@@ -88,6 +88,14 @@ export class FakeContainers implements ContainersPort {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   };
+  readonly started: string[] = [];
+  start = async (container: string) => {
+    this.started.push(container);
+    const seen = this.seen.find((one) => one.container === container);
+    if (!seen) throw new Error(`no such container: ${container}`);
+    const { heldBack: _, ...rest } = seen;
+    this.run({ ...rest, running: true });
+  };
   stop = async (container: string) => {
     if (this.stubborn.has(container)) return;
     this.stopped.push(container);
