@@ -115,7 +115,9 @@ export async function runSuite(name, { env, deadlineMs, onLine, passOn = [] }) {
     types: [program("typescript/bin/tsc"), "--noEmit", "-p", ".", "--incremental", ...remembered],
     lint: [program("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."],
   });
-  const vitest = [program("vitest/vitest.mjs"), "run", "--project", name, "--reporter=default"];
+  // A file of these takes minutes: each test is shown as it ends.
+  const shown = ON_ENGINE.includes(name) ? "verbose" : "default";
+  const vitest = [program("vitest/vitest.mjs"), "run", "--project", name, `--reporter=${shown}`];
   vitest.push("--reporter=json", `--reporter=${join(ROOT, "scripts/lib/times-reporter.mjs")}`);
   vitest.push(`--outputFile.json=${reportFile}`, ...passOn);
   const args = commands[name] ?? vitest;
