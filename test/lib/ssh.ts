@@ -29,7 +29,6 @@ export function sshArgs(target: SshTarget): string[] {
     GlobalKnownHostsFile: "/dev/null",
     ConnectTimeout: "10",
     ServerAliveInterval: "15",
-    LogLevel: "ERROR",
     ...(key === undefined ? {} : { IdentityFile: key, IdentitiesOnly: "yes", BatchMode: "yes" }),
     ...(shared === undefined ? {} : sharing(shared)),
     ...target.options,
