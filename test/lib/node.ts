@@ -30,7 +30,16 @@ export interface TestNetwork {
   subnets: readonly string[];
 }
 
-export async function ensureNetwork({ name, subnets }: TestNetwork): Promise<void> {
+let networks: Promise<void> = Promise.resolve();
+
+/** One after the other: machines that start at the same time may be the first in one network. */
+export function ensureNetwork(network: TestNetwork): Promise<void> {
+  const made = networks.then(() => makeNetwork(network));
+  networks = made.catch(() => {});
+  return made;
+}
+
+async function makeNetwork({ name, subnets }: TestNetwork): Promise<void> {
   if ((await run("docker", ["network", "inspect", name])).code === 0) return;
   const ipv6 = subnets.some((subnet) => subnet.includes(":")) ? ["--ipv6"] : [];
   await docker("network", "create", ...ipv6, ...subnets.flatMap((subnet) => ["--subnet", subnet]), name);

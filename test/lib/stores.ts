@@ -68,28 +68,43 @@ done
 `;
 
 /** One after the other: the first one that finds no store makes it. */
-let turn: Promise<void> = Promise.resolve();
+let turn: Promise<unknown> = Promise.resolve();
 
-/**
- * Fills a machine's Docker volume, before its container is made; where there is no store yet, makes one, which takes
- * some minutes. A volume that holds anything is left as it is.
- */
-export function fillStore(volume: string): Promise<void> {
-  const filled = turn.then(() => fill(volume));
-  turn = filled.catch(() => {});
-  return filled;
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const done = turn.then(work);
+  turn = done.catch(() => {});
+  return done;
 }
 
-async function fill(volume: string): Promise<void> {
+/** The node image, and the volume with the store of these images. */
+async function storeName(): Promise<{ node: string; store: string }> {
   const built = await Promise.all(IMAGES.map(buildImage));
   const node = (await buildImage("node")).ref;
   const content = [RECIPE, node, STACKS, built.map(({ id }) => id)];
   const hash = createHash("sha256").update(JSON.stringify(content)).digest("hex").slice(0, 12);
-  const store = `${PREFIX}-${hash}`;
-  if ((await inVolumes(node, copy(store, volume))) !== NOT_THERE) return;
-  await make(store, node);
-  if ((await inVolumes(node, copy(store, volume))) !== 0)
-    throw new Error(`${store} was made and is not whole`);
+  return { node, store: `${PREFIX}-${hash}` };
+}
+
+/** Makes the store where there is none yet, which takes some minutes. */
+export function prepareStore(): Promise<void> {
+  return inTurn(async () => {
+    const { node, store } = await storeName();
+    const there = await inVolumes(node, `[ -e /v/${store}/_data/whole ] || exit ${NOT_THERE}`);
+    if (there === NOT_THERE) await make(store, node);
+  });
+}
+
+/**
+ * Fills a machine's Docker volume, before its container is made. A volume that holds anything is left as it is.
+ *
+ * @throws {Error} where there is no store
+ */
+export function fillStore(volume: string): Promise<void> {
+  return inTurn(async () => {
+    const { node, store } = await storeName();
+    if ((await inVolumes(node, copy(store, volume))) === NOT_THERE)
+      throw new Error(`there is no store ${store} yet: prepareStore() makes it`);
+  });
 }
 
 /** Makes the volume of a local node of a stack as the stack will want it, filled. */

@@ -9,7 +9,7 @@ import { type Api, startApi } from "../../fakes/digitalocean";
 import { type Machines, startMachines } from "../../fakes/digitalocean/machines";
 import { sshArgs } from "../../lib/ssh";
 import { type Configuration, childrenOf, TestStack } from "../../lib/stack";
-import { fillStore } from "../../lib/stores";
+import { fillStore, prepareStore } from "../../lib/stores";
 import { MINUTE, SECOND } from "../../lib/time";
 import { until } from "../../lib/until";
 
@@ -24,6 +24,7 @@ export interface Cloud {
 }
 
 export async function startCloud(): Promise<Cloud> {
+  await prepareStore();
   const machines = await startMachines({
     name: "clouds",
     memory: 5 * 1024,

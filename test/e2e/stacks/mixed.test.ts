@@ -13,7 +13,7 @@ import { type Api, startApi } from "../../fakes/digitalocean";
 import { type Machines, startMachines } from "../../fakes/digitalocean/machines";
 import { OldServer } from "../../lib/old-server";
 import { type Configuration, TestStack } from "../../lib/stack";
-import { fillLocalNode, fillStore } from "../../lib/stores";
+import { fillLocalNode, fillStore, prepareStore } from "../../lib/stores";
 import { MINUTE } from "../../lib/time";
 import { until } from "../../lib/until";
 import { nodes, onNode, rayNodes } from "./cloud-rig";
@@ -97,6 +97,7 @@ beforeAll(async () => {
   });
   api = await startApi({ hooks: machines.hooks });
   stack = new TestStack(STACK, { DIGITALOCEAN_TOKEN: api.token, DIGITALOCEAN_API_URL: api.url });
+  await prepareStore();
   await fillLocalNode(STACK, "node-0");
   await Promise.all(servers.map((server) => server.start()));
   before = await Promise.all(servers.map((server) => server.ownThings()));
