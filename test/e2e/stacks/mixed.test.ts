@@ -111,7 +111,7 @@ afterAll(async () => {
   await api?.close().finally(() => machines.close());
   for (const server of servers) {
     await server.cleanUp();
-    server.removeFiles();
+    await server.removeFiles();
   }
   await stack?.removeLeftovers();
   route("-D");
