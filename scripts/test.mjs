@@ -26,7 +26,7 @@ import { CommandError, handleSignals, run } from "./lib/process.mjs";
 import { ensureHome, pulumiVariables } from "./lib/pulumi-env.mjs";
 import { ensureNodeAndPackages, inStep, newContext, SETUP_STEPS, setUp } from "./lib/setup.mjs";
 import { takeTurn } from "./lib/single.mjs";
-import { concerned, FAST, ON_ENGINE, PARTS, partsOf, runSuite, summary } from "./lib/suites.mjs";
+import { concerned, FAST, ON_ENGINE, ON_IMAGES, PARTS, partsOf, runSuite, summary } from "./lib/suites.mjs";
 import { missingTools } from "./lib/test-tools.mjs";
 import { Ui } from "./lib/ui.mjs";
 
@@ -89,7 +89,10 @@ await runMain(async () => {
     ui.say();
     if (context.found.docker?.started?.pid === before) delete context.found.docker?.started;
     // Tests fail without these programs, where `npm run check` leaves them out.
-    const env = { ...testEnvironment(context), BERTH_TEST_TOOLS: "required" };
+    const env = /** @type {NodeJS.ProcessEnv} */ ({
+      ...testEnvironment(context),
+      BERTH_TEST_TOOLS: "required",
+    });
     const options = () => ({ env, deadlineMs: Math.max(1000, end - Date.now()), passOn: rest });
     const shares = [await processorShare()];
     // On a computer that has none yet, beside what needs no engine.
@@ -101,35 +104,12 @@ await runMain(async () => {
     report(ui, await Promise.all(checks.map((name) => runSuite(name, options()))));
     if (fast.includes("unit")) report(ui, [await runSuite("unit", options())]);
 
-    const room = roomForTwo();
-    const sideBySide = values.lanes === undefined ? room.yes : values.lanes === "2";
-    const groups = laneGroups(parts, { sideBySide });
-    if (groups.some((group) => group.length > 1)) ui.say(`Two lanes side by side: ${room.why}.`);
-    else if (groups.length > 1 && values.lanes === undefined)
-      ui.say(`One lane after the other: ${room.why}.`);
     // The stack that the last part ends is left to it.
-    const toCome =
-      parts.includes("stacks") && parts.includes(LAST.name) ? { BERTH_TEST_LAST: "to come" } : {};
-    for (const group of groups) {
-      const several = group.length > 1;
-      lanes.push(
-        ...(await Promise.all(
-          group.map(async (lane) => {
-            if (lane.parts.some((part) => part !== "process" && part !== "engine")) await images;
-            const began = Date.now();
-            const files = [];
-            for (const name of lane.parts) {
-              const onLine = (/** @type {string} */ line) =>
-                ui.say(`${several ? lane.name.padEnd(7) : " "} ${line}`);
-              const more = { ...options(), env: { ...env, ...toCome }, onLine };
-              const result = await runSuite(name, more);
-              report(ui, [result]);
-              files.push(...result.files);
-            }
-            return { lane, ms: Date.now() - began, files };
-          }),
-        )),
-      );
+    if (parts.includes("stacks") && parts.includes(LAST.name)) env.BERTH_TEST_LAST = "to come";
+    for (const group of laneGroups(parts, { sideBySide: sideBySide(ui, parts, values.lanes) })) {
+      const name = group.length > 1 ? (/** @type {string} */ lane) => lane.padEnd(7) : () => " ";
+      const side = group.map((lane) => runLane(ui, lane, { images, options, mark: name(lane.name) }));
+      lanes.push(...(await Promise.all(side)));
     }
     shares.push(await processorShare());
     await images;
@@ -140,7 +120,7 @@ await runMain(async () => {
   } catch (error) {
     results.push({
       ...{ name: "npm test", counts: { passed: 0, failed: 1, skipped: 0 } },
-      ...{ ms: 0, files: [], output: [] },
+      ...{ ms: 0, files: [], failures: [], output: [] },
     });
     process.stderr.write(`\n${error instanceof Error ? error.message : error}\n`);
     code = /** @type {any} */ (error)?.exitCode ?? 1;
@@ -169,6 +149,41 @@ function chosenParts(only, words) {
   if (!parts)
     throw new UsageError(`--only: ${JSON.stringify(only)} is not a part. Allowed: ${PARTS.join(", ")}.`);
   return concerned(parts, words);
+}
+
+/**
+ * @param {Ui} ui
+ * @param {string[]} parts
+ * @param {string | undefined} wanted number of lanes
+ * @returns {boolean} whether two lanes run at the same time
+ */
+function sideBySide(ui, parts, wanted) {
+  if (laneGroups(parts, { sideBySide: true }).every((group) => group.length < 2)) return false;
+  const { yes, why } = roomForTwo();
+  const two = wanted === undefined ? yes : wanted === "2";
+  ui.say(`${two ? "Two lanes side by side" : "One lane after the other"}: ${wanted ? "as asked for" : why}.`);
+  return two;
+}
+
+/**
+ * Runs a lane's parts. The time in which it waits for images that are built is none of its own.
+ * @param {Ui} ui
+ * @param {import("./lib/lanes.mjs").Lane} lane
+ * @param {{images: Promise<void>, options: () => Parameters<typeof runSuite>[1], mark: string}} how
+ *   `mark`: before each line
+ * @returns {Promise<import("./lib/lanes.mjs").LaneTime>}
+ */
+async function runLane(ui, lane, { images, options, mark }) {
+  let ms = 0;
+  const files = [];
+  for (const name of lane.parts) {
+    if (ON_IMAGES.includes(name)) await images;
+    const result = await runSuite(name, { ...options(), onLine: (line) => ui.say(`${mark} ${line}`) });
+    report(ui, [result]);
+    ms += result.ms;
+    files.push(...result.files);
+  }
+  return { lane, ms, files };
 }
 
 /**
@@ -216,6 +231,7 @@ async function buildImages(ui, env) {
 function judge(ui, lanes, share) {
   const known = knownTimes();
   ui.say();
+  for (const name of results.flatMap(({ failures }) => failures)) ui.say(`FAILED  ${name}`);
   ui.say("Slowest files:");
   for (const line of slowest(
     results.flatMap(({ files }) => files),

@@ -1,6 +1,8 @@
 /**
  * @file Sums up what the test runners say.
  */
+import { relative } from "node:path";
+import { ROOT } from "./paths.mjs";
 
 /** @typedef {{passed: number, failed: number, skipped: number}} Counts */
 
@@ -24,6 +26,22 @@ export function countReport(report, exitCode) {
   if (wrong && failed === 0) failed = 1;
   if (passed + failed === 0) failed = 1; // A run in which nothing ran proves nothing.
   return { passed, failed, skipped };
+}
+
+/**
+ * The tests of vitest's JSON report that failed, each as `FILE > NAME`; a file that could not be read by its name.
+ * @param {any} report
+ * @returns {string[]}
+ */
+export function failed(report) {
+  return (report?.testResults ?? []).flatMap((/** @type {any} */ file) => {
+    const name = relative(ROOT, String(file.name)).replaceAll("\\", "/");
+    const tests = (file.assertionResults ?? []).filter(
+      (/** @type {{status: string}} */ test) => test.status === "failed",
+    );
+    if (tests.length === 0) return file.status === "failed" ? [name] : [];
+    return tests.map((/** @type {{fullName: string}} */ test) => `${name} > ${test.fullName}`);
+  });
 }
 
 /**

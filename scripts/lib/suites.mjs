@@ -4,7 +4,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { countReport } from "./counts.mjs";
+import { countReport, failed } from "./counts.mjs";
 import { readJson } from "./files.mjs";
 import { duration } from "./format.mjs";
 import { ROOT } from "./paths.mjs";
@@ -22,6 +22,7 @@ import { CommandError, run } from "./process.mjs";
  * @property {import("./counts.mjs").Counts} counts
  * @property {number} ms
  * @property {FileTime[]} files what each test file took
+ * @property {string[]} failures the names of the tests that failed, with their files
  * @property {string[]} output what to show when something failed
  */
 
@@ -51,6 +52,8 @@ export const PARTS = [...new Set(["unit", ...Object.keys(SLOW), "e2e"])];
 
 /** Those that need Pulumi and a container engine. */
 export const ON_ENGINE = ["engine", "nodes", "stacks", "last"];
+/** Those that need Berth's images. */
+export const ON_IMAGES = ["nodes", "stacks", "last"];
 
 /**
  * The parts that a word of `--only` means.
@@ -141,10 +144,11 @@ export async function runSuite(name, { env, deadlineMs, onLine, passOn = [] }) {
     output.push(error.message);
   }
   const one = { passed: exitCode === 0 ? 1 : 0, failed: exitCode === 0 ? 0 : 1, skipped: 0 };
-  const counts = commands[name] ? one : countReport(readJson(reportFile), exitCode);
+  const said = readJson(reportFile);
+  const counts = commands[name] ? one : countReport(said, exitCode);
   const files = existsSync(timesFile) ? readTimes(readFileSync(timesFile, "utf8")) : [];
   rmSync(folder, { recursive: true, force: true });
-  return { name, counts, ms: Date.now() - began, files, output };
+  return { name, counts, ms: Date.now() - began, files, failures: failed(said), output };
 }
 
 /** @param {string} text one JSON object a line @returns {FileTime[]} */

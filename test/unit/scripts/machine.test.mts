@@ -12,10 +12,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { countReport, lastLine, sum } from "../../../scripts/lib/counts.mjs";
+import { countReport, failed, lastLine, sum } from "../../../scripts/lib/counts.mjs";
 import { findSum } from "../../../scripts/lib/download.mjs";
 import { newFolder, placeFolder, processIdentity, writeWhole } from "../../../scripts/lib/files.mjs";
 import { sameTree } from "../../../scripts/lib/npm.mjs";
+import { ROOT } from "../../../scripts/lib/paths.mjs";
 import { CommandError, run, waitFor } from "../../../scripts/lib/process.mjs";
 import { installed } from "../../../scripts/lib/provider-plugins.mjs";
 import { acceptable } from "../../../scripts/lib/pulumi-cli.mjs";
@@ -73,6 +74,22 @@ describe("counting tests", () => {
       { passed: 3, failed: 1, skipped: 1 },
     ],
   ])("%s", (_, given, code, counts) => expect(countReport(given, code)).toEqual(counts));
+  it("names what failed: tests, and files that could not be read", () => {
+    const file = (name: string, status: string, ...tests: [string, string][]) => ({
+      name: join(ROOT, name),
+      status,
+      assertionResults: tests.map(([fullName, state]) => ({ fullName, status: state })),
+    });
+    const report = {
+      testResults: [
+        file("test/a.test.ts", "failed", ["a works", "passed"], ["a holds", "failed"]),
+        file("test/b.test.ts", "passed", ["b works", "passed"]),
+        file("test/c.test.ts", "failed"),
+      ],
+    };
+    expect(failed(report)).toEqual(["test/a.test.ts > a holds", "test/c.test.ts"]);
+    expect(failed(undefined)).toEqual([]);
+  });
   it("ends with the one line", () => {
     const total = sum([
       { passed: 2, failed: 0, skipped: 1 },
