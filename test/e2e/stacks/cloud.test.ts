@@ -139,9 +139,12 @@ describe("after up", () => {
     );
     expect(sixth).toContain(":");
     const everywhere = async () => {
-      const [first, second] = [await listening(cloud.stack, head), await listening(cloud.stack, worker)];
-      // Ray, the registry and the workspace are among them, or the test would prove nothing.
-      expect(first).toEqual(expect.arrayContaining([22, 5000, 6379, 8265, 10022]));
+      // Ray, the registry and the workspace are among them, or the test would prove nothing; Ray takes its time.
+      const first = await until("all that should listen", 3 * MINUTE, async () => {
+        const ports = await listening(cloud.stack, head);
+        return [22, 5000, 6379, 8265, 10022].every((port) => ports.includes(port)) && ports;
+      });
+      const second = await listening(cloud.stack, worker);
       expect(await scan(head.address, first), "the reserved address").toEqual([22]);
       expect(await scan(worker.address, second), "the public address").toEqual([22]);
       expect(await scan(sixth, second), "the public address, IPv6").toEqual([22]);
