@@ -36,13 +36,13 @@ export const TEST_TOOLS = [
   {
     command: "sshd",
     package: "openssh-server",
-    parts: ["unit", "process"],
+    parts: ["unit", "process", "engine"],
     tests: "remote commands, copied files and jump hosts against a real SSH server",
   },
   {
     command: "ssh-keygen",
     package: "openssh-client",
-    parts: ["unit", "process"],
+    parts: ["unit", "process", "engine"],
     tests: "that OpenSSH reads the derived keys, keys with a passphrase, and all that needs sshd",
   },
 ];
