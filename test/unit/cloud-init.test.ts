@@ -21,7 +21,7 @@ import {
   userDataSize,
 } from "../../cloud-init";
 import { deriveSshKey } from "../../components/secrets/derive";
-import { character, LAST_CHARACTER } from "../lib/characters";
+import { character, LAST_CHARACTER, placeOf } from "../lib/characters";
 import { missing, shellcheck } from "../lib/programs";
 
 const hostKey = deriveSshKey("seed-of-the-unit-tests", "node/node-0/host-key");
@@ -249,7 +249,7 @@ describe("cloudConfig", () => {
       "😀",
     ),
     fc.string({ unit: "grapheme" }),
-    fc.string({ unit: fc.nat(LAST_CHARACTER).map(character) }),
+    fc.string({ unit: fc.nat(LAST_CHARACTER).map(character, placeOf) }),
   );
   const value = fc.dictionary(text, fc.oneof(text, fc.boolean(), fc.integer(), fc.array(text)), {
     maxKeys: 5,

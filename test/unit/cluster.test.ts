@@ -86,6 +86,19 @@ describe.each([
   });
 });
 
+describe("Ray that is off", () => {
+  it("is on no node, and nobody is told of it", async () => {
+    const seen = await run([alice, bob], false, { ray: { enabled: false } });
+    const rays = names(seen).filter((name) => /(?<!image)-ray\b/.test(name));
+    expect(rays).toEqual([]);
+    const prepared = seen.find(({ name }) => name === "berth-workspace-alice-prepare");
+    expect(JSON.stringify(prepared?.inputs.stdin)).toContain("jupyterToken");
+    expect(JSON.stringify(prepared?.inputs.stdin)).not.toMatch(/rayToken|30001/);
+    for (const { name, inputs } of seen.filter((one) => one.name.endsWith("-host-firewall")))
+      expect(String(inputs.create), name).not.toMatch(/\b(6379|30001|31000)\b/);
+  });
+});
+
 describe("users", () => {
   it("that are stopped keep their container, that are removed leave nothing but what purges them", async () => {
     const seen = await run(

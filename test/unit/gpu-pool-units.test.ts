@@ -7,7 +7,7 @@ import type { Assignment, GrantedUnit, Inventory } from "../../agent/src/core/mo
 import { rayGpus, shortModel } from "../../components/gpu/devices";
 import { STUB } from "../../components/gpu/stub";
 import { readGrants, readUnitLine, showAssignment, unitLine, withFaults } from "../../components/gpu/units";
-import { character, LAST_CHARACTER } from "../lib/characters";
+import { character, LAST_CHARACTER, placeOf } from "../lib/characters";
 import { must } from "../lib/run";
 
 const mig: GrantedUnit = {
@@ -41,7 +41,7 @@ describe("a unit's line", () => {
         id: hex,
         gpu: hex,
         index: fc.nat(99),
-        model: fc.string({ unit: fc.nat(LAST_CHARACTER).map(character) }),
+        model: fc.string({ unit: fc.nat(LAST_CHARACTER).map(character, placeOf) }),
         memoryMiB: fc.nat(1_000_000),
         kind: fc.constantFrom("mig", "gpu", "share"),
         profile: fc.constantFrom("1g.10gb", "1g.10gb+me", "1c.3g.40gb", "7g.80gb"),

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { repositoryPath, type SetupConfig, validateSetup } from "../../components/workspace/setup";
-import { character, LAST_CHARACTER } from "../lib/characters";
+import { character, LAST_CHARACTER, placeOf } from "../lib/characters";
 
 const paths = (setup: SetupConfig): string[] => validateSetup("s", setup).map((problem) => problem.path);
 
@@ -79,6 +79,7 @@ describe("validateSetup", () => {
     ["a venv that climbs", { python: { venv: "/a/../b" } }, "s.python.venv"],
     ["a requirements option", { python: { requirements: "--x" } }, "s.python.requirements"],
     ["an option as a requirement", { python: { packages: ["-r/etc/passwd"] } }, "s.python.packages[0]"],
+    ["a short option as a requirement", { python: { packages: ["-e"] } }, "s.python.packages[0]"],
     ["a path as a requirement", { python: { packages: ["./x"] } }, "s.python.packages[0]"],
     ["a folder as a requirement", { python: { packages: ["a/b"] } }, "s.python.packages[0]"],
     ["two requirements", { python: { packages: ["a b"] } }, "s.python.packages[0]"],
@@ -140,7 +141,7 @@ describe("validateSetup", () => {
 
   it("lets nothing pass that begins like an option or holds a control character", () => {
     const nasty = fc.oneof(
-      fc.string({ unit: fc.nat(LAST_CHARACTER).map(character) }).map((text) => `-${text}`),
+      fc.string({ unit: fc.nat(LAST_CHARACTER).map(character, placeOf) }).map((text) => `-${text}`),
       fc
         .tuple(fc.string(), fc.constantFrom("\n", "\r", "\0", "\x1b", "\x7f"), fc.string())
         .map((x) => x.join("")),

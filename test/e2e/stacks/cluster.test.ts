@@ -80,6 +80,9 @@ describe.skipIf(RESUMED)("before the first up", () => {
 
   it("shows who gets which GPU before there is a node", { timeout: 10 * MINUTE }, async () => {
     writeConfiguration(configuration());
+    // Before the preview, whose text is searched for it too.
+    const secret = ["config", "set", "--secret", "--path", "berth:users[0].setup.credentials.API_KEY"];
+    await pulumi(secret, { input: CREDENTIAL });
     const preview = await berth("preview", ["--diff"], 8 * MINUTE);
     expect(preview.code, preview.text.slice(-3000)).toBe(0);
     shown = preview.text;
@@ -90,9 +93,6 @@ describe.skipIf(RESUMED)("before the first up", () => {
   });
 
   it("goes on after an up that was killed while it created", { timeout: 40 * MINUTE }, async () => {
-    writeConfiguration(configuration());
-    const secret = ["config", "set", "--secret", "--path", "berth:users[0].setup.credentials.API_KEY"];
-    await pulumi(secret, { input: CREDENTIAL });
     const child = startUp();
     await until("a node's container", 10 * MINUTE, async () =>
       (await footprint()).some((line) => line.startsWith(`container berth-${STACK}-node-`)),
