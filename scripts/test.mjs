@@ -211,7 +211,7 @@ async function buildImages(ui, env) {
   for (const name of ["node", "registry", "agent", "workspace"]) {
     const args = [join(ROOT, "scripts/image.mjs"), "build", name];
     try {
-      await run(env.BERTH_NODE || process.execPath, args, {
+      await run(env.BERTH_NODE || "node", args, {
         ...{ env, cwd: ROOT },
         onLine: (line, stream) => stream === "stderr" && onLine(line),
       });
