@@ -106,8 +106,11 @@ export class Containers implements ContainersPort {
     await this.options.engine.stop(container, seconds);
   }
 
-  start(container: string): Promise<void> {
-    return this.options.engine.start(container);
+  async start(container: string): Promise<void> {
+    const found = await this.options.engine.inspect(container);
+    if (!claim(found?.Config?.Labels).ours)
+      throw new Error(`container ${short(container)} is gone, or not one of Berth's`);
+    await this.options.engine.start(container);
   }
 
   async alive(container: string): Promise<boolean> {
@@ -344,7 +347,8 @@ function isRunning(container: Inspect, living: ReadonlySet<string> | undefined):
 
 /**
  * A container that should run, whose start failed for its devices: dockerd restores containers before it knows the CDI
- * devices (moby#49989), and tries no second time. A stop by somebody leaves no error behind.
+ * devices (moby#49989), and tries no second time. Who stops a container that runs leaves no error behind; one that is down
+ * already and has to stay down needs another restart policy.
  */
 function heldBack({ HostConfig, State }: Inspect): { heldBack?: string } {
   const wanted = ["always", "unless-stopped"].includes(HostConfig.RestartPolicy?.Name ?? "");

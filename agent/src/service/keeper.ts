@@ -13,8 +13,8 @@ export interface KeeperOptions {
   tickEvery: number;
   tick(): Promise<void>;
   reconcile(seen: readonly SeenContainer[], skip: ReadonlySet<string>): Promise<Result<unknown>>;
-  /** Starts a container that Docker held back, where it may. */
-  bringBack(seen: SeenContainer): Promise<void>;
+  /** Starts those of them that Docker held back, where it may. */
+  bringBack(seen: readonly SeenContainer[]): Promise<void>;
   event(event: RealEvent): Promise<void>;
   inventoryChanged(reading: InventoryReading): Promise<void>;
   /** What `problem` says may have changed. */
@@ -110,6 +110,11 @@ export class Keeper {
     this.touched.add(container);
   }
 
+  /** For whoever does not wait for it. */
+  lookSoon(): void {
+    if (!this.stopped) this.run("a look at the containers", this.look());
+  }
+
   /** Compares all containers with the ledger; one look at a time. */
   look(): Promise<void> {
     if (this.looking) {
@@ -136,17 +141,14 @@ export class Keeper {
 
   private async lookOnce(): Promise<void> {
     this.touched.clear();
+    let seen: SeenContainer[] = [];
     try {
-      const seen = await this.options.containers.listLive();
+      seen = await this.options.containers.listLive();
       // The set itself: what is decided in the turns until then counts too.
       const result = await this.options.reconcile(seen, this.touched);
       if (!result.ok) throw new Error(result.refusal.message);
       this.failures = 0;
       if (!this.lookAgain) this.containersProblem = undefined;
-      for (const one of seen) {
-        if (one.heldBack !== undefined)
-          this.run(`the start of container ${one.name}`, this.options.bringBack(one));
-      }
     } catch (error) {
       this.failures++;
       const why = (error as Error).message;
@@ -155,5 +157,7 @@ export class Keeper {
       this.containersProblem = `the containers cannot be compared with the ledger: ${why}`;
     }
     this.options.closedChanged();
+    // Within the look, so that no other one sees them half started.
+    if (this.failures === 0) await this.options.bringBack(seen);
   }
 }

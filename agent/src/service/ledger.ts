@@ -5,6 +5,7 @@ import type { EventLog } from "../events";
 import type { Logger } from "../log";
 import type { Store, StoredToken, StoreError } from "../store";
 import { applyDeclared } from "./declared";
+import { HeldBack } from "./held-back";
 import { Keeper } from "./keeper";
 import type { ContainersPort, InventoryPort, LimitsPort, SeenContainer } from "./ports";
 import { Reservations } from "./reservations";
@@ -55,6 +56,7 @@ export class Ledger implements LedgerService {
   private readonly writer: Writer;
   private readonly room = new WaitingRoom(() => this.turn());
   private readonly keeper: Keeper;
+  private readonly heldBack: HeldBack;
   private readonly reservations: Reservations;
   private readonly world: World;
   private readonly now: () => number;
@@ -97,6 +99,14 @@ export class Ledger implements LedgerService {
       now: this.now,
       onRefusal: options.onRefusal,
     });
+    this.heldBack = new HeldBack({
+      containers: options.containers,
+      world: this.world,
+      closed: this.closed,
+      look: () => this.keeper.lookSoon(),
+      log: options.log,
+      now: this.now,
+    });
     this.keeper = new Keeper({
       containers: options.containers,
       inventory: options.inventory,
@@ -110,7 +120,7 @@ export class Ledger implements LedgerService {
         return this.world.tick();
       },
       reconcile: (seen, skip) => this.world.reconcile(seen, skip),
-      bringBack: (seen) => this.bringBack(seen),
+      bringBack: (seen) => this.heldBack.bringBack(seen),
       event: (event) => this.world.event(event),
       inventoryChanged: (next) => {
         this.review();
@@ -145,6 +155,7 @@ export class Ledger implements LedgerService {
       message: "berthd is stopping; the request waited and was not granted.",
       fix: "Ask again in a few seconds, when berthd is back.",
     });
+    this.heldBack.close();
     await this.keeper.stop();
     await this.writer.drained();
     this.writer.close();
@@ -291,14 +302,6 @@ export class Ledger implements LedgerService {
 
   reconcile(seen: readonly SeenContainer[]): Promise<Result<Grant[]>> {
     return this.world.reconcile(seen, new Set());
-  }
-
-  /** Docker starts it no second time by itself. One whose GPUs are somebody else's by now stays down. */
-  private async bringBack({ container, name, heldBack }: SeenContainer): Promise<void> {
-    const granted = [...this.state.grants.values()].some((grant) => grant.container === container);
-    if (!granted || this.closed() !== undefined) return;
-    this.options.log.info({ name, heldBack }, "a container that Docker could not start is started now");
-    await this.options.containers.start(container);
   }
 
   // The stack's grants

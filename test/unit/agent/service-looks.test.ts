@@ -7,7 +7,7 @@ import type { WatchState } from "../../../agent/src/inventory";
 import { watchedInventory } from "../../../agent/src/service/inventory";
 import { until } from "../../lib/until";
 import { container, got, one, refused, rigged, rigs, uuids, wish } from "./service-cases";
-import { FakeContainers, Gpus, inventoryOf, Limits, makeRig, newFolder, type Rig } from "./service-rig";
+import { FakeContainers, Gpus, inventoryOf, makeRig, newFolder, type Rig } from "./service-rig";
 
 const noGpus: Inventory = { source: "none", gpus: [] };
 
@@ -55,33 +55,6 @@ describe("a restart", () => {
     expect(rig.ledger.closed()).toBeUndefined();
     expect(rig.ledger.grant(grant.id)).toMatchObject({ state: "bound" });
     expect(await named(rig, "lost")).toEqual([]);
-  });
-
-  it("starts a container that Docker held back, once, and its grant is bound again", async () => {
-    const { folder, grant, containers } = await ended();
-    containers.seen = [{ ...container(grant), running: false, heldBack: "no device driver yet" }];
-    const limits = new Limits();
-    limits.hold = 3600;
-    const rig = await makeRig({ folder, containers, limits });
-    rigs.push(rig);
-    await until("the start", 5_000, () => containers.started.length > 0);
-    expect(containers.started).toEqual(["c1"]);
-    await until("the grant is bound", 5_000, () => rig.ledger.grant(grant.id)?.state === "bound");
-    containers.emit({ kind: "unsure" });
-    for (let n = 0; n < 3; n++) await rig.ledger.emit({ event: "marker", message: "time for a look" });
-    expect(containers.started).toEqual(["c1"]);
-  });
-
-  it("leaves a container down that Docker held back and that has no grant any more", async () => {
-    const { folder, grant, containers } = await ended();
-    containers.seen = [{ ...container(grant), running: false, heldBack: "no device driver yet" }];
-    // Nothing is held for a container that has stopped.
-    const rig = await makeRig({ folder, containers });
-    rigs.push(rig);
-    await until("the grant is over", 5_000, () => rig.ledger.grant(grant.id)?.state === "released");
-    containers.emit({ kind: "unsure" });
-    for (let n = 0; n < 3; n++) await rig.ledger.emit({ event: "marker", message: "time for a look" });
-    expect(containers.started).toEqual([]);
   });
 
   it("lets a reservation be used though the GPUs are not read again yet: they are remembered", async () => {

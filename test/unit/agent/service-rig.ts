@@ -89,8 +89,11 @@ export class FakeContainers implements ContainersPort {
     return () => this.listeners.delete(listener);
   };
   readonly started: string[] = [];
+  /** Set: no container can be started. */
+  broken: string | undefined;
   start = async (container: string) => {
     this.started.push(container);
+    if (this.broken !== undefined) throw new Error(this.broken);
     const seen = this.seen.find((one) => one.container === container);
     if (!seen) throw new Error(`no such container: ${container}`);
     const { heldBack: _, ...rest } = seen;

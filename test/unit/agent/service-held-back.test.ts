@@ -1,0 +1,85 @@
+/**
+ * Containers that Docker could not start after a restart of the node, as it did not know their devices yet. Proves:
+ * one with a declared grant is started, once, and its grant is bound; one whose GPU is not its own any more stays down;
+ * a start that fails gives the grant back and is tried again, later each time.
+ * Does not prove: that dockerd says so in these words (docker-observe.test.ts has them as they were seen).
+ */
+import { describe, expect, it } from "vitest";
+import type { SeenContainer } from "../../../agent/src/service";
+import { until } from "../../lib/until";
+import { container, got, one, rigs } from "./service-cases";
+import { FakeContainers, makeRig, newFolder, type Rig } from "./service-rig";
+
+const declared = (...users: string[]) => users.map((user) => ({ key: `workspace/${user}`, user, ask: one }));
+
+/** A node that ended while alice's workspace ran with its declared grant, and that Docker holds back now. */
+async function restarted(more: Partial<SeenContainer> = {}, broken?: string) {
+  const folder = newFolder();
+  const first = await makeRig({ folder });
+  got(await first.ledger.applyPool(declared("alice")));
+  const [grant] = first.ledger.grants();
+  if (!grant) throw new Error("nothing was granted");
+  const runs = container(grant);
+  got(await first.ledger.containerStarted(runs));
+  await first.crash();
+  const containers = new FakeContainers();
+  containers.broken = broken;
+  containers.seen = [{ ...runs, running: false, heldBack: "no device driver yet", ...more }];
+  const clock = { ahead: 0 };
+  const rig = await makeRig({ folder, containers, options: { now: () => Date.now() + clock.ahead } });
+  rigs.push(rig);
+  return { rig, containers, grant, clock };
+}
+
+/** Long enough for a look and what follows from it. */
+async function looked(rig: Rig, containers: FakeContainers): Promise<void> {
+  containers.emit({ kind: "unsure" });
+  for (let n = 0; n < 5; n++) await rig.ledger.emit({ event: "marker", message: "time for a look" });
+}
+
+describe("a container that Docker held back", () => {
+  it("is started once, and its declared grant is bound to it", async () => {
+    const { rig, containers, grant } = await restarted();
+    await until("the start", 5_000, () => containers.started.length > 0);
+    await until("the grant", 5_000, () => rig.ledger.grant(grant.id)?.state === "bound");
+    expect(rig.ledger.grant(grant.id)).toMatchObject({ container: "c1" });
+    await looked(rig, containers);
+    expect(containers.started).toEqual(["c1"]);
+  });
+
+  it.each<[string, Partial<SeenContainer>]>([
+    ["of other GPUs than the grant's", { units: ["MIG-0-6"] }],
+    ["without a grant that is known", { grant: "workspace/bob" }],
+    ["that runs", { running: true }],
+    ["that nobody held back", { heldBack: undefined }],
+  ])("%s is left alone", async (_what, more) => {
+    const { rig, containers } = await restarted(more as Partial<SeenContainer>);
+    await looked(rig, containers);
+    expect(containers.started).toEqual([]);
+  });
+
+  it("stays down where another container has its grant by now", async () => {
+    const { rig, containers, grant, clock } = await restarted({}, "no device yet");
+    await until("a try", 5_000, () => containers.started.length > 0);
+    containers.broken = undefined;
+    containers.run({ ...container(grant), container: "c2", name: "c2" });
+    await until("the other one", 5_000, () => rig.ledger.grant(grant.id)?.container === "c2");
+    clock.ahead = 60_000;
+    await looked(rig, containers);
+    expect(rig.ledger.grant(grant.id)).toMatchObject({ state: "bound", container: "c2" });
+    expect(containers.started).toEqual(["c1"]);
+  });
+
+  it("gives its grant back when the start fails, and is tried again after a while", async () => {
+    const { rig, containers, grant, clock } = await restarted({}, "no device yet");
+    await until("a try", 5_000, () => containers.started.length > 0);
+    await until("the grant is free", 5_000, () => rig.ledger.grant(grant.id)?.container === undefined);
+    await looked(rig, containers);
+    expect(containers.started).toEqual(["c1"]);
+    containers.broken = undefined;
+    clock.ahead = 2_500;
+    containers.emit({ kind: "unsure" });
+    await until("another try", 5_000, () => containers.started.length > 1);
+    await until("the grant", 5_000, () => rig.ledger.grant(grant.id)?.state === "bound");
+  });
+});
