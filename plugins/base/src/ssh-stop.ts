@@ -47,6 +47,7 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
   sleep 0.2
 done
 tell KILL
+exit 0
 `;
 
 /** Ask again: the script sees another number of sessions, or the server has none free for it. */
@@ -60,6 +61,8 @@ export class Sessions {
   private readonly running: ClientChannel[] = [];
   private readonly ending = new Set<ClientChannel>();
   private work: Promise<void> | undefined;
+  /** Attempts that are left for what is to be ended. */
+  private attempts = 0;
 
   constructor(private readonly client: Client) {}
 
@@ -80,24 +83,27 @@ export class Sessions {
   end(channel: ClientChannel): Promise<void> {
     sendSignal(channel, "TERM");
     this.ending.add(channel);
-    this.work ??= this.endAll().finally(() => {
-      this.work = undefined;
-    });
+    // A busy server may have used up most of those of a session that was to end before.
+    this.attempts = ATTEMPTS;
+    this.work ??= this.endAll();
     return this.work;
   }
 
   private async endAll(): Promise<void> {
     // A cancel ends many at once: they go into one script.
     await new Promise((resolve) => setImmediate(resolve));
-    for (let attempt = 0; attempt < ATTEMPTS && this.ending.size > 0; attempt++) {
-      const indexes = [...this.ending]
-        .map((channel) => this.running.indexOf(channel))
-        .filter((at) => at >= 0);
+    while (this.attempts > 0 && this.ending.size > 0) {
+      this.attempts--;
+      const asked = [...this.ending];
+      const indexes = asked.map((channel) => this.running.indexOf(channel)).filter((at) => at >= 0);
       const code = await this.script(this.running.length, indexes);
-      if (code !== ASK_AGAIN && code !== 0) return;
+      // No more can be done for these; others may have come meanwhile.
+      if (code !== ASK_AGAIN && code !== 0) for (const channel of asked) this.ending.delete(channel);
       // What has ended is told by the close of its channel, which may still be on its way.
       await new Promise((resolve) => setTimeout(resolve, ATTEMPT_PAUSE_MS));
     }
+    // At once: what is to be ended from here on needs work of its own.
+    this.work = undefined;
   }
 
   private script(count: number, indexes: readonly number[]): Promise<number | undefined> {
