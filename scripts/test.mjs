@@ -13,6 +13,7 @@ import {
   knownTimes,
   LAST,
   laneGroups,
+  meanShare,
   overBudget,
   processorShare,
   renderTimes,
@@ -33,7 +34,7 @@ import { Ui } from "./lib/ui.mjs";
 const HELP = `npm test -- [--only PART] [--lanes 1|2] [--deadline MINUTES] [--remember-times] [FILE…]
 
 Brings what is missing, then runs types, lint and unit tests, then two lanes side by side where 16 GB of memory are
-free: "nodes" (programs as processes, a real Pulumi with small programs, machines by themselves) and "stacks" (whole
+free: "nodes" (a real Pulumi with small programs, machines by themselves) and "stacks" (programs as processes, whole
 stacks with real clients), then what nothing may run beside. At the end: the slowest files, what each lane took of its
 budget, and "N passed, N failed"; exit code 1 when a test failed or a lane was over its budget.
 
@@ -74,12 +75,14 @@ await runMain(async () => {
   let context;
   /** @type {import("./lib/lanes.mjs").LaneTime[]} */
   const lanes = [];
+  /** @type {Promise<void>} */
+  let images = Promise.resolve();
   try {
     const engine = parts.some((part) => ON_ENGINE.includes(part));
     const ui = new Ui({ logs: at.logs, name: "test", total: (engine ? SETUP_STEPS : 2) + 1 });
     handleSignals();
     context = newContext(ui);
-    const before = context.found.docker?.started?.pid;
+    const running = context.found.docker?.started?.pid;
     if (engine) await setUp(context);
     else await ensureNodeAndPackages(context);
     await inStep(context, "Test tools", async (now) => ({
@@ -87,33 +90,39 @@ await runMain(async () => {
       value: undefined,
     }));
     ui.say();
-    if (context.found.docker?.started?.pid === before) delete context.found.docker?.started;
+    if (context.found.docker?.started?.pid === running) delete context.found.docker?.started;
     // Tests fail without these programs, where `npm run check` leaves them out.
     const env = /** @type {NodeJS.ProcessEnv} */ ({
       ...testEnvironment(context),
       BERTH_TEST_TOOLS: "required",
     });
     const options = () => ({ env, deadlineMs: Math.max(1000, end - Date.now()), passOn: rest });
-    const shares = [await processorShare()];
-    // On a computer that has none yet, beside what needs no engine.
-    const images = engine ? buildImages(ui, env) : Promise.resolve();
-
+    const before = await processorShare();
     const fast = parts.filter((part) => FAST.includes(part));
     // The unit tests by themselves: many wait for processes, which a compiler beside them would starve.
     const checks = fast.filter((name) => name !== "unit");
     report(ui, await Promise.all(checks.map((name) => runSuite(name, options()))));
     if (fast.includes("unit")) report(ui, [await runSuite("unit", options())]);
+    // On a computer that has none yet, beside the tests that need none.
+    if (parts.some((part) => ON_IMAGES.includes(part))) images = buildImages(ui, options());
+    images.catch(() => {}); // Told by whoever waits for it.
 
-    // The stack that the last part ends is left to it.
-    if (parts.includes("stacks") && parts.includes(LAST.name)) env.BERTH_TEST_LAST = "to come";
+    // The stack that the last part ends is left to it, unless words for vitest may leave that out.
+    const all = rest.length === 0 && parts.includes("stacks") && parts.includes(LAST.name);
+    if (all) env.BERTH_TEST_LAST = "to come";
     for (const group of laneGroups(parts, { sideBySide: sideBySide(ui, parts, values.lanes) })) {
-      const name = group.length > 1 ? (/** @type {string} */ lane) => lane.padEnd(7) : () => " ";
-      const side = group.map((lane) => runLane(ui, lane, { images, options, mark: name(lane.name) }));
-      lanes.push(...(await Promise.all(side)));
+      const mark = (/** @type {string} */ lane) => (group.length > 1 ? lane.padEnd(7) : " ");
+      const ended = await Promise.allSettled(
+        group.map((lane) => runLane(ui, lane, { images, options, mark: mark(lane.name) })),
+      );
+      // Only when all have ended: what one of them does must not be cut off by another's error.
+      for (const one of ended) {
+        if (one.status === "rejected") throw one.reason;
+        lanes.push(one.value);
+      }
     }
-    shares.push(await processorShare());
     await images;
-    judge(ui, lanes, Math.min(...shares));
+    judge(ui, lanes, meanShare([before, await processorShare()]));
     if (flags.has("remember-times"))
       writeFileSync(join(ROOT, TIMES), renderTimes(results.flatMap(({ files }) => files)));
     code = results.length > 0 && [...results].every(({ counts }) => counts.failed === 0) ? 0 : 1;
@@ -125,6 +134,7 @@ await runMain(async () => {
     process.stderr.write(`\n${error instanceof Error ? error.message : error}\n`);
     code = /** @type {any} */ (error)?.exitCode ?? 1;
   } finally {
+    await images.catch(() => {});
     // Only what this run started: with containers of others on it, it was there before.
     // A test may have restarted it, which is in the record.
     if (context?.found.docker?.started) {
@@ -178,7 +188,10 @@ async function runLane(ui, lane, { images, options, mark }) {
   const files = [];
   for (const name of lane.parts) {
     if (ON_IMAGES.includes(name)) await images;
-    const result = await runSuite(name, { ...options(), onLine: (line) => ui.say(`${mark} ${line}`) });
+    const now = options();
+    // It takes the last stack down: also where all else has taken too long.
+    if (name === LAST.name) now.deadlineMs = Math.max(now.deadlineMs, 15 * 60_000);
+    const result = await runSuite(name, { ...now, onLine: (line) => ui.say(`${mark} ${line}`) });
     report(ui, [result]);
     ms += result.ms;
     files.push(...result.files);
@@ -204,15 +217,15 @@ function report(ui, done) {
  * Builds the images that nodes and stacks are made of, where they are missing. A build that fails fails the tests that
  * need its image, which say why.
  * @param {Ui} ui
- * @param {NodeJS.ProcessEnv} env
+ * @param {{env: NodeJS.ProcessEnv, deadlineMs: number}} options
  */
-async function buildImages(ui, env) {
+async function buildImages(ui, { env, deadlineMs }) {
   const onLine = (/** @type {string} */ line) => ui.say(`images  ${line}`);
   for (const name of ["node", "registry", "agent", "workspace"]) {
     const args = [join(ROOT, "scripts/image.mjs"), "build", name];
     try {
       await run(env.BERTH_NODE || "node", args, {
-        ...{ env, cwd: ROOT },
+        ...{ env, cwd: ROOT, deadlineMs },
         onLine: (line, stream) => stream === "stderr" && onLine(line),
       });
     } catch (error) {

@@ -22,8 +22,8 @@ import { ROOT } from "./paths.mjs";
  * @type {Lane[]}
  */
 export const LANES = [
-  { name: "nodes", parts: ["process", "engine", "nodes"], minutes: 35 },
-  { name: "stacks", parts: ["stacks"], minutes: 35 },
+  { name: "nodes", parts: ["engine", "nodes"], minutes: 38 },
+  { name: "stacks", parts: ["process", "stacks"], minutes: 38 },
 ];
 
 /** By itself, when all else has ended. @type {Lane} */
@@ -123,6 +123,14 @@ export function slowest(files, known, count = 5) {
       return `  ${duration(ms).padEnd(12)} ${file}${before === undefined ? "" : ` (${duration(before * 1000)} in test/times.json)`}`;
     });
 }
+
+/**
+ * What budgets are stretched by, from a run's measurements. Never by more than twice: with less of the processors no
+ * budget says anything.
+ * @param {number[]} shares
+ */
+export const meanShare = (shares) =>
+  Math.max(0.5, shares.reduce((sum, one) => sum + one, 0) / Math.max(1, shares.length));
 
 /** Spins for so long and says how much of a processor it got. */
 const SPIN = `

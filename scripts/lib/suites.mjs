@@ -140,7 +140,10 @@ export async function runSuite(name, { env, deadlineMs, onLine, passOn = [] }) {
     });
     exitCode = code;
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
+    if (!(error instanceof CommandError)) {
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
     output.push(error.message);
   }
   const one = { passed: exitCode === 0 ? 1 : 0, failed: exitCode === 0 ? 0 : 1, skipped: 0 };

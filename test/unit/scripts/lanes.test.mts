@@ -8,6 +8,7 @@ import {
   LANES,
   LAST,
   laneGroups,
+  meanShare,
   overBudget,
   processorShare,
   renderTimes,
@@ -26,12 +27,12 @@ describe("lanes", () => {
 
   it("run side by side or one after the other, and the last part by itself", () => {
     expect(names(laneGroups(all, { sideBySide: true }))).toEqual([
-      ["nodes process engine nodes", "stacks stacks"],
+      ["nodes engine nodes", "stacks process stacks"],
       ["last last"],
     ]);
     expect(names(laneGroups(all, { sideBySide: false }))).toEqual([
-      ["nodes process engine nodes"],
-      ["stacks stacks"],
+      ["nodes engine nodes"],
+      ["stacks process stacks"],
       ["last last"],
     ]);
     expect(names(laneGroups(["unit", "engine"], { sideBySide: true }))).toEqual([["nodes engine"]]);
@@ -87,6 +88,12 @@ describe("a lane's budget", () => {
     expect(overBudget({ lane, ms: 1_201_000, files }, { known, share: 0.5 })).toContain(
       "other programs took 50 % of the processors",
     );
+  });
+
+  it("is stretched by the mean of what was measured, and never by more than twice", () => {
+    expect(meanShare([1, 1])).toBe(1);
+    expect(meanShare([1, 0.6])).toBe(0.8);
+    expect(meanShare([0.1, 0.2])).toBe(0.5);
   });
 
   it("measures the processors' share as a part of one", async () => {

@@ -20,7 +20,7 @@ function place(name: string): string {
 it("counts a program as there when it is on the PATH, and only for the parts that need it", () => {
   const names = (part: string) => missingTools([part], { PATH: folder }).map(({ command }) => command);
   expect(names("unit")).toContain("shellcheck");
-  expect(names("engine")).toEqual([]);
+  expect(names("engine")).not.toContain("shellcheck");
   const path = place("shellcheck");
   expect(findTool("shellcheck", { PATH: folder })).toBe(path);
   expect(names("unit")).not.toContain("shellcheck");
