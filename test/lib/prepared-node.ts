@@ -6,6 +6,7 @@
  * is not among them: it installs nothing, and its rules are each test's own.
  */
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import { renderBase } from "../../components/host/base";
 import { renderReady } from "../../components/host/node-ready";
 import { renderRuntime } from "../../components/host/runtime";
@@ -65,10 +66,18 @@ export async function startPrepared(machine: TestNode): Promise<void> {
 /** The image, made where there is none for this node image and these stages. */
 async function preparedImage(): Promise<string> {
   const { ref: bare } = await buildImage("node");
-  const hash = createHash("sha256").update([bare, CLEAN, ...Object.values(stages)].join("\n"));
+  const made = [bare, CLEAN, ...machineFlags("docker"), ...Object.values(stages)];
+  const hash = createHash("sha256").update(made.join("\n"));
   const tag = `${REPOSITORY}:${hash.digest("hex").slice(0, 12)}`;
-  if ((await run("docker", ["image", "inspect", tag])).code === 0) return tag;
-  await make(bare, tag);
+  const there = async () => (await run("docker", ["image", "inspect", tag])).code === 0;
+  if (await there()) return tag;
+  // Two files of tests may find at the same time that there is none.
+  const { withLock } = await import("../../scripts/image/lock.mjs");
+  const { places } = await import("../../scripts/lib/paths.mjs");
+  const lock = join(places().cache, "images", "test-node.lock");
+  await withLock(lock, console.warn, async () => {
+    if (!(await there())) await make(bare, tag);
+  });
   const all = await docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY);
   // One that a node still runs from stays.
   for (const old of all.split("\n").filter((one) => one !== tag)) await run("docker", ["image", "rm", old]);
@@ -76,8 +85,7 @@ async function preparedImage(): Promise<string> {
 }
 
 async function make(bare: string, tag: string): Promise<void> {
-  // Names of this process: two files of tests may find at the same time that there is no image.
-  const name = `berth-prepare-${process.pid}`;
+  const name = "berth-prepare";
   const inside = (script: string) =>
     must("docker", ["exec", name, "bash", "-c", script], { deadline: 10 * MINUTE });
   const things = { containers: [name], volumes: [`${name}-docker`], networks: [name] };

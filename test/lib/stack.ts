@@ -148,11 +148,17 @@ export class TestStack {
 
   /** Waits until status says that all is up. */
   allUp(deadline: number): Promise<Status> {
-    return until("all up", deadline, async () => {
-      const { code, status: now } = await this.status();
-      if (code !== 0) throw new Error(JSON.stringify(now));
-      return now;
-    });
+    return until(
+      "all up",
+      deadline,
+      async () => {
+        const { code, status: now } = await this.status();
+        if (code !== 0) throw new Error(JSON.stringify(now));
+        return now;
+        // Each look starts programs here and asks every node: the nodes need the processors more.
+      },
+      2500,
+    );
   }
 
   writeConfiguration(config: Configuration): void {

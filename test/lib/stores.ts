@@ -34,20 +34,18 @@ const STACKS = [
 
 /** Where files are linked: the folder of all volumes, as a link cannot lead from one mount to another. */
 async function inVolumes(image: string, script: string): Promise<number> {
+  const name = `${PREFIX}-copy-${process.pid}`;
   const root = await docker("info", "--format", "{{.DockerRootDir}}");
-  const options = [
-    "run",
-    "--rm",
-    "--network",
-    "none",
-    "--volume",
-    `${root}/volumes:/v`,
-    "--entrypoint",
-    "sh",
-  ];
-  const ran = await run("docker", [...options, image, "-euc", script], { deadline: 10 * MINUTE });
-  if (![0, NOT_THERE].includes(ran.code)) throw new Error(`the images' store: ${ran.text}`);
-  return ran.code;
+  const options = ["run", "--rm", "--name", name, "--network", "none", "--entrypoint", "sh"];
+  try {
+    const args = [...options, "--volume", `${root}/volumes:/v`, image, "-euc", script];
+    const ran = await run("docker", args, { deadline: 10 * MINUTE });
+    if (![0, NOT_THERE].includes(ran.code)) throw new Error(`the images' store: ${ran.text}`);
+    return ran.code;
+  } catch (error) {
+    await removeThings({ containers: [name] });
+    throw error;
+  }
 }
 
 const NOT_THERE = 9;
@@ -56,15 +54,19 @@ const NOT_THERE = 9;
 const copy = (from: string, to: string) => `
 from=/v/${from}/_data to=/v/${to}/_data
 [ -e "$from/whole" ] || exit ${NOT_THERE}
+rm -rf "$to/.part"
 [ -z "$(ls -A "$to")" ] || exit 0
-cp -a "$from/image" "$to/"
-cp -al "$from/overlay2" "$from/volumes" "$to/"
-cp -a --remove-destination "$from/volumes/metadata.db" "$to/volumes/"
+mkdir "$to/.part"
+cp -a "$from/image" "$to/.part/"
+cp -al "$from/overlay2" "$from/volumes" "$to/.part/"
+cp -a --remove-destination "$from/volumes/metadata.db" "$to/.part/volumes/"
 cd "$from"
 for data in volumes/*/_data/docker/registry/v2/repositories; do
-  rm -r "$to/$data"
-  cp -a "$data" "$to/$data"
+  rm -r "$to/.part/$data"
+  cp -a "$data" "$to/.part/$data"
 done
+mv "$to"/.part/* "$to/"
+rmdir "$to/.part"
 `;
 
 /** One after the other: the first one that finds no store makes it. */

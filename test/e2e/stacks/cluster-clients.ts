@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
+import { get } from "../../lib/http";
 import type { Ran } from "../../lib/run";
 import { type SshTarget, sshArgs } from "../../lib/ssh";
 import { MINUTE, SECOND } from "../../lib/time";
@@ -65,21 +66,6 @@ export async function onNode(node: keyof typeof NODES, script: string): Promise<
   const args = sshArgs({ address: NODES[node], key: join(folder, "id_ed25519"), knownHosts });
   return (await ok("ssh", [...args, "bash", "-s"], { input: `set -eu\n${script}\n` })).stdout.trim();
 }
-
-/** The HTTP status; redirects are not followed. */
-export async function get(where: string, headers: Record<string, string> = {}): Promise<number> {
-  const answer = await fetch(where, {
-    headers,
-    redirect: "manual",
-    signal: AbortSignal.timeout(30 * SECOND),
-  });
-  await answer.arrayBuffer();
-  return answer.status;
-}
-
-export const basic = (user: string, password: string) => ({
-  Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`,
-});
 
 /** Signs in to VS Code and gives the status of its page with the cookie that came back, if any. */
 export async function codeServer(user: User, password: string): Promise<number> {

@@ -8,6 +8,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Ran } from "../../lib/run";
 import { childrenOf } from "../../lib/stack";
+import { fillLocalNode, prepareStore } from "../../lib/stores";
 import { MINUTE } from "../../lib/time";
 import { until } from "../../lib/until";
 import { credentials, found, notebook, secrets, ssh, WHERE } from "./cluster-clients";
@@ -93,6 +94,9 @@ describe.skipIf(RESUMED)("before the first up", () => {
   });
 
   it("goes on after an up that was killed while it created", { timeout: 40 * MINUTE }, async () => {
+    // The head's store begins empty: images travel there as they do to anybody's node.
+    await prepareStore();
+    await fillLocalNode(STACK, "node-1");
     const child = startUp();
     await until("a node's container", 10 * MINUTE, async () =>
       (await footprint()).some((line) => line.startsWith(`container berth-${STACK}-node-`)),
@@ -102,13 +106,15 @@ describe.skipIf(RESUMED)("before the first up", () => {
     for (const pid of killed) process.kill(pid, "SIGKILL");
     await until("the script's end", MINUTE, async () => child.exitCode !== null);
     expect(child.exitCode).not.toBe(0);
-    first = await up(["--skip-preview"]);
+    first = await up();
   });
 });
 
 /** Without a stack the rest would only wait for what cannot come. */
 function needStack(): void {
-  if (!RESUMED && !first) throw new Error("there is no stack to ask: the first up failed");
+  if (RESUMED) return;
+  if (!first) throw new Error("there is no stack to ask: the first up failed");
+  if (shown === undefined) throw new Error("there was no first preview to compare it with");
 }
 
 describe("after up", () => {

@@ -70,10 +70,21 @@ export function grantCases(shown: () => string | undefined): void {
 /** With two people on node-1, which is then full. */
 export function refusalCases(): void {
   const refused = async (change: (users: Configuration[]) => void): Promise<string> => {
-    edit((config) => change(config["berth:users"]));
-    const preview = await berth("preview", [], 5 * MINUTE);
-    expect(preview.code).not.toBe(0);
-    return preview.text;
+    let before: Configuration[] = [];
+    edit((config) => {
+      before = structuredClone(config["berth:users"]);
+      change(config["berth:users"]);
+    });
+    try {
+      const preview = await berth("preview", [], 5 * MINUTE);
+      expect(preview.code).not.toBe(0);
+      return preview.text;
+    } finally {
+      // Later edits begin from what was there.
+      edit((config) => {
+        config["berth:users"] = before;
+      });
+    }
   };
   const alice = (users: Configuration[]) => users.find(({ name }) => name === "alice") ?? {};
 
@@ -90,14 +101,10 @@ export function refusalCases(): void {
     timeout: 6 * MINUTE,
   }, async () => {
     const text = await refused((users) => {
-      alice(users).gpu = slice;
       users.unshift(student("dave", "node-1", 3));
     });
     expect(text).toContain("declared[workspace/dave]");
     expect(text).toMatch(/0:0 by workspace\/bob/);
     expect(text).not.toContain("declared[workspace/bob]");
-    edit((config) => {
-      config["berth:users"] = config["berth:users"].filter(({ name }: { name: string }) => name !== "dave");
-    });
   });
 }

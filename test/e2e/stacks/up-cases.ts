@@ -4,16 +4,15 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { basic, get } from "../../lib/http";
 import { MINUTE } from "../../lib/time";
 import { until } from "../../lib/until";
 import {
   address,
   answers,
-  basic,
   codeServer,
   credentials,
   found,
-  get,
   notebook,
   onNode,
   openBrowser,
