@@ -1,6 +1,6 @@
 /**
- * The end of the cluster's stack: what concerns everything on this computer, so nothing runs beside it. It goes on with
- * the stack that the cluster's test left, and makes one where there is none.
+ * The end of the cluster's stack: what concerns everything on this computer, or holds a bound on time, so nothing runs
+ * beside it. It goes on with the stack that the cluster's test left, and makes one where there is none.
  *
  * The operator's engine is restarted only where this run started it: others may stand on one that was there before.
  */
@@ -8,12 +8,15 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { MINUTE } from "../../lib/time";
-import { ssh } from "../stacks/cluster-clients";
+import { found, secrets, ssh } from "../stacks/cluster-clients";
 import {
   allUp,
   berth,
   configuration,
+  docker,
+  edit,
   footprint,
+  HEAD,
   home,
   KEEP,
   makeHome,
@@ -21,8 +24,10 @@ import {
   ok,
   pulumi,
   removeLeftovers,
+  STACK,
   stackFilesThere,
   up,
+  WORKER,
   writeConfiguration,
 } from "../stacks/cluster-rig";
 
@@ -60,6 +65,41 @@ describe("the operator's engine", () => {
       await nothingToDo();
     },
   );
+});
+
+describe("nodes out of reach", () => {
+  // By itself, as a bound on time is held: the connections alone take 109 s of it.
+  it("are named with address, user and what went wrong, within two minutes", {
+    timeout: 15 * MINUTE,
+  }, async () => {
+    await allUp(2 * MINUTE);
+    // Some of them are asked of the node that is about to fall silent.
+    const values = await secrets();
+    const silent = `berth-${STACK}-node-1`;
+    edit((config) => {
+      const rules = config["berth:firewall"]?.rules ?? [];
+      config["berth:firewall"] = { rules: [...rules, { port: 9101, from: ["10.91.0.0/24"] }] };
+    });
+    // As the node's own SSH is what goes, by the engine.
+    await docker("exec", `berth-${STACK}-node-0`, "systemctl", "stop", "ssh.socket", "ssh.service");
+    await docker("pause", silent);
+    const began = Date.now();
+    const ran = await berth("up", ["--yes"], 10 * MINUTE).finally(async () => {
+      await docker("unpause", silent);
+      await docker("exec", `berth-${STACK}-node-0`, "systemctl", "start", "ssh.service");
+    });
+    const took = Date.now() - began;
+    // What follows begins from a stack that is whole, whatever came out.
+    await up();
+    expect(ran.code).not.toBe(0);
+    expect(took).toBeLessThan(2 * MINUTE);
+    const told = (host: string, what: string) =>
+      new RegExp(`error: cannot connect to root@${host}:22 .*${what}`);
+    expect(ran.text).toMatch(told(HEAD, "ECONNREFUSED"));
+    expect(ran.text).toMatch(told(WORKER, "no SSH session within 8 s"));
+    expect(found(ran.text, values)).toEqual([]);
+    await nothingToDo();
+  });
 });
 
 describe.skipIf(KEEP)("destroy", () => {
