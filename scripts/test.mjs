@@ -125,7 +125,7 @@ await runMain(async () => {
     judge(ui, lanes, meanShare([before, await processorShare()]));
     if (flags.has("remember-times"))
       writeFileSync(join(ROOT, TIMES), renderTimes(results.flatMap(({ files }) => files)));
-    code = results.length > 0 && [...results].every(({ counts }) => counts.failed === 0) ? 0 : 1;
+    code = results.length > 0 && results.every(({ counts }) => counts.failed === 0) ? 0 : 1;
   } catch (error) {
     results.push({
       ...{ name: "npm test", counts: { passed: 0, failed: 1, skipped: 0 } },

@@ -78,8 +78,22 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
   return done;
 }
 
-/** The node image, and the volume with the store of these images. */
-async function storeName(): Promise<{ node: string; store: string }> {
+interface Named {
+  /** The node image. */
+  node: string;
+  /** The volume with the store of these images. */
+  store: string;
+}
+
+let named: Promise<Named> | undefined;
+
+/** Asked for once: it starts a program for each image, and no image changes under a test. */
+function storeName(): Promise<Named> {
+  named ??= findName();
+  return named;
+}
+
+async function findName(): Promise<Named> {
   const built = await Promise.all(IMAGES.map(buildImage));
   const node = (await buildImage("node")).ref;
   const content = [RECIPE, node, STACKS, built.map(({ id }) => id)];
