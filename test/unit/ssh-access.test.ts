@@ -109,7 +109,7 @@ describe("what a plan asks for", () => {
     ]);
     expect(sshOptions.at(-1)).toBe(
       `ProxyCommand=ssh -F none -i ${at("key")} -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes ` +
-        `-o UserKnownHostsFile=${files().knownHosts} -o ConnectTimeout=15 -o ServerAliveInterval=15 ` +
+        `-o UserKnownHostsFile=${files().knownHosts} -o ConnectTimeout=8 -o ServerAliveInterval=15 ` +
         "-o ServerAliveCountMax=3 -l hop -p 22 -W '[%h]:%p' bastion.example",
     );
   });
