@@ -28,8 +28,8 @@ await runMain(async () => {
   handleSignals();
   if (!existsSync(`${ROOT}/node_modules`))
     throw new Error("The npm packages are not here yet. Run `npm ci` first.");
-  // `npm test` takes the ledger's random histories five times as far.
-  const env = { BERTH_LEDGER_STEPS: "20000", ...toolEnvironment().env };
+  // `npm test` takes the ledger's random histories ten times as far.
+  const env = { BERTH_LEDGER_STEPS: "10000", ...toolEnvironment().env };
   const missing = missingTools(["unit"], env);
   const notTested = missing.length > 0 ? `${tellMissing(missing)}\n\n` : "";
   process.stdout.write(notTested);

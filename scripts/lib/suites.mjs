@@ -44,6 +44,9 @@ export const SLOW = {
   last: "test/e2e/last",
 };
 
+/** Parts that are more than one of vitest's projects: see vitest.config.ts. @type {Record<string, string[]>} */
+const PROJECTS = { unit: ["unit", "unit-replacing"] };
+
 /** What `--only` takes besides the names above. @type {Record<string, string[]>} */
 const GROUPS = { unit: FAST, e2e: ["nodes", "stacks", "last"] };
 
@@ -120,7 +123,8 @@ export async function runSuite(name, { env, deadlineMs, onLine, passOn = [] }) {
   });
   // A file of these takes minutes: each test is shown as it ends.
   const shown = ON_ENGINE.includes(name) ? "verbose" : "default";
-  const vitest = [program("vitest/vitest.mjs"), "run", "--project", name, `--reporter=${shown}`];
+  const projects = (PROJECTS[name] ?? [name]).flatMap((project) => ["--project", project]);
+  const vitest = [program("vitest/vitest.mjs"), "run", ...projects, `--reporter=${shown}`];
   vitest.push("--reporter=json", `--reporter=${join(ROOT, "scripts/lib/times-reporter.mjs")}`);
   vitest.push(`--outputFile.json=${reportFile}`, ...passOn);
   const args = commands[name] ?? vitest;

@@ -29,6 +29,7 @@ export async function until<T>(
       throw new Error(`${what}: not so within ${deadlineMs / 1000} s${why}`, { cause: last });
     }
     const pause = everyMs ?? Math.min(1000, Math.max(20, waited / 10));
-    await new Promise((wake) => setTimeout(wake, Math.min(pause, deadlineMs - waited)));
+    // A timer counts whole milliseconds, and may ring a little early: not before the deadline.
+    await new Promise((wake) => setTimeout(wake, Math.min(pause, Math.ceil(deadlineMs - waited) + 1)));
   }
 }

@@ -9,7 +9,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Tokens } from "../../agent/src/http";
 import { agentDocuments, nodeUsers } from "../../components/agent/documents";
 import { GRANTED } from "../../components/agent/steps";
@@ -18,11 +18,6 @@ import { defaultPorts } from "../../config/ports";
 import { agentSources, ENTRIES, lockedPackages, readLock } from "../../scripts/image/agent-sources.cjs";
 import { makeRig } from "./agent/service-rig";
 import { localStack, runCluster } from "./cluster-recorder";
-
-vi.mock("../../components/secrets/files", async (original) => ({
-  ...(await original<typeof import("../../components/secrets/files")>()),
-  placeStackFiles: () => undefined,
-}));
 
 const alice = { name: "alice", node: "node-0", index: 0 };
 const bob = { name: "bob", node: "node-0", index: 1 };

@@ -1,12 +1,6 @@
 /** Droplets and servers in the program, against a recording engine: what they are asked, and what stands on them. */
-import { beforeAll, describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { names, of, runCluster, type Seen } from "./cluster-recorder";
-
-// Keys and known hosts would be written to the home of whoever runs the tests.
-vi.mock("../../components/secrets/files", async (original) => ({
-  ...(await original<typeof import("../../components/secrets/files")>()),
-  placeStackFiles: () => undefined,
-}));
 
 const DROPLET = "digitalocean:index/droplet:Droplet";
 const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3sVLBFoRzHQYyDZrHPwXfjMVBL2zHkUSo5nZ6QbQ3p";

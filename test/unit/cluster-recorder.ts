@@ -1,4 +1,7 @@
 /** @file Runs the program's Cluster against an engine that records what it is asked to register. */
+import { rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { loadConfig } from "../../config";
 
@@ -7,6 +10,9 @@ export interface Seen {
   name: string;
   inputs: Record<string, unknown>;
 }
+
+/** The same for each run, as it stands in what is recorded. */
+const HOME = join(tmpdir(), `berth-recorder-${process.pid}`);
 
 export const SEED = "seed-of-the-unit-tests";
 
@@ -61,11 +67,17 @@ async function checked(inputs: Record<string, unknown>): Promise<Record<string, 
 export async function runCluster(config: Record<string, unknown>, preview: boolean): Promise<Seen[]> {
   // Pulumi writes down the stack of every promise, and vitest looks up each line of it: two thirds of the time.
   const limit = Error.stackTraceLimit;
+  const home = process.env.BERTH_HOME;
   Error.stackTraceLimit = 1;
+  // Keys and known hosts would be written to the home of whoever runs the tests.
+  process.env.BERTH_HOME = HOME;
   try {
     return await recorded(config, preview);
   } finally {
     Error.stackTraceLimit = limit;
+    if (home === undefined) delete process.env.BERTH_HOME;
+    else process.env.BERTH_HOME = home;
+    rmSync(HOME, { recursive: true, force: true });
   }
 }
 

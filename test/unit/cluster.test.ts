@@ -1,11 +1,5 @@
-import { beforeAll, describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { localStack, names, of, runCluster, type Seen } from "./cluster-recorder";
-
-// Keys and known hosts would be written to the home of whoever runs the tests.
-vi.mock("../../components/secrets/files", async (original) => ({
-  ...(await original<typeof import("../../components/secrets/files")>()),
-  placeStackFiles: () => undefined,
-}));
 
 const alice = { name: "alice", node: "node-0", index: 0 };
 const bob = { name: "bob", node: "node-1", index: 1 };

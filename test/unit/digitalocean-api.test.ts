@@ -8,3 +8,6 @@ import "../fakes/digitalocean/suites/description";
 import "../fakes/digitalocean/suites/machines";
 import "../fakes/digitalocean/suites/official-client";
 import "../fakes/digitalocean/suites/surroundings";
+import { closeApis } from "../fakes/digitalocean/suites/rig";
+
+closeApis();

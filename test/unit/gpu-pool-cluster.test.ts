@@ -1,15 +1,10 @@
 /**
  * GPUs in the whole program: who is asked what, and what a workspace gets of it.
  */
-import { beforeAll, describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { cdiDevice } from "../../agent/src/inventory/cdi";
 import { STUB } from "../../components/gpu/stub";
 import { localStack, of, runCluster, type Seen } from "./cluster-recorder";
-
-vi.mock("../../components/secrets/files", async (original) => ({
-  ...(await original<typeof import("../../components/secrets/files")>()),
-  placeStackFiles: () => undefined,
-}));
 
 const POOL = "pulumi-nodejs:dynamic/berth:GpuPool";
 const slice = { kind: "mig", profile: "1g.10gb" };

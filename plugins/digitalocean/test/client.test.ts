@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 import { Api, type Settings, settingsOf } from "../src/api";
 import { scopeOf } from "../src/api/errors";
 import { LONGEST_TOLD_MS, type Outcome, pauseMs, verdict } from "../src/api/retry";
-import { type Answer, bag, serve, TOKEN, testClock, thrown } from "./support";
+import { type Answer, bag, closeServers, serve, TOKEN, testClock, thrown } from "./support";
+
+closeServers();
 
 const limits = { waitMinMs: 1000, waitMaxMs: 30_000 };
 const settings = (url: string, over: Partial<Settings> = {}): Settings => ({

@@ -7,7 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startApi, type Api as TestApi } from "../../../test/fakes/digitalocean";
 import { realClock } from "../src/api";
 import { digitaloceanProvider } from "../src/provider";
-import { bag, context } from "./support";
+import { bag, closeServers, context } from "./support";
+
+closeServers();
 
 const PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBbzTLZkKM3Vfx5qO9D7YVQxJm7UPO0Bh0FDj3yEwF1S me";
 

@@ -4,7 +4,9 @@ import { describe, expect, it } from "vitest";
 import { dropletBody, dropletState } from "../src/droplet/map";
 import { dropletMeta, userDataDigest } from "../src/droplet/schema";
 import { Account } from "./account";
-import { context, resource, serve, TOKEN, testClock, thrown } from "./support";
+import { closeServers, context, resource, serve, TOKEN, testClock, thrown } from "./support";
+
+closeServers();
 
 const program: Props = {
   name: "head",

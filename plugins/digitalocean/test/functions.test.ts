@@ -4,7 +4,9 @@ import { describe, expect, it } from "vitest";
 import { sizeKeys, sizeOf } from "../src/functions/map";
 import { applyQuery } from "../src/functions/query";
 import { digitaloceanProvider } from "../src/provider";
-import { bag, context, serve, TOKEN, testClock, thrown } from "./support";
+import { bag, closeServers, context, serve, TOKEN, testClock, thrown } from "./support";
+
+closeServers();
 
 function call(name: string, url: string, args: Props = {}) {
   const spec = digitaloceanProvider({}, testClock());

@@ -3,7 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { startApi } from "../../../test/fakes/digitalocean";
 import { pollMs } from "../src/api";
-import { context, realClock, resource } from "./support";
+import { closeServers, context, realClock, resource } from "./support";
+
+closeServers();
 
 describe("many droplets", () => {
   it("are made with few requests each, far below what a minute allows", async () => {

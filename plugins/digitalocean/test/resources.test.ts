@@ -2,7 +2,9 @@
 import type { Props } from "@berth/plugin-base";
 import { describe, expect, it } from "vitest";
 import { done, empty, ok, pending, type Script, start } from "./scripted";
-import { type Answer, thrown } from "./support";
+import { type Answer, closeServers, thrown } from "./support";
+
+closeServers();
 
 describe.each<{
   kind: string;

@@ -18,7 +18,9 @@ import { tagFields } from "../src/tag/map";
 import { volumeAttachmentFields } from "../src/volume/attachment";
 import { volumeFields } from "../src/volume/map";
 import { vpcFields } from "../src/vpc/map";
-import { TOKEN } from "./support";
+import { closeServers, TOKEN } from "./support";
+
+closeServers();
 
 const sdk = dirname(require.resolve("@pulumi/digitalocean/package.json"));
 

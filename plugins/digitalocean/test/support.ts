@@ -35,9 +35,13 @@ export interface TestServer {
 }
 
 const closers: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closers.splice(0)) close();
-});
+
+/** Closes what `serve` started after each test of the file that calls this. */
+export function closeServers(): void {
+  afterEach(() => {
+    for (const close of closers.splice(0)) close();
+  });
+}
 
 /** @param answer by request; undefined: 404. */
 export async function serve(

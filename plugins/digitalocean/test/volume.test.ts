@@ -2,7 +2,9 @@
 import type { Props } from "@berth/plugin-base";
 import { describe, expect, it } from "vitest";
 import { busy, done, empty, ok, pending, start } from "./scripted";
-import { context, resource, serve, thrown } from "./support";
+import { closeServers, context, resource, serve, thrown } from "./support";
+
+closeServers();
 
 const volume = (over: object = {}) => ({
   id: "vol",

@@ -17,10 +17,14 @@ export const unit = {
 
 /** Started before each test, without any answer. */
 export let berthd: FakeBerthd;
-beforeEach(async () => {
-  berthd = await new FakeBerthd().start();
-});
-afterEach(() => berthd.end());
+
+/** Starts `berthd` before each test of the file that calls this, and ends it after. */
+export function berthdForEachTest(): void {
+  beforeEach(async () => {
+    berthd = await new FakeBerthd().start();
+  });
+  afterEach(() => berthd.end());
+}
 
 /** Runs a command of this berthd's: its words with one space between, without `berth`. */
 export function berth(words: string, stdin = ""): Promise<Ran> {

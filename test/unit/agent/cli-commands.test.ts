@@ -3,8 +3,10 @@
  * and ends with. Of all commands: --help, and a berthd that is not there.
  */
 import { beforeEach, describe, expect, it } from "vitest";
-import { berth, berthd, NOW, unit } from "./cli-commands-helpers";
+import { berth, berthd, berthdForEachTest, NOW, unit } from "./cli-commands-helpers";
 import { refusal, berth as run } from "./cli-helpers";
+
+berthdForEachTest();
 
 const limits = {
   user: "alice",

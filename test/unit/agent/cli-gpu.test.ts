@@ -3,8 +3,10 @@
  * words, of other commands too, ask nobody.
  */
 import { describe, expect, it } from "vitest";
-import { berth, berthd, NOW, unit } from "./cli-commands-helpers";
+import { berth, berthd, berthdForEachTest, NOW, unit } from "./cli-commands-helpers";
 import { refusal } from "./cli-helpers";
+
+berthdForEachTest();
 
 const grant = {
   id: "g1",

@@ -3,9 +3,11 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { until } from "../../lib/until";
-import { api as apiOfTest, endings, openToAll } from "./http-cases";
+import { api as apiOfTest, endAfterEachTest, endings, openToAll } from "./http-cases";
 import { type Api, makeApi } from "./http-rig";
 import { inventoryOf } from "./service-rig";
+
+endAfterEachTest();
 
 const asRoot = process.getuid?.() === 0;
 /** An API whose main socket every account can reach. */

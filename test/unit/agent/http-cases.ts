@@ -6,9 +6,13 @@ import { type Api, makeApi } from "./http-rig";
 
 /** Done after the test, the last one first. */
 export const endings: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of endings.splice(0).reverse()) await end();
-});
+
+/** Does `endings` after each test of the file that calls this. */
+export function endAfterEachTest(): void {
+  afterEach(async () => {
+    for (const end of endings.splice(0).reverse()) await end();
+  });
+}
 
 /** An API that is closed after the test. */
 export async function api(options?: Parameters<typeof makeApi>[0]): Promise<Api> {

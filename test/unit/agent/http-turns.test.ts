@@ -4,8 +4,10 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { Turns } from "../../../agent/src/http/turns";
 import { until } from "../../lib/until";
-import { api, endings } from "./http-cases";
+import { api, endAfterEachTest, endings } from "./http-cases";
 import { inventoryOf } from "./service-rig";
+
+endAfterEachTest();
 
 /** A client that sends text and reads nothing until it is told to. */
 function client(to: { path: string } | { port: number }, text: string) {

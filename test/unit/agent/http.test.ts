@@ -6,9 +6,11 @@ import { dirname } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FailureLimit } from "../../../agent/src/http";
 import { until } from "../../lib/until";
-import { api, openToAll } from "./http-cases";
+import { api, endAfterEachTest, openToAll } from "./http-cases";
 import { type Api, makeApi } from "./http-rig";
 import { inventoryOf } from "./service-rig";
+
+endAfterEachTest();
 
 const asRoot = process.getuid?.() === 0;
 const ask = { kind: "mig", count: 1 };

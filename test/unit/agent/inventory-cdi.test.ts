@@ -17,7 +17,9 @@ import {
   writeCdiSpec,
 } from "../../../agent/src/inventory";
 import { H100 } from "./inventory-cases";
-import { root } from "./inventory-helpers";
+import { root, rootForEachTest } from "./inventory-helpers";
+
+rootForEachTest();
 
 describe("CDI", () => {
   const inventory = declaredInventory(

@@ -16,7 +16,9 @@ import {
 } from "../../../agent/src/inventory";
 import { fitsModel, MIG_MODELS } from "../../../config/mig-profiles";
 import { CARDS, H100 } from "./inventory-cases";
-import { root } from "./inventory-helpers";
+import { root, rootForEachTest } from "./inventory-helpers";
+
+rootForEachTest();
 
 describe("the model of a GPU", () => {
   it.each(Object.entries(CARDS))("is %s for its card's name and memory", (name, { model, memoryMiB }) => {

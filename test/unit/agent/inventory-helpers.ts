@@ -6,7 +6,11 @@ import { afterEach, beforeEach } from "vitest";
 
 /** Empty before each test. */
 export let root = "";
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "berth-inventory-"));
-});
-afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** Makes `root` before each test of the file that calls this, and removes it after. */
+export function rootForEachTest(): void {
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "berth-inventory-"));
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+}

@@ -23,7 +23,9 @@ import {
 import { failureOf } from "../../lib/failure";
 import { until } from "../../lib/until";
 import { H100 } from "./inventory-cases";
-import { root } from "./inventory-helpers";
+import { root, rootForEachTest } from "./inventory-helpers";
+
+rootForEachTest();
 
 const fixture = (name: string) => readFileSync(join(__dirname, "../../fixtures/nvidia-smi", name), "utf8");
 let paths: FakePaths;

@@ -19,8 +19,10 @@ import {
   type WatchMemory,
 } from "../../../agent/src/inventory";
 import { H100 } from "./inventory-cases";
-import { root } from "./inventory-helpers";
+import { root, rootForEachTest } from "./inventory-helpers";
 import { machine, node, uuidAt, without, xid } from "./inventory-watch-helpers";
+
+rootForEachTest();
 
 describe("after a restart", () => {
   it("the watch knows its GPUs, what is out of use, and how far the kernel log was read", async () => {

@@ -24,7 +24,9 @@ import {
 import { MIG_MODELS } from "../../../config/mig-profiles";
 import { missing, shellcheck } from "../../lib/programs";
 import { CARDS, H100 } from "./inventory-cases";
-import { root } from "./inventory-helpers";
+import { root, rootForEachTest } from "./inventory-helpers";
+
+rootForEachTest();
 
 let paths: FakePaths;
 beforeEach(() => {

@@ -7,7 +7,9 @@ import pino from "pino";
 import { describe, expect, it } from "vitest";
 import { NodeSlices } from "../../../agent/src/node-slices";
 import type { SliceReport } from "../../../agent/src/slices";
-import { document, users } from "./slices-helpers";
+import { document, rootForEachTest, users } from "./slices-helpers";
+
+rootForEachTest();
 
 const done: SliceReport = { written: [], started: [], removed: [], kept: [], unheld: [] };
 

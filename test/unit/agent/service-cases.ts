@@ -5,9 +5,14 @@ import { makeRig, type Rig, type RigOptions } from "./service-rig";
 
 /** All are closed after the test; one that a test made itself can be put here. */
 export const rigs: Rig[] = [];
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.close();
-});
+
+/** Closes `rigs` after each test of the file that calls this. */
+export function closeRigs(): void {
+  afterEach(async () => {
+    for (const rig of rigs.splice(0)) await rig.close();
+  });
+}
+
 /** A rig that is closed after the test. */
 export async function rigged(options?: RigOptions): Promise<Rig> {
   const rig = await makeRig(options);

@@ -11,8 +11,10 @@ import {
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { until } from "../../lib/until";
-import { got, refused, rigged, rigs, wish } from "./service-cases";
+import { closeRigs, got, refused, rigged, rigs, wish } from "./service-cases";
 import { makeRig, newFolder } from "./service-rig";
+
+closeRigs();
 
 describe("the event log", () => {
   const changes = (lines: Record<string, unknown>[]) =>

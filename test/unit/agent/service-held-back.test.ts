@@ -7,8 +7,10 @@
 import { describe, expect, it } from "vitest";
 import type { SeenContainer } from "../../../agent/src/service";
 import { until } from "../../lib/until";
-import { container, got, one, rigs } from "./service-cases";
+import { closeRigs, container, got, one, rigs } from "./service-cases";
 import { FakeContainers, makeRig, newFolder, type Rig } from "./service-rig";
+
+closeRigs();
 
 const declared = (...users: string[]) => users.map((user) => ({ key: `workspace/${user}`, user, ask: one }));
 

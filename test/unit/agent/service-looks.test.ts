@@ -6,8 +6,10 @@ import type { Grant, Inventory } from "../../../agent/src/core/model";
 import type { WatchState } from "../../../agent/src/inventory";
 import { watchedInventory } from "../../../agent/src/service/inventory";
 import { until } from "../../lib/until";
-import { container, got, one, refused, rigged, rigs, uuids, wish } from "./service-cases";
+import { closeRigs, container, got, one, refused, rigged, rigs, uuids, wish } from "./service-cases";
 import { FakeContainers, Gpus, inventoryOf, makeRig, newFolder, type Rig } from "./service-rig";
+
+closeRigs();
 
 const noGpus: Inventory = { source: "none", gpus: [] };
 

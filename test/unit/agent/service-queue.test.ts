@@ -2,8 +2,10 @@ import { describe, expect, it } from "vitest";
 import type { Grant } from "../../../agent/src/core/model";
 import { StoreError } from "../../../agent/src/store";
 import { until } from "../../lib/until";
-import { got, refused, rigged, wish } from "./service-cases";
+import { closeRigs, got, refused, rigged, wish } from "./service-cases";
 import { inventoryOf, makeRig, newFolder, type Rig } from "./service-rig";
+
+closeRigs();
 
 describe("the queue", () => {
   async function full(): Promise<Rig & { held: Grant[] }> {

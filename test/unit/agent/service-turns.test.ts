@@ -2,8 +2,10 @@
 import { describe, expect, it } from "vitest";
 import type { Gpu, Inventory } from "../../../agent/src/core/model";
 import { until } from "../../lib/until";
-import { container, got, refused, rigged, wish } from "./service-cases";
+import { closeRigs, container, got, refused, rigged, wish } from "./service-cases";
 import { inventoryOf } from "./service-rig";
+
+closeRigs();
 
 /** GPUs that are not divided. */
 const wholes = (count: number): Inventory => ({

@@ -5,8 +5,10 @@ import { describe, expect, it } from "vitest";
 import type { Grant } from "../../../agent/src/core/model";
 import { StoreError } from "../../../agent/src/store";
 import { until } from "../../lib/until";
-import { container, got, one, refused, rigged, uuids, wish } from "./service-cases";
+import { closeRigs, container, got, one, refused, rigged, uuids, wish } from "./service-cases";
 import { FakeContainers, inventoryOf, makeRig, newFolder } from "./service-rig";
+
+closeRigs();
 
 describe("group commit", () => {
   it("writes what arrives in one turn in one transaction, each decided on the one before", async () => {

@@ -17,7 +17,9 @@ import {
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { applySlices, desiredSlices, SliceError, type SliceExec, Slices } from "../../../agent/src/slices";
-import { document, root, users } from "./slices-helpers";
+import { document, root, rootForEachTest, users } from "./slices-helpers";
+
+rootForEachTest();
 
 const unit = (name: string) => join(root, "etc/systemd/system", name);
 const link = (name: string) => join(root, "etc/systemd/system/docker.service.wants", name);

@@ -20,7 +20,11 @@ export const users = [{ name: "alice" }, { name: "bob" }, { name: "eve" }];
 
 /** Empty before each test. */
 export let root = "";
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "berth-slices-"));
-});
-afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** Makes `root` before each test of the file that calls this, and removes it after. */
+export function rootForEachTest(): void {
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "berth-slices-"));
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+}

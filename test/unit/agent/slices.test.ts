@@ -20,7 +20,9 @@ import {
   unheldLimits,
   userSlice,
 } from "../../../agent/src/slices";
-import { document, root, users } from "./slices-helpers";
+import { document, root, rootForEachTest, users } from "./slices-helpers";
+
+rootForEachTest();
 
 const GiB = 2 ** 30;
 /** A file of the kernel's, in the node of the test. */

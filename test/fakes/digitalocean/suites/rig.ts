@@ -15,12 +15,16 @@ export const start = async (options: ApiOptions = {}): Promise<Api> => {
   api = await startApi({ delay: 0, ...options });
   return api;
 };
-// `close` rejects where a request or an answer was not as described: each test checks that too.
-afterEach(async () => {
-  const done = api;
-  api = undefined;
-  await done?.close();
-});
+
+/** Closes `api` after each test of the file that calls this. */
+export function closeApis(): void {
+  // `close` rejects where a request or an answer was not as described: each test checks that too.
+  afterEach(async () => {
+    const done = api;
+    api = undefined;
+    await done?.close();
+  });
+}
 
 interface Answer {
   status: number;
