@@ -18,7 +18,7 @@ let work: string;
 beforeAll(async () => {
   work = mkdtempSync(join(tmpdir(), "berth-engine-"));
   sshd = await startSshd();
-  sandbox = await Sandbox.make(["command"]);
+  sandbox = await Sandbox.make(["command"], { typescript: false });
 }, 2 * MINUTE);
 
 afterAll(async () => {

@@ -47,7 +47,7 @@ beforeAll(async () => {
   makeTinyImage(IMAGE);
   sshd = await startSshd();
   writeFileSync(join(work, "known_hosts"), `[127.0.0.1]:${sshd.port} ${sshd.hostKey}\n`);
-  sandbox = await Sandbox.make(["docker"]);
+  sandbox = await Sandbox.make(["docker"], { typescript: false });
 }, 10 * MINUTE);
 
 afterAll(async () => {

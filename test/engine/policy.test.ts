@@ -25,9 +25,9 @@ const stackFile = `config:
 `;
 
 beforeAll(async () => {
-  sandbox = await Sandbox.make(["command", "docker", "digitalocean"]);
+  sandbox = await Sandbox.make(["command", "docker", "digitalocean"], { typescript: false });
   const project = `name: sandbox
-runtime: nodejs
+runtime: { name: nodejs, options: { typescript: false } }
 plugins:
   analyzers:
     - name: policy-berth

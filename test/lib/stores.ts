@@ -49,6 +49,14 @@ async function inVolumes(image: string, script: string): Promise<number> {
 }
 
 const NOT_THERE = 9;
+const missing = (store: string) => `there is no store ${store} yet: prepareStore() makes it`;
+
+/** What a registry has: blobs by link, the names that lead to them for themselves. */
+const copyRegistry = (from: string, to: string) => `
+cp -al "${from}/docker" "${to}/"
+rm -r "${to}/docker/registry/v2/repositories"
+cp -a "${from}/docker/registry/v2/repositories" "${to}/docker/registry/v2/"
+`;
 
 /** What a store is copied of: layers and blobs by link, all that is ever rewritten for itself. */
 const copy = (from: string, to: string) => `
@@ -118,18 +126,37 @@ export function prepareStore(): Promise<void> {
 export function fillStore(volume: string): Promise<void> {
   return inTurn(async () => {
     const { node, store } = await storeName();
-    if ((await inVolumes(node, copy(store, volume))) === NOT_THERE)
-      throw new Error(`there is no store ${store} yet: prepareStore() makes it`);
+    if ((await inVolumes(node, copy(store, volume))) === NOT_THERE) throw new Error(missing(store));
   });
+}
+
+async function createVolume(name: string, owned: ReturnType<typeof labels>): Promise<void> {
+  const flags = owned.flatMap(({ label, value }) => ["--label", `${label}=${value}`]);
+  await docker("volume", "create", ...flags, name);
 }
 
 /** Makes the volume of a local node of a stack as the stack will want it, filled. */
 export async function fillLocalNode(stack: string, node: string): Promise<void> {
   const name = physicalName(stack, node, "docker");
-  const owned = labels({ stack, owner: "system", component: "node", node });
-  const flags = owned.flatMap(({ label, value }) => ["--label", `${label}=${value}`]);
-  await docker("volume", "create", ...flags, name);
+  await createVolume(name, labels({ stack, owner: "system", component: "node", node }));
   await fillStore(name);
+}
+
+/**
+ * Makes the volume of a local stack's registry, filled: its pushes find their layers there, and compress nothing.
+ *
+ * @throws {Error} where there is no store
+ */
+export async function fillLocalRegistry(stack: string): Promise<void> {
+  const name = physicalName(stack, "registry");
+  await createVolume(name, labels({ stack, owner: "system", component: "registry" }));
+  await inTurn(async () => {
+    const { node, store } = await storeName();
+    const from = `/v/${store}/_data/volumes/${physicalName(STACKS[0].stack, "registry")}/_data`;
+    const script = `[ -e "${from}/docker" ] || exit ${NOT_THERE}
+      ${copyRegistry(from, `/v/${name}/_data`)}`;
+    if ((await inVolumes(node, script)) === NOT_THERE) throw new Error(missing(store));
+  });
 }
 
 async function make(store: string, nodeImage: string): Promise<void> {

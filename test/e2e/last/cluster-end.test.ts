@@ -15,6 +15,7 @@ import {
   configuration,
   docker,
   edit,
+  fillStores,
   footprint,
   HEAD,
   home,
@@ -41,6 +42,7 @@ beforeAll(async () => {
     await removeLeftovers();
     makeHome();
     writeConfiguration(configuration());
+    await fillStores();
     await up(["--skip-preview"]);
   }
 }, 30 * MINUTE);

@@ -7,6 +7,7 @@
 import type { ChildProcess } from "node:child_process";
 import type { Ran, RunOptions } from "../../lib/run";
 import { type Configuration, TestStack } from "../../lib/stack";
+import { fillLocalNode, fillLocalRegistry, prepareStore } from "../../lib/stores";
 
 export const STACK = "e2e";
 export const KEEP = process.env.BERTH_E2E_KEEP === "1";
@@ -77,6 +78,13 @@ export function configuration(): Configuration {
 
 export const writeConfiguration = (config: Configuration) => own.writeConfiguration(config);
 export const edit = (change: (config: Configuration) => void) => own.edit(change);
+
+/** The large images, before the first `up`; berthd's is in no store, so it travels as it does to anybody's node. */
+export async function fillStores(): Promise<void> {
+  await prepareStore();
+  await fillLocalRegistry(STACK);
+  for (const node of Object.keys(NODES)) await fillLocalNode(STACK, node);
+}
 
 export const footprint = () => own.footprint();
 export const removeLeftovers = () => own.removeLeftovers();

@@ -8,7 +8,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Ran } from "../../lib/run";
 import { childrenOf } from "../../lib/stack";
-import { fillLocalNode, prepareStore } from "../../lib/stores";
 import { MINUTE } from "../../lib/time";
 import { until } from "../../lib/until";
 import { credentials, notebook, ssh, WHERE } from "./cluster-clients";
@@ -18,6 +17,7 @@ import {
   CREDENTIAL,
   configuration,
   docker,
+  fillStores,
   footprint,
   HEAD,
   KEEP,
@@ -93,9 +93,7 @@ describe.skipIf(RESUMED)("before the first up", () => {
   });
 
   it("goes on after an up that was killed while it created", { timeout: 40 * MINUTE }, async () => {
-    // The head's store begins empty: images travel there as they do to anybody's node.
-    await prepareStore();
-    await fillLocalNode(STACK, "node-1");
+    await fillStores();
     const child = startUp();
     await until("a node's container", 10 * MINUTE, async () =>
       (await footprint()).some((line) => line.startsWith(`container berth-${STACK}-node-`)),
