@@ -13,6 +13,14 @@ const MAX_DELAY = 5_000;
 /** A refused sign-in is tried again this often: a machine that boots may have its keys a little later. */
 const AUTH_RETRIES = 3;
 
+/** A place among the channels of a connection. */
+export interface Slot {
+  /** The server has opened the channel. */
+  open(): void;
+  /** The channel is closed, or was never opened. */
+  free(): void;
+}
+
 /** Someone who waits for the connection. */
 interface Waiter {
   readonly limit: number;
@@ -43,6 +51,9 @@ export class PoolEntry {
   private dialling: AbortController | undefined;
   private users = 0;
   private channels = 0;
+  /** Of `channels`, those that the server has opened; and the most that there ever were. */
+  private opened = 0;
+  private mostOpened = 0;
   private limit: number;
   private readonly queue: (() => void)[] = [];
   private idle: NodeJS.Timeout | undefined;
@@ -208,8 +219,8 @@ export class PoolEntry {
     }
   }
 
-  /** Waits for a free channel slot. Call the result when the channel is closed. */
-  async slot(signal: AbortSignal): Promise<() => void> {
+  /** Waits for a free channel slot. */
+  async slot(signal: AbortSignal): Promise<Slot> {
     while (!this.gone && this.channels >= this.limit) {
       await new Promise<void>((resolve, reject) => {
         const stop = (): void => {
@@ -228,24 +239,36 @@ export class PoolEntry {
     }
     if (this.gone) throw new SshError("channel", `the connection to ${this.address} was lost`);
     this.channels++;
-    let freed = false;
-    return () => {
-      if (freed) return;
-      freed = true;
-      this.channels--;
-      this.queue.shift()?.();
+    let state: "asked" | "open" | "free" = "asked";
+    return {
+      open: () => {
+        state = "open";
+        this.opened++;
+        this.mostOpened = Math.max(this.mostOpened, this.opened);
+      },
+      free: () => {
+        if (state === "free") return;
+        if (state === "open") this.opened--;
+        state = "free";
+        this.channels--;
+        this.queue.shift()?.();
+      },
     };
   }
 
   /**
-   * The server refused one more session. True if others are open: then its MaxSessions is what they are,
-   * this much is remembered, and the caller may wait for the next slot. Call before freeing the own slot.
+   * The server refused one more session. Its MaxSessions is what is open, but never less than it had open at once
+   * before: sshd counts a session until its process was waited for, a moment longer than its channel is there. Call
+   * before the own slot is freed.
+   *
+   * @returns "full": the next free slot is worth a try; "counted": so it is in a moment; "never": it allows none
    */
-  refused(): boolean {
+  refused(): "full" | "counted" | "never" {
     const others = this.channels - 1;
-    if (others < 1) return false;
+    if (others < this.mostOpened) return "counted";
+    if (others < 1) return "never";
     this.limit = Math.min(this.limit, others);
-    return true;
+    return "full";
   }
 
   /** Ends the connection and every wait. */
@@ -269,7 +292,7 @@ export class PoolEntry {
   }
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const done = (): void => {

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import type { Client, SFTPWrapper } from "ssh2";
 import { onLeave } from "./leaving";
 import { addressOf, dialDefaults } from "./ssh-dial";
-import { PoolEntry } from "./ssh-entry";
+import { PoolEntry, pause } from "./ssh-entry";
 import { collect, OpenRefused, openSftp, type Started, startCommand } from "./ssh-exec";
 import { RemoteFiles } from "./ssh-files";
 import { type Limits, limitsOf } from "./ssh-limits";
@@ -30,6 +30,9 @@ export interface SshPoolOptions {
 }
 
 const STDERR_TAIL = 64 * 1024;
+/** A server that counts sessions which have ended is asked again for so long, and so often. */
+const COUNTED_MS = 10_000;
+const COUNTED_PAUSE_MS = 50;
 
 interface OpenChannel extends Started {
   /** Ends the remote process. */
@@ -243,14 +246,22 @@ export class SshPool {
     limits: Limits,
     open: () => Promise<T>,
   ): Promise<{ result: T; free: () => void }> {
+    let end: number | undefined;
     for (;;) {
-      const free = await entry.slot(limits.signal);
+      const { open: opened, free } = await entry.slot(limits.signal);
       try {
-        return { result: await open(), free };
+        const result = await open();
+        opened();
+        return { result, free };
       } catch (error) {
-        const again = error instanceof OpenRefused && entry.refused();
+        const why = error instanceof OpenRefused ? entry.refused() : "never";
         free();
-        if (again) continue;
+        if (why === "full") continue;
+        end ??= Date.now() + COUNTED_MS;
+        if (why === "counted" && Date.now() < end) {
+          await pause(COUNTED_PAUSE_MS, limits.signal);
+          continue;
+        }
         if (error instanceof SshError) throw error;
         throw new SshError("channel", `${entry.address}: ${(error as Error).message}`, error);
       }

@@ -28,6 +28,8 @@ export interface ServerOptions {
   readonly refuse?: number;
   /** Refuses a session while this many are open. */
   readonly maxSessions?: number;
+  /** Counts an ended session so many milliseconds longer, as an sshd does that has not waited for its process yet. */
+  readonly countsEndedMs?: number;
   /** Names of environment variables that it takes. Default: none. */
   readonly acceptEnv?: readonly string[];
   /** Reuse a port, for a server that comes back. */
@@ -108,7 +110,10 @@ export async function startServer(options: ServerOptions = {}): Promise<FakeServ
       const session = accept();
       state.sessions++;
       state.mostSessions = Math.max(state.mostSessions, state.sessions);
-      session.on("close", () => state.sessions--);
+      session.on("close", () => {
+        if (options.countsEndedMs === undefined) state.sessions--;
+        else setTimeout(() => state.sessions--, options.countsEndedMs);
+      });
       session.on("env", (acceptEnv, rejectEnv, info) => {
         if (options.acceptEnv?.includes(info.key) !== true) return rejectEnv?.();
         state.env[info.key] = info.val;

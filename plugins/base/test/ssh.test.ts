@@ -185,6 +185,30 @@ describe("connections", () => {
     expect(small.mostSessions).toBe(2);
   });
 
+  it("keeps to what the server allows where it counts a session that has ended", async () => {
+    const opened: (() => void)[] = [];
+    const slow = await server({
+      maxSessions: 3,
+      countsEndedMs: 150,
+      onExec: (command, channel) => {
+        const end = () => {
+          channel.exit(0);
+          channel.end();
+        };
+        if (command === "long") opened.push(end);
+        else setTimeout(end, 20);
+      },
+    });
+    const ssh = pool();
+    await Promise.all(Array.from({ length: 10 }, () => ssh.exec(to(slow), "short")));
+    // One at a time would never have them open together.
+    const three = Promise.all(Array.from({ length: 3 }, () => ssh.exec(to(slow), "long")));
+    await until("three are open", 10_000, () => opened.length === 3);
+    for (const end of opened) end();
+    await three;
+    expect(slow.connections).toBe(1);
+  });
+
   it("says so when the server allows no session at all", async () => {
     const none = await server({ maxSessions: 0 });
     const error = await failure(pool().exec(to(none), "x"));
