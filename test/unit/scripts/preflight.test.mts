@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { stringify } from "yaml";
 import { stageBody } from "../../../components/host/stage.js";
 import * as program from "../../../scripts/preflight/looks.js";
@@ -127,7 +127,10 @@ describe("looking at servers", () => {
       firewall,
     });
     const env = ssh({ "192.0.2.10": { stdout: answer(FACTS) } });
-    const [report] = await look(env, ["metal-0"]);
+    const temporary = join(folder, "tmp");
+    mkdirSync(temporary);
+    vi.stubEnv("TMPDIR", temporary);
+    const [report] = await look(env, ["metal-0"]).finally(() => vi.unstubAllEnvs());
     expect(report).toMatchObject({ node: "metal-0", state: "adoptable", problems: [] });
     const said = words("192.0.2.10");
     expect(said).toEqual(
@@ -154,7 +157,7 @@ describe("looking at servers", () => {
     expect(spawnSync("bash", ["-n"], { input: script, encoding: "utf8" }).stderr).toBe("");
     // Only the one that was named; and the known hosts are gone with the look.
     expect(existsSync(join(folder, "words-192.0.2.11"))).toBe(false);
-    expect(readdirSync(tmpdir()).filter((name) => /^berth-preflight-(?!test-)/.test(name))).toEqual([]);
+    expect(readdirSync(temporary)).toEqual([]);
   });
 
   it("tells of each server by itself", async () => {
