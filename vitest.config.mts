@@ -12,7 +12,9 @@ const REPLACING = globSync(UNIT, { exclude: ["**/node_modules"] }).filter((file)
 );
 
 const unit = {
-  testTimeout: 20_000,
+  // They end what hangs: on a busy computer all takes several times as long.
+  testTimeout: 2 * MINUTE,
+  hookTimeout: 2 * MINUTE,
   // Many of them wait for processes that they started: more of them than processors are under way at a time.
   maxWorkers: Math.max(6, availableParallelism()),
 };

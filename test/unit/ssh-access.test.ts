@@ -224,7 +224,7 @@ describe("a key that cannot be used", () => {
   });
 });
 
-describe.skipIf(missing("sshd", "ssh-keygen"))("real servers", { timeout: 60_000 }, () => {
+describe.skipIf(missing("sshd", "ssh-keygen"))("real servers", () => {
   let bastion: Sshd;
   let node: Sshd;
   const pool = new SshPool({ idleMs: 200 });
@@ -232,7 +232,7 @@ describe.skipIf(missing("sshd", "ssh-keygen"))("real servers", { timeout: 60_000
   beforeAll(async () => {
     bastion = await startSshd();
     node = await startSshd();
-  }, 30_000);
+  });
   afterAll(async () => {
     await pool.close();
     await Promise.all([bastion?.stop(), node?.stop()]);

@@ -107,7 +107,7 @@ describe("commands", () => {
     const error = await failure(pool().exec(to(flood), "yes", { maxOutput: 1_000_000 }));
     expect(error.kind).toBe("output");
     expect(error.message).toContain("1000000 bytes");
-  }, 15_000);
+  });
 
   it("asks for environment variables, and runs nothing if one is refused", async () => {
     const ran: string[] = [];
@@ -362,7 +362,7 @@ describe("ends", () => {
     expect(error.kind).toBe("deadline");
     expect(error.message).toContain("took too long");
     await until("no session is left", 5_000, () => host.sessions === 0);
-  }, 20_000);
+  });
 
   it("ends the dialling as soon as nobody waits for it", async () => {
     const port = await freePort();

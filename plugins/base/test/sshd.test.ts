@@ -26,7 +26,7 @@ const pool = new SshPool({ idleMs: 500 });
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "berth-ssh-"));
   if (!withoutSshd) sshd = await startSshd(["MaxSessions 3"]);
-}, 30_000);
+});
 
 afterAll(async () => {
   await pool.close();
@@ -58,7 +58,7 @@ describe.skipIf(withoutSshd)("OpenSSH", () => {
       Array.from({ length: 10 }, (_, i) => `${i}\n`),
     );
     expect(sshd.connections() - before).toBe(1);
-  }, 20_000);
+  });
 
   it("takes the environment that AcceptEnv names, and refuses the rest before it runs anything", async () => {
     const env = { BERTH_TEST_A: "one two", BERTH_TEST_B: "ä" };
@@ -89,7 +89,7 @@ describe.skipIf(withoutSshd)("OpenSSH", () => {
     other.abort();
     await neighbour;
     await until("all are gone", 10_000, () => files.every((file) => !alive(file)));
-  }, 20_000);
+  });
 
   it("kills what ignores TERM", async () => {
     const file = join(folder, "stubborn");
@@ -98,7 +98,7 @@ describe.skipIf(withoutSshd)("OpenSSH", () => {
     });
     await expect(work).rejects.toMatchObject({ kind: "deadline" });
     await until("it is gone", 10_000, () => !alive(file));
-  }, 20_000);
+  });
 
   it("signs in with the keys of an agent", async () => {
     const socket = join(folder, "agent");
@@ -156,7 +156,7 @@ describe.skipIf(withoutSshd)("files", () => {
     } finally {
       await traced.stop();
     }
-  }, 20_000);
+  });
 
   it("says which file it could not write, and leaves the old one whole", async () => {
     const target = join(folder, "kept");

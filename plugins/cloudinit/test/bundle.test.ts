@@ -13,7 +13,7 @@ let plugin: Plugin;
 beforeAll(async () => {
   plugin = await startPlugin("cloudinit");
   expect(plugin.version).toBe(recorded.schema.version);
-}, 60_000);
+});
 
 afterAll(() => {
   plugin?.client.close();

@@ -16,7 +16,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "berth bundle's "));
   mkdirSync(join(folder, "un packed"));
   execFileSync("tar", ["-xzf", archive, "-C", join(folder, "un packed")]);
-}, 60_000);
+});
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -28,7 +28,7 @@ describe("bundle", () => {
     const { buildPlugin } = await import("../../../scripts/plugins.mjs");
     await buildPlugin("command");
     expect(hash()).toBe(before);
-  }, 60_000);
+  });
 
   it("needs nothing beside itself, starts through links and odd paths, and ends with its parent", async () => {
     const link = join(folder, "link");
@@ -52,7 +52,7 @@ describe("bundle", () => {
       10_000,
       () => !existsSync(`/proc/${pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8")),
     );
-  }, 30_000);
+  });
 
   it("says what is missing where there is no Node.js", () => {
     const starter = join(folder, "un packed", "pulumi-resource-command");

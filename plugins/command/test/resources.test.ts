@@ -33,7 +33,7 @@ const lines: string[] = [];
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "berth-command-"));
   if (!withoutSshd) sshd = await startSshd();
-}, 30_000);
+});
 
 afterAll(async () => {
   await pool.close();

@@ -18,7 +18,7 @@ let plugin: Plugin;
 beforeAll(async () => {
   api = await startApi();
   plugin = await startPlugin("digitalocean");
-}, 60_000);
+});
 
 afterAll(async () => {
   plugin?.client.close();

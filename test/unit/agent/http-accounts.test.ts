@@ -58,7 +58,7 @@ const asks = (path: string) => `
 
 const alice = { name: "alice", uid: 20_001, group: "student" };
 
-describe.runIf(asRoot)("accounts of the node", { timeout: 40_000 }, () => {
+describe.runIf(asRoot)("accounts of the node", () => {
   it("do not shut out others: strangers have few connections, and not for long", async () => {
     const made = await api({ node: { users: [alice] } });
     // Two of them, as one account has thousands in a user namespace.

@@ -78,7 +78,7 @@ describe("the stand-in for nvidia-smi", () => {
       }),
       { numRuns: 12 },
     );
-  }, 60_000);
+  });
 
   const pair = () =>
     declaredInventory(
