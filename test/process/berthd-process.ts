@@ -108,7 +108,7 @@ export async function makeNode(programs: string, gpus = 2): Promise<Node> {
       void berthd.ended.then((how) => {
         over = how;
       });
-      await until("berthd is ready", 20_000, async () => {
+      await until("berthd is ready", 60_000, async () => {
         return over !== undefined || (await node.call("GET", "/ready")).status === 200;
       });
       if (over !== undefined) throw new Error(`berthd ended with ${over}: ${berthd.output()}`);

@@ -56,9 +56,9 @@ while True: print(repr(s.recv(4096).decode()))`,
       told += part.toString();
     });
     try {
-      await until("the listener is there", 10_000, () => told.includes("bound"));
+      await until("the listener is there", 60_000, () => told.includes("bound"));
       const berthd = await node.start({ NOTIFY_SOCKET: socket, WATCHDOG_USEC: "300000" });
-      await until("it says that it lives", 10_000, () => (told.match(/'WATCHDOG=1'/g) ?? []).length >= 3);
+      await until("it says that it lives", 60_000, () => (told.match(/'WATCHDOG=1'/g) ?? []).length >= 3);
       expect(told.match(/READY=1/g)).toHaveLength(1);
       expect(told.indexOf("READY=1")).toBeLessThan(told.indexOf("'WATCHDOG=1'"));
       // An event loop that does nothing says nothing: systemd then starts it anew.
@@ -138,7 +138,7 @@ while True: print(repr(s.recv(4096).decode()))`,
         }
       };
       const clients = Array.from({ length: 16 }, client);
-      await until("there is load", 20_000, () => answered > 150);
+      await until("there is load", 60_000, () => answered > 150);
       berthd.child.kill("SIGKILL");
       stop = true;
       expect(await berthd.ended).toBe("SIGKILL");
@@ -154,7 +154,7 @@ while True: print(repr(s.recv(4096).decode()))`,
     }
     for (const { token } of live) expect(token).toBeLessThanOrEqual(Math.max(...used) + 16 * 3);
     // Each change is in the log once, in order, over all three crashes.
-    await until("the log is whole", 10_000, () => {
+    await until("the log is whole", 60_000, () => {
       const events = lines(node);
       return [...told.keys()].every((id) =>
         events.some(({ grant, event }) => grant === id && event === "granted"),
@@ -258,13 +258,13 @@ while True: print(repr(s.recv(4096).decode()))`,
       rule: "groups.staff.max_mig_instances",
     });
     node.writeLimits(allow(2));
-    await until("two are allowed", 10_000, async () => (await reserve(node)).status === 201);
+    await until("two are allowed", 60_000, async () => (await reserve(node)).status === 201);
     const broken = async () => {
       const { body } = await node.call("GET", "/health");
       return body.status === "degraded" && body.reasons.join().includes("limits.json");
     };
     node.writeLimits('{"groups":');
-    await until("it is said", 10_000, broken);
+    await until("it is said", 60_000, broken);
     expect((await reserve(node)).body.error.code).toBe("over-limit");
     expect(
       log(berthd.output(), "error")
@@ -278,9 +278,9 @@ while True: print(repr(s.recv(4096).decode()))`,
     const { max_mig_instances } = (await node.call("GET", "/v1/limits/alice")).body;
     expect(max_mig_instances.value).toBe(2);
     node.writeLimits(allow(3));
-    await until("three are allowed", 10_000, async () => (await reserve(node)).status === 201);
+    await until("three are allowed", 60_000, async () => (await reserve(node)).status === 201);
     expect((await node.call("GET", "/health")).body).toEqual({ status: "ok", reasons: [] });
-    await until("all is in the log", 10_000, () =>
+    await until("all is in the log", 60_000, () =>
       lines(node).some(({ event }) => event === "limits-refused"),
     );
   });
@@ -293,14 +293,14 @@ while True: print(repr(s.recv(4096).decode()))`,
     berthd.child.kill("SIGHUP");
     await until(
       "carol has a socket",
-      10_000,
+      60_000,
       () => existsSync(socket("carol")) && !existsSync(socket("alice")),
     );
     expect((await node.call("GET", "/v1/whoami", { socket: socket("carol") })).body).toMatchObject({
       user: "carol",
     });
     writeFileSync(node.paths.nodeFile, "{");
-    await until("it is said", 10_000, () =>
+    await until("it is said", 60_000, () =>
       log(berthd.output(), "error").some(({ msg }) => msg.includes("node.json is not usable")),
     );
     expect((await node.call("GET", "/v1/whoami", { socket: socket("carol") })).status).toBe(200);
@@ -355,7 +355,7 @@ while True: print(repr(s.recv(4096).decode()))`,
     expect((await commits()) - before).toBeLessThan(writes / 4);
     await until(
       "each is in the log once",
-      10_000,
+      60_000,
       () => lines(node).filter(({ grant }) => grant !== undefined).length === writes,
     );
   });

@@ -134,7 +134,7 @@ describe("waiting", () => {
   it("is told its place and why, and gets what is given back", async () => {
     const grant = await takeAll();
     const waits = start("alice", ["gpu", "request", "--kind", "mig", "--wait", "1m", "--json"]);
-    await until("its place is told", 15_000, () => waits.err.includes("Waiting: number 1 of 1."));
+    await until("its place is told", 60_000, () => waits.err.includes("Waiting: number 1 of 1."));
     expect(waits.out).toBe("");
     expect((await berth("bob", "gpu", "queue")).out).toMatch(/1 +\S+ +somebody +student +1 x MIG instance/);
     await release("carol", grant.id);
@@ -148,7 +148,7 @@ describe("waiting", () => {
     async (signal) => {
       const grant = await takeAll();
       const waits = start("alice", ["gpu", "request", "--kind", "mig", "--wait"]);
-      await until("its place is told", 15_000, () => waits.err.includes("Waiting: number 1"));
+      await until("its place is told", 60_000, () => waits.err.includes("Waiting: number 1"));
       waits.child.kill(signal);
       expect(await waits.done).toMatchObject({ code: 130, out: "" });
       expect((await berth("carol", "gpu", "queue")).out).toBe("Nobody waits.\n");
@@ -160,16 +160,16 @@ describe("waiting", () => {
   it("ends with the command that waited, however that ends", async () => {
     await takeAll();
     const waits = start("alice", ["gpu", "request", "--kind", "mig", "--wait"]);
-    await until("its place is told", 15_000, () => waits.err.includes("Waiting: number 1"));
+    await until("its place is told", 60_000, () => waits.err.includes("Waiting: number 1"));
     waits.child.kill("SIGKILL");
     await waits.done;
-    await until("nobody waits", 15_000, async () => (await queue()).length === 0);
+    await until("nobody waits", 60_000, async () => (await queue()).length === 0);
   });
 
   it("can be ended by whoever waits, from elsewhere, by its id", async () => {
     await takeAll();
     const waits = start("alice", ["gpu", "request", "--kind", "mig", "--wait"]);
-    await until("its place is told", 15_000, () => waits.err.includes("Waiting: number 1"));
+    await until("its place is told", 60_000, () => waits.err.includes("Waiting: number 1"));
     const [{ id }] = await queue();
     expect((await berth("bob", "gpu", "release", id)).code).toBe(1);
     expect((await berth("alice", "gpu", "release", id)).out).toContain("Withdrawn");
@@ -186,11 +186,11 @@ describe("waiting", () => {
   it("goes on when berthd is stopped and started, and gets its grant once", async () => {
     const grant = await takeAll();
     const waits = start("alice", ["gpu", "request", "--kind", "mig", "--wait", "2m", "--json"]);
-    await until("its place is told", 15_000, () => waits.err.includes("Waiting: number 1"));
+    await until("its place is told", 60_000, () => waits.err.includes("Waiting: number 1"));
     await node.stopBerthd("SIGTERM");
     expect((await berth("alice", "gpu", "status")).code).toBe(3);
     await node.startBerthd();
-    await until("it waits again", 15_000, async () => (await queue()).length === 1);
+    await until("it waits again", 60_000, async () => (await queue()).length === 1);
     await release("carol", grant.id);
     const { code, out } = await waits.done;
     expect(code).toBe(0);

@@ -118,7 +118,7 @@ describe("what a plan asks for", () => {
     const socket = at("agent");
     const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
     try {
-      await until("the agent answers", 10_000, () => existsSync(socket));
+      await until("the agent answers", 30_000, () => existsSync(socket));
       const { target, sshOptions } = baremetalAccess(
         plan({ jump, key: { from: "agent" } }),
         files(),
@@ -283,9 +283,9 @@ describe.skipIf(missing("sshd", "ssh-keygen"))("real servers", () => {
     const { sshOptions } = access(of);
     const before = hops();
     expect(ssh(of, sshOptions)).toMatchObject({ stdout: "in\n", stderr: "", status: 0 });
-    await until("one more hop", 5_000, () => hops() - before === 1);
+    await until("one more hop", 30_000, () => hops() - before === 1);
     expect(await plugin(of, sshOptions)).toBe("in\n");
-    await until("two more hops", 5_000, () => hops() - before === 2);
+    await until("two more hops", 30_000, () => hops() - before === 2);
   });
 
   it("are reached by the remote commands' connection, which is the same", async () => {
@@ -325,7 +325,7 @@ describe.skipIf(missing("sshd", "ssh-keygen"))("real servers", () => {
     const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
     vi.stubEnv("SSH_AUTH_SOCK", socket);
     try {
-      await until("the agent answers", 10_000, () => existsSync(socket));
+      await until("the agent answers", 30_000, () => existsSync(socket));
       const of = real({ key: { from: "agent" } });
       const { sshOptions } = access(of);
       // The agent is empty: nobody else's key is tried in its place.

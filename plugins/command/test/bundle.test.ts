@@ -43,13 +43,13 @@ describe("bundle", () => {
     parent.stdout.on("data", (chunk: Buffer) => {
       said += chunk.toString();
     });
-    await until("it listens", 10_000, () => /^\d+$/m.test(said) && /pid \d+/.test(said));
+    await until("it listens", 30_000, () => /^\d+$/m.test(said) && /pid \d+/.test(said));
     const pid = /pid (\d+)/.exec(said)?.[1];
     expect(existsSync(`/proc/${pid}`)).toBe(true);
     parent.kill("SIGKILL");
     await until(
       "it has ended",
-      10_000,
+      30_000,
       () => !existsSync(`/proc/${pid}`) || /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8")),
     );
   });

@@ -193,7 +193,7 @@ describe("local command", () => {
     const file = join(folder, "local.pid");
     const work = run({ create: `sleep 60 & echo $! > ${file}; wait` }, control.signal);
     const failed = expect(work).rejects.toThrow("was ended");
-    await until("it runs", 5_000, () => readFileSync(file, "utf8") !== "");
+    await until("it runs", 30_000, () => readFileSync(file, "utf8") !== "");
     control.abort();
     await failed;
     const status = `/proc/${readFileSync(file, "utf8").trim()}/status`;

@@ -68,9 +68,9 @@ function waiting(words = "--wait 5m --profile 1g.10gb", live = false): RunningCl
 describe("while it waits", () => {
   it("says its place and the reason on standard error, once, and then what was granted", async () => {
     const run = waiting();
-    await until("its place is told", 10_000, () => run.err.includes("number 2 of 2"));
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     const looks = berthd.asked("GET", "/v1/queue").length;
-    await until("it looked again", 10_000, () => berthd.asked("GET", "/v1/queue").length > looks);
+    await until("it looked again", 30_000, () => berthd.asked("GET", "/v1/queue").length > looks);
     expect(run.err).toBe("Waiting: number 2 of 2. all 7 are held\\e[2J\n");
     expect(run.out).toBe("");
     answer?.(201, grant);
@@ -82,11 +82,11 @@ describe("while it waits", () => {
 
   it("says a new reason on a new line", async () => {
     const run = waiting();
-    await until("its place is told", 10_000, () => run.err.includes("number 2 of 2"));
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     queue = queue
       .filter(({ id }) => id === "q1")
       .map((own) => ({ ...own, position: 1, reason: busy("nearly") }));
-    await until("the new place is told", 10_000, () => run.err.includes("number 1 of 1. nearly"));
+    await until("the new place is told", 30_000, () => run.err.includes("number 1 of 1. nearly"));
     answer?.(201, grant);
     expect((await run.done).err).toBe(
       "Waiting: number 2 of 2. all 7 are held\\e[2J\nWaiting: number 1 of 1. nearly\n",
@@ -95,7 +95,7 @@ describe("while it waits", () => {
 
   it("redraws one line on a terminal, with the time that is left", async () => {
     const run = waiting(undefined, true);
-    await until("its place is told", 10_000, () => run.err.includes("number 2 of 2"));
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     expect(run.err.slice(0, 5)).toBe("\r\u001b[2K");
     expect(run.err).toMatch(/Waiting: number 2 of 2\. .* \((5 min|4 min \d+ s) left\)/);
     expect(run.err).not.toContain("\n");
@@ -106,7 +106,7 @@ describe("while it waits", () => {
   it("takes no other request of the same words for its own", async () => {
     queue.push({ ...queue[0], id: "q9", mine: true, user: "alice", purpose: "berth gpu request" } as Queued);
     const run = waiting();
-    await until("its place is told", 10_000, () => run.err.includes("number"));
+    await until("its place is told", 30_000, () => run.err.includes("number"));
     expect(run.err).toContain("all 7 are held");
     run.interrupt();
     await run.done;
@@ -116,7 +116,7 @@ describe("while it waits", () => {
 
   it("keeps standard output for the answer alone, with --json too", async () => {
     const run = waiting("--wait --json");
-    await until("it waits", 10_000, () => answer !== undefined);
+    await until("it waits", 30_000, () => answer !== undefined);
     answer?.(201, grant);
     const { code, out } = await run.done;
     expect({ code, out: JSON.parse(out) }).toEqual({ code: 0, out: grant });
@@ -125,7 +125,7 @@ describe("while it waits", () => {
 
   it("ends with 1 at its deadline", async () => {
     const run = waiting();
-    await until("it waits", 10_000, () => answer !== undefined);
+    await until("it waits", 30_000, () => answer !== undefined);
     answer?.(409, { error: busy("Nothing became free for alice within 300 s.") });
     expect(await run.done).toMatchObject({ code: 1, out: "" });
     expect(run.err).toContain("Nothing became free for alice");
@@ -135,7 +135,7 @@ describe("while it waits", () => {
 describe("Ctrl-C", () => {
   it("withdraws the request, and ends with 130", async () => {
     const run = waiting();
-    await until("its place is told", 10_000, () => run.err.includes("number 2 of 2"));
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     run.interrupt();
     const { code, out, err } = await run.done;
     expect({ code, out }).toEqual({ code: 130, out: "" });
@@ -150,7 +150,7 @@ describe("Ctrl-C", () => {
       return refusal(404, { code: "not-found", message: "Nothing waits under q1." });
     };
     const run = waiting();
-    await until("its place is told", 10_000, () => run.err.includes("number 2 of 2"));
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     run.interrupt();
     const { code, err } = await run.done;
     expect(code).toBe(130);
@@ -166,7 +166,7 @@ describe("Ctrl-C", () => {
     berthd.routes["DELETE /v1/grants/g1"] = () =>
       refusal(503, { code: "closed", message: "the disk is full" });
     const run = waiting();
-    await until("its place is told", 10_000, () => run.err.includes("number 2 of 2"));
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     run.interrupt();
     const { code, err } = await run.done;
     expect(code).toBe(130);
@@ -175,7 +175,7 @@ describe("Ctrl-C", () => {
 
   it("looks for its place in the queue before the first look has told it", async () => {
     const run = waiting();
-    await until("it waits", 10_000, () => answer !== undefined);
+    await until("it waits", 30_000, () => answer !== undefined);
     run.interrupt();
     expect((await run.done).code).toBe(130);
     expect(berthd.asked("DELETE", "/v1/queue/q1")).toHaveLength(1);
@@ -184,16 +184,16 @@ describe("Ctrl-C", () => {
   it("hangs up on a berthd that cannot withdraw it", async () => {
     berthd.routes["DELETE /v1/queue/q1"] = () => refusal(503, { code: "closed", message: "stopping" });
     const run = waiting();
-    await until("its place is told", 10_000, () => run.err.includes("number 2 of 2"));
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     run.interrupt();
     expect((await run.done).code).toBe(130);
-    await until("berthd sees that the caller is gone", 10_000, () => gone === 1);
+    await until("berthd sees that the caller is gone", 30_000, () => gone === 1);
   });
 
   it("hangs up at once when it comes twice", async () => {
     berthd.routes["DELETE /v1/queue/q1"] = () => undefined;
     const run = waiting();
-    await until("its place is told", 10_000, () => run.err.includes("number 2 of 2"));
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     run.interrupt();
     run.interrupt();
     const { code, err } = await run.done;
@@ -205,13 +205,13 @@ describe("Ctrl-C", () => {
 describe("berthd that goes while it waits", () => {
   it("is asked again with the same key when it is back", async () => {
     const run = waiting();
-    await until("its place is told", 10_000, () => run.err.includes("number 2 of 2"));
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     await berthd.stop();
-    await until("it says that berthd went", 10_000, () => run.err.includes("Asking again."));
+    await until("it says that berthd went", 30_000, () => run.err.includes("Asking again."));
     queue = [];
     answer = undefined;
     await berthd.start();
-    await until("it asks again", 10_000, () => answer !== undefined);
+    await until("it asks again", 30_000, () => answer !== undefined);
     (answer as unknown as (status: number, body: unknown) => void)(201, grant);
     expect((await run.done).code).toBe(0);
     const keys = berthd
@@ -225,9 +225,9 @@ describe("berthd that goes while it waits", () => {
     const waits = berthd.routes["POST /v1/grants"];
     berthd.routes["POST /v1/grants"] = () => refusal(503, { code: "closed", message: "nvidia-smi hangs" });
     const run = waiting();
-    await until("it says why", 10_000, () => run.err.includes("nvidia-smi hangs Asking again."));
+    await until("it says why", 30_000, () => run.err.includes("nvidia-smi hangs Asking again."));
     if (waits) berthd.routes["POST /v1/grants"] = waits;
-    await until("it asks again", 10_000, () => answer !== undefined);
+    await until("it asks again", 30_000, () => answer !== undefined);
     answer?.(201, grant);
     expect((await run.done).code).toBe(0);
   });

@@ -169,9 +169,9 @@ describe("the stream of events", () => {
     await new Promise((resolve) => setTimeout(resolve, MS + 200));
     const id = dockerd.put();
     dockerd.event("start", id);
-    await until("the event", 5_000, () => seen.length === 1);
+    await until("the event", 30_000, () => seen.length === 1);
     end.abort(new Error("enough"));
     await expect(reading).rejects.toThrow();
-    await until("the end of the connection", 5_000, () => dockerd.following === 0);
+    await until("the end of the connection", 30_000, () => dockerd.following === 0);
   });
 });

@@ -37,7 +37,7 @@ const cdi = (...units: string[]) => ({
 async function follow(): Promise<void> {
   rig.containers.onEvent((event) => told.push(event));
   rig.containers.follow();
-  await until("the stream of events", 5_000, () => told.length > 0);
+  await until("the stream of events", 30_000, () => told.length > 0);
   told.length = 0;
 }
 const kinds = () => told.map((event) => event.kind);
@@ -186,7 +186,7 @@ describe("events", () => {
       rig.dockerd.take(one);
       await rig.containers.tell(one);
     }
-    await until("all three", 5_000, () => kinds().includes("gone"));
+    await until("all three", 30_000, () => kinds().includes("gone"));
     const seen = {
       container: id,
       name: expect.any(String),
@@ -207,7 +207,7 @@ describe("events", () => {
     rig.dockerd.mood("GET /containers/ID/json", { kind: "slow", ms: 100 }, 1);
     rig.dockerd.end(id);
     rig.dockerd.run(id);
-    await until("news", 5_000, () => told.length >= 2);
+    await until("news", 30_000, () => told.length >= 2);
     expect(kinds()).toEqual(["started", "started"]);
   });
 
@@ -216,7 +216,7 @@ describe("events", () => {
     await rig.containers.listLive();
     await follow();
     rig.dockerd.end(id);
-    await until("its end", 5_000, () => told.length > 0);
+    await until("its end", 30_000, () => told.length > 0);
     expect(told).toEqual([{ kind: "gone", container: id }]);
   });
 
@@ -229,7 +229,7 @@ describe("events", () => {
     await rig.containers.tell(id);
     expect(told).toEqual([]);
     rig.dockerd.processes.delete(id);
-    await until("its end", 5_000, () => told.length > 0);
+    await until("its end", 30_000, () => told.length > 0);
     expect(told).toEqual([{ kind: "gone", container: id }]);
   });
 
@@ -238,11 +238,11 @@ describe("events", () => {
     const id = rig.dockerd.put({ Config: labels(), State: { Status: "created" } });
     rig.dockerd.event("create", id);
     await rig.dockerd.stop();
-    await until("the interruption", 5_000, () => kinds().includes("unsure"));
+    await until("the interruption", 30_000, () => kinds().includes("unsure"));
     told.length = 0;
     rig.dockerd.run(id);
     await rig.dockerd.start();
-    await until("the news", 5_000, () => kinds().includes("started"));
+    await until("the news", 30_000, () => kinds().includes("started"));
     expect(kinds()[0]).toBe("unsure");
     expect(rig.containers.problem).toBeUndefined();
     const said = rig.lines.map(({ message }) => message).filter((message) => message.startsWith("Docker"));
@@ -255,7 +255,7 @@ describe("events", () => {
     await follow();
     rig.dockerd.mood("GET /containers/ID/json", { kind: "drop" }, 1);
     rig.dockerd.end(id);
-    await until("the doubt", 5_000, () => told.length > 0);
+    await until("the doubt", 30_000, () => told.length > 0);
     expect(told).toEqual([{ kind: "unsure" }]);
   });
 
@@ -264,12 +264,12 @@ describe("events", () => {
     await rig.restart();
     await follow();
     rig.dockerd.mood("GET /containers/json", { kind: "hang" });
-    await until("the doubt", 5_000, () => kinds().includes("unsure"));
+    await until("the doubt", 30_000, () => kinds().includes("unsure"));
     expect(rig.containers.problem).toMatch(/list the containers: .* gave no answer within 2 s/);
     await expect(rig.containers.listLive()).rejects.toThrow("gave no answer");
     told.length = 0;
     rig.dockerd.calm();
-    await until("the way back", 5_000, () => kinds().includes("unsure"));
+    await until("the way back", 30_000, () => kinds().includes("unsure"));
     expect(rig.containers.problem).toBeUndefined();
   });
 

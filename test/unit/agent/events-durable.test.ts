@@ -29,11 +29,11 @@ it("are not those whose file was closed by a failed write before it was brought 
   const file = join(folder, "events.jsonl");
   const log = new EventLog(file, 0);
   log.append([line(1)]);
-  await until("written", 10_000, () => log.backlog === 0);
+  await until("written", 30_000, () => log.backlog === 0);
   rmSync(file);
   mkdirSync(file);
   log.append([line(2)]);
-  await until("it failed", 10_000, () => log.problem !== undefined);
+  await until("it failed", 30_000, () => log.problem !== undefined);
   await log.close();
   expect(log.written).toBe(0);
 });

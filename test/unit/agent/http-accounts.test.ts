@@ -63,16 +63,16 @@ describe.runIf(asRoot)("accounts of the node", () => {
     const made = await api({ node: { users: [alice] } });
     // Two of them, as one account has thousands in a user namespace.
     const strangers = program(0, connects(made.main, 100, [20_002, 20_003]));
-    await until("they have what they may", 10_000, () => strangers.text().includes("told 72 ended 72"));
+    await until("they have what they may", 30_000, () => strangers.text().includes("told 72 ended 72"));
     expect((await made.call("GET", "/v1/whoami")).body).toMatchObject({ role: "admin" });
     const user = program(20_001, asks(made.main));
     user.say("who");
-    await until("the user is served", 10_000, () => user.text().includes('200 keep-alive 1 {"role":"user"'));
+    await until("the user is served", 30_000, () => user.text().includes('200 keep-alive 1 {"role":"user"'));
     await until("all are gone", 20_000, () => strangers.text().includes("ended 200"));
-    await until("there is room again", 10_000, async () => {
+    await until("there is room again", 30_000, async () => {
       const late = program(20_002, asks(made.main));
       late.say("who");
-      await until("it is answered", 10_000, () => late.text() !== "");
+      await until("it is answered", 30_000, () => late.text() !== "");
       return late.text().startsWith("403 close ");
     });
   });
@@ -80,30 +80,30 @@ describe.runIf(asRoot)("accounts of the node", () => {
   it("that are users have their own share; root has no limit", async () => {
     const made = await api({ node: { users: [alice] } });
     const user = program(0, connects(made.main, 140, [20_001]));
-    await until("it has its connections", 10_000, () => user.text().includes("told 12 ended 12"));
+    await until("it has its connections", 30_000, () => user.text().includes("told 12 ended 12"));
     const root = program(0, connects(made.main, 300, [0]));
-    await until("root has all", 10_000, () => root.text().includes("open 300 told 0 ended 0"));
+    await until("root has all", 30_000, () => root.text().includes("open 300 told 0 ended 0"));
     expect((await made.call("GET", "/v1/whoami")).body).toMatchObject({ role: "admin" });
     const stranger = program(20_002, asks(made.main));
     stranger.say("who");
-    await until("it is turned away", 10_000, () => stranger.text().startsWith("403 close "));
+    await until("it is turned away", 30_000, () => stranger.text().startsWith("403 close "));
   });
 
   it("are asked for anew with each request: another user, or none, on the same connection", async () => {
     const made = await api({ node: { users: [alice] } });
     const caller = program(20_001, asks(made.main));
     caller.say("who");
-    await until("it is alice", 10_000, () =>
+    await until("it is alice", 30_000, () =>
       caller.text().includes('200 keep-alive 1 {"role":"user","user":"alice"'),
     );
     made.node.users = [{ name: "bob", uid: 20_001, group: "student" }];
     caller.say("who");
-    await until("it is bob", 10_000, () =>
+    await until("it is bob", 30_000, () =>
       caller.text().includes('200 keep-alive 1 {"role":"user","user":"bob"'),
     );
     made.node.users = [];
     caller.say("who");
-    await until("it is nobody", 10_000, () => caller.text().includes("403 close 1 "));
+    await until("it is nobody", 30_000, () => caller.text().includes("403 close 1 "));
   });
 });
 
@@ -118,10 +118,10 @@ describe("changes of the users", () => {
       body: { ask, wait_seconds: 60 },
     });
     const ended = expect(waiting).rejects.toThrow();
-    await until("it waits", 10_000, () => made.ledger.queueLength() === 1);
+    await until("it waits", 30_000, () => made.ledger.queueLength() === 1);
     made.node.users = [{ name: "bob" }, { name: "carol" }];
     const first = made.servers.apply();
-    await until("it is under way", 10_000, () => !existsSync(made.socketOf("alice")));
+    await until("it is under way", 30_000, () => !existsSync(made.socketOf("alice")));
     made.node.users = [{ name: "bob" }, { name: "dave" }];
     await Promise.all([first, made.servers.apply()]);
     await ended;

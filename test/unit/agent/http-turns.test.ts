@@ -43,7 +43,7 @@ describe("requests of one connection", () => {
     flood.read();
     await until(
       "it is over",
-      10_000,
+      30_000,
       () => flood.closed() || flood.said().split("HTTP/1.1 200").length > 1600,
     );
     expect(flood.said().split("HTTP/1.1 200").length - 1).toBeLessThanOrEqual(17);
@@ -58,7 +58,7 @@ describe("requests of one connection", () => {
       paths.map((path, at) => get(path, at === 4 ? "connection: close\r\n" : "")).join(""),
     );
     some.read();
-    await until("it is over", 10_000, some.closed);
+    await until("it is over", 30_000, some.closed);
     expect(some.said().match(/HTTP\/1\.1 \d+/g)).toEqual(
       [200, 200, 200, 404, 200].map((n) => `HTTP/1.1 ${n}`),
     );
@@ -75,11 +75,11 @@ describe("requests of one connection", () => {
     const post = `POST /v1/grants HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
     const waiting = client({ path: made.socketOf("alice") }, post + get("/health"));
     waiting.read();
-    await until("it waits", 10_000, () => made.ledger.queueLength() === 1);
+    await until("it waits", 30_000, () => made.ledger.queueLength() === 1);
     expect(waiting.said()).toBe("");
     waiting.socket.write(get("/health").repeat(20));
-    await until("it is over", 10_000, waiting.closed);
-    await until("it is forgotten", 10_000, () => made.ledger.queueLength() === 0);
+    await until("it is over", 30_000, waiting.closed);
+    await until("it is forgotten", 30_000, () => made.ledger.queueLength() === 0);
     expect(waiting.said()).toBe("");
   });
 });
@@ -103,8 +103,8 @@ describe("answers that nobody reads", () => {
   it("go after a while, with their connection", async () => {
     const { port, responses } = await server(new Turns(200));
     client({ port }, get("/"));
-    await until("it is answered", 10_000, () => responses.length === 1);
-    await until("it is gone", 10_000, () => responses[0]?.destroyed === true);
+    await until("it is answered", 30_000, () => responses.length === 1);
+    await until("it is gone", 30_000, () => responses[0]?.destroyed === true);
     expect(responses[0]?.writableFinished).toBe(false);
   });
 
@@ -112,14 +112,14 @@ describe("answers that nobody reads", () => {
     const { port, responses } = await server(new Turns(60_000, 56 * 1024 * 1024));
     for (let n = 1; n <= 4; n++) {
       client({ port }, get("/"));
-      await until("it is answered", 10_000, () => responses.length === n);
+      await until("it is answered", 30_000, () => responses.length === n);
     }
     // Each has its 16 MiB waiting; the fourth is too many.
-    await until("the first is gone", 10_000, () => responses[0]?.destroyed === true);
+    await until("the first is gone", 30_000, () => responses[0]?.destroyed === true);
     expect(responses.slice(1).map(({ destroyed }) => destroyed)).toEqual([false, false, false]);
     const reader = client({ port }, get("/", "connection: close\r\n"));
     reader.read();
-    await until("it has all of it", 10_000, reader.closed);
+    await until("it has all of it", 30_000, reader.closed);
     expect(reader.said().length).toBeGreaterThan(answer.length);
   });
 });
@@ -152,7 +152,7 @@ describe("what a user may ask for", () => {
       "POST /v1/pool HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\ncontent-length: 4000000\r\n\r\n[",
     );
     large.read();
-    await until("it is refused", 10_000, () => large.said() !== "");
+    await until("it is refused", 30_000, () => large.said() !== "");
     expect(large.said()).toMatch(/^HTTP\/1\.1 403 /);
   });
 });

@@ -83,7 +83,7 @@ describe("sockets", () => {
     const alice = made.socketOf("alice");
     expect((await made.call("POST", "/v1/grants", { socket: alice, body: { ask } })).status).toBe(201);
     const waiting = made.call("POST", "/v1/grants", { socket: alice, body: { ask, wait_seconds: 60 } });
-    await until("it waits", 10_000, () => made.ledger.queueLength() === 1);
+    await until("it waits", 30_000, () => made.ledger.queueLength() === 1);
     const closing = made.servers.close(3000);
     await made.ledger.stop();
     await closing;
@@ -108,10 +108,10 @@ describe("a client that goes away while it waits", () => {
       signal: gone.signal,
     });
     waiting.catch(() => {});
-    await until("it waits", 10_000, () => made.ledger.queueLength() === 1);
+    await until("it waits", 30_000, () => made.ledger.queueLength() === 1);
     gone.abort();
     await expect(waiting).rejects.toThrow();
-    await until("it is forgotten", 10_000, () => made.ledger.queueLength() === 0);
+    await until("it is forgotten", 30_000, () => made.ledger.queueLength() === 0);
     await made.call("DELETE", `/v1/grants/${held.body.id}`, { socket: alice });
     expect(made.ledger.grants()).toEqual([]);
   });
@@ -256,7 +256,7 @@ describe("an address that is taken", () => {
     expect(made.servers.problem).toContain("EADDRINUSE");
     expect((await made.call("GET", "/v1/whoami", { socket: made.socketOf("alice") })).status).toBe(200);
     await new Promise((resolve) => taken.close(resolve));
-    await until("it is offered", 10_000, () => made.servers.port === port);
+    await until("it is offered", 30_000, () => made.servers.port === port);
     expect(made.servers.problem).toBeUndefined();
     expect((await made.call("GET", "/health", { port })).status).toBe(200);
   });

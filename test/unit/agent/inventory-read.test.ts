@@ -66,14 +66,14 @@ describe("a driver that hangs", () => {
     expect(took).toBeLessThan(10_000);
     const started = readFileSync(pids, "utf8").trim().split(" ").map(Number);
     expect(started).toHaveLength(2);
-    await until("they are gone", 5000, () => started.filter(alive).length === 0);
+    await until("they are gone", 30_000, () => started.filter(alive).length === 0);
   });
 
   it("is ended too when only a child holds the output open", async () => {
     const command = program("sleep 300 &\necho $!\nexit 0");
     const answer = await exec(command, [], { deadlineMs: 800, maxBytes: 1000 });
     expect(answer).toMatchObject({ timedOut: true, code: null });
-    await until("it is gone", 5000, () => !alive(Number(answer.stdout)));
+    await until("it is gone", 30_000, () => !alive(Number(answer.stdout)));
   });
 
   it("is not asked again while it outlives its end, and is when it is gone", async () => {
@@ -280,9 +280,9 @@ describe("a reading", () => {
     setFakeState({ hang: true }, paths);
     expect((await failure(smi.read())).code).toBe("hang");
     setFakeState({ garbage: true }, paths);
-    await until("it starts anew", 5000, async () => (await failure(smi.read())).code === "garbage");
+    await until("it starts anew", 30_000, async () => (await failure(smi.read())).code === "garbage");
     setFakeState({}, paths);
-    await until("it is read", 10_000, () => smi.read());
+    await until("it is read", 30_000, () => smi.read());
   });
 });
 

@@ -108,9 +108,9 @@ describe("the event log", () => {
     mkdirSync(file);
     await rig.ledger.start();
     const grant = got(await rig.ledger.reserve(wish("alice")));
-    await until("it is said", 10_000, () => rig.ledger.health().reasons.join().includes("events.jsonl"));
+    await until("it is said", 30_000, () => rig.ledger.health().reasons.join().includes("events.jsonl"));
     rmSync(file, { recursive: true });
-    await until("it is written", 10_000, () => rig.log.backlog === 0);
+    await until("it is written", 30_000, () => rig.log.backlog === 0);
     expect(changes(await rig.events())).toEqual([["granted", grant.id]]);
     expect(rig.ledger.health().status).toBe("ok");
   });
@@ -121,7 +121,7 @@ describe("the event log", () => {
     await events();
     rmSync(join(folder, "log", "events.jsonl"));
     const grant = got(await ledger.reserve(wish("bob")));
-    await until("written", 10_000, () => log.backlog === 0);
+    await until("written", 30_000, () => log.backlog === 0);
     expect(changes(await events())).toEqual([["granted", grant.id]]);
     appendFileSync(join(folder, "log", "events.jsonl"), "");
   });

@@ -42,8 +42,8 @@ async function looked(rig: Rig, containers: FakeContainers): Promise<void> {
 describe("a container that Docker held back", () => {
   it("is started once, and its declared grant is bound to it", async () => {
     const { rig, containers, grant } = await restarted();
-    await until("the start", 5_000, () => containers.started.length > 0);
-    await until("the grant", 5_000, () => rig.ledger.grant(grant.id)?.state === "bound");
+    await until("the start", 30_000, () => containers.started.length > 0);
+    await until("the grant", 30_000, () => rig.ledger.grant(grant.id)?.state === "bound");
     expect(rig.ledger.grant(grant.id)).toMatchObject({ container: "c1" });
     await looked(rig, containers);
     expect(containers.started).toEqual(["c1"]);
@@ -62,10 +62,10 @@ describe("a container that Docker held back", () => {
 
   it("stays down where another container has its grant by now", async () => {
     const { rig, containers, grant, clock } = await restarted({}, "no device yet");
-    await until("a try", 5_000, () => containers.started.length > 0);
+    await until("a try", 30_000, () => containers.started.length > 0);
     containers.broken = undefined;
     containers.run({ ...container(grant), container: "c2", name: "c2" });
-    await until("the other one", 5_000, () => rig.ledger.grant(grant.id)?.container === "c2");
+    await until("the other one", 30_000, () => rig.ledger.grant(grant.id)?.container === "c2");
     clock.ahead = 60_000;
     await looked(rig, containers);
     expect(rig.ledger.grant(grant.id)).toMatchObject({ state: "bound", container: "c2" });
@@ -74,14 +74,14 @@ describe("a container that Docker held back", () => {
 
   it("gives its grant back when the start fails, and is tried again after a while", async () => {
     const { rig, containers, grant, clock } = await restarted({}, "no device yet");
-    await until("a try", 5_000, () => containers.started.length > 0);
-    await until("the grant is free", 5_000, () => rig.ledger.grant(grant.id)?.container === undefined);
+    await until("a try", 30_000, () => containers.started.length > 0);
+    await until("the grant is free", 30_000, () => rig.ledger.grant(grant.id)?.container === undefined);
     await looked(rig, containers);
     expect(containers.started).toEqual(["c1"]);
     containers.broken = undefined;
     clock.ahead = 2_500;
     containers.emit({ kind: "unsure" });
-    await until("another try", 5_000, () => containers.started.length > 1);
-    await until("the grant", 5_000, () => rig.ledger.grant(grant.id)?.state === "bound");
+    await until("another try", 30_000, () => containers.started.length > 1);
+    await until("the grant", 30_000, () => rig.ledger.grant(grant.id)?.state === "bound");
   });
 });

@@ -89,7 +89,7 @@ describe("a restart", () => {
     expect(rig.ledger.closed()).toContain("nvidia-smi hangs");
     expect(rig.ledger.grant(grant.id)?.reason).toBeUndefined();
     gpus.change({ inventory: inventoryOf(1), problem: undefined });
-    await until("open", 10_000, () => rig.ledger.closed() === undefined);
+    await until("open", 30_000, () => rig.ledger.closed() === undefined);
     expect(rig.ledger.grant(grant.id)).toMatchObject({ state: "bound" });
     expect(await named(rig, "lost")).toEqual([]);
   });
@@ -152,7 +152,7 @@ describe("a bind during a look", () => {
       bound = ledger.bind({ id: grant.id, token: grant.token, container: "c1" });
     };
     containers.emit({ kind: "unsure" });
-    await until("the look began", 10_000, () => bound !== undefined);
+    await until("the look began", 30_000, () => bound !== undefined);
     expect(await bound).toMatchObject({ ok: true });
     for (let n = 0; n < 3; n++) await ledger.emit({ event: "marker", message: "after the look" });
     expect(ledger.grant(grant.id)?.state).toBe("bound");
@@ -160,7 +160,7 @@ describe("a bind during a look", () => {
     // The next look knows of it, and of its end.
     containers.seen = [];
     containers.emit({ kind: "unsure" });
-    await until("released", 10_000, () => ledger.grant(grant.id)?.state === "released");
+    await until("released", 30_000, () => ledger.grant(grant.id)?.state === "released");
   });
 });
 
@@ -169,7 +169,7 @@ describe("a container that is said to be gone during a look", () => {
     const { ledger, containers } = await rigged();
     const grant = got(await ledger.reserve(wish("alice")));
     containers.run(container(grant));
-    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound", 30_000, () => ledger.grant(grant.id)?.state === "bound");
     let gone: ReturnType<typeof ledger.containerGone> | undefined;
     containers.during = () => {
       containers.during = undefined;
@@ -177,7 +177,7 @@ describe("a container that is said to be gone during a look", () => {
       gone = ledger.containerGone("c1");
     };
     containers.emit({ kind: "unsure" });
-    await until("the look began", 10_000, () => gone !== undefined);
+    await until("the look began", 30_000, () => gone !== undefined);
     await gone;
     for (let n = 0; n < 3; n++) await ledger.emit({ event: "marker", message: "after the look" });
     expect(ledger.grants()).toEqual([]);
@@ -199,7 +199,7 @@ describe("a bind over the API before the container starts", () => {
           began = true;
         };
         rig.containers.emit({ kind: "unsure" });
-        await until("a look began", 10_000, () => began);
+        await until("a look began", 30_000, () => began);
       }
       await rig.ledger.emit({ event: "marker", message: "after the look" });
     };

@@ -19,7 +19,7 @@ describe("the queue", () => {
   it("grants when something is given back, in the transaction that frees it", async () => {
     const { ledger, held, store } = await full();
     const waiting = ledger.reserve(wish("bob", { waitSeconds: 60 }));
-    await until("it waits", 10_000, () => ledger.queue().length === 1);
+    await until("it waits", 30_000, () => ledger.queue().length === 1);
     expect(ledger.queue()[0]).toMatchObject({ user: "bob", position: 1, reason: { code: "busy" } });
     const before = store.commits;
     const freed = got(await ledger.release(held[3]?.id ?? ""));
@@ -38,7 +38,7 @@ describe("the queue", () => {
         order.push(got(result).user);
       });
     const all = [ask("bob"), ask("bob"), ask("carol")];
-    await until("they wait", 10_000, () => ledger.queue().length === 3);
+    await until("they wait", 30_000, () => ledger.queue().length === 3);
     for (const { id } of held.slice(0, 3)) got(await ledger.release(id));
     await Promise.all(all);
     expect(order[0]).toBe("carol");
@@ -57,7 +57,7 @@ describe("the queue", () => {
     const { ledger, held } = await full();
     const gone = new AbortController();
     const waiting = ledger.reserve(wish("bob", { waitSeconds: 60 }), gone.signal);
-    await until("it waits", 10_000, () => ledger.queue().length === 1);
+    await until("it waits", 30_000, () => ledger.queue().length === 1);
     gone.abort();
     expect(refused(await waiting).code).toBe("conflict");
     expect(ledger.queue()).toEqual([]);
@@ -93,7 +93,7 @@ describe("the queue", () => {
       purpose: "two",
       waitSeconds: 60,
     });
-    await until("carol waits", 10_000, () => ledger.queue().length === 1);
+    await until("carol waits", 30_000, () => ledger.queue().length === 1);
     got(await ledger.release(held[0]?.id ?? ""));
     expect(ledger.queue()).toHaveLength(1);
     got(await ledger.release(held[1]?.id ?? ""));
@@ -103,7 +103,7 @@ describe("the queue", () => {
   it("waits on through a commit that failed", async () => {
     const { ledger, held, store } = await full();
     const waiting = ledger.reserve(wish("bob", { waitSeconds: 60 }));
-    await until("it waits", 10_000, () => ledger.queue().length === 1);
+    await until("it waits", 30_000, () => ledger.queue().length === 1);
     const commit = store.commit.bind(store);
     store.commit = () => {
       throw new StoreError("io", "a broken disk");
@@ -118,7 +118,7 @@ describe("the queue", () => {
   it("is looked at again when limits or GPUs change", async () => {
     const { ledger, gpus, limits } = await full();
     const waiting = ledger.reserve(wish("bob", { waitSeconds: 60 }));
-    await until("it waits", 10_000, () => ledger.queue().length === 1);
+    await until("it waits", 30_000, () => ledger.queue().length === 1);
     limits.changed();
     gpus.change({ inventory: inventoryOf(2) });
     expect(got(await waiting).units[0]?.gpu).toBe("GPU-1");
@@ -127,7 +127,7 @@ describe("the queue", () => {
   it("ends with closed when berthd stops", async () => {
     const { ledger } = await full();
     const waiting = ledger.reserve(wish("bob", { waitSeconds: 60 }));
-    await until("it waits", 10_000, () => ledger.queue().length === 1);
+    await until("it waits", 30_000, () => ledger.queue().length === 1);
     await ledger.stop();
     expect(refused(await waiting).code).toBe("closed");
     expect(refused(await ledger.reserve(wish("carol"))).code).toBe("closed");
@@ -170,11 +170,11 @@ describe("idempotency keys", () => {
     const keyed = wish("alice", { idempotencyKey: "k1", actor: "user:alice", waitSeconds: 60 });
     const gone = new AbortController();
     const first = ledger.reserve(keyed, gone.signal);
-    await until("it waits", 10_000, () => ledger.queue().length === 1);
+    await until("it waits", 30_000, () => ledger.queue().length === 1);
     const second = ledger.reserve(keyed, new AbortController().signal);
     gone.abort();
     expect(refused(await first).code).toBe("conflict");
-    await until("the second waits", 10_000, () => ledger.queue().length === 1);
+    await until("the second waits", 30_000, () => ledger.queue().length === 1);
     got(await ledger.release(held.id));
     expect(got(await second).user).toBe("alice");
   });

@@ -239,7 +239,7 @@ export async function makeRig({
     ledger,
     fatal,
     events: async () => {
-      await until("all events are in the file", 10_000, () => log.backlog === 0);
+      await until("all events are in the file", 30_000, () => log.backlog === 0);
       return readFileSync(eventFile, "utf8")
         .split("\n")
         .filter((line) => line !== "")

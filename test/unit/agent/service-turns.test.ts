@@ -24,10 +24,10 @@ describe("who waits behind one whose patience is over", () => {
     const held = got(await ledger.reserve(gpus("carol", 1, { waitSeconds: 0 })));
     got(await ledger.bind({ id: held.id, token: held.token, container: "c1" }));
     const alice = ledger.reserve(gpus("alice", 2, { waitSeconds: leave.seconds ?? 3000 }), leave.signal);
-    await until("alice waits", 10_000, () => ledger.queueLength() === 1);
+    await until("alice waits", 30_000, () => ledger.queueLength() === 1);
     now += 601_000;
     const bob = ledger.reserve(gpus("bob", 1));
-    await until("bob waits", 10_000, () => ledger.queueLength() === 2);
+    await until("bob waits", 30_000, () => ledger.queueLength() === 2);
     expect(ledger.queue()[1]).toMatchObject({ user: "bob", reason: { code: "busy" } });
     return { ...rig, alice, bob };
   }
@@ -64,7 +64,7 @@ describe("one that waits and is at its own container limit", () => {
     containers.seen = [container(mine)];
     const held = got(await ledger.reserve(gpus("carol", 1, { waitSeconds: 0 })));
     const alice = ledger.reserve(gpus("alice", 1, { containers: 2 }));
-    await until("alice waits", 10_000, () => ledger.queueLength() === 1);
+    await until("alice waits", 30_000, () => ledger.queueLength() === 1);
     return { ...rig, mine, held, alice };
   }
 

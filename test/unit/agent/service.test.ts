@@ -113,7 +113,7 @@ describe("a restart", () => {
     expect(why.message).toContain("dockerd is away");
     expect(ledger.health()).toMatchObject({ status: "degraded" });
     containers.down = undefined;
-    await until("the ledger is open", 10_000, () => ledger.closed() === undefined);
+    await until("the ledger is open", 30_000, () => ledger.closed() === undefined);
     expect((await ledger.reserve(wish("alice"))).ok).toBe(true);
   });
 
@@ -124,11 +124,11 @@ describe("a restart", () => {
     containers.seen = [container(grant)];
     containers.down = "dockerd is away";
     containers.emit({ kind: "unsure" });
-    await until("the ledger is closed", 10_000, () => ledger.closed() !== undefined);
+    await until("the ledger is closed", 30_000, () => ledger.closed() !== undefined);
     expect(refused(await ledger.reserve(wish("bob"))).code).toBe("closed");
     expect(ledger.grant(grant.id)?.state).toBe("bound");
     containers.down = undefined;
-    await until("the ledger is open", 10_000, () => ledger.closed() === undefined);
+    await until("the ledger is open", 30_000, () => ledger.closed() === undefined);
     expect(ledger.grant(grant.id)?.state).toBe("bound");
   });
 
@@ -169,13 +169,13 @@ describe("containers", () => {
       "conflict",
     );
     containers.run(container(grant));
-    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound", 30_000, () => ledger.grant(grant.id)?.state === "bound");
     containers.emit({ kind: "stopped", container: "c1" });
-    await until("held", 10_000, () => ledger.grant(grant.id)?.state === "held");
+    await until("held", 30_000, () => ledger.grant(grant.id)?.state === "held");
     containers.run(container(grant));
-    await until("bound again", 10_000, () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound again", 30_000, () => ledger.grant(grant.id)?.state === "bound");
     containers.remove("c1");
-    await until("released", 10_000, () => ledger.grant(grant.id)?.state === "released");
+    await until("released", 30_000, () => ledger.grant(grant.id)?.state === "released");
   });
 
   it("that run without a grant of their own occupy what they have", async () => {
@@ -189,7 +189,7 @@ describe("containers", () => {
       token: 7,
       running: true,
     });
-    await until("adopted", 10_000, () => ledger.grants().length === 1);
+    await until("adopted", 30_000, () => ledger.grants().length === 1);
     const rest = await Promise.all(Array.from({ length: 7 }, () => ledger.reserve(wish("alice"))));
     expect(uuids(rest.filter((result) => result.ok).map(got))).not.toContain("MIG-0-0");
     expect(rest.filter(({ ok }) => !ok)).toHaveLength(1);
@@ -203,8 +203,8 @@ describe("containers", () => {
       containers.run(container(grant));
     };
     containers.emit({ kind: "unsure" });
-    await until("the look began", 10_000, () => containers.during === undefined);
-    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
+    await until("the look began", 30_000, () => containers.during === undefined);
+    await until("bound", 30_000, () => ledger.grant(grant.id)?.state === "bound");
     await ledger.emit({ event: "marker", message: "after the look" });
     expect(ledger.grant(grant.id)?.state).toBe("bound");
   });
@@ -213,10 +213,10 @@ describe("containers", () => {
     const { ledger, containers } = await rigged();
     const grant = got(await ledger.reserve(wish("alice")));
     containers.run(container(grant));
-    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound", 30_000, () => ledger.grant(grant.id)?.state === "bound");
     containers.seen = [];
     containers.emit({ kind: "unsure" });
-    await until("released", 10_000, () => ledger.grant(grant.id)?.state === "released");
+    await until("released", 30_000, () => ledger.grant(grant.id)?.state === "released");
   });
 });
 
@@ -229,7 +229,7 @@ describe("time", () => {
     await ledger.emit({ event: "marker", message: "" });
     expect(ledger.grant(grant.id)?.state).toBe("reserved");
     now += 2000;
-    await until("expired", 10_000, () => ledger.grant(grant.id)?.state === "released");
+    await until("expired", 30_000, () => ledger.grant(grant.id)?.state === "released");
   });
 });
 
@@ -254,7 +254,7 @@ describe("GPUs", () => {
     gpus.change({ inventory: { source: "declared", gpus: left } });
     await until(
       "the holder is told",
-      10_000,
+      30_000,
       () => ledger.grant(grant.id)?.reason?.includes("lost") === true,
     );
     expect(ledger.health().reasons.join()).toContain("lost");
@@ -276,9 +276,9 @@ describe("GPUs", () => {
       commit(batch);
     };
     gpus.change({ inventory: { source: "declared", gpus: [] } });
-    await until("it failed", 10_000, () => failures > 0);
+    await until("it failed", 30_000, () => failures > 0);
     broken = false;
-    await until("written", 10_000, () => store.grant(grant.id)?.reason?.includes("lost") === true);
+    await until("written", 30_000, () => store.grant(grant.id)?.reason?.includes("lost") === true);
   });
 });
 
@@ -310,12 +310,12 @@ describe("the stack's grants", () => {
     got(await ledger.applyPool(declared("alice")));
     const grant = ledger.grants()[0] as Grant;
     containers.run(container(grant));
-    await until("bound", 10_000, () => ledger.grant(grant.id)?.state === "bound");
+    await until("bound", 30_000, () => ledger.grant(grant.id)?.state === "bound");
     got(await ledger.applyPool([]));
     expect(ledger.grant(grant.id)).toMatchObject({ state: "bound", dropped: true });
     expect(containers.stopped).toEqual([]);
     containers.remove("c1");
-    await until("released", 10_000, () => ledger.grant(grant.id)?.state === "released");
+    await until("released", 30_000, () => ledger.grant(grant.id)?.state === "released");
   });
 
   it("that are dropped give way to an added one: their container is stopped first", async () => {
@@ -323,7 +323,7 @@ describe("the stack's grants", () => {
     got(await ledger.applyPool(declared("alice")));
     const old = ledger.grants()[0] as Grant;
     containers.run(container(old));
-    await until("bound", 10_000, () => ledger.grant(old.id)?.state === "bound");
+    await until("bound", 30_000, () => ledger.grant(old.id)?.state === "bound");
     const done = got(await ledger.applyPool(declared("bob")));
     expect(containers.stopped).toEqual(["c1"]);
     expect(done.waits).toEqual([]);
@@ -338,7 +338,7 @@ describe("the stack's grants", () => {
     got(await ledger.applyPool(declared("alice")));
     const old = ledger.grants()[0] as Grant;
     containers.run(container(old));
-    await until("bound", 10_000, () => ledger.grant(old.id)?.state === "bound");
+    await until("bound", 30_000, () => ledger.grant(old.id)?.state === "bound");
     containers.stubborn.add("c1");
     const refusal = refused(await ledger.applyPool(declared("bob")));
     expect(refusal).toMatchObject({ code: "conflict" });
