@@ -181,6 +181,8 @@ export class Workspace extends pulumi.ComponentResource {
         // A stopped workspace is no drift; the power stage stops and starts it.
         mustRun: user.state === "running",
         privileged: false,
+        // Without sudo nothing in it gains rights: not by a file that somebody brought either.
+        ...(user.sudo ? {} : { securityOpts: ["no-new-privileges:true"] }),
         capabilities: { adds: CAPABILITIES, drops: ["ALL"] },
         cgroupnsMode: "private",
         // The slice that holds all of this user's containers together, which berthd keeps; Docker is set to cgroupfs.

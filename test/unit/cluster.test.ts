@@ -114,6 +114,14 @@ describe("users", () => {
     ]);
   });
 
+  it("gain no rights where they have no sudo", async () => {
+    const seen = await run([alice, { ...bob, sudo: false }], false);
+    const options = (user: string) =>
+      of(seen, "docker:index/container:Container").find(({ name }) => name === `berth-workspace-${user}`)
+        ?.inputs.securityOpts;
+    expect([options("alice"), options("bob")]).toEqual([undefined, ["no-new-privileges:true"]]);
+  });
+
   it("get no set-up where dockerFirst is off", async () => {
     const withSetup = { ...alice, setup: { aptPackages: ["jq"] } };
     expect(names(await run([withSetup], false)).join()).toContain("berth-workspace-alice-setup");

@@ -44,8 +44,8 @@ const scripts = {
 describeScripts(scripts, ["SC2317", "SC2329"]);
 
 describe("the specification", () => {
-  it("of a node without devices renders the directories alone", () => {
-    expect(storageSteps({}).map(({ name }) => name)).toEqual(["directories"]);
+  it("of a node without devices renders the directories and their guard", () => {
+    expect(storageSteps({}).map(({ name }) => name)).toEqual(["directories", "guard what people write"]);
     expect(storageSteps({ devices: [] }).length).toBeGreaterThan(1);
   });
 

@@ -8,6 +8,7 @@
  */
 
 import { LOGIN_RECORD } from "../runtime/engine";
+import { DROP_IN } from "../storage/guard";
 
 /** PATH-OF-MERGED BEFORE OURS: puts the operator's own values back where ours stood in their place. */
 export const RESTORE = `import json, sys
@@ -68,6 +69,7 @@ if [ -s "$state/${LOGIN_RECORD}" ]; then
   changed "group docker of $login"
 fi
 unplace /etc/systemd/system/docker.service.d/10-berth-firewall.conf docker-unit
+unplace ${DROP_IN} docker-unit
 rmdir --ignore-fail-on-non-empty -- /etc/systemd/system/docker.service.d 2>/dev/null || true
 if pending docker-unit; then
   systemctl daemon-reload

@@ -1,5 +1,6 @@
 /** The steps of the retirement that take single things away. Each looks at what is there, and runs again unharmed. Pure text. */
 import { quote } from "../shell";
+import { PROGRAM } from "../storage/guard";
 import { recordedSysctls } from "./before";
 
 /** What the stack's own destroy left: containers that its services made, or of a run that was cut. Volumes are data. */
@@ -62,6 +63,7 @@ done
  * bind: the kernel says whether it is in use.
  */
 export const UNBIND = `
+if [ -x ${PROGRAM} ]; then ${PROGRAM} off || true; fi
 if [ ! -f "$state/storage/mounts" ]; then return 0; fi
 while read -r _ target type _ whose; do
   if [ "$type $whose" = 'none ours' ] && mountpoint -q -- "$target"; then

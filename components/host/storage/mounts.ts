@@ -6,11 +6,14 @@
 import { quote } from "../shell";
 import type { StageStep } from "../stage";
 import { placed } from "./devices";
+import { GUARDED, PROGRAM } from "./guard";
 import type { StoragePlan } from "./spec";
 
 /** Needs `numbers` of blocksLibrary. `$records/mounts` holds SOURCE TARGET TYPE OPTIONS WHOSE, one mount per line. */
 const mountsLibrary = `
 records=$state/storage
+# The guard holds folders that something is to be mounted on, or that are to be unmounted.
+unguard() { if [ -x ${PROGRAM} ]; then ${PROGRAM} off "$1"; fi; }
 mounted() { findmnt -n --mountpoint "$1" >/dev/null; }
 numbers() { lsblk -d -n -o MAJ:MIN -- "$1" | tr -d ' '; }
 mounted_numbers() { findmnt -n -r -o MAJ:MIN --mountpoint "$1" | tail -n 1; }
@@ -97,6 +100,7 @@ while read -r source target type options; do
     continue
   fi
   if mounted "$target"; then
+    unguard "$target"
     users=$(busy "$target")
     if [ -n "$users" ] || ! umount -- "$target"; then
       fail "quotas on $target start with a fresh mount, and it is in use\${users:+ by $users}: stop that and run again"
@@ -143,6 +147,7 @@ while read -r source target type options; do
   whose=ours
   old=$(awk -v t="$target" '$2 == t' "$records/mounts")
   if [ "$type" = none ]; then bind_source "$source" "$(source_mode "$source")"; fi
+  if grep -q -s -x -F -e "$target" -- ${GUARDED}; then unguard "$target"; fi
   if mounted "$target"; then
     case $type in
       none) if [ "$(stat -c %d:%i -- "$source")" = "$(stat -c %d:%i -- "$target")" ]; then same=yes; else same=no; fi ;;
@@ -207,6 +212,7 @@ while read -r source target type options whose; do
     continue
   fi
   if [ "$whose" != ours ] || ! mounted "$target"; then continue; fi
+  unguard "$target"
   users=$(users_of "$target" | sed -n 1,5p | paste -s -d ';')
   if [ -z "$users" ] && umount -- "$target"; then
     changed "unmounted $target"

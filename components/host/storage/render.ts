@@ -3,6 +3,7 @@ import { quote } from "../shell";
 import { renderStage, type StageStep } from "../stage";
 import { growLibrary, sizeLibrary } from "./blocks";
 import { devicesStep, packagesStep, placed } from "./devices";
+import { guardStep } from "./guard";
 import { growStep, mountsStep, unmountStep } from "./mounts";
 import { nfsServerStep } from "./nfs";
 import { quotaStep } from "./quota";
@@ -24,14 +25,14 @@ export function renderStorage(options: StorageOptions & { node: string }): strin
   return renderStage({
     name: "storage",
     node: options.node,
-    ...(hasStorageSpec(options) ? { uses: ["files", "apt"] } : {}),
+    uses: hasStorageSpec(options) ? ["files", "apt"] : ["files"],
     steps: storageSteps(options),
   });
 }
 
-/** Its steps, in order: devices, mounts, growth, directories, exports, quotas, what goes, facts. */
+/** Its steps, in order: devices, mounts, growth, directories, exports, quotas, what goes, the guard, facts. */
 export function storageSteps(options: StorageOptions): StageStep[] {
-  if (!hasStorageSpec(options)) return [directoriesStep(options)];
+  if (!hasStorageSpec(options)) return [directoriesStep(options), guardStep(options)];
   const plan = planStorage(options);
   return [
     packagesStep(plan),
@@ -42,6 +43,7 @@ export function storageSteps(options: StorageOptions): StageStep[] {
     nfsServerStep(plan),
     quotaStep(plan),
     unmountStep,
+    guardStep(options),
     factsStep(plan),
   ];
 }

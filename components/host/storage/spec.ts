@@ -132,8 +132,25 @@ export interface StoragePlan {
 const DEVICE_TIMEOUT = "x-systemd.device-timeout=30s";
 /** A boot without the device is better than none; what writes into the tree still waits for the mount. */
 const LOCAL_OPTIONS = ["nofail", DEVICE_TIMEOUT, "x-systemd.before=docker.service"];
+/** Where Docker keeps images and containers: their programs run as their owners. */
+const DOCKER = "/var/lib/docker";
+/** People's data neither runs as another one nor is a device; guard.ts tells why. */
+const guarded = (mount: string): string[] =>
+  mount === DOCKER || DOCKER.startsWith(`${mount}/`) || mount.startsWith(`${DOCKER}/`)
+    ? []
+    : ["nosuid", "nodev"];
 /** `hard`: a server that is away makes programs wait, never lose data. timeo is in tenths of a second. */
-const NFS_OPTIONS = ["_netdev", "nofail", "hard", "timeo=600", "retrans=2", "nfsvers=4.2", "noatime"];
+const NFS_OPTIONS = [
+  "nosuid",
+  "nodev",
+  "_netdev",
+  "nofail",
+  "hard",
+  "timeo=600",
+  "retrans=2",
+  "nfsvers=4.2",
+  "noatime",
+];
 
 const BINDS: Record<BindName, { path: string; mode: string }> = {
   homes: { path: "homes", mode: "0711" },
@@ -176,6 +193,8 @@ export function planStorage(options: StorageOptions): StoragePlan {
         mode: BINDS[name].mode,
         options: [
           "bind",
+          "nosuid",
+          "nodev",
           "nofail",
           "x-systemd.before=docker.service",
           `x-systemd.requires-mounts-for=${from}`,
@@ -202,6 +221,7 @@ export function planStorage(options: StorageOptions): StoragePlan {
       mount,
       options: [
         "noatime",
+        ...guarded(mount),
         ...LOCAL_OPTIONS,
         ...(quota ? ["prjquota"] : []),
         ...checkOptions(spec, where),
