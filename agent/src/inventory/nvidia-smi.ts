@@ -1,6 +1,7 @@
+import type { Gpu } from "../core/model";
 import { type Exec, type ExecResult, exec as realExec } from "./exec";
-import { unreachableGpus } from "./text";
-import { InventoryError, type Reading } from "./types";
+import { parseList, unreachableGpus } from "./text";
+import { InventoryError, type LostGpu, type Reading } from "./types";
 import { addLinks, parseNvidiaSmi } from "./xml";
 
 export interface NvidiaSmiOptions {
@@ -18,6 +19,11 @@ export interface NvidiaSmiOptions {
 }
 
 const KEEP = { deadlineMs: 20_000, maxBytes: 16 * 1024 * 1024 };
+/** For the links alone: they are a preference, and what is to be granted waits for the reading. */
+const LINKS = { deadlineMs: 5000, againMs: 60_000 };
+
+/** A GPU of earlier readings. */
+type Known = { uuid: string; index: number; pci: string };
 
 /** What the manual of nvidia-smi says of its exit codes, for the message. */
 const EXIT_CODES: Readonly<Record<number, string>> = {
@@ -41,10 +47,12 @@ export class NvidiaSmi {
   readonly #exec: Exec;
   readonly #now: () => number;
   #running: Promise<Reading> | undefined;
-  /** A process that outlived its SIGKILL, inside the driver. */
-  #stuck: string | undefined;
-  /** `topo -m` of these GPUs: links do not change while the GPUs are the same. */
-  #topology: { key: string; text: string } | undefined;
+  /** A process that outlived its SIGKILL, inside the driver; one that asked for links holds up no other question. */
+  readonly #stuck: { needed?: string; links?: string } = {};
+  /** Neighbours by UUID, and of which GPUs: links do not change while the GPUs are the same. */
+  #links: { key: string; reached: ReadonlyMap<string, readonly string[]> } | undefined;
+  /** Why the links are not known, and until when they are not asked for again. */
+  #unlinked: { problem: string; until: number } | undefined;
 
   constructor(options: NvidiaSmiOptions = {}) {
     this.#options = options;
@@ -61,14 +69,14 @@ export class NvidiaSmi {
    * @param known GPUs of earlier readings: asked one by one when the driver refuses to answer for all at once.
    * @throws InventoryError
    */
-  read(known: readonly { uuid: string; index: number; pci: string }[] = []): Promise<Reading> {
+  read(known: readonly Known[] = []): Promise<Reading> {
     this.#running ??= this.#read(known).finally(() => {
       this.#running = undefined;
     });
     return this.#running;
   }
 
-  async #read(known: readonly { uuid: string; index: number; pci: string }[]): Promise<Reading> {
+  async #read(known: readonly Known[]): Promise<Reading> {
     const end = this.#now() + (this.#options.deadlineMs ?? KEEP.deadlineMs);
     const reading = await this.#all(end, known).catch((error: unknown) => {
       if (error instanceof InventoryError && error.again) return this.#all(end, known);
@@ -77,16 +85,16 @@ export class NvidiaSmi {
     return { ...reading, inventory: { ...reading.inventory, source: this.#options.source ?? "nvidia-smi" } };
   }
 
-  async #all(end: number, known: readonly { uuid: string; index: number; pci: string }[]): Promise<Reading> {
+  async #all(end: number, known: readonly Known[]): Promise<Reading> {
     const answer = await this.#run(["-q", "-x"], end);
     // 14 is a warning, printed after a whole answer: the GPU works with a corrupted infoROM.
-    if (answer.code === 0 || answer.code === 14) return this.#parsed(answer.stdout, end, []);
-    if (noDevice(answer)) return { inventory: { source: "nvidia-smi", gpus: [] }, readings: [], lost: [] };
+    if (answer.code === 0 || answer.code === 14) return this.#parsed(answer.stdout, end, [], known);
+    if (noDevice(answer)) return nothing([]);
     const lost = unreachableGpus(`${answer.stdout}\n${answer.stderr}`);
     // Exit 15 or 255 with the name of one GPU: the driver gave up at that one, and the rest may be well.
     if (lost.length === 0 || known.length === 0) throw this.#failed(["-q", "-x"], answer);
     const rest = known.filter(({ pci }) => !lost.some((gpu) => gpu.pci === pci));
-    const found: Reading = { inventory: { source: "nvidia-smi", gpus: [] }, readings: [], lost };
+    const found = nothing(lost);
     for (const { uuid, index, pci } of rest) {
       const one = await this.#run(["-q", "-x", "-i", uuid], end);
       // It was pulled, or taken from this machine: it counts as missing, and the rest are still to be read.
@@ -97,54 +105,109 @@ export class NvidiaSmi {
         found.lost.push({ pci, uuid, reason: named.reason });
         continue;
       }
-      const part = await this.#parsed(onlyOne(one.stdout), end, ["-i", uuid]);
+      const part = await this.#parsed(onlyOne(one.stdout), end, ["-i", uuid], known);
       found.inventory.driver = part.inventory.driver;
       // Alone, every GPU is the first.
       for (const gpu of part.inventory.gpus) found.inventory.gpus.push({ ...gpu, index });
       for (const reading of part.readings) found.readings.push({ ...reading, index });
       found.lost.push(...part.lost);
+      found.warnings.push(...part.warnings);
     }
+    // `topo -m` gives up at a lost GPU as well.
+    this.#link(found.inventory.gpus);
     return found;
   }
 
   /** Reads the list and the links when the XML needs them. */
-  async #parsed(xml: string, end: number, select: string[]): Promise<Reading> {
-    const instances = xml.includes("<mig_device>");
+  async #parsed(xml: string, end: number, select: string[], known: readonly Known[]): Promise<Reading> {
     const several = xml.split("<gpu ").length > 2;
-    // Position is not number when a GPU is missing between others, so more than one GPU needs the list as well.
-    const list = instances || several ? (await this.#ok(["-L", ...select], end)).stdout : undefined;
+    const args = ["-L", ...select];
+    // The list alone has the UUIDs of instances.
+    if (xml.includes("<mig_device>")) {
+      const reading = parseNvidiaSmi(xml, (await this.#ok(args, end)).stdout);
+      return several ? this.#linked(reading, end) : reading;
+    }
+    if (!several) return parseNvidiaSmi(xml);
+    // Position is not number when a GPU is missing between others. But a number is for people: it decides nothing.
+    let list: string | undefined;
+    let problem: string | undefined;
+    try {
+      list = (await this.#ok(args, end)).stdout;
+      parseList(list);
+    } catch (error) {
+      if (!(error instanceof InventoryError) || error.code === "hang") throw error;
+      list = undefined;
+      problem = error.message;
+    }
     const reading = parseNvidiaSmi(xml, list);
-    if (!several) return reading;
-    const key = reading.inventory.gpus.map(({ uuid, index }) => `${index}=${uuid}`).join(" ");
-    const known = this.#topology?.key === key ? this.#topology.text : undefined;
-    const topology = known ?? (await this.#ok(["topo", "-m"], end)).stdout;
-    // Parsed before it is kept: a matrix that makes no sense must be asked for again.
-    addLinks(reading, topology);
-    this.#topology = { key, text: topology };
+    if (problem !== undefined) {
+      reading.warnings.push(`GPUs may be numbered otherwise than nvidia-smi numbers them: ${problem}`);
+      const numbers = new Map(known.map(({ uuid, index }) => [uuid, index]));
+      for (const gpu of [...reading.inventory.gpus, ...reading.readings])
+        gpu.index = numbers.get(gpu.uuid) ?? gpu.index;
+    }
+    return this.#linked(reading, end);
+  }
+
+  /** Neighbours are a preference: where they cannot be read, those of before count, or none. */
+  async #linked(reading: Reading, end: number): Promise<Reading> {
+    const { gpus } = reading.inventory;
+    const key = gpus.map(({ uuid, index }) => `${index}=${uuid}`).join(" ");
+    const waits = this.#unlinked !== undefined && this.#now() < this.#unlinked.until;
+    if (this.#links?.key !== key && !waits) await this.#askLinks(reading, key, end);
+    if (this.#links?.key !== key && this.#unlinked)
+      reading.warnings.push(`which GPUs NVLink connects cannot be read: ${this.#unlinked.problem}`);
+    this.#link(gpus);
     return reading;
   }
 
-  async #ok(args: string[], end: number): Promise<ExecResult> {
-    const answer = await this.#run(args, end);
+  /** Sets the neighbours that are known of the GPUs that are there. */
+  #link(gpus: Gpu[]): void {
+    const here = new Set(gpus.map(({ uuid }) => uuid));
+    for (const gpu of gpus)
+      gpu.nvlink = (this.#links?.reached.get(gpu.uuid) ?? []).filter((uuid) => here.has(uuid));
+  }
+
+  async #askLinks(reading: Reading, key: string, end: number): Promise<void> {
+    this.#unlinked = undefined;
+    try {
+      const soon = Math.min(end, this.#now() + LINKS.deadlineMs);
+      addLinks(reading, (await this.#ok(["topo", "-m"], soon, "links")).stdout);
+      this.#links = {
+        key,
+        reached: new Map(reading.inventory.gpus.map(({ uuid, nvlink }) => [uuid, nvlink])),
+      };
+    } catch (error) {
+      if (!(error instanceof InventoryError)) throw error;
+      // Of another moment than the GPUs: the next reading asks again.
+      const until = this.#now() + (error.again ? 0 : LINKS.againMs);
+      this.#unlinked = { problem: error.message, until };
+    }
+  }
+
+  async #ok(args: string[], end: number, what: "needed" | "links" = "needed"): Promise<ExecResult> {
+    const answer = await this.#run(args, end, what);
     // A lost GPU makes `-L` end with 15 after it listed the others.
     const partial = answer.stdout !== "" && unreachableGpus(`${answer.stdout}\n${answer.stderr}`).length > 0;
     if (answer.code !== 0 && answer.code !== 14 && !partial) throw this.#failed(args, answer);
     return answer;
   }
 
-  async #run(args: string[], end: number): Promise<ExecResult> {
+  async #run(args: string[], end: number, what: "needed" | "links" = "needed"): Promise<ExecResult> {
     const where = [this.command, ...args].join(" ");
+    const stuck = this.#stuck[what];
     // One more would hang as well, and each keeps a process that nobody can end.
-    if (this.#stuck !== undefined)
-      throw new InventoryError(
-        "hang",
-        `${this.#stuck} was killed and still hangs in the driver`,
-        this.#stuck,
-      );
+    if (stuck !== undefined)
+      throw new InventoryError("hang", `${stuck} was killed and still hangs in the driver`, stuck);
     const deadlineMs = end - this.#now();
     const total = this.#options.deadlineMs ?? KEEP.deadlineMs;
+    const has = what === "links" ? `it has ${LINKS.deadlineMs / 1000} s, and ` : "";
     const hang = () =>
-      new InventoryError("hang", `${where} did not end: the whole reading has ${total / 1000} s`, where);
+      new InventoryError(
+        "hang",
+        `${where} did not end: ${has}the whole reading has ${total / 1000} s`,
+        where,
+      );
     if (deadlineMs <= 0) throw hang();
     let answer: ExecResult;
     try {
@@ -158,9 +221,9 @@ export class NvidiaSmi {
       throw new InventoryError("exit", `${where} could not be started: ${message}`, where);
     }
     if (answer.timedOut) {
-      this.#stuck = where;
+      this.#stuck[what] = where;
       void answer.gone.then(() => {
-        this.#stuck = undefined;
+        delete this.#stuck[what];
       });
       throw hang();
     }
@@ -176,6 +239,13 @@ export class NvidiaSmi {
     return new InventoryError("exit", message, where, code ?? undefined);
   }
 }
+
+const nothing = (lost: LostGpu[]): Reading => ({
+  inventory: { source: "nvidia-smi", gpus: [] },
+  readings: [],
+  lost,
+  warnings: [],
+});
 
 /** An answer, not a failure: there is no GPU, or none with the UUID that was asked for. */
 const noDevice = ({ code, stdout, stderr }: ExecResult) =>

@@ -43,7 +43,12 @@ export function unreachableGpus(text: string): { pci: string; reason: string }[]
 export function parseList(text: string): ListedGpu[] {
   const gpus: ListedGpu[] = [];
   for (const [i, line] of text.split("\n").entries()) {
-    if (line.trim() === "" || /^No devices (were )?found/i.test(line) || UNREACHABLE.test(line.trim()))
+    // A warning is of an infoROM: the list is whole all the same.
+    if (
+      line.trim() === "" ||
+      /^No devices (were )?found|^WARNING:/i.test(line) ||
+      UNREACHABLE.test(line.trim())
+    )
       continue;
     const where = `nvidia-smi -L, line ${i + 1},`;
     const gpu = /^GPU (\d+): (.+) \(UUID: (\S+)\)\s*$/.exec(line);

@@ -52,6 +52,8 @@ export interface Reading {
   /** In the order of the inventory's GPUs. */
   readings: GpuReading[];
   lost: LostGpu[];
+  /** What could not be read, and decides nothing: links, numbers for people, figures. */
+  warnings: string[];
 }
 
 /**

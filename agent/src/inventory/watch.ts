@@ -215,8 +215,9 @@ export class InventoryWatch {
     this.#closed = `nvidia-smi cannot be believed (${error.code}): ${error.message}`;
   }
 
-  #take({ inventory, readings, lost }: Reading, warnings: string[]): void {
+  #take({ inventory, readings, lost, warnings: unread }: Reading, warnings: string[]): void {
     const now = this.#clock.now();
+    warnings.push(...unread);
     // A node that got a driver, or lost it, has nothing in common with what was remembered.
     if (this.#known.source !== inventory.source && this.#known.source !== "none")
       this.#forget(this.#known.gpus.map(({ gpu }) => gpu.uuid));

@@ -127,7 +127,7 @@ export function parseNvidiaSmi(xml: string, listText?: string): Reading {
   if (gpus.length + lost.length < attached)
     throw garbage("nvidia_smi_log", `tells of ${attached} GPUs and shows ${gpus.length + lost.length}`);
   const driver = root.nvidia_smi_log.driver_version;
-  return { inventory: { source: "nvidia-smi", driver, gpus }, readings, lost };
+  return { inventory: { source: "nvidia-smi", driver, gpus }, readings, lost, warnings: [] };
 }
 
 function check<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {

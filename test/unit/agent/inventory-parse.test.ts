@@ -3,8 +3,6 @@
  * Proves: every field of the inventory and the readings; that nothing malformed passes for an inventory, and that the
  * error says where. Does not prove the MIG formats themselves: no capture with MIG on exists.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
   addLinks,
@@ -15,8 +13,8 @@ import {
   parseNvidiaSmi,
   parseTopology,
 } from "../../../agent/src/inventory";
+import { fixture } from "./inventory-helpers";
 
-const fixture = (name: string) => readFileSync(join(__dirname, "../../fixtures/nvidia-smi", name), "utf8");
 const H100 = fixture("h100/q.xml");
 const MIG = fixture("mig/q.xml");
 const LIST = fixture("mig/L.txt");
