@@ -1,6 +1,6 @@
 import type { Gpu } from "../core/model";
 import { type Exec, type ExecResult, exec as realExec } from "./exec";
-import { parseList, unreachableGpus } from "./text";
+import { type ListedGpu, parseList, unreachableGpus } from "./text";
 import { InventoryError, type LostGpu, type Reading } from "./types";
 import { addLinks, parseNvidiaSmi } from "./xml";
 
@@ -24,6 +24,8 @@ const LINKS = { deadlineMs: 5000, againMs: 60_000 };
 
 /** A GPU of earlier readings. */
 type Known = { uuid: string; index: number; pci: string };
+/** One that is asked by itself; listed alone, its address is not known. */
+type Asked = Omit<Known, "pci"> & { pci?: string };
 
 /** What the manual of nvidia-smi says of its exit codes, for the message. */
 const EXIT_CODES: Readonly<Record<number, string>> = {
@@ -66,7 +68,8 @@ export class NvidiaSmi {
 
   /**
    * GPUs, instances and readings. A GPU that the driver cannot reach is in `lost`; the others are read all the same.
-   * @param known GPUs of earlier readings: asked one by one when the driver refuses to answer for all at once.
+   * @param known GPUs of earlier readings, by UUID, number and address: asked one by one with those that `nvidia-smi -L`
+   * lists when the driver refuses to answer for all at once.
    * @throws InventoryError
    */
   read(known: readonly Known[] = []): Promise<Reading> {
@@ -90,19 +93,52 @@ export class NvidiaSmi {
     // 14 is a warning, printed after a whole answer: the GPU works with a corrupted infoROM.
     if (answer.code === 0 || answer.code === 14) return this.#parsed(answer.stdout, end, [], known);
     if (noDevice(answer)) return nothing([]);
+    const listed = await this.#listed(end);
     const lost = unreachableGpus(`${answer.stdout}\n${answer.stderr}`);
-    // Exit 15 or 255 with the name of one GPU: the driver gave up at that one, and the rest may be well.
-    if (lost.length === 0 || known.length === 0) throw this.#failed(["-q", "-x"], answer);
-    const rest = known.filter(({ pci }) => !lost.some((gpu) => gpu.pci === pci));
+    // Exit 15 or 255 with words about one GPU: the driver gave up at that one, and the rest may be well.
+    for (const gpu of listed?.lost ?? []) if (!lost.some(({ pci }) => pci === gpu.pci)) lost.push(gpu);
+    const rest = (listed?.gpus ?? []).map(({ uuid, index }): Asked => {
+      const pci = known.find((one) => one.uuid === uuid)?.pci;
+      return { uuid, index, ...(pci !== undefined && { pci }) };
+    });
+    for (const gpu of known) if (!rest.some(({ uuid }) => uuid === gpu.uuid)) rest.push(gpu);
+    const asked = rest.filter(({ pci }) => pci === undefined || !lost.some((gpu) => gpu.pci === pci));
+    if (lost.length === 0 || asked.length === 0) throw this.#failed(["-q", "-x"], answer);
+    const found = await this.#oneByOne(asked, lost, end, known);
+    if (found.inventory.gpus.length === 0 && known.length === 0) throw this.#failed(["-q", "-x"], answer);
+    return found;
+  }
+
+  /** What the driver still lists, and which it says it cannot reach; undefined where the list fails as well. */
+  async #listed(end: number): Promise<{ gpus: ListedGpu[]; lost: LostGpu[] } | undefined> {
+    try {
+      const { stdout, stderr } = await this.#ok(["-L"], end);
+      return { gpus: parseList(stdout), lost: unreachableGpus(`${stdout}\n${stderr}`) };
+    } catch (error) {
+      if (!(error instanceof InventoryError) || error.code === "hang") throw error;
+      return undefined;
+    }
+  }
+
+  /** @param lost is added to. */
+  async #oneByOne(
+    asked: readonly Asked[],
+    lost: LostGpu[],
+    end: number,
+    known: readonly Known[],
+  ): Promise<Reading> {
     const found = nothing(lost);
-    for (const { uuid, index, pci } of rest) {
+    for (const { uuid, index, pci } of asked) {
       const one = await this.#run(["-q", "-x", "-i", uuid], end);
       // It was pulled, or taken from this machine: it counts as missing, and the rest are still to be read.
       if (noDevice(one)) continue;
       if (one.code !== 0 && one.code !== 14) {
         const [named] = unreachableGpus(`${one.stdout}\n${one.stderr}`);
         if (!named) throw this.#failed(["-q", "-x", "-i", uuid], one);
-        found.lost.push({ pci, uuid, reason: named.reason });
+        const at = pci ?? named.pci;
+        const same = at === undefined ? undefined : lost.find((gpu) => gpu.pci === at);
+        if (same) same.uuid = uuid;
+        else lost.push({ ...(at !== undefined && { pci: at }), uuid, reason: named.reason });
         continue;
       }
       const part = await this.#parsed(onlyOne(one.stdout), end, ["-i", uuid], known);
@@ -110,12 +146,13 @@ export class NvidiaSmi {
       // Alone, every GPU is the first.
       for (const gpu of part.inventory.gpus) found.inventory.gpus.push({ ...gpu, index });
       for (const reading of part.readings) found.readings.push({ ...reading, index });
-      found.lost.push(...part.lost);
+      lost.push(...part.lost);
       found.warnings.push(...part.warnings);
     }
     // `topo -m` gives up at a lost GPU as well.
     this.#link(found.inventory.gpus);
-    return found;
+    const named = lost.filter(({ pci, uuid }) => pci !== undefined || uuid !== undefined);
+    return { ...found, lost: named.length > 0 ? named : lost };
   }
 
   /** Reads the list and the links when the XML needs them. */

@@ -39,10 +39,10 @@ export interface GpuReading {
   instances: { uuid: string; gi: number; ci: number; memoryUsedMiB: number | null }[];
 }
 
-/** A GPU of which the driver gives no more than its address. */
+/** A GPU of which the driver gives no more than its address, or its UUID. */
 export interface LostGpu {
-  /** `0000:3b:00`. */
-  pci: string;
+  /** `0000:3b:00`; left out where the driver does not say it. */
+  pci?: string;
   uuid?: string;
   reason: string;
 }

@@ -230,10 +230,11 @@ export class InventoryWatch {
       readings.flatMap(({ uuid, fault }) => (fault === undefined ? [] : [[uuid, fault]])),
     );
     for (const { uuid, pci, reason } of lost) {
-      const named = uuid ?? addresses.get(pci);
+      const named = uuid ?? (pci === undefined ? undefined : addresses.get(pci));
+      const which = pci === undefined ? (uuid ?? "that the driver does not name") : `at ${pci}`;
       if (named !== undefined && before.gpus.some(({ gpu }) => gpu.uuid === named))
         this.#faults.set(named, `the driver cannot reach it: ${reason}`);
-      else warnings.push(`the GPU at ${pci} cannot be reached, and was never read: ${reason}`);
+      else warnings.push(`the GPU ${which} cannot be reached, and was never read: ${reason}`);
     }
     const missing = before.gpus.filter(({ gpu }) => !seen.has(gpu.uuid) && !this.#faults.has(gpu.uuid));
     const allAway = seen.size === 0 && lost.length === 0 && missing.length > 0;

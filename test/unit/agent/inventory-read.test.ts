@@ -231,8 +231,12 @@ describe("a reading", () => {
     expect(lost).toEqual([
       expect.objectContaining({ pci: "0000:11:00", reason: expect.stringContaining("GPU is lost") }),
     ]);
-    // At the very first reading nobody knows the others: nothing is to be believed.
-    expect(await failure(smi.read())).toMatchObject({ code: "exit", exitCode: 15 });
+    // At the very first reading the list knows the others.
+    const fresh = new NvidiaSmi({ command: paths.command, source: "declared" });
+    expect((await fresh.read()).inventory.gpus.map(({ uuid, index }) => [uuid, index])).toEqual([
+      [a?.uuid, 0],
+      [c?.uuid, 2],
+    ]);
     // And where the driver refuses altogether, no GPU is called lost.
     setFakeState({ exit: 255 }, paths);
     expect(await failure(smi.read(known))).toMatchObject({ code: "exit", exitCode: 255 });
