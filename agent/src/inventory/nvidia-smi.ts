@@ -1,8 +1,8 @@
-import type { Gpu } from "../core/model";
+import { MixedDocument, partDocument, type SmiDocument } from "./document";
 import { type Exec, type ExecResult, exec as realExec } from "./exec";
 import { type ListedGpu, parseList, unreachableGpus } from "./text";
 import { InventoryError, type LostGpu, type Reading } from "./types";
-import { addLinks, parseNvidiaSmi } from "./xml";
+import { addLinks, parseDocument } from "./xml";
 
 export interface NvidiaSmiOptions {
   /** Default `nvidia-smi`, found on PATH. */
@@ -90,11 +90,23 @@ export class NvidiaSmi {
 
   async #all(end: number, known: readonly Known[]): Promise<Reading> {
     const answer = await this.#run(["-q", "-x"], end);
-    // 14 is a warning, printed after a whole answer: the GPU works with a corrupted infoROM.
-    if (answer.code === 0 || answer.code === 14) return this.#parsed(answer.stdout, end, [], known);
     if (noDevice(answer)) return nothing([]);
+    let lost: LostGpu[];
+    let refused: InventoryError;
+    // 14 is a warning, printed after a whole answer: the GPU works with a corrupted infoROM.
+    if (answer.code === 0 || answer.code === 14) {
+      try {
+        return await this.#parsed(partDocument(answer.stdout), end, [], known);
+      } catch (error) {
+        if (!(error instanceof MixedDocument)) throw error;
+        lost = [];
+        refused = error;
+      }
+    } else {
+      lost = unreachableGpus(`${answer.stdout}\n${answer.stderr}`);
+      refused = this.#failed(["-q", "-x"], answer);
+    }
     const listed = await this.#listed(end);
-    const lost = unreachableGpus(`${answer.stdout}\n${answer.stderr}`);
     // Exit 15 or 255 with words about one GPU: the driver gave up at that one, and the rest may be well.
     for (const gpu of listed?.lost ?? []) if (!lost.some(({ pci }) => pci === gpu.pci)) lost.push(gpu);
     const rest = (listed?.gpus ?? []).map(({ uuid, index }): Asked => {
@@ -103,9 +115,10 @@ export class NvidiaSmi {
     });
     for (const gpu of known) if (!rest.some(({ uuid }) => uuid === gpu.uuid)) rest.push(gpu);
     const asked = rest.filter(({ pci }) => pci === undefined || !lost.some((gpu) => gpu.pci === pci));
-    if (lost.length === 0 || asked.length === 0) throw this.#failed(["-q", "-x"], answer);
+    const oneGaveUp = lost.length > 0 || refused instanceof MixedDocument;
+    if (!oneGaveUp || asked.length === 0) throw refused;
     const found = await this.#oneByOne(asked, lost, end, known);
-    if (found.inventory.gpus.length === 0 && known.length === 0) throw this.#failed(["-q", "-x"], answer);
+    if (found.inventory.gpus.length === 0 && known.length === 0) throw refused;
     return found;
   }
 
@@ -141,7 +154,7 @@ export class NvidiaSmi {
         else lost.push({ ...(at !== undefined && { pci: at }), uuid, reason: named.reason });
         continue;
       }
-      const part = await this.#parsed(onlyOne(one.stdout), end, ["-i", uuid], known);
+      const part = await this.#parsed(partDocument(one.stdout, true), end, ["-i", uuid], known);
       found.inventory.driver = part.inventory.driver;
       // Alone, every GPU is the first.
       for (const gpu of part.inventory.gpus) found.inventory.gpus.push({ ...gpu, index });
@@ -149,22 +162,26 @@ export class NvidiaSmi {
       lost.push(...part.lost);
       found.warnings.push(...part.warnings);
     }
-    // `topo -m` gives up at a lost GPU as well.
-    this.#link(found.inventory.gpus);
+    await this.#linked(found, end);
     const named = lost.filter(({ pci, uuid }) => pci !== undefined || uuid !== undefined);
     return { ...found, lost: named.length > 0 ? named : lost };
   }
 
   /** Reads the list and the links when the XML needs them. */
-  async #parsed(xml: string, end: number, select: string[], known: readonly Known[]): Promise<Reading> {
-    const several = xml.split("<gpu ").length > 2;
+  async #parsed(
+    document: SmiDocument,
+    end: number,
+    select: string[],
+    known: readonly Known[],
+  ): Promise<Reading> {
+    const several = document.cut.length > 1;
     const args = ["-L", ...select];
     // The list alone has the UUIDs of instances.
-    if (xml.includes("<mig_device>")) {
-      const reading = parseNvidiaSmi(xml, (await this.#ok(args, end)).stdout);
-      return several ? this.#linked(reading, end) : reading;
+    if (document.body.includes("<mig_device>")) {
+      const reading = parseDocument(document, (await this.#ok(args, end)).stdout);
+      return this.#linked(reading, end);
     }
-    if (!several) return parseNvidiaSmi(xml);
+    if (!several) return parseDocument(document);
     // Position is not number when a GPU is missing between others. But a number is for people: it decides nothing.
     let list: string | undefined;
     let problem: string | undefined;
@@ -176,7 +193,7 @@ export class NvidiaSmi {
       list = undefined;
       problem = error.message;
     }
-    const reading = parseNvidiaSmi(xml, list);
+    const reading = parseDocument(document, list);
     if (problem !== undefined) {
       reading.warnings.push(`GPUs may be numbered otherwise than nvidia-smi numbers them: ${problem}`);
       const numbers = new Map(known.map(({ uuid, index }) => [uuid, index]));
@@ -186,23 +203,19 @@ export class NvidiaSmi {
     return this.#linked(reading, end);
   }
 
-  /** Neighbours are a preference: where they cannot be read, those of before count, or none. */
+  /** Neighbours are a preference: where they cannot be read (`topo -m` gives up at a lost GPU), those of before count, or none. */
   async #linked(reading: Reading, end: number): Promise<Reading> {
     const { gpus } = reading.inventory;
+    if (gpus.length < 2) return reading;
     const key = gpus.map(({ uuid, index }) => `${index}=${uuid}`).join(" ");
     const waits = this.#unlinked !== undefined && this.#now() < this.#unlinked.until;
     if (this.#links?.key !== key && !waits) await this.#askLinks(reading, key, end);
     if (this.#links?.key !== key && this.#unlinked)
       reading.warnings.push(`which GPUs NVLink connects cannot be read: ${this.#unlinked.problem}`);
-    this.#link(gpus);
-    return reading;
-  }
-
-  /** Sets the neighbours that are known of the GPUs that are there. */
-  #link(gpus: Gpu[]): void {
     const here = new Set(gpus.map(({ uuid }) => uuid));
     for (const gpu of gpus)
       gpu.nvlink = (this.#links?.reached.get(gpu.uuid) ?? []).filter((uuid) => here.has(uuid));
+    return reading;
   }
 
   async #askLinks(reading: Reading, key: string, end: number): Promise<void> {
@@ -287,8 +300,3 @@ const nothing = (lost: LostGpu[]): Reading => ({
 /** An answer, not a failure: there is no GPU, or none with the UUID that was asked for. */
 const noDevice = ({ code, stdout, stderr }: ExecResult) =>
   code === 6 && /^No devices were found/m.test(`${stdout}\n${stderr}`);
-
-/** `-i` shows one GPU and still counts all that are attached. */
-function onlyOne(xml: string): string {
-  return xml.replace(/<attached_gpus>\d+<\/attached_gpus>/, "<attached_gpus>1</attached_gpus>");
-}

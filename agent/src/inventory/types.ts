@@ -22,7 +22,7 @@ export interface GpuReading {
   minor: number | null;
   migMode: "enabled" | "disabled" | "unsupported";
   /** Different from `migMode`: it changes at the next reset of the GPU. */
-  migModePending: "enabled" | "disabled" | "unsupported";
+  migModePending: "enabled" | "disabled" | "unsupported" | null;
   memoryUsedMiB: number | null;
   /** Percent of the last sample period. `null` on a GPU in MIG mode: the driver has none there. */
   utilisation: number | null;
