@@ -246,7 +246,10 @@ export class InventoryWatch {
     if (waiting) return;
     this.#present = seen;
     const pci = new Map(readings.map((reading) => [reading.uuid, reading.pci]));
-    const current = inventory.gpus.map((gpu) => ({ gpu, pci: pci.get(gpu.uuid) ?? "" }));
+    const sizes = new Map(
+      before.gpus.flatMap(({ gpu }) => [gpu, ...gpu.instances].map((unit) => [unit.uuid, unit.memoryMiB])),
+    );
+    const current = inventory.gpus.map((gpu) => ({ gpu: sized(gpu, sizes), pci: pci.get(gpu.uuid) ?? "" }));
     const kept = before.gpus.filter(({ gpu }) => !seen.has(gpu.uuid));
     this.#known = { ...before, source: inventory.source, gpus: [...current, ...kept].sort(byIndex) };
     if (inventory.driver !== undefined) this.#known.driver = inventory.driver;
@@ -350,6 +353,13 @@ export class InventoryWatch {
       this.refresh().catch((error: unknown) => this.#options.onError(error));
     });
   }
+}
+
+/** A size that the driver does not say this time is the one from before: shares of it are granted. */
+function sized(gpu: Gpu, before: ReadonlyMap<string, number>): Gpu {
+  const sizeOf = (unit: { uuid: string; memoryMiB: number }) => unit.memoryMiB || before.get(unit.uuid) || 0;
+  const instances = gpu.instances.map((one) => ({ ...one, memoryMiB: sizeOf(one) }));
+  return { ...gpu, memoryMiB: sizeOf(gpu), instances };
 }
 
 const byIndex = (a: { gpu: Gpu }, b: { gpu: Gpu }) => a.gpu.index - b.gpu.index;

@@ -148,8 +148,6 @@ function oneGpu(
   if (!pci) throw garbage(`${where}.@id`, `is ${JSON.stringify(seen["@id"])}; expected a PCI address`);
   const read = (unit: Parameters<typeof figure>[1], ...path: string[]) =>
     figure(placed(element, ...path), unit, (problem) => note(path.join("."), problem));
-  const memoryMiB = read("MiB", "fb_memory_usage", "total");
-  if (memoryMiB === null) throw garbage(`${where}.fb_memory_usage.total`, "has no size");
   const migMode = mode(seen.mig_mode?.current_mig);
   if (migMode === undefined)
     throw garbage(
@@ -163,7 +161,7 @@ function oneGpu(
     uuid: seen.uuid,
     index,
     model: modelOf(element, listed, note),
-    memoryMiB,
+    memoryMiB: read("MiB", "fb_memory_usage", "total") ?? 0,
     mig: migMode === "enabled",
     instances,
     nvlink: [],
@@ -259,12 +257,10 @@ function migInstances(
       figure(placed((figures as unknown[])[i], "fb_memory_usage", name), "MiB", (problem) =>
         note(`mig_device[${i}].fb_memory_usage.${name}`, problem),
       );
-    const memoryMiB = read("total");
     if (gi === null || ci === null) throw garbage(at, "has no instance ids");
-    if (memoryMiB === null) throw garbage(`${at}.fb_memory_usage.total`, "has no size");
     const named = listed?.instances.find((entry) => entry.device === number);
     if (!named) throw moved(`${at}.index`, `is ${number}, which nvidia-smi -L does not have`);
-    instances.push({ uuid: named.uuid, profile: named.profile, memoryMiB, gi, ci });
+    instances.push({ uuid: named.uuid, profile: named.profile, memoryMiB: read("total") ?? 0, gi, ci });
     used.push({ uuid: named.uuid, gi, ci, memoryUsedMiB: read("used") });
   }
   return { instances, used };

@@ -174,7 +174,6 @@ describe("nvidia-smi -q -x", () => {
     ["another root", '<?xml version="1.0" ?>\n<html></html>', "nvidia_smi_log"],
     ["no UUID", H100.replace(/\t\t<uuid>.*\n/, ""), "nvidia_smi_log.gpu[0].uuid"],
     ["a UUID that is none", H100.replace("<uuid>GPU-1", "<uuid>GPU-x"), "nvidia_smi_log.gpu[0].uuid is"],
-    ["no memory at all", H100.replace("81559 MiB", "N/A"), "fb_memory_usage.total has no size"],
     [
       "a MIG mode of no kind",
       H100.replace("<current_mig>Disabled", "<current_mig>Perhaps"),
