@@ -128,6 +128,14 @@ function brokenGpu(element: unknown, where: string): LostGpu | undefined {
   return { pci, reason: sign, ...(GPU_UUID.test(uuid) && { uuid }) };
 }
 
+/** Where the power draw is: what is drawn now before what was drawn on average. R530 (DTD 12) renamed the element. */
+const POWER = [
+  ["gpu_power_readings", "instant_power_draw"],
+  ["gpu_power_readings", "average_power_draw"],
+  ["gpu_power_readings", "power_draw"],
+  ["power_readings", "power_draw"],
+] as const;
+
 /** Takes what cannot be read and decides nothing. */
 type Note = (place: string, problem: string) => void;
 interface Place {
@@ -176,10 +184,7 @@ function oneGpu(
     memoryUsedMiB: read("MiB", "fb_memory_usage", "used"),
     utilisation: read("%", "utilization", "gpu_util"),
     temperatureC: read("C", "temperature", "gpu_temp"),
-    powerW:
-      read("W", "gpu_power_readings", "instant_power_draw") ??
-      read("W", "gpu_power_readings", "average_power_draw") ??
-      read("W", "gpu_power_readings", "power_draw"),
+    powerW: POWER.reduce<number | null>((found, place) => found ?? read("W", ...place), null),
     instances: used,
   };
   const fault = faultOf(element);

@@ -50,9 +50,29 @@ describe("a figure that is none", () => {
     }
   });
 
-  it("is the power draw that the driver has, of two", () => {
-    const noInstant = H100.replace("<instant_power_draw>74.12 W", "<instant_power_draw>N/A");
-    expect(parseNvidiaSmi(noInstant)).toMatchObject({ readings: [{ powerW: 74.19 }], warnings: [] });
+  it.each([
+    ["R580", "gpu_power_readings", { average_power_draw: "74.19 W", instant_power_draw: "74.12 W" }, 74.12],
+    [
+      "R580 without the one",
+      "gpu_power_readings",
+      { average_power_draw: "74.19 W", instant_power_draw: "N/A" },
+      74.19,
+    ],
+    ["R530", "gpu_power_readings", { power_state: "P0", power_draw: "68.62 W" }, 68.62],
+    [
+      "R525",
+      "power_readings",
+      { power_state: "P0", power_management: "Supported", power_draw: "68.62 W" },
+      68.62,
+    ],
+    ["R470, of a GPU that has none", "power_readings", { power_management: "N/A", power_draw: "N/A" }, null],
+  ])("is no power draw that is only written elsewhere: %s", (_, tag, fields, powerW) => {
+    const inside = Object.entries(fields).map(([name, value]) => `<${name}>${value}</${name}>`);
+    const xml = H100.replace(
+      /<gpu_power_readings>[\s\S]*?<\/gpu_power_readings>/,
+      `<${tag}>${inside.join("")}</${tag}>`,
+    );
+    expect(parseNvidiaSmi(xml)).toMatchObject({ readings: [{ powerW }], warnings: [] });
   });
 
   it("may be the names of driver and model", () => {
