@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { heldLayouts, unseenLayouts } from "../../agent/src/core/layouts";
 import type { Grant, Inventory } from "../../agent/src/core/model";
 import { declaredInventory } from "../../agent/src/inventory/declared";
-import { heldLayouts, unseenLayouts } from "../../components/gpu/layouts";
 import { provider } from "../../components/gpu/provider";
 import { FakeSsh } from "../fakes/ssh";
 import { grant as bound, inputs, inventory as slices, snapshot } from "./gpu-pool-helpers";

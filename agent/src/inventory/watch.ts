@@ -174,10 +174,21 @@ export class InventoryWatch {
     return { ok: true };
   }
 
-  /** Forgets every other GPU, out of use or not: after the declared inventory changed. */
-  retain(uuids: readonly string[]): void {
-    const gone = this.#known.gpus.map(({ gpu }) => gpu.uuid).filter((uuid) => !uuids.includes(uuid));
-    this.#forget(gone);
+  /**
+   * Forgets what the configuration has no more, out of use or not: that is not broken, it is gone on purpose.
+   * @param declared UUIDs of all GPUs that the stack declares; undefined: it declares none, and the driver tells, so
+   * that every GPU goes that was declared before.
+   */
+  settle(declared: readonly string[] | undefined): void {
+    const source = declared ? "declared" : "nvidia-smi";
+    if (declared === undefined && this.#known.source !== "declared") return;
+    const before = this.#known;
+    this.#forget(before.gpus.map(({ gpu }) => gpu.uuid).filter((uuid) => !declared?.includes(uuid)));
+    if (before.source !== source && before.source !== "none") {
+      // Another driver, and another kernel log with places of its own.
+      const { driver: _, cursor: __, ...rest } = this.#known;
+      this.#known = { ...rest, source: "none" };
+    }
     this.#tell();
   }
 

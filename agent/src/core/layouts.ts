@@ -1,10 +1,10 @@
-import type { Gpu, Grant, Inventory } from "../../agent/src/core/model";
-import { migModelOf, mostOf } from "../../config/mig-profiles";
-import type { MigConfig } from "../../config/schema-runtime";
+import { migModelOf, mostOf } from "../../../config/mig-profiles";
+import type { MigConfig } from "../../../config/schema-runtime";
+import type { Gpu, Grant, Inventory } from "./model";
 
 /**
  * A GPU is divided anew only while nobody holds any of it: a new layout takes every instance away, also those of a
- * stopped container that is to get them back. Pure.
+ * stopped container that is to get them back. So asked by a preview, and by the node before it takes up other GPUs. Pure.
  */
 
 /** How a GPU is divided: instances by profile, or not at all. */
@@ -96,10 +96,13 @@ export function heldLayouts(now: Inventory, grants: readonly Grant[], wanted: Wa
       ? changeText(change)
       : `${named(gpu)} would be reset, since the MIG mode of GPU ${switched.join(", ")} is switched, which resets all ` +
         "GPUs of the node";
+    const gone = change?.to === "gone";
+    const only = gone ? "taken away" : change ? "divided anew" : "divided anew or reset";
+    const first = gone ? "declare it as before, take" : "take";
     return [
-      `${what}, and ${holders.join("; ")}. A GPU is divided anew${change ? "" : " or reset"} only while nobody ` +
-        "holds any of it: take those grants out of the stack (users[].gpu, nodes[].ray.gpu) or release them " +
-        "(berth gpu release), run it, then change the layout",
+      `${what}, and ${holders.join("; ")}. A GPU is ${only} only while nobody holds any of it: ${first} those grants out ` +
+        "of the stack (users[].gpu, nodes[].ray.gpu) or release them (berth gpu release), run it, then " +
+        `${gone ? "take the GPU out" : "change the layout"}`,
     ];
   });
 }
