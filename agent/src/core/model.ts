@@ -34,6 +34,11 @@ export interface Gpu {
   /** True: granted by its instances alone, also when it has none. */
   mig: boolean;
   instances: MigInstance[];
+  /**
+   * What its driver can divide it into: MIG profiles, with how many of each fit alone. Empty: it cannot be divided. Left
+   * out: the driver was not asked or did not say, as of declared GPUs.
+   */
+  profiles?: Record<string, number>;
   /** UUIDs of the GPUs that it reaches over NVLink. */
   nvlink: string[];
   /** Set: nothing new is granted on it, and its holders are told. */

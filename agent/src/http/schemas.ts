@@ -133,6 +133,10 @@ const gpu = z.object({
   memoryMiB: unitMemory,
   mig: z.boolean(),
   instances: z.array(instance),
+  profiles: z
+    .record(z.string(), z.int())
+    .optional()
+    .describe("MIG profiles that its driver offers, with how many of each fit alone."),
   nvlink: z.array(uuid),
   quarantined: z.string().optional(),
 });

@@ -1,6 +1,6 @@
 import { MixedDocument, partDocument, type SmiDocument } from "./document";
 import { type Exec, type ExecResult, exec as realExec } from "./exec";
-import { type ListedGpu, parseList, unreachableGpus } from "./text";
+import { type ListedGpu, parseInstanceProfiles, parseList, unreachableGpus } from "./text";
 import { InventoryError, type LostGpu, type Reading } from "./types";
 import { addLinks, parseDocument } from "./xml";
 
@@ -19,8 +19,10 @@ export interface NvidiaSmiOptions {
 }
 
 const KEEP = { deadlineMs: 20_000, maxBytes: 16 * 1024 * 1024 };
-/** For the links alone: they are a preference, and what is to be granted waits for the reading. */
-const LINKS = { deadlineMs: 5000, againMs: 60_000 };
+/** For what decides nothing: what is to be granted waits for the reading. */
+const ASIDE = { deadlineMs: 5000, againMs: 60_000 };
+/** Questions apart, each of which holds up itself alone when it hangs. */
+type Question = "needed" | "links" | "profiles";
 
 /** A GPU of earlier readings. */
 type Known = { uuid: string; index: number; pci: string };
@@ -49,10 +51,14 @@ export class NvidiaSmi {
   readonly #exec: Exec;
   readonly #now: () => number;
   #running: Promise<Reading> | undefined;
-  /** A process that outlived its SIGKILL, inside the driver; one that asked for links holds up no other question. */
-  readonly #stuck: { needed?: string; links?: string } = {};
+  /** Processes that outlived their SIGKILL, inside the driver. */
+  readonly #stuck: { [K in Question]?: string } = {};
   /** Neighbours by UUID, and of which GPUs: links do not change while the GPUs are the same. */
   #links: { key: string; reached: ReadonlyMap<string, readonly string[]> } | undefined;
+  /** What GPUs can be divided into, by UUID, and of which GPUs. */
+  #offers: { key: string; profiles: ReadonlyMap<string, Record<string, number>> } | undefined;
+  /** Until then `mig -lgip`, which failed, is not asked again. */
+  #noOffersUntil = Number.NEGATIVE_INFINITY;
   /** Why the links are not known, and until when they are not asked for again. */
   #unlinked: { problem: string; until: number } | undefined;
 
@@ -85,7 +91,10 @@ export class NvidiaSmi {
       if (error instanceof InventoryError && error.again) return this.#all(end, known);
       throw error;
     });
-    return { ...reading, inventory: { ...reading.inventory, source: this.#options.source ?? "nvidia-smi" } };
+    const source = this.#options.source ?? "nvidia-smi";
+    // How declared GPUs are divided is the stack's own to say.
+    if (source === "nvidia-smi") await this.#offered(reading, end);
+    return { ...reading, inventory: { ...reading.inventory, source } };
   }
 
   async #all(end: number, known: readonly Known[]): Promise<Reading> {
@@ -218,10 +227,39 @@ export class NvidiaSmi {
     return reading;
   }
 
+  /**
+   * Says what each GPU can be divided into, which a preview asks for: whose GPU would be cut must not depend on which
+   * models Berth knows. Silent where the driver does not say: the table of models stands in.
+   */
+  async #offered({ inventory: { gpus }, readings }: Reading, end: number): Promise<void> {
+    const whole = new Set(readings.flatMap((one) => (one.migMode === "unsupported" ? [one.uuid] : [])));
+    const able = gpus.filter(({ uuid }) => !whole.has(uuid));
+    const key = able.map(({ uuid, index }) => `${index}=${uuid}`).join(" ");
+    if (able.length > 0 && this.#offers?.key !== key && this.#now() >= this.#noOffersUntil) {
+      try {
+        const soon = Math.min(end, this.#now() + ASIDE.deadlineMs);
+        const rows = parseInstanceProfiles((await this.#ok(["mig", "-lgip"], soon, "profiles")).stdout);
+        const profiles = new Map(able.map(({ uuid }): [string, Record<string, number>] => [uuid, {}]));
+        for (const { gpu, profile, total } of rows) {
+          const offered = profiles.get(able.find(({ index }) => index === gpu)?.uuid ?? "");
+          if (offered) offered[profile] = total;
+        }
+        this.#offers = { key, profiles };
+      } catch (error) {
+        if (!(error instanceof InventoryError)) throw error;
+        this.#noOffersUntil = this.#now() + ASIDE.againMs;
+      }
+    }
+    for (const gpu of gpus) {
+      const profiles = whole.has(gpu.uuid) ? {} : this.#offers?.profiles.get(gpu.uuid);
+      if (profiles) gpu.profiles = profiles;
+    }
+  }
+
   async #askLinks(reading: Reading, key: string, end: number): Promise<void> {
     this.#unlinked = undefined;
     try {
-      const soon = Math.min(end, this.#now() + LINKS.deadlineMs);
+      const soon = Math.min(end, this.#now() + ASIDE.deadlineMs);
       addLinks(reading, (await this.#ok(["topo", "-m"], soon, "links")).stdout);
       this.#links = {
         key,
@@ -230,12 +268,12 @@ export class NvidiaSmi {
     } catch (error) {
       if (!(error instanceof InventoryError)) throw error;
       // Of another moment than the GPUs: the next reading asks again.
-      const until = this.#now() + (error.again ? 0 : LINKS.againMs);
+      const until = this.#now() + (error.again ? 0 : ASIDE.againMs);
       this.#unlinked = { problem: error.message, until };
     }
   }
 
-  async #ok(args: string[], end: number, what: "needed" | "links" = "needed"): Promise<ExecResult> {
+  async #ok(args: string[], end: number, what: Question = "needed"): Promise<ExecResult> {
     const answer = await this.#run(args, end, what);
     // A lost GPU makes `-L` end with 15 after it listed the others.
     const partial = answer.stdout !== "" && unreachableGpus(`${answer.stdout}\n${answer.stderr}`).length > 0;
@@ -243,7 +281,7 @@ export class NvidiaSmi {
     return answer;
   }
 
-  async #run(args: string[], end: number, what: "needed" | "links" = "needed"): Promise<ExecResult> {
+  async #run(args: string[], end: number, what: Question = "needed"): Promise<ExecResult> {
     const where = [this.command, ...args].join(" ");
     const stuck = this.#stuck[what];
     // One more would hang as well, and each keeps a process that nobody can end.
@@ -251,7 +289,7 @@ export class NvidiaSmi {
       throw new InventoryError("hang", `${stuck} was killed and still hangs in the driver`, stuck);
     const deadlineMs = end - this.#now();
     const total = this.#options.deadlineMs ?? KEEP.deadlineMs;
-    const has = what === "links" ? `it has ${LINKS.deadlineMs / 1000} s, and ` : "";
+    const has = what !== "needed" ? `it has ${ASIDE.deadlineMs / 1000} s, and ` : "";
     const hang = () =>
       new InventoryError(
         "hang",

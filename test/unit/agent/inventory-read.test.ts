@@ -183,18 +183,21 @@ describe("a reading", () => {
       "-q -x": fixture("mig/q.xml"),
       "-L": fixture("mig/L.txt"),
       "topo -m": fixture("mig/topo.txt"),
+      "mig -lgip": fixture("h100/lgip.txt"),
     });
     const smi = new NvidiaSmi({ exec });
     const [first, second] = await Promise.all([smi.read(), smi.read()]);
     expect(second).toBe(first);
-    expect(calls).toEqual(["-q -x", "-L", "topo -m"]);
+    expect(calls).toEqual(["-q -x", "-L", "topo -m", "mig -lgip"]);
     await smi.read();
-    expect(calls.slice(3)).toEqual(["-q -x", "-L"]);
+    expect(calls.slice(4)).toEqual(["-q -x", "-L"]);
     expect(first.inventory.gpus[0]?.nvlink).toEqual(["GPU-bbbbbbbb-2222-3333-4444-555555555555"]);
   });
 
-  it("needs one command where there is one GPU without MIG", async () => {
-    const { exec, calls } = answers({ "-q -x": fixture("h100/q.xml") });
+  it("needs one command where there is one GPU that cannot be divided", async () => {
+    const { exec, calls } = answers({
+      "-q -x": fixture("h100/q.xml").replaceAll("_mig>Disabled", "_mig>N/A"),
+    });
     expect((await new NvidiaSmi({ exec }).read()).inventory.source).toBe("nvidia-smi");
     expect(calls).toEqual(["-q -x"]);
   });
