@@ -21,7 +21,8 @@ function configured() {
 
 /** A function, as what it makes takes its stack trace along: the loader's frames are not in it then. */
 export = async () => {
-  const { plan, secrets } = configured();
+  const { plan, secrets, cautions } = configured();
+  for (const caution of cautions) pulumi.log.warn(caution);
   const { nodes, users, ray, credentials } = new Cluster("berth", { plan, secrets });
   return { nodes, users, ray, credentials };
 };

@@ -1,12 +1,13 @@
 import type { Ask, EffectiveLimits, Limit } from "../agent/src/core/model";
 import { checkAsk, DEFAULT_GROUP, formatSize, resolveLimits, sliceWord } from "../agent/src/limits";
-import { layoutProblem } from "./check-runtime";
+import { profileNameProblem } from "./check-runtime";
 import { countsProblem, fitsModel, MIG_MODELS, migModelOf, mostOf } from "./mig-profiles";
 import { userLimits } from "./plan";
 import type { Report } from "./problems";
 import {
   type DeclaredGpuPlan,
   declaredGpus,
+  hasDriver,
   migCounts,
   nodeLimits,
   nodeRuntime,
@@ -53,9 +54,12 @@ export function checkGpu(config: StackConfig, report: Report): void {
 }
 
 /** What `gpu_allocation` says of all GPUs. */
-function checkAllocation({ limits, gpu }: StackConfig, report: Report): void {
+function checkAllocation(config: StackConfig, report: Report): void {
+  const { limits, gpu } = config;
   const profile = limits.gpu_allocation?.mig_profile;
-  const problem = profile === undefined ? undefined : countsProblem({ [profile]: 1 });
+  // A driver may know more than the table: what it says then is a caution.
+  const real = config.nodes.some((node) => hasDriver(node, nodeRuntime(config, node)));
+  const problem = profile === undefined ? undefined : profileProblem(profile, real);
   if (problem) report("limits.gpu_allocation.mig_profile", profile, problem.problem, problem.allowed);
   if (gpu.allocation === "exclusive" && gpu.memoryLimit !== 0)
     report(
@@ -216,7 +220,10 @@ function checkUserGpu(
     );
   }
   if (found.length > 0) return;
-  const problem = profileProblem(ask) ?? offerProblem(config, user, ask);
+  const node = config.nodes.find(({ name }) => name === user.node);
+  const real = node !== undefined && hasDriver(node, nodeRuntime(config, node));
+  const named = ask.profile === undefined ? undefined : profileProblem(ask.profile, real);
+  const problem = named ? { field: "profile" as const, ...named } : offerProblem(config, user, ask);
   if (problem) report(`${path}.${problem.field}`, gpu[problem.field], problem.problem, problem.allowed);
 }
 
@@ -226,9 +233,9 @@ interface AskProblem {
   allowed: string;
 }
 
-function profileProblem({ profile }: Ask): AskProblem | undefined {
-  const problem = profile === undefined ? undefined : layoutProblem(`all-${profile}`);
-  return problem && { field: "profile", ...problem };
+/** @param real a driver decides which profiles there are, and only what is no name of one is wrong. */
+function profileProblem(profile: string, real: boolean): { problem: string; allowed: string } | undefined {
+  return profileNameProblem([profile]) ?? (real ? undefined : countsProblem({ [profile]: 1 }));
 }
 
 /** What the user's node has not, as far as its configuration tells. */

@@ -1,4 +1,4 @@
-import { countsProblem, profileTable } from "./mig-profiles";
+import { countsProblem, isProfileName, profileTable } from "./mig-profiles";
 import type { Report } from "./problems";
 import type { DockerConfig, MigConfig, NvidiaConfig, RuntimeConfig } from "./schema-runtime";
 
@@ -10,8 +10,6 @@ const DRIVER_VERSION = /^\d{3}(\.\d{1,3}){0,2}$/;
 const FINGERPRINT = /^[0-9A-F]{40}$/;
 const SHA256 = /^[0-9a-f]{64}$/;
 export const GPU_UUID = /^GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-/** What the name of a profile looks like, whichever GPU has it. */
-const PROFILE = /^\d{1,2}g\.\d{1,3}gb(\+me)?$/;
 
 /** The stack's parts, each replaced whole by the node's. */
 export function resolveRuntime(
@@ -143,24 +141,42 @@ function checkMig(path: string, mig: MigConfig, report: Report): void {
   }
 }
 
-/** What is wrong with one GPU's layout, or undefined. */
+/** What is wrong with one GPU's layout, whichever GPU it is, or undefined. */
 export function layoutProblem(
   layout: MigConfig[number]["layout"],
 ): { problem: string; allowed: string } | undefined {
   if (layout === "all-disabled") return undefined;
   if (typeof layout === "string") {
-    const profile = /^all-(.+)$/.exec(layout)?.[1] ?? "";
-    if (!PROFILE.test(profile))
-      return {
-        problem: "is no layout",
-        allowed: `"all-PROFILE", "all-disabled", or instances by profile; profiles are ${profileTable()}`,
-      };
-    return countsProblem({ [profile]: 1 });
+    if (isProfileName(/^all-(.+)$/.exec(layout)?.[1] ?? "")) return undefined;
+    return {
+      problem: "is no layout",
+      allowed: `"all-PROFILE", "all-disabled", or instances by profile; known profiles are ${profileTable()}`,
+    };
   }
   if (Object.keys(layout).length === 0)
     return {
       problem: "has no instance",
       allowed: '"all-disabled" to switch MIG off, or one instance at least',
     };
-  return countsProblem(layout);
+  return profileNameProblem(Object.keys(layout));
+}
+
+/** Names that no driver can have for a profile. */
+export function profileNameProblem(
+  names: readonly string[],
+): { problem: string; allowed: string } | undefined {
+  const wrong = names.find((name) => !isProfileName(name));
+  if (wrong === undefined) return undefined;
+  return {
+    problem: `has "${wrong}", which is no name of a MIG profile`,
+    allowed: `a name such as "1g.10gb" or "1g.24gb+me"; known are ${profileTable()}`,
+  };
+}
+
+/** What the table of known GPUs says against a layout: the node's driver decides. */
+export function layoutCaution(
+  layout: MigConfig[number]["layout"],
+): { problem: string; allowed: string } | undefined {
+  if (layout === "all-disabled" || layoutProblem(layout)) return undefined;
+  return countsProblem(typeof layout === "string" ? { [layout.slice("all-".length)]: 1 } : layout);
 }

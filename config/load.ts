@@ -1,3 +1,4 @@
+import { cautionsOf } from "./cautions";
 import { makePlan, mergePorts } from "./make-plan";
 import { findPlaceholders } from "./placeholders";
 import type { Plan, UserSecrets } from "./plan";
@@ -8,6 +9,8 @@ import { type SetupValidator, validate } from "./validate";
 export interface Loaded {
   plan: Plan;
   secrets: UserSecrets;
+  /** What Berth does not know, and a node may; for people. */
+  cautions: string[];
 }
 
 export interface LoadOptions {
@@ -58,7 +61,11 @@ export function loadConfig(
   const config = parsed.data;
   problems.push(...judged(config));
   if (problems.length > 0) throw new ConfigError(stack, problems);
-  return { plan: makePlan(stack, config, mergePorts(config)), secrets: collectSecrets(config) };
+  return {
+    plan: makePlan(stack, config, mergePorts(config)),
+    secrets: collectSecrets(config),
+    cautions: cautionsOf(config),
+  };
 }
 
 /** Fields that decide which resources exist. */

@@ -3,12 +3,13 @@
  *
  * Sources: NVIDIA's MIG User Guide, "Supported MIG Profiles" (names, how many of each), and the placements that
  * `nvidia-smi mig -lgipp` prints: where an instance may start and how many eighths (A30: quarters) of the memory it
- * takes. The names of the newest models are also in the default configuration of NVIDIA's mig-parted. On the node the
- * driver is asked again: the table only finds mistakes before anything is touched.
+ * takes. The names of the newest models are also in the default configuration of NVIDIA's mig-parted. The table is never a
+ * gate for real GPUs, of which there are more kinds than it knows, and drivers rename profiles: on the node the driver is
+ * asked, and a preview says what the table does not know. Declared GPUs have no driver: they are of a model in it.
  */
 
 interface Shape {
-  /** Memory slices an instance takes. */
+  /** Memory slices an instance takes: eighths, quarters (A30) or twelfths (RTX PRO) of the GPU. */
   size: number;
   /** Memory slices it may start at. */
   starts: readonly number[];
@@ -37,6 +38,10 @@ function sevenths(name: string, small: number, double: number, half: number, who
   };
 }
 
+/** Profiles that differ in their engines alone. */
+const each = (names: readonly string[], size: number, starts: readonly number[]) =>
+  Object.fromEntries(names.map((name) => [name, { size, starts }]));
+
 export const MIG_MODELS: readonly MigModel[] = [
   sevenths("A100 40GB", 5, 10, 20, 40),
   sevenths("A100 80GB", 10, 20, 40, 80),
@@ -53,12 +58,23 @@ export const MIG_MODELS: readonly MigModel[] = [
   sevenths("H100 80GB", 10, 20, 40, 80),
   sevenths("H100 94GB", 12, 24, 47, 94),
   sevenths("H100 96GB", 12, 24, 48, 96),
+  sevenths("H20 96GB", 12, 24, 48, 96),
+  sevenths("H20 141GB", 18, 35, 71, 141),
   sevenths("H200 141GB", 18, 35, 71, 141),
   sevenths("B200", 23, 45, 90, 180),
   sevenths("GB200", 23, 47, 93, 186),
   sevenths("GH200 144GB", 18, 36, 72, 144),
   sevenths("B300", 34, 67, 135, 269),
   sevenths("GB300", 35, 70, 139, 278),
+  {
+    // Workstation, Max-Q and Server Edition: `mig -lgip` and `mig -lgipp` of driver 580.
+    name: "RTX PRO 6000 Blackwell",
+    profiles: {
+      ...each(["1g.24gb", "1g.24gb+me", "1g.24gb+gfx", "1g.24gb+me.all", "1g.24gb-me"], 3, [0, 3, 6, 9]),
+      ...each(["2g.48gb", "2g.48gb+gfx", "2g.48gb+me.all", "2g.48gb-me"], 6, [0, 6]),
+      ...each(["4g.96gb", "4g.96gb+gfx"], 12, [0]),
+    },
+  },
 ];
 
 /**
@@ -71,16 +87,24 @@ export function migModelOf(model: string, memoryMiB: number): MigModel | undefin
   // A GH200 with 96 GB is divided as an H100 with 96 GB.
   if (words.has("GH200") && gib < 120) return MIG_MODELS.find(({ name }) => name === "H100 96GB");
   const distance = ({ name }: MigModel) => Math.abs(Number(/ (\d+)GB$/.exec(name)?.[1] ?? gib) - gib);
-  return MIG_MODELS.filter(({ name }) => words.has(name.split(" ")[0] ?? "")).sort(
-    (a, b) => distance(a) - distance(b),
-  )[0];
+  const named = ({ name }: MigModel) =>
+    name
+      .toUpperCase()
+      .split(" ")
+      .every((word) => words.has(word) || /^\d+GB$/.test(word));
+  return MIG_MODELS.filter(named).sort((a, b) => distance(a) - distance(b))[0];
 }
 
 /** Instances by profile: `{ "1g.10gb": 2, "3g.40gb": 1 }`. */
 export type MigCounts = Readonly<Record<string, number>>;
 
-/** Media engines exist once: one instance of a GPU may have them. */
-const hasMedia = (profile: string) => profile.endsWith("+me");
+/** Engines that exist once, or all of them (`+me.all`): one instance of a GPU may have them. */
+export const hasMedia = (profile: string) => /\+me(\.all)?$/.test(profile);
+
+/** What the name of a profile looks like, whichever GPU has it: `1g.10gb`, `1g.24gb+me.all`, `2g.48gb-me`. */
+const PROFILE = /^\d{1,2}g\.\d{1,4}gb([+-][a-z][a-z.]{0,15})*$/;
+
+export const isProfileName = (name: string): boolean => PROFILE.test(name);
 
 /** True when all instances find a place on one such GPU. Profiles that it does not have never fit. */
 export function fitsModel(model: MigModel, counts: MigCounts): boolean {
@@ -129,8 +153,8 @@ export function profileTable(): string {
 }
 
 /**
- * What is wrong with the instances of one GPU, or undefined.
- * Right is what finds a place on one model at least: which one a node has is known there alone.
+ * What the table says against the instances of one GPU, or undefined. Right is what finds a place on one model at least:
+ * which one a node has, and whether it is one of the table, is known there alone.
  */
 export function countsProblem(counts: MigCounts): { problem: string; allowed: string } | undefined {
   const profiles = Object.keys(counts);

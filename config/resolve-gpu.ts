@@ -53,6 +53,14 @@ function byDefault(limits: LimitsDocument, model: string, memoryMiB: number): Mi
   return profile !== undefined && row?.profiles[profile] ? { [profile]: mostOf(row, profile) } : undefined;
 }
 
+/** A node whose GPUs are its driver's to tell of, if it has any. */
+export function hasDriver(
+  node: { kind: string; gpus?: readonly NodeGpuConfig[] | undefined },
+  runtime: RuntimeConfig,
+): boolean {
+  return node.kind !== "local" && node.gpus === undefined && runtime.gpu !== "off";
+}
+
 /** The runtime of a node; its real GPUs are divided by `gpu_allocation.mig_profile` where nothing says how. */
 export function nodeRuntime(
   config: { runtime?: RuntimeConfig | undefined; limits: LimitsDocument },
@@ -64,7 +72,7 @@ export function nodeRuntime(
 ): RuntimeConfig {
   const runtime = resolveRuntime(config.runtime, node.runtime);
   const profile = defaultProfile(config.limits);
-  const real = node.kind !== "local" && node.gpus === undefined && runtime.gpu !== "off";
+  const real = hasDriver(node, runtime);
   if (profile === undefined || !real || runtime.nvidia?.mig !== undefined) return runtime;
   // Nobody said that these GPUs have the profile: those without it stay as they are.
   const entry = { gpu: "all", layout: `all-${profile}`, optional: true };

@@ -1,11 +1,16 @@
 import { readFileSync } from "node:fs";
 import { readJson, readNode } from "./config";
+import { heldLayouts } from "./core/layouts";
+import type { Grant, Inventory } from "./core/model";
 import { readDeclared } from "./inventory/declared";
 import { parseLimits } from "./limits";
 import type { AgentPaths } from "./paths";
 
-/** Everything that is wrong with the files that the stack writes; empty: nothing. */
-export function checkConfig(paths: AgentPaths): string[] {
+/**
+ * Everything that is wrong with the files that the stack writes; empty: nothing.
+ * @param pool a file with what `berth pool show --json` printed: GPUs that somebody holds have to stay as they are.
+ */
+export function checkConfig(paths: AgentPaths, pool?: string): string[] {
   const problems: string[] = [];
   const attempt = (check: () => void) => {
     try {
@@ -23,8 +28,24 @@ export function checkConfig(paths: AgentPaths): string[] {
       problems.push(`${paths.limitsFile}: ${path || "the document"} ${problem}. Allowed: ${allowed}. ${fix}`);
     }
   });
-  attempt(() => readDeclared(paths.gpusFile));
+  attempt(() => {
+    const declared = readDeclared(paths.gpusFile);
+    if (pool !== undefined) problems.push(...heldProblems(pool, declared));
+  });
   return problems;
+}
+
+/** Who holds GPUs that the files declare no more, or divided otherwise. Those of a driver are not the files' to take. */
+function heldProblems(pool: string, declared: Inventory | undefined): string[] {
+  const { inventory, grants } = readJson(pool, "Mend: see why (berth pool show).") as {
+    inventory?: Inventory;
+    grants?: Grant[];
+  };
+  if (!Array.isArray(inventory?.gpus) || !Array.isArray(grants))
+    throw new Error(`${pool} does not say who holds which GPU`);
+  if (inventory.source !== "declared") return [];
+  const live = grants.filter(({ state }) => state !== "released");
+  return heldLayouts(inventory, live, declared ? { declared } : {});
 }
 
 function exists(file: string): boolean {

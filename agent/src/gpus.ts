@@ -30,8 +30,7 @@ export function openInventory(paths: AgentPaths, log: Logger): InventoryPort & {
       kernelLog: declared ? fileLog(stand.kernelLog) : journalLog(),
       memory: fileMemory(join(paths.stateFolder, "gpus.seen.json")),
     });
-    // Those of an earlier declaration are not broken, they are gone on purpose.
-    if (declared) watch.retain(declared.gpus.map(({ uuid }) => uuid));
+    watch.settle(declared?.gpus.map(({ uuid }) => uuid));
     return watch;
   });
 }

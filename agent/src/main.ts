@@ -8,8 +8,9 @@ import { StoreError } from "./store";
 /** berthd, the daemon of a node. Exit codes are those of sysexits.h, so that systemd and people can tell them apart. */
 const exitCodes = { usage: 64, failed: 70, io: 74, locked: 75, config: 78 } as const;
 
-const usage = `usage: berthd [--check]
-  --check   reads node.json, limits.json and gpus.json, says what is wrong with them, and ends`;
+const usage = `usage: berthd [--check [POOL]]
+  --check   reads node.json, limits.json and gpus.json, says what is wrong with them, and ends
+  POOL      a file with what "berth pool show --json" printed: GPUs that somebody holds may not change`;
 
 function exitCode(error: unknown): number {
   if (error instanceof FileProblem) return exitCodes.config;
@@ -23,13 +24,13 @@ function exitCode(error: unknown): number {
 
 async function main(argv: readonly string[]): Promise<void> {
   const paths = agentPaths();
-  if (argv.length > 1 || (argv.length === 1 && argv[0] !== "--check")) {
+  if (argv.length > 2 || (argv.length > 0 && argv[0] !== "--check")) {
     console.error(usage);
     process.exitCode = exitCodes.usage;
     return;
   }
   if (argv[0] === "--check") {
-    const problems = checkConfig(paths);
+    const problems = checkConfig(paths, argv[1]);
     for (const problem of problems) console.error(problem);
     if (problems.length === 0) console.log(`The files in ${paths.configFolder} are good.`);
     else process.exitCode = exitCodes.config;

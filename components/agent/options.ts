@@ -38,6 +38,8 @@ export interface AgentOptions {
 export const AGENT = {
   /** A folder for each version, and the link `current`. Workspaces see it under the same name. */
   programs: "/usr/local/lib/berth/agent",
+  /** The command, as the version that runs has it. */
+  berth: "/usr/local/bin/berth",
   config: "/etc/berth/agent",
   state: "/var/lib/berth/agent",
   /** One folder a user, with that user's socket. */

@@ -2,7 +2,18 @@
 import { checkLinuxName, heredoc, quote, StageOptionError } from "../host/shell";
 import { type Json, parseFacts, renderStage } from "../host/stage";
 import { AGENT, type AgentDocuments, type AgentOptions, LINKS } from "./options";
-import { DOCUMENTS, NO_NVIDIA, PROGRAM, REPORT, SAVE, SOCKETS, STAND_INS, START, SWEEP } from "./steps";
+import {
+  DOCUMENTS,
+  HOLDERS,
+  NO_NVIDIA,
+  PROGRAM,
+  REPORT,
+  SAVE,
+  SOCKETS,
+  STAND_INS,
+  START,
+  SWEEP,
+} from "./steps";
 import { renderFolders, renderUnit } from "./unit";
 
 export interface AgentFacts {
@@ -72,7 +83,8 @@ done
 if [ -e "$fresh/gpus.json" ]; then
   ${NO_NVIDIA}
 fi
-BERTH_AGENT_ROOT=$work/agent "${AGENT.programs}/$version/bin/berthd" --check
+${HOLDERS}
+BERTH_AGENT_ROOT=$work/agent "${AGENT.programs}/$version/bin/berthd" --check "\${told[@]}"
 install -d -m 0700 -- "$state/agent" "$logs"
 install -d -m 0755 -- ${AGENT.config}
 place 0644 ${AGENT.folders} ${heredoc(renderFolders(users))}

@@ -1,7 +1,7 @@
 /** The steps of the agent stage. Pure text. */
 import { AGENT } from "./options";
 
-const { programs, config, socket, sockets, state, unit } = AGENT;
+const { berth, programs, config, socket, sockets, state, unit } = AGENT;
 
 /** What carries the files from the image; it never runs. */
 const PARCEL = "berth-agent-parcel";
@@ -114,6 +114,27 @@ export const NO_NVIDIA = `
   if [ -e /dev/nvidiactl ] || [ -e /proc/driver/nvidia/version ] || [ -e /usr/bin/nvidia-smi ]; then
     fail "this node has NVIDIA's driver, and its configuration declares GPUs (gpus): take them out, for the driver says what there is"
   fi
+`.trim();
+
+/**
+ * `told` names a file with who holds which GPU, where the node's declared GPUs are about to change: to take one away is
+ * to take it from its holder. Asked of the berthd that runs; of one that does not, the containers tell.
+ */
+export const HOLDERS = `
+told=()
+if [ -x ${berth} ] && [ -e ${config}/gpus.json ] && ! cmp -s -- "$fresh/gpus.json" ${config}/gpus.json; then
+  if systemctl is-active -q berthd.service; then
+    if ! timeout 90 ${berth} pool show --json >"$work/pool.json" 2>"$work/pool.said"; then
+      fail "the GPUs that this node declares are to change, and berthd, which knows who holds them, does not tell: $(head -c 400 -- "$work/pool.said"). See why (journalctl -u berthd), or leave them as they were until berth pool show answers; nothing was changed"
+    fi
+    told=("$work/pool.json")
+  else
+    having=$(docker ps --all --filter label=berth.gpus --format '{{.Names}} {{.Label "berth.gpus"}}' | awk 'NF > 1 { print $1 }' | paste -s -d ' ' -)
+    if [ -n "$having" ]; then
+      fail "the GPUs that this node declares are to change, berthd does not run, and these containers were given some: $having. Start it (systemctl start berthd) or remove them; nothing was changed"
+    fi
+  fi
+fi
 `.trim();
 
 /** `stand_ins VERSION`: nvidia-smi and CDI devices where gpus.json is, none where it is not. */

@@ -7,11 +7,11 @@ import {
   planPool,
   type Refusal,
 } from "../../agent/src/core";
+import { heldLayouts, unseenLayouts } from "../../agent/src/core/layouts";
 import { resolveLimits } from "../../agent/src/limits";
 import type { MigConfig } from "../../config/schema-runtime";
 import { declaredGrants, differences, given, limitsOf, type PoolInputs, type Props } from "./inputs";
 import { knownGrants } from "./known";
-import { heldLayouts, unseenLayouts } from "./layouts";
 import { askBerth, type CallOptions, type Reach, refusalText, type Told } from "./remote";
 import { type Grants, readGrants, showAssignment, withFaults } from "./units";
 

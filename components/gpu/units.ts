@@ -1,21 +1,23 @@
+import { memoryWords } from "../../agent/src/core/asks";
 import type { Assignment, GrantedUnit, Inventory } from "../../agent/src/core/model";
 
 /**
  * A granted unit as one line, which a preview shows and from which the unit can be read again:
  * `0:1 1g.10gb, 9984 MiB: MIG-… on GPU-… (NVIDIA H100 80GB HBM3)`, `0, 81559 MiB: GPU-… (…)`,
- * `0 shared, 20480 MiB: GPU-… (…)`. Pure.
+ * `0 shared, 20480 MiB: GPU-… (…)`, and `memory unknown` where the driver does not say it. Pure.
  */
 
 /** By key: a line for each unit. What a GpuPool's `grants` holds. */
 export type Grants = Record<string, string[]>;
 
 /** A slash is in the UUIDs of old drivers' instances: `MIG-GPU-…/7/0`. */
-const LINE = /^(\d+(?::\d+)?)(?: ([^ ,]+))?, (\d+) MiB: ([A-Za-z0-9/-]+)(?: on ([A-Za-z0-9-]+))? \((.*)\)$/s;
+const LINE =
+  /^(\d+(?::\d+)?)(?: ([^ ,]+))?, (?:(\d+) MiB|memory unknown): ([A-Za-z0-9/-]+)(?: on ([A-Za-z0-9-]+))? \((.*)\)$/s;
 
 export function unitLine(unit: GrantedUnit): string {
   const kind = unit.profile ?? (unit.shared ? "shared" : undefined);
   const where = unit.uuid === unit.gpu ? unit.uuid : `${unit.uuid} on ${unit.gpu}`;
-  return `${unit.name}${kind === undefined ? "" : ` ${kind}`}, ${unit.memoryMiB} MiB: ${where} (${unit.model})`;
+  return `${unit.name}${kind === undefined ? "" : ` ${kind}`}, ${memoryWords(unit.memoryMiB)}: ${where} (${unit.model})`;
 }
 
 /** Undefined where the line is none of {@link unitLine}'s. */
@@ -28,7 +30,7 @@ export function readUnitLine(line: string): GrantedUnit | undefined {
     gpu: on ?? uuid,
     name,
     model,
-    memoryMiB: Number(memory),
+    memoryMiB: Number(memory ?? 0),
     ...(kind !== undefined && !shared ? { profile: kind } : {}),
     shared,
   };

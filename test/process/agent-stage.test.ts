@@ -145,6 +145,74 @@ asRoot("the agent stage on a node", { timeout: 180_000 }, () => {
     expect(exists("etc/berth/agent/gpus.json")).toBe(false);
   });
 
+  describe("with GPUs that it declares", () => {
+    const gpus = { node: "node-0", gpus: [{ model: "NVIDIA H100 80GB HBM3", memoryMiB: 81559 }] };
+    const other = { ...gpus, gpus: [...gpus.gpus, ...gpus.gpus] };
+    const asked = () => calls().filter((call) => call.startsWith("berth ")).length;
+    /** A node with them whose berthd says who holds what; its check answers as `refused` says when it is told of it. */
+    function declared(says: string): void {
+      run(one, { gpus });
+      write(
+        "usr/local/lib/berth/agent/111111111111/bin/berth",
+        `#!/bin/bash\necho "berth $*" >>${at("calls")}\n${says}\n`,
+      );
+      write(
+        "usr/local/lib/berth/agent/111111111111/bin/berthd",
+        `#!/bin/bash\n[ "$#" = 1 ] || { cat -- "$2"; exit 78; } >&2\n`,
+      );
+      spawnSync("chmod", ["-R", "0755", at("usr/local/lib/berth/agent/111111111111/bin")]);
+      forget();
+    }
+    const kept = () => {
+      expect(JSON.parse(read("etc/berth/agent/gpus.json"))).toEqual(gpus);
+      expect(started()).toBe(0);
+      expect(exists("var/lib/berth/pending/berthd")).toBe(false);
+    };
+
+    it.each<[string, Partial<Parameters<typeof run>[1]>]>([
+      ["takes none away", {}],
+      ["changes none", { gpus: other }],
+    ])("%s that the check refuses, which is told who holds them", (_, documents) => {
+      declared("echo alice holds 0:0");
+      const { status, stderr } = run(one, documents);
+      expect(status).not.toBe(0);
+      expect(stderr).toContain("alice holds 0:0");
+      expect(asked()).toBe(1);
+      kept();
+    });
+
+    it("asks nobody where they stay as they are", () => {
+      declared("exit 1");
+      expect(run(one, { gpus })).toMatchObject({ status: 0, changed: [] });
+      expect(asked()).toBe(0);
+    });
+
+    it.each([
+      ["fails", "echo it is broken >&2; exit 3", "does not tell: it is broken"],
+      ["says nothing", "exit 1", "does not tell: ."],
+    ])("takes none away while berthd %s", (_, says, text) => {
+      declared(says);
+      const { status, stderr } = run(one);
+      expect(status).not.toBe(0);
+      expect(stderr).toContain(text);
+      expect(stderr).toContain("nothing was changed");
+      kept();
+    });
+
+    it("goes by the containers where berthd does not run", () => {
+      declared("exit 1");
+      rmSync(at("active"));
+      machine.tool("docker", `case $1 in ps) printf 'berth-dev-alice MIG-1\\nother \\n' ;; esac`);
+      const { status, stderr } = run(one);
+      expect(status).not.toBe(0);
+      expect(stderr).toContain("these containers were given some: berth-dev-alice. Start it");
+      kept();
+      machine.tool("docker", "true");
+      expect(run(one).changed).toContain("/etc/berth/agent/gpus.json");
+      expect(asked()).toBe(0);
+    });
+  });
+
   it("declares nothing beside NVIDIA's driver", () => {
     run(one);
     forget();

@@ -14,7 +14,7 @@ import { A, B, cdi, mig, migMachine } from "../unit/host-runtime-mig-helpers";
 const asRoot = describe.runIf(process.getuid?.() === 0);
 const machine = migMachine();
 const { at, read, write, calls, tool, installed, offered, unit } = machine;
-const { node, migParted, run, applies, boot, holder, container } = machine;
+const { node, placements, migParted, run, applies, boot, holder, container } = machine;
 
 asRoot("a MIG layout", () => {
   it("becomes a file of nvidia-mig-parted, GPU by GPU, and is applied once", () => {
@@ -89,12 +89,48 @@ mig-configs:
       ],
       "has two layouts",
     ],
+    [
+      [{ gpu: 0, layout: { "3g.40gb": 2, "1g.10gb": 1 } }],
+      "has no places for 1 x 1g.10gb, 2 x 3g.40gb together; alone it holds 7 x 1g.10gb, 2 x 3g.40gb",
+    ],
+    [
+      [{ gpu: 0, layout: { "4g.40gb": 1, "2g.20gb": 2 } }],
+      "has no places for 2 x 2g.20gb, 1 x 4g.40gb together",
+    ],
   ])("%j that the node cannot have changes nothing", (entries, text) => {
     node();
+    placements();
     const { status, stderr } = run(mig(...entries));
     expect(status).not.toBe(0);
     expect(stderr).toContain(text);
     expect(applies()).toEqual([]);
+  });
+});
+
+asRoot("a layout that Berth's own table does not know", () => {
+  it("is the driver's to judge, of a GPU of any name", () => {
+    node([{ uuid: A, name: "NVIDIA X1" }]);
+    write("lgip0", read("lgip0").replaceAll("1g.10gb       ", "1g.11gb+xyz   "));
+    placements();
+    const { status, stderr } = run(mig({ gpu: 0, layout: { "1g.11gb+xyz": 3, "3g.40gb": 1 } }));
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(read("etc/berth/mig.yaml")).toContain('"1g.11gb+xyz": 3');
+    expect(run(mig({ gpu: 0, layout: "all-1g.10gb" })).stderr).toContain(
+      "GPU 0 (NVIDIA X1) has no MIG profile 1g.10gb; it has 1g.10gb+me, 1g.11gb+xyz",
+    );
+  });
+
+  it.each(["Placements", "Placement "])("has its places from the driver, in either word: %s", (word) => {
+    node();
+    placements(word);
+    expect(run(mig({ gpu: 0, layout: { "4g.40gb": 1, "2g.20gb": 1, "1g.10gb": 1 } })).status).toBe(0);
+    expect(run(mig({ gpu: 0, layout: { "7g.80gb": 1, "1g.10gb": 1 } })).stderr).toContain("has no places");
+  });
+
+  it("is nvidia-mig-parted's to judge where the driver tells no places", () => {
+    node();
+    expect(run(mig({ gpu: 0, layout: { "3g.40gb": 2, "1g.10gb": 1 } })).status).toBe(0);
+    expect(applies()).toHaveLength(1);
   });
 });
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Grant, Inventory } from "../../agent/src/core/model";
+import { heldLayouts, unseenLayouts } from "../../agent/src/core/layouts";
+import type { Gpu, Grant, Inventory } from "../../agent/src/core/model";
 import { declaredInventory } from "../../agent/src/inventory/declared";
-import { heldLayouts, unseenLayouts } from "../../components/gpu/layouts";
 import { provider } from "../../components/gpu/provider";
 import { FakeSsh } from "../fakes/ssh";
 import { grant as bound, inputs, inventory as slices, snapshot } from "./gpu-pool-helpers";
@@ -126,9 +126,85 @@ describe("a GPU of the node's own driver", () => {
   it("is left alone by a layout for all of them where it cannot be divided", () => {
     const [first, second] = now.gpus;
     if (!first || !second) throw new Error("unreachable");
-    const mixed: Inventory = { ...now, gpus: [first, { ...second, model: "Tesla T4", memoryMiB: 15360 }] };
+    const mixed: Inventory = {
+      ...now,
+      gpus: [first, { ...second, model: "Tesla T4", memoryMiB: 15360, profiles: {} }],
+    };
     const mig = [{ gpu: "all", layout: { "1g.10gb": 7 } }];
     expect(heldLayouts(mixed, held, { mig })).toEqual([]);
+  });
+
+  describe("of a model that Berth does not know", () => {
+    const [first, second] = now.gpus;
+    if (!first || !second) throw new Error("unreachable");
+    type Profiles = Record<string, number> | undefined;
+    const odd = (gpu: Gpu, profiles: Profiles): Gpu => ({
+      ...{ ...gpu, model: "NVIDIA X1", memoryMiB: 100_000 },
+      ...(profiles ? { profiles } : {}),
+    });
+    const node = (profiles: Profiles): Inventory => ({
+      ...now,
+      gpus: [odd(first, profiles), odd(second, profiles)],
+    });
+    const offered = { "1g.10gb": 7, "2g.25gb": 4 };
+    const optional = { gpu: "all", layout: "all-2g.25gb", optional: true };
+    it.each<[string, Profiles, object, string[]]>([
+      ["as its driver counts", offered, { gpu: 1, layout: "all-2g.25gb" }, ["GPU 0", "into 4 × 2g.25gb"]],
+      ["as its driver counts, and is so", offered, { gpu: 0, layout: "all-1g.10gb" }, []],
+      [
+        "all of them",
+        offered,
+        { gpu: "all", layout: "all-2g.25gb" },
+        ["into 4 × 2g.25gb", "into 4 × 2g.25gb"],
+      ],
+      ["by default, where it has the profile", offered, optional, ["into 4 × 2g.25gb", "into 4 × 2g.25gb"]],
+      ["by default, where it lacks it", { "1g.10gb": 7 }, optional, []],
+      ["which its driver does not offer", { "1g.10gb": 7 }, { gpu: 1, layout: "all-2g.25gb" }, []],
+      ["off", offered, { gpu: 0, layout: "all-disabled" }, ["is to be whole", "GPU 1"]],
+      [
+        "and nobody counted",
+        undefined,
+        { gpu: 1, layout: "all-2g.25gb" },
+        ["GPU 0", "into all 2g.25gb that it holds"],
+      ],
+      [
+        "and nobody counted, all of them",
+        undefined,
+        { gpu: "all", layout: "all-9g.99gb" },
+        ["9g.99gb", "9g.99gb"],
+      ],
+      [
+        "and nobody counted, by the instance",
+        undefined,
+        { gpu: 1, layout: { "2g.25gb": 2 } },
+        ["GPU 0", "2 × 2g.25gb"],
+      ],
+      ["and nobody counted, and it is so", undefined, { gpu: 0, layout: "all-1g.10gb" }, []],
+      ["and nobody counted, by default", undefined, optional, []],
+    ])("is not cut under its holder: %s", (_, profiles, entry, expected) => {
+      const inventory = node(profiles);
+      expect(heldLayouts(inventory, held, { mig: [entry] as never })).toEqual(
+        expected.map((part) => expect.stringContaining(part)),
+      );
+      expect(heldLayouts(inventory, [], { mig: [entry] as never })).toEqual([]);
+    });
+
+    it("nor while nobody says who holds it", () => {
+      const mig = [{ gpu: 1, layout: "all-2g.25gb" }];
+      expect(unseenLayouts(node(undefined), { mig }, "x")).toContain(
+        "divided into all 2g.25gb that it holds",
+      );
+      expect(unseenLayouts(node({}), { mig: [{ gpu: 0, layout: "all-1g.10gb" }] }, "x")).toBeUndefined();
+    });
+  });
+
+  it("is judged by its driver where the table of its model says otherwise", () => {
+    const [first, second] = now.gpus;
+    if (!first || !second) throw new Error("unreachable");
+    const renamed: Inventory = { ...now, gpus: [first, { ...second, profiles: { "1g.11gb": 7 } }] };
+    expect(heldLayouts(renamed, held, { mig: [{ gpu: uuid, layout: "all-1g.11gb" }] })[1]).toContain(
+      "is to be divided into 7 × 1g.11gb",
+    );
   });
 
   it("keeps its layout while nobody says who holds it, where that is known to be another one", () => {

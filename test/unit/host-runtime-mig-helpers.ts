@@ -73,6 +73,7 @@ export function migMachine() {
     *driver_version*) echo 580.159.04 ;;
     *compute-apps*) cat ${at("apps")} 2>/dev/null || true ;;
     'mig -lgip -i '*) cat ${at("lgip")}$4 ;;
+    'mig -lgipp -i '*) cat ${at("lgipp")}$4 2>/dev/null || { echo 'No MIG-enabled devices found.'; exit 6; } ;;
     -L) cat ${at("list")} ;;
   esac`,
     );
@@ -87,6 +88,14 @@ export function migMachine() {
         `Model: \t\t H100\nGPU UUID: \t ${uuid}\nDevice Minor: \t ${i}\n`,
       );
     if (parted) migParted();
+  }
+
+  /** The driver tells where instances may start, of GPU 0: an H100's, as the MIG User Guide has them. */
+  function placements(word = "Placements"): void {
+    const rows = ["19 {0,1,2,3,4,5,6}:1", "20 {0,1,2,3,4,5,6}:1", "15 {0,2,4,6}:2", "14 {0,2,4}:2"];
+    const large = [" 9 {0,4}:4", " 5 {0}:4", " 0 {0}:8"];
+    const line = (row: string) => `GPU  0 Profile ID ${row.slice(0, 2)} ${word}: ${row.slice(3)}\n`;
+    write("lgipp0", [...rows, ...large].map(line).join(""));
   }
 
   /** Remembers the block of a label as what is applied; `refuses` makes apply fail. */
@@ -129,5 +138,5 @@ export function migMachine() {
     chmodSync(at("usr/local/bin/berth"), 0o755);
   }
 
-  return { ...machine, node, migParted, run, applies, boot, holder, container, berth };
+  return { ...machine, node, placements, migParted, run, applies, boot, holder, container, berth };
 }

@@ -3,7 +3,7 @@ import { askInWords, readCount } from "./ask";
 import { piece, query } from "./client";
 import type { Context } from "./context";
 import { Failure, usage } from "./failure";
-import { away, clean, duration, memory, moment, table } from "./text";
+import { away, clean, duration, gpuMemory, memory, moment, table } from "./text";
 import type { GpusView, GpuView, GrantsView, GrantView, HolderView, QueueView } from "./views";
 
 interface Options {
@@ -82,7 +82,7 @@ function unitTable(rows: UnitRow[]): string {
       unit,
       gpu.model,
       profile ?? "-",
-      memoryMiB > 0 ? memory(memoryMiB) : "-",
+      unit === "-" ? "-" : gpuMemory(memoryMiB),
       holder ? holderOf(holder) : "",
       gpu.quarantined === undefined ? (holder?.state ?? stateOf(unit)) : `quarantined: ${gpu.quarantined}`,
       measured ?? "",

@@ -6,7 +6,7 @@ import { type AskOptions, readAsk, readDuration } from "./ask";
 import { type CallOptions, type Client, piece, Unreachable } from "./client";
 import type { Context } from "./context";
 import { exit, Failure, usage } from "./failure";
-import { clean, duration, memory, table } from "./text";
+import { clean, duration, gpuMemory, table } from "./text";
 import type { GrantView, QueueEntryView, QueueView } from "./views";
 
 export interface RequestOptions extends AskOptions {
@@ -66,7 +66,7 @@ function granted(grant: GrantView, now: number): string {
     unit.name,
     unit.model,
     unit.profile ?? "-",
-    memory(unit.memoryMiB),
+    gpuMemory(unit.memoryMiB),
     unit.uuid,
   ]);
   const until =

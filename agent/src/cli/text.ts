@@ -86,6 +86,9 @@ export function away(at: number, now: number): string {
   return at <= now ? `${duration((now - at) / 1000)} ago` : `in ${duration((at - now) / 1000)}`;
 }
 
+/** MiB of a GPU for people: `512 MiB`, `10 GiB`, `79.6 GiB`, and `unknown` where its driver does not say. */
+export const gpuMemory = (mebibytes: number): string => (mebibytes > 0 ? memory(mebibytes) : "unknown");
+
 /** MiB for people: `512 MiB`, `10 GiB`, `79.6 GiB`. */
 export function memory(mebibytes: number): string {
   if (mebibytes < 1024) return `${Math.round(mebibytes)} MiB`;

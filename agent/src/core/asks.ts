@@ -81,6 +81,10 @@ export function sameProfile(a: string, b: string | undefined): boolean {
   return b !== undefined && a.toLowerCase() === b.toLowerCase();
 }
 
+/** The size of a GPU or an instance, in words. */
+export const memoryWords = (memoryMiB: number): string =>
+  memoryMiB > 0 ? `${memoryMiB} MiB` : "memory unknown";
+
 /** `2 MIG instances of 1g.10gb`: what an ask is, in words. */
 export function askWords(ask: Ask): string {
   const many = ask.count === 1 ? "" : "s";

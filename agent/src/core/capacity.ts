@@ -1,4 +1,4 @@
-import { sameProfile, unitMeets } from "./asks";
+import { memoryWords, sameProfile, unitMeets } from "./asks";
 import type { Ask } from "./model";
 import type { Seat } from "./seats";
 
@@ -59,7 +59,7 @@ function countProfiles(seats: readonly Seat[]): Map<string, number> {
 export function offerWords(wholes: readonly Seat[], instances: ReadonlyMap<string, number>): string {
   const models = new Map<string, number>();
   for (const { gpu } of wholes) {
-    const name = `${gpu.model}, ${gpu.memoryMiB} MiB`;
+    const name = `${gpu.model}, ${memoryWords(gpu.memoryMiB)}`;
     models.set(name, (models.get(name) ?? 0) + 1);
   }
   const parts = [...models].map(([model, count]) => `${count} whole GPU${count === 1 ? "" : "s"} (${model})`);

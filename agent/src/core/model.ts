@@ -15,6 +15,7 @@ export interface MigInstance {
   uuid: string;
   /** `1g.10gb`. */
   profile: string;
+  /** 0: the driver does not say, as of a GPU that has the machine's own memory. */
   memoryMiB: number;
   /** GPU instance and compute instance ids of the driver. */
   gi: number;
@@ -28,10 +29,16 @@ export interface Gpu {
   index: number;
   /** `NVIDIA H100 80GB HBM3`. */
   model: string;
+  /** 0: the driver does not say. Granted whole then, and to nobody who asks for a share or for some memory at least. */
   memoryMiB: number;
   /** True: granted by its instances alone, also when it has none. */
   mig: boolean;
   instances: MigInstance[];
+  /**
+   * What its driver can divide it into: MIG profiles, with how many of each fit alone. Empty: it cannot be divided. Left
+   * out: the driver was not asked or did not say, as of declared GPUs.
+   */
+  profiles?: Record<string, number>;
   /** UUIDs of the GPUs that it reaches over NVLink. */
   nvlink: string[];
   /** Set: nothing new is granted on it, and its holders are told. */

@@ -43,7 +43,8 @@ export function queueOrder(
 ): Waiting[] {
   const granted = new Map<string, number>();
   const add = (group: string, memory: number) => granted.set(group, (granted.get(group) ?? 0) + memory);
-  for (const { group, units } of live) for (const { memoryMiB } of units) add(group, memoryMiB);
+  const weigh = weights(ctx.inventory);
+  for (const { group, units } of live) for (const { memoryMiB } of units) add(group, weigh(memoryMiB));
   const order: Waiting[] = [];
   const take = (next: Waiting) => {
     order.push(next);
@@ -158,7 +159,14 @@ function couldUse(ask: Ask, units: readonly GrantedUnit[], inventory: Inventory)
   });
 }
 
+/** What counts for a unit among groups: its memory; of one whose memory nobody knows, that of the node's largest GPU. */
+function weights(inventory: Inventory | undefined): (memoryMiB: number) => number {
+  const largest = Math.max(1, ...(inventory?.gpus ?? []).map(({ memoryMiB }) => memoryMiB));
+  return (memoryMiB) => (memoryMiB > 0 ? memoryMiB : largest);
+}
+
 function askedMiB(ask: Ask, inventory: Inventory | undefined): number {
+  const weigh = weights(inventory);
   if (ask.kind === "share") return ask.memoryMiB ?? 0;
   const sizes = (inventory?.gpus ?? []).flatMap(({ mig, memoryMiB, instances }) => {
     if (ask.kind === "gpu") return mig ? [] : [memoryMiB];
@@ -166,7 +174,7 @@ function askedMiB(ask: Ask, inventory: Inventory | undefined): number {
       .filter(({ profile }) => ask.profile === undefined || ask.profile === profile)
       .map((one) => one.memoryMiB);
   });
-  const enough = sizes.filter((size) => size >= (ask.memoryMiB ?? 0));
+  const enough = sizes.filter((size) => size >= (ask.memoryMiB ?? 0)).map(weigh);
   return ask.count * (enough.length > 0 ? Math.min(...enough) : (ask.memoryMiB ?? 1));
 }
 

@@ -1,4 +1,4 @@
-import { askWords, unitKind, unitMeets } from "./asks";
+import { askWords, memoryWords, unitKind, unitMeets } from "./asks";
 import { offerWords } from "./capacity";
 import type { Ask, GrantedUnit, Refusal, Result } from "./model";
 import type { Occupancy } from "./occupancy";
@@ -22,7 +22,12 @@ export function busyRefusal(occupancy: Occupancy, ask: Ask): Refusal {
   }
   if (capacity.units < ask.count) {
     const what = capacity.units === 0 ? "none" : `${capacity.units} in all`;
-    return impossible(ask, `of such, this node has ${what}, even if everything were free`, capacity.offers);
+    const unknown = unknownMemory(ask, seats);
+    return impossible(
+      ask,
+      `of such, this node has ${what}, even if everything were free${unknown}`,
+      capacity.offers,
+    );
   }
   const room = occupancy.room(ask);
   const notes = [
@@ -36,6 +41,13 @@ export function busyRefusal(occupancy: Occupancy, ask: Ask): Refusal {
     allowed: freeNow(room),
     fix: "wait (--wait), release what is not needed, or ask for what is free",
   };
+}
+
+/** Of a GPU whose memory nobody knows, no size can be promised. */
+function unknownMemory({ memoryMiB }: Ask, seats: readonly Seat[]): string {
+  const those = seats.filter(({ gpu }) => gpu.memoryMiB === 0).map(({ gpu }) => gpu.index);
+  if (memoryMiB === undefined || those.length === 0) return "";
+  return `; of GPU ${those.join(", ")} the driver does not say the memory: granted whole, when no memory is asked for`;
 }
 
 function freeNow({ wholes, instances }: Pick<ReturnType<Occupancy["room"]>, "wholes" | "instances">): string {
@@ -90,7 +102,7 @@ function pinFault(ask: Ask, named: GrantedUnit, seat: Seat | undefined): string 
   const size = ask.kind === "share" ? named.memoryMiB >= (ask.memoryMiB ?? 0) : true;
   const rest = ask.kind === "share" ? { ...ask, kind: "gpu" as const } : ask;
   if (size && unitMeets(rest, named)) return undefined;
-  return `is a ${named.model}${named.profile ? `, ${named.profile}` : ""}, of ${named.memoryMiB} MiB: not what is asked for`;
+  return `is a ${named.model}${named.profile ? `, ${named.profile}` : ""}, ${named.memoryMiB > 0 ? "of " : ""}${memoryWords(named.memoryMiB)}: not what is asked for`;
 }
 
 function whyTaken(seat: Seat | undefined): string {

@@ -29,12 +29,14 @@ export const ask = z.strictObject({
   pins: z.array(text(128)).min(1).max(1024).optional(),
 });
 
+const unitMemory = z.number().describe("0: the driver does not say.");
+
 export const unit = z.object({
   uuid,
   gpu: uuid,
   name: z.string(),
   model: z.string(),
-  memoryMiB: z.number(),
+  memoryMiB: unitMemory,
   profile: z.string().optional(),
   shared: z.boolean(),
 });
@@ -119,7 +121,7 @@ const holder = z.object({
 const instance = z.object({
   uuid,
   profile: z.string(),
-  memoryMiB: z.number(),
+  memoryMiB: unitMemory,
   gi: z.int(),
   ci: z.int(),
 });
@@ -128,9 +130,13 @@ const gpu = z.object({
   uuid,
   index: z.int(),
   model: z.string(),
-  memoryMiB: z.number(),
+  memoryMiB: unitMemory,
   mig: z.boolean(),
   instances: z.array(instance),
+  profiles: z
+    .record(z.string(), z.int())
+    .optional()
+    .describe("MIG profiles that its driver offers, with how many of each fit alone."),
   nvlink: z.array(uuid),
   quarantined: z.string().optional(),
 });

@@ -1,3 +1,4 @@
+import { hasMedia } from "../../../config/mig-profiles";
 import type { Gpu, Inventory, MigInstance } from "../core/model";
 import { memorySlices, migModelOf } from "./placements";
 
@@ -170,7 +171,7 @@ export function lgipRows(gpu: Gpu, starts: readonly { start: number; size: numbe
   const slices = memorySlices(model);
   return Object.entries(model.profiles)
     .map(([profile, { size, starts: places }]) => {
-      const media = profile.endsWith("+me");
+      const media = hasMedia(profile);
       const most = (used: ReadonlySet<number>) => {
         const full = new Set(used);
         let count = 0;

@@ -1,4 +1,4 @@
-import type { MigModel } from "../../../config/mig-profiles";
+import { hasMedia, type MigModel } from "../../../config/mig-profiles";
 
 export { migModelOf } from "../../../config/mig-profiles";
 
@@ -17,7 +17,7 @@ export interface MigPlacement {
  */
 export function placeInstances(model: MigModel, profiles: readonly string[]): MigPlacement[] | undefined {
   const shapes = profiles.map((profile) => ({ profile, shape: model.profiles[profile] }));
-  if (profiles.filter((profile) => profile.endsWith("+me")).length > 1) return undefined;
+  if (profiles.filter(hasMedia).length > 1) return undefined;
   // The largest first, and among equals the one with the fewest places: there is the least room for them.
   shapes.sort(
     (a, b) =>

@@ -2,7 +2,7 @@
  * The tables and lists that nvidia-smi prints for people. Formats: captures of driver 580, and NVIDIA's MIG User Guide
  * (R450 to R5xx) where MIG is on.
  */
-import { GPU_UUID, garbage, MIG_UUID } from "./values";
+import { GPU_UUID, garbage, MIG_UUID, pciAddress } from "./values";
 
 export interface ListedInstance {
   /** The number after `Device`: the `<index>` of `-q -x`. */
@@ -22,28 +22,31 @@ export interface ListedGpu {
 /** The driver cannot reach this GPU; printed among the answers for the others. */
 const UNREACHABLE = /^Unable to determine the device handle for (?:GPU ?)?(.*)$/i;
 
-/** Address in a line such as `Unable to determine the device handle for GPU1: 0000:34:00.0: GPU is lost.` */
-export function unreachableGpus(text: string): { pci: string; reason: string }[] {
-  const found: { pci: string; reason: string }[] = [];
-  for (const line of text.split("\n")) {
+/**
+ * The GPUs that a text says cannot be reached: address and reason of a line such as
+ * `Unable to determine the device handle for GPU1: 0000:34:00.0: GPU is lost.` Some drivers leave the address out.
+ */
+export function unreachableGpus(text: string): { pci?: string; reason: string }[] {
+  return text.split("\n").flatMap((line) => {
     const rest = UNREACHABLE.exec(line.trim())?.[1];
-    if (rest === undefined) continue;
+    if (rest === undefined) return [];
     const match = /([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2})(?:\.[0-9a-f])?:?\s*(.*)$/i.exec(rest);
-    const address = match?.[1]?.toLowerCase();
-    if (address)
-      found.push({
-        pci: `0000${address}`.replace(/^.*(?=.{10}$)/, ""),
-        reason: match?.[2]?.trim() || "lost",
-      });
-  }
-  return found;
+    const pci = pciAddress(match?.[1] ?? "");
+    const reason = (match ? match[2] : rest.replace(/^\d+:\s*/, ""))?.trim();
+    return [{ ...(pci !== undefined && { pci }), reason: reason || "lost" }];
+  });
 }
 
 /** `nvidia-smi -L`. Throws an `InventoryError` (garbage) with the line that it does not know. */
 export function parseList(text: string): ListedGpu[] {
   const gpus: ListedGpu[] = [];
   for (const [i, line] of text.split("\n").entries()) {
-    if (line.trim() === "" || /^No devices (were )?found/i.test(line) || UNREACHABLE.test(line.trim()))
+    // A warning is of an infoROM: the list is whole all the same.
+    if (
+      line.trim() === "" ||
+      /^No devices (were )?found|^WARNING:/i.test(line) ||
+      UNREACHABLE.test(line.trim())
+    )
       continue;
     const where = `nvidia-smi -L, line ${i + 1},`;
     const gpu = /^GPU (\d+): (.+) \(UUID: (\S+)\)\s*$/.exec(line);

@@ -22,7 +22,7 @@ export interface GpuReading {
   minor: number | null;
   migMode: "enabled" | "disabled" | "unsupported";
   /** Different from `migMode`: it changes at the next reset of the GPU. */
-  migModePending: "enabled" | "disabled" | "unsupported";
+  migModePending: "enabled" | "disabled" | "unsupported" | null;
   memoryUsedMiB: number | null;
   /** Percent of the last sample period. `null` on a GPU in MIG mode: the driver has none there. */
   utilisation: number | null;
@@ -39,10 +39,10 @@ export interface GpuReading {
   instances: { uuid: string; gi: number; ci: number; memoryUsedMiB: number | null }[];
 }
 
-/** A GPU of which the driver gives no more than its address. */
+/** A GPU of which the driver gives no more than its address, or its UUID. */
 export interface LostGpu {
-  /** `0000:3b:00`. */
-  pci: string;
+  /** `0000:3b:00`; left out where the driver does not say it. */
+  pci?: string;
   uuid?: string;
   reason: string;
 }
@@ -52,6 +52,8 @@ export interface Reading {
   /** In the order of the inventory's GPUs. */
   readings: GpuReading[];
   lost: LostGpu[];
+  /** What could not be read, and decides nothing: links, numbers for people, figures. */
+  warnings: string[];
 }
 
 /**

@@ -17,17 +17,33 @@ export function moved(where: string, problem: string): InventoryError {
   return new InventoryError("garbage", `${where} ${problem}`, where, undefined, true);
 }
 
-/** `81559 MiB` as 81559, `21 %` as 21; null where the driver has no value. Throws on anything else. */
-export function quantity(
-  text: string | undefined,
+/**
+ * A figure: `81559 MiB` as 81559, `21 %` as 21; null where the driver has no value. It decides nothing, so anything else
+ * is null as well, and told to `note`.
+ */
+export function figure(
+  value: unknown,
   unit: "MiB" | "%" | "C" | "W",
-  where: string,
+  note: (problem: string) => void = () => {},
 ): number | null {
-  if (text === undefined || isNone(text) || isBroken(text) || text === "Insufficient Permissions")
-    return null;
-  const match = /^(-?\d+(?:\.\d+)?)\s*(\S+)$/.exec(text);
-  if (match?.[2] !== unit) throw garbage(where, `is ${JSON.stringify(text)}; expected a number and ${unit}`);
-  return Number(match[1]);
+  if (value === undefined) return null;
+  if (typeof value === "string") {
+    if (isNone(value) || isBroken(value) || value === "Insufficient Permissions") return null;
+    const match = /^(-?\d+(?:\.\d+)?)\s*(\S+)$/.exec(value);
+    if (match?.[2] === unit) return Number(match[1]);
+  }
+  note(`is ${JSON.stringify(value).slice(0, 80)}; expected a number and ${unit}`);
+  return null;
+}
+
+/** What is at a place of a parsed document; undefined where there is no such place. */
+export function placed(value: unknown, ...path: readonly string[]): unknown {
+  let found = value;
+  for (const name of path) {
+    if (typeof found !== "object" || found === null || Array.isArray(found)) return undefined;
+    found = (found as Record<string, unknown>)[name];
+  }
+  return found;
 }
 
 /** `0` as 0; null where the driver has no value. */

@@ -18,6 +18,7 @@ const gpu = z.object({
       ci: z.number(),
     }),
   ),
+  profiles: z.record(z.string(), z.number()).optional(),
   nvlink: z.array(z.string()),
 });
 const memorySchema = z.object({

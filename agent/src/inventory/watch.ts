@@ -174,10 +174,21 @@ export class InventoryWatch {
     return { ok: true };
   }
 
-  /** Forgets every other GPU, out of use or not: after the declared inventory changed. */
-  retain(uuids: readonly string[]): void {
-    const gone = this.#known.gpus.map(({ gpu }) => gpu.uuid).filter((uuid) => !uuids.includes(uuid));
-    this.#forget(gone);
+  /**
+   * Forgets what the configuration has no more, out of use or not: that is not broken, it is gone on purpose.
+   * @param declared UUIDs of all GPUs that the stack declares; undefined: it declares none, and the driver tells, so
+   * that every GPU goes that was declared before.
+   */
+  settle(declared: readonly string[] | undefined): void {
+    const source = declared ? "declared" : "nvidia-smi";
+    if (declared === undefined && this.#known.source !== "declared") return;
+    const before = this.#known;
+    this.#forget(before.gpus.map(({ gpu }) => gpu.uuid).filter((uuid) => !declared?.includes(uuid)));
+    if (before.source !== source && before.source !== "none") {
+      // Another driver, and another kernel log with places of its own.
+      const { driver: _, cursor: __, ...rest } = this.#known;
+      this.#known = { ...rest, source: "none" };
+    }
     this.#tell();
   }
 
@@ -215,8 +226,9 @@ export class InventoryWatch {
     this.#closed = `nvidia-smi cannot be believed (${error.code}): ${error.message}`;
   }
 
-  #take({ inventory, readings, lost }: Reading, warnings: string[]): void {
+  #take({ inventory, readings, lost, warnings: unread }: Reading, warnings: string[]): void {
     const now = this.#clock.now();
+    warnings.push(...unread);
     // A node that got a driver, or lost it, has nothing in common with what was remembered.
     if (this.#known.source !== inventory.source && this.#known.source !== "none")
       this.#forget(this.#known.gpus.map(({ gpu }) => gpu.uuid));
@@ -229,10 +241,11 @@ export class InventoryWatch {
       readings.flatMap(({ uuid, fault }) => (fault === undefined ? [] : [[uuid, fault]])),
     );
     for (const { uuid, pci, reason } of lost) {
-      const named = uuid ?? addresses.get(pci);
+      const named = uuid ?? (pci === undefined ? undefined : addresses.get(pci));
+      const which = pci === undefined ? (uuid ?? "that the driver does not name") : `at ${pci}`;
       if (named !== undefined && before.gpus.some(({ gpu }) => gpu.uuid === named))
         this.#faults.set(named, `the driver cannot reach it: ${reason}`);
-      else warnings.push(`the GPU at ${pci} cannot be reached, and was never read: ${reason}`);
+      else warnings.push(`the GPU ${which} cannot be reached, and was never read: ${reason}`);
     }
     const missing = before.gpus.filter(({ gpu }) => !seen.has(gpu.uuid) && !this.#faults.has(gpu.uuid));
     const allAway = seen.size === 0 && lost.length === 0 && missing.length > 0;
@@ -244,7 +257,10 @@ export class InventoryWatch {
     if (waiting) return;
     this.#present = seen;
     const pci = new Map(readings.map((reading) => [reading.uuid, reading.pci]));
-    const current = inventory.gpus.map((gpu) => ({ gpu, pci: pci.get(gpu.uuid) ?? "" }));
+    const sizes = new Map(
+      before.gpus.flatMap(({ gpu }) => [gpu, ...gpu.instances].map((unit) => [unit.uuid, unit.memoryMiB])),
+    );
+    const current = inventory.gpus.map((gpu) => ({ gpu: sized(gpu, sizes), pci: pci.get(gpu.uuid) ?? "" }));
     const kept = before.gpus.filter(({ gpu }) => !seen.has(gpu.uuid));
     this.#known = { ...before, source: inventory.source, gpus: [...current, ...kept].sort(byIndex) };
     if (inventory.driver !== undefined) this.#known.driver = inventory.driver;
@@ -348,6 +364,13 @@ export class InventoryWatch {
       this.refresh().catch((error: unknown) => this.#options.onError(error));
     });
   }
+}
+
+/** A size that the driver does not say this time is the one from before: shares of it are granted. */
+function sized(gpu: Gpu, before: ReadonlyMap<string, number>): Gpu {
+  const sizeOf = (unit: { uuid: string; memoryMiB: number }) => unit.memoryMiB || before.get(unit.uuid) || 0;
+  const instances = gpu.instances.map((one) => ({ ...one, memoryMiB: sizeOf(one) }));
+  return { ...gpu, memoryMiB: sizeOf(gpu), instances };
 }
 
 const byIndex = (a: { gpu: Gpu }, b: { gpu: Gpu }) => a.gpu.index - b.gpu.index;

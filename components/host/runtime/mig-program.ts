@@ -45,11 +45,38 @@ def gpus():
     return [dict(zip(keys, row), index=int(row[0])) for row in rows]
 
 
-def profiles(gpu):
-    """What the driver offers on a GPU: name and how many of it."""
+def rows(gpu):
+    """What the driver offers on a GPU: name, number and how many of it."""
     text = run("nvidia-smi", "mig", "-lgip", "-i", str(gpu["index"])).stdout
-    row = re.compile(r"^\|\s+%d\s+MIG\s+(\S+)\s+\d+\s+\d+/(\d+)\s" % gpu["index"], re.M)
-    return {name: int(total) for name, total in row.findall(text)}
+    row = re.compile(r"^\|\s+%d\s+MIG\s+(\S+)\s+(\d+)\s+\d+/(\d+)\s" % gpu["index"], re.M)
+    return row.findall(text)
+
+
+def profiles(gpu):
+    return {name: int(total) for name, _, total in rows(gpu)}
+
+
+def placed(gpu, wanted):
+    """Whether all instances find places at once. Where the driver does not tell the places, nvidia-mig-parted finds out."""
+    ran = run("nvidia-smi", "mig", "-lgipp", "-i", str(gpu["index"]), check=False)
+    row = re.compile(r"^GPU\s+%d\s+Profile ID\s+(\d+)\s+Placements?\s*:\s*\{([\d,\s]*)\}\s*:\s*(\d+)" % gpu["index"], re.M)
+    shapes = {number: (int(size), [int(start) for start in starts.split(",") if start.strip()])
+              for number, starts, size in row.findall(ran.stdout)}
+    numbers = {name: number for name, number, _ in rows(gpu)}
+    if any(numbers.get(name) not in shapes for name in wanted):
+        return True
+    # The largest first: few starts are left for them.
+    todo = sorted((shapes[numbers[name]] for name, count in wanted.items() for _ in range(count)),
+                  key=lambda shape: (-shape[0], len(shape[1])))
+
+    def place(at, taken):
+        if at == len(todo):
+            return True
+        size, starts = todo[at]
+        spans = (set(range(start, start + size)) for start in starts)
+        return any(place(at + 1, taken | span) for span in spans if not span & taken)
+
+    return place(0, set())
 
 
 def capable(gpu):
@@ -69,7 +96,12 @@ def counts(gpu, layout):
         if count is not None and count > offered[profile]:
             fail("GPU %d (%s) holds %d x %s at most, and %d are asked for"
                  % (gpu["index"], gpu["name"], offered[profile], profile, count))
-    return {profile: offered[profile] if count is None else count for profile, count in wanted.items()}
+    result = {profile: offered[profile] if count is None else count for profile, count in wanted.items()}
+    if not placed(gpu, result):
+        fail("GPU %d (%s) has no places for %s together; alone it holds %s"
+             % (gpu["index"], gpu["name"], ", ".join("%d x %s" % (count, name) for name, count in sorted(result.items())),
+                ", ".join("%d x %s" % (offered[name], name) for name in sorted(result))))
+    return result
 
 
 def plan(found, entries):

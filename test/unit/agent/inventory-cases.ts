@@ -9,10 +9,16 @@ export const CARDS: Record<string, { model: string; memoryMiB: number }> = {
   "H100 80GB": H100,
   "H100 94GB": { model: "NVIDIA H100 NVL", memoryMiB: 95830 },
   "H100 96GB": { model: "NVIDIA GH200 480GB", memoryMiB: 97871 },
+  "H20 96GB": { model: "NVIDIA H20", memoryMiB: 97871 },
+  "H20 141GB": { model: "NVIDIA H20-3e", memoryMiB: 143771 },
   "H200 141GB": { model: "NVIDIA H200", memoryMiB: 143771 },
   B200: { model: "NVIDIA B200", memoryMiB: 183359 },
   GB200: { model: "NVIDIA GB200", memoryMiB: 189471 },
   "GH200 144GB": { model: "NVIDIA GH200 144G HBM3e", memoryMiB: 146831 },
   B300: { model: "NVIDIA B300 SXM6 AC", memoryMiB: 275040 },
   GB300: { model: "NVIDIA GB300", memoryMiB: 284208 },
+  "RTX PRO 6000 Blackwell": {
+    model: "NVIDIA RTX PRO 6000 Blackwell Server Edition",
+    memoryMiB: 97887,
+  },
 };

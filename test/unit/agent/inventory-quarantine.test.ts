@@ -126,7 +126,7 @@ describe("a GPU is put out of use", () => {
     expect(watch.state.inventory.gpus.map(({ uuid }) => uuid)).not.toContain(a);
     const declared = without(without(node(), a), b);
     driver.shows = declared;
-    watch.retain(declared.gpus.map(({ uuid }) => uuid));
+    watch.settle(declared.gpus.map(({ uuid }) => uuid));
     await watch.refresh();
     expect(watch.state.inventory).toEqual(declared);
   });

@@ -9,7 +9,6 @@ import { beforeEach, describe, expect, it } from "vitest";
 import {
   declaredInventory,
   type Exec,
-  type ExecResult,
   exec,
   type FakePaths,
   fakePaths,
@@ -23,11 +22,10 @@ import {
 import { failureOf } from "../../lib/failure";
 import { until } from "../../lib/until";
 import { H100 } from "./inventory-cases";
-import { root, rootForEachTest } from "./inventory-helpers";
+import { answers, ended, fixture, root, rootForEachTest } from "./inventory-helpers";
 
 rootForEachTest();
 
-const fixture = (name: string) => readFileSync(join(__dirname, "../../fixtures/nvidia-smi", name), "utf8");
 let paths: FakePaths;
 beforeEach(() => {
   paths = fakePaths(root);
@@ -84,16 +82,8 @@ describe("a driver that hangs", () => {
     const calls: string[] = [];
     const stuck: Exec = async (_, args) => {
       calls.push(args.join(" "));
-      if (calls.length > 1)
-        return {
-          code: 0,
-          stdout: fixture("h100/q.xml"),
-          stderr: "",
-          timedOut: false,
-          tooMuch: false,
-          gone: Promise.resolve(),
-        };
-      return { code: null, stdout: "", stderr: "", timedOut: true, tooMuch: false, gone };
+      if (calls.length > 1) return ended({ stdout: fixture("h100/q.xml") });
+      return ended({ code: null, timedOut: true, gone });
     };
     const smi = new NvidiaSmi({ exec: stuck });
     expect((await failure(smi.read())).code).toBe("hang");
@@ -112,13 +102,8 @@ describe("a driver that hangs", () => {
     const slow: Exec = async (_, args, { deadlineMs }) => {
       limits.push(deadlineMs);
       clock += 12_000;
-      const stdout =
-        args[0] === "-L"
-          ? fixture("mig/L.txt")
-          : args[0] === "topo"
-            ? fixture("mig/topo.txt")
-            : fixture("mig/q.xml");
-      return { code: 0, stdout, stderr: "", timedOut: false, tooMuch: false, gone: Promise.resolve() };
+      if (clock > 20_000) return ended({ code: null, timedOut: true });
+      return ended({ stdout: fixture(args[0] === "-L" ? "mig/L.txt" : "mig/q.xml") });
     };
     const error = await failure(new NvidiaSmi({ exec: slow, now: () => clock }).read());
     expect(error.code).toBe("hang");
@@ -179,6 +164,7 @@ describe("a driver that fails", () => {
       inventory: { source: "nvidia-smi", gpus: [] },
       readings: [],
       lost: [],
+      warnings: [],
     });
   });
 
@@ -192,45 +178,26 @@ describe("a driver that fails", () => {
 });
 
 describe("a reading", () => {
-  const answers = (table: Record<string, string | Partial<ExecResult>>): { exec: Exec; calls: string[] } => {
-    const calls: string[] = [];
-    return {
-      calls,
-      exec: async (_, args) => {
-        const key = args.join(" ");
-        calls.push(key);
-        const answer = table[key];
-        if (answer === undefined) throw new Error(`nobody answers ${key}`);
-        const base: ExecResult = {
-          code: 0,
-          stdout: "",
-          stderr: "",
-          timedOut: false,
-          tooMuch: false,
-          gone: Promise.resolve(),
-        };
-        return typeof answer === "string" ? { ...base, stdout: answer } : { ...base, ...answer };
-      },
-    };
-  };
-
   it("asks for links once, and overlapping calls share it", async () => {
     const { exec, calls } = answers({
       "-q -x": fixture("mig/q.xml"),
       "-L": fixture("mig/L.txt"),
       "topo -m": fixture("mig/topo.txt"),
+      "mig -lgip": fixture("h100/lgip.txt"),
     });
     const smi = new NvidiaSmi({ exec });
     const [first, second] = await Promise.all([smi.read(), smi.read()]);
     expect(second).toBe(first);
-    expect(calls).toEqual(["-q -x", "-L", "topo -m"]);
+    expect(calls).toEqual(["-q -x", "-L", "topo -m", "mig -lgip"]);
     await smi.read();
-    expect(calls.slice(3)).toEqual(["-q -x", "-L"]);
+    expect(calls.slice(4)).toEqual(["-q -x", "-L"]);
     expect(first.inventory.gpus[0]?.nvlink).toEqual(["GPU-bbbbbbbb-2222-3333-4444-555555555555"]);
   });
 
-  it("needs one command where there is one GPU without MIG", async () => {
-    const { exec, calls } = answers({ "-q -x": fixture("h100/q.xml") });
+  it("needs one command where there is one GPU that cannot be divided", async () => {
+    const { exec, calls } = answers({
+      "-q -x": fixture("h100/q.xml").replaceAll("_mig>Disabled", "_mig>N/A"),
+    });
     expect((await new NvidiaSmi({ exec }).read()).inventory.source).toBe("nvidia-smi");
     expect(calls).toEqual(["-q -x"]);
   });
@@ -267,8 +234,12 @@ describe("a reading", () => {
     expect(lost).toEqual([
       expect.objectContaining({ pci: "0000:11:00", reason: expect.stringContaining("GPU is lost") }),
     ]);
-    // At the very first reading nobody knows the others: nothing is to be believed.
-    expect(await failure(smi.read())).toMatchObject({ code: "exit", exitCode: 15 });
+    // At the very first reading the list knows the others.
+    const fresh = new NvidiaSmi({ command: paths.command, source: "declared" });
+    expect((await fresh.read()).inventory.gpus.map(({ uuid, index }) => [uuid, index])).toEqual([
+      [a?.uuid, 0],
+      [c?.uuid, 2],
+    ]);
     // And where the driver refuses altogether, no GPU is called lost.
     setFakeState({ exit: 255 }, paths);
     expect(await failure(smi.read(known))).toMatchObject({ code: "exit", exitCode: 255 });
@@ -307,14 +278,8 @@ describe("the kernel log", () => {
     const entry = (cursor: string, message: unknown) =>
       JSON.stringify({ __CURSOR: cursor, __REALTIME_TIMESTAMP: "1700000000123456", MESSAGE: message });
     const asked: string[][] = [];
-    const answer = (code: number, stdout: string): ExecResult => ({
-      code,
-      stdout,
-      stderr: "Failed to seek to cursor: Invalid argument",
-      timedOut: false,
-      tooMuch: false,
-      gone: Promise.resolve(),
-    });
+    const answer = (code: number, stdout: string) =>
+      ended({ code, stdout, stderr: "Failed to seek to cursor: Invalid argument" });
     const log = journalLog(async (_, args) => {
       asked.push(args.filter((arg) => arg.includes("cursor")));
       if (args.includes("--after-cursor=old")) return answer(1, "");

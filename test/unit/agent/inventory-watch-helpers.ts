@@ -51,6 +51,7 @@ export function machine(start: Inventory, options: Partial<InventoryWatchOptions
   const driver = {
     shows: start as Inventory | Error,
     lost: [] as Reading["lost"],
+    warnings: [] as string[],
     faults: {} as Record<string, string>,
     kernel: [] as KernelLine[],
     use: 0,
@@ -58,8 +59,8 @@ export function machine(start: Inventory, options: Partial<InventoryWatchOptions
   const watch = new InventoryWatch({
     read: async () => {
       if (driver.shows instanceof Error) throw driver.shows;
-      const { shows } = driver;
-      return { inventory: shows, lost: driver.lost, readings: shows.gpus.map((gpu) => reading(gpu, driver)) };
+      const { shows, lost, warnings } = driver;
+      return { inventory: shows, lost, warnings, readings: shows.gpus.map((gpu) => reading(gpu, driver)) };
     },
     onChange: (change) => changes.push(change),
     onError: (error) => errors.push(error),

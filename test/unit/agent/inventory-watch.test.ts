@@ -69,6 +69,7 @@ describe("the watch", () => {
           inventory: node(),
           readings: node().gpus.map((gpu) => reading(gpu, { faults: {}, use: 0 })),
           lost: [],
+          warnings: [],
         };
       },
     });

@@ -1,14 +1,15 @@
-import type { Gpu, Grant, Inventory } from "../../agent/src/core/model";
-import { migModelOf, mostOf } from "../../config/mig-profiles";
-import type { MigConfig } from "../../config/schema-runtime";
+import { migModelOf, mostOf } from "../../../config/mig-profiles";
+import type { MigConfig } from "../../../config/schema-runtime";
+import type { Gpu, Grant, Inventory } from "./model";
 
 /**
  * A GPU is divided anew only while nobody holds any of it: a new layout takes every instance away, also those of a
- * stopped container that is to get them back. Pure.
+ * stopped container that is to get them back. So asked by a preview, and by the node before it takes up other GPUs. Pure.
  */
 
-/** How a GPU is divided: instances by profile, or not at all. */
+/** How a GPU is divided: instances by profile, `MOST` of them where only the node knows how many fit, or not at all. */
 type Layout = Record<string, number> | "whole";
+const MOST = Number.POSITIVE_INFINITY;
 
 function layoutOf({ mig, instances }: Gpu): Layout {
   if (!mig) return "whole";
@@ -22,8 +23,18 @@ const text = (layout: Layout): string =>
     ? "not divided"
     : Object.entries(layout)
         .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([profile, count]) => `${count} × ${profile}`)
+        .map(([profile, count]) =>
+          count === MOST ? `all ${profile} that it holds` : `${count} × ${profile}`,
+        )
         .join(", ") || "divided into nothing";
+
+/** One of which nobody here knows how many fit is as wanted when it is divided into nothing else. */
+function same(has: Layout, wanted: Layout): boolean {
+  if (has === "whole" || wanted === "whole") return has === wanted;
+  const [profile, ...others] = Object.keys(has);
+  if (profile !== undefined && others.length === 0 && wanted[profile] === MOST) return true;
+  return text(has) === text(wanted);
+}
 
 /** What the stack wants of a node's GPUs. */
 export interface Wanted {
@@ -33,18 +44,31 @@ export interface Wanted {
   mig?: MigConfig;
 }
 
-/** The layout that the stack wants of a GPU; undefined where it says nothing of it, or nobody here knows what it means. */
+/** What a GPU can be divided into: as its driver says, else as the table has its model. Undefined: nobody here knows. */
+function offeredBy({ profiles, model, memoryMiB }: Gpu): Record<string, number> | undefined {
+  if (profiles) return profiles;
+  const row = migModelOf(model, memoryMiB);
+  return row && Object.fromEntries(Object.keys(row.profiles).map((name) => [name, mostOf(row, name)]));
+}
+
+/**
+ * The layout that the stack wants of a GPU; undefined where it leaves it as it is. A GPU that nobody here knows is taken
+ * to be divided as wanted: its holder is asked for rather than surprised.
+ */
 function wantedOf(gpu: Gpu, mig: MigConfig): Layout | undefined {
   const entry = mig.find(({ gpu: which }) => which === "all" || which === gpu.index || which === gpu.uuid);
   if (!entry) return undefined;
-  const model = migModelOf(gpu.model, gpu.memoryMiB);
+  const offered = offeredBy(gpu);
   // "all" passes over those that cannot be divided.
-  if (entry.gpu === "all" && !model) return undefined;
+  if (entry.gpu === "all" && !gpu.mig && offered && Object.keys(offered).length === 0) return undefined;
   if (typeof entry.layout !== "string") return entry.layout;
   const profile = entry.layout.replace(/^all-/, "");
   if (profile === "disabled") return "whole";
-  const most = model ? mostOf(model, profile) : 0;
-  return most > 0 ? { [profile]: most } : undefined;
+  const most = offered?.[profile];
+  if (most) return { [profile]: most };
+  // What the driver does not offer is refused on the node, and the default of the limits is for those that have it.
+  const left = gpu.profiles !== undefined || (entry as { optional?: boolean }).optional === true;
+  return left ? undefined : { [profile]: MOST };
 }
 
 interface Change {
@@ -62,7 +86,7 @@ function changesOf(now: Inventory, { declared, mig = [] }: Wanted): Change[] {
   return now.gpus.flatMap((gpu): Change[] => {
     const has = layoutOf(gpu);
     const to = declares ? (next.get(gpu.uuid) ?? "gone") : wantedOf(gpu, mig);
-    if (to === undefined || (to !== "gone" && text(to) === text(has))) return [];
+    if (to === undefined || (to !== "gone" && same(has, to))) return [];
     return [{ gpu, to, resets: !declares && (has === "whole") !== (to === "whole") }];
   });
 }
@@ -96,10 +120,13 @@ export function heldLayouts(now: Inventory, grants: readonly Grant[], wanted: Wa
       ? changeText(change)
       : `${named(gpu)} would be reset, since the MIG mode of GPU ${switched.join(", ")} is switched, which resets all ` +
         "GPUs of the node";
+    const gone = change?.to === "gone";
+    const only = gone ? "taken away" : change ? "divided anew" : "divided anew or reset";
+    const first = gone ? "declare it as before, take" : "take";
     return [
-      `${what}, and ${holders.join("; ")}. A GPU is divided anew${change ? "" : " or reset"} only while nobody ` +
-        "holds any of it: take those grants out of the stack (users[].gpu, nodes[].ray.gpu) or release them " +
-        "(berth gpu release), run it, then change the layout",
+      `${what}, and ${holders.join("; ")}. A GPU is ${only} only while nobody holds any of it: ${first} those grants out ` +
+        "of the stack (users[].gpu, nodes[].ray.gpu) or release them (berth gpu release), run it, then " +
+        `${gone ? "take the GPU out" : "change the layout"}`,
     ];
   });
 }

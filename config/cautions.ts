@@ -1,0 +1,37 @@
+import { layoutCaution, runtimePath } from "./check-runtime";
+import { countsProblem } from "./mig-profiles";
+import { defaultProfile, hasDriver, nodeRuntime } from "./resolve-gpu";
+import type { StackConfig } from "./schema";
+
+/**
+ * What Berth's own tables say against a configuration that a real node may still be right about: which GPUs there are,
+ * and how they can be divided, is the driver's to say. Told in the preview, once for each place; nothing is refused. Pure.
+ */
+export function cautionsOf(config: StackConfig): string[] {
+  const found = new Map<string, string>();
+  const caution = (path: string, problem: { problem: string; allowed: string } | undefined) => {
+    if (!problem || found.has(path)) return;
+    found.set(
+      path,
+      `berth:${path} ${problem.problem}, as far as Berth knows (${problem.allowed}). The node's driver decides: it is asked ` +
+        "before anything is changed there, and what it does not offer is refused",
+    );
+  };
+  for (const [i, node] of config.nodes.entries()) {
+    const runtime = nodeRuntime(config, node);
+    if (!hasDriver(node, runtime)) continue;
+    for (const [k, entry] of (runtime.nvidia?.mig ?? []).entries())
+      if (!("optional" in entry))
+        caution(`${runtimePath(node, i, "nvidia")}.mig[${k}].layout`, layoutCaution(entry.layout));
+    const profile = defaultProfile(config.limits);
+    if (profile !== undefined) caution("limits.gpu_allocation.mig_profile", known(profile));
+    if (node.ray?.gpu?.profile !== undefined)
+      caution(`nodes[${i}].ray.gpu.profile`, known(node.ray.gpu.profile));
+    for (const [u, { gpu, node: home, state }] of config.users.entries())
+      if (home === node.name && state !== "removed" && gpu?.profile !== undefined)
+        caution(`users[${u}].gpu.profile`, known(gpu.profile));
+  }
+  return [...found.values()];
+}
+
+const known = (profile: string) => countsProblem({ [profile]: 1 });
