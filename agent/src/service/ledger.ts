@@ -229,6 +229,8 @@ export class Ledger implements LedgerService {
     return this.room.size === 0 ? [] : this.room.view({ state: this.state, ctx: this.context() });
   }
 
+  heldBackNow = () => this.heldBack.list();
+
   queueLength(): number {
     return this.room.size;
   }
