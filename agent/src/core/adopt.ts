@@ -131,12 +131,10 @@ function adoptedGrant(
   const { occupancy } = indexOf(state);
   const units = uuids.map((uuid) => foundUnit(occupancy, uuid, seen.shareMiB));
   const key = seen.token === undefined ? seen.grant : undefined;
-  // Its own name and token where nobody else has them, so that the container's labels stay true.
-  const taken = [...state.grants.values()].some(({ id, token }) => id === seen.grant || token === seen.token);
-  const own = first && seen.grant !== undefined && seen.token !== undefined && !taken;
+  const { id, token } = first ? namesOf(state, ctx, seen) : freshNames(state, ctx);
   return {
-    id: own && seen.grant !== undefined ? seen.grant : ctx.newId(),
-    token: own && seen.token !== undefined ? seen.token : state.nextToken,
+    id,
+    token,
     user: seen.user,
     group: ctx.limitsOf(seen.user)?.group ?? "unknown",
     ask: foundAsk(units),
@@ -153,6 +151,18 @@ function adoptedGrant(
     boundAt: ctx.now,
   };
 }
+
+/**
+ * The container's own id and token where nobody has or had them, so that its labels stay true: the ledger was lost. The
+ * labels of a copied container are those of a grant that may be over.
+ */
+function namesOf(state: LedgerState, ctx: Ctx, { grant, token }: SeenContainer) {
+  if (grant === undefined || token === undefined) return freshNames(state, ctx);
+  const taken = [...state.grants.values()].some((other) => other.id === grant || other.token === token);
+  return taken || ctx.wasGiven?.(grant, token) ? freshNames(state, ctx) : { id: grant, token };
+}
+
+const freshNames = (state: LedgerState, ctx: Ctx) => ({ id: ctx.newId(), token: state.nextToken });
 
 function conflictsIn(state: LedgerState): Adoption["conflicts"] {
   const holders = new Map<string, Set<string>>();

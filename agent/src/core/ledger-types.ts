@@ -21,6 +21,11 @@ export interface Ctx {
   /** Milliseconds since the epoch. */
   now: number;
   newId(): string;
+  /**
+   * Whether a grant that is over had that id or that token: neither is ever given again.
+   * @default none had
+   */
+  wasGiven?(id: string, token: number): boolean;
   /** undefined: no such user. */
   limitsOf(user: string): EffectiveLimits | undefined;
   /** The node's own. */

@@ -384,6 +384,7 @@ export class Ledger implements LedgerService {
     return {
       now,
       newId: () => this.newId("g", now),
+      wasGiven: (id, token) => this.options.store.hasGrant(id, token),
       limitsOf: (user) => this.options.limits.of(user),
       strategy,
       allowShared: allocation === "shared",
