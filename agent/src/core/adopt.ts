@@ -8,6 +8,7 @@ import {
   labelled,
   reviewed,
   sameUuids,
+  seenGrant,
   stoppedChange,
 } from "./ledger";
 import { indexOf } from "./ledger-index";
@@ -45,12 +46,13 @@ export interface Adoption {
  * run with GPUs of which the ledger knows nothing (a lost database). Limits are not asked: running work is left alone.
  *
  * @param options.complete false: containers that are not in the list may still be there. @default true
+ * @param options.unsure containers of which the list says nothing, though it is complete. @default none
  */
 export function adopt(
   state: LedgerState,
   ctx: Ctx,
   seen: readonly SeenContainer[],
-  options: { complete?: boolean } = {},
+  options: { complete?: boolean; unsure?: ReadonlySet<string> } = {},
 ): Decision<Adoption> {
   // Decided on a copy, step by step: each step sees what the one before it did.
   const copy = createState(state.inventory, state.grants.values(), { nextToken: state.nextToken });
@@ -69,8 +71,9 @@ export function adopt(
   if (options.complete !== false) {
     const there = new Set(seen.map(({ container }) => container));
     for (const grant of [...copy.grants.values()]) {
-      if (grant.container !== undefined && !there.has(grant.container))
-        make(news.gone, goneChange(ctx, grant));
+      const { container, awaitedUntil = 0 } = grant;
+      if (container === undefined || there.has(container) || options.unsure?.has(container)) continue;
+      if (awaitedUntil <= ctx.now) make(news.gone, goneChange(ctx, grant));
     }
   }
   // Those that the ledger knows come first: a stranger never takes a grant from its container.
@@ -84,6 +87,8 @@ export function adopt(
       if (one.running && grant.state !== "bound") {
         make(news.bound, { grant: boundGrant(grant, ctx.now, one.container), event: "resumed" });
       } else if (!one.running && grant.state === "bound") make(news.stopped, stoppedChange(ctx, grant));
+      else if (grant.awaitedUntil !== undefined)
+        make(news.bound, { grant: seenGrant(grant), event: "started" });
     }
     if (!one.running) continue;
     if (own.length === 0 && bindLabelled(copy, ctx, one, (change) => make(news.bound, change))) continue;

@@ -41,7 +41,7 @@ export interface Ctx {
 /**
  * granted, bound, stopped (held from now), resumed, released, expired, dropped (by the stack), adopted (found with a
  * container); lost, resliced, quarantined, conflict, waiting (`reason` says what is wrong), found (it is well again);
- * unbound: a declared grant whose container stopped or went.
+ * unbound: a declared grant whose container stopped or went; started: a container that was bound before it ran does.
  */
 export type ChangeEvent =
   | "granted"
@@ -59,6 +59,7 @@ export type ChangeEvent =
   | "waiting"
   | "found"
   | "unbound"
+  | "started"
   | "declared";
 
 /** One row to write, in order, before anybody is told: the whole grant as it is from now on. */

@@ -66,6 +66,7 @@ export const grant = z.object({
   createdAt: time,
   reservedUntil: time.optional(),
   boundAt: time.optional(),
+  awaitedUntil: time.optional(),
   stoppedAt: time.optional(),
   heldUntil: time.nullable().optional(),
   releasedAt: time.optional(),
