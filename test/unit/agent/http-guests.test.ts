@@ -200,7 +200,7 @@ describe("the places of guests", () => {
 
   it("one that comes with another's token next takes that one's place", () => {
     const guests = new Guests({ all: 10, person: 1, address: 10 });
-    const [a, b] = many(2, () => "192.0.2.1") as [Socket, Socket];
+    const [a, b] = many(2, () => "192.0.2.1") as Socket[] as [Socket, Socket];
     for (const one of [a, b]) guests.enter(one);
     expect(guests.prove(a, "user:alice")).toBe(true);
     expect(guests.prove(a, "user:alice")).toBe(true);
