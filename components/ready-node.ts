@@ -1,7 +1,7 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { type Plan, WORKSPACE_NETWORK } from "../config";
+import { type Plan, WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "../config";
 import { Stages } from "./host";
 import { labels, physicalName } from "./labels";
 import { BaremetalNode, DropletNode, type Node, onMachine, sshTarget, standsOn } from "./node";
@@ -46,7 +46,7 @@ export function readyNode(parent: pulumi.Resource, name: string, args: ReadyNode
     {
       name: "berth-workspaces",
       driver: "bridge",
-      ipamConfigs: [{ subnet: WORKSPACE_NETWORK }],
+      ipamConfigs: [{ subnet: WORKSPACE_NETWORK, gateway: WORKSPACE_GATEWAY }],
       // Workspaces of one node do not see each other.
       options: {
         "com.docker.network.bridge.enable_icc": "false",

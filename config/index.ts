@@ -31,7 +31,7 @@ export type {
   UserSecrets,
   VolumePlan,
 } from "./plan";
-export { locate, WORKSPACE_NETWORK } from "./plan";
+export { locate, WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "./plan";
 export {
   PORTS_PER_USER,
   type PortPlan,

@@ -192,6 +192,8 @@ export type UserSecrets = Record<string, { password?: string; credentials?: Reco
 
 /** The bridge between a node and its own workspaces; the same on every node, never routed outside. */
 export const WORKSPACE_NETWORK = "172.30.0.0/24";
+/** Docker would choose the same, but tell it only after a restart of dockerd. */
+export const WORKSPACE_GATEWAY = "172.30.0.1";
 
 /** First uid of the workspaces' users: above Debian's human users (1000-59999 is shared), stable by index. */
 export const FIRST_UID = 20000;

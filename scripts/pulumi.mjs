@@ -6,6 +6,7 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { readArgs, UsageError } from "./lib/args.mjs";
+import { showDown, takeUpDown } from "./lib/down.mjs";
 import { which } from "./lib/files.mjs";
 import { runMain } from "./lib/main.mjs";
 import { PROJECT, ROOT, stackDir } from "./lib/paths.mjs";
@@ -56,6 +57,11 @@ await runMain(async () => {
   if (ownBackend(env, at)) await clearLocks(at, stack, note);
   if (command !== "preview") await repairPending({ at, env, cwd: ROOT }, stack, note);
   const yes = flags.has("yes") || command === "destroy";
+  // Whoever chooses what is planned or read knows better.
+  const chosen = rest.some((word) => /^(-t|-r|--target|--exclude|--refresh|--import-file)/.test(word));
+  const where = { at, env, cwd: ROOT };
+  if (command === "preview" && !chosen) rest.unshift(...(await showDown(where, stack, note)));
+  if (command === "up" && !chosen) await takeUpDown(where, stack, note);
   const args = [command, "--stack", stack, ...(yes && command !== "preview" ? ["--yes"] : []), ...rest];
   const code = await withCleanStackFile(at, stack, () => handOver("pulumi", args, env, terminal && !yes));
   if (

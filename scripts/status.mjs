@@ -3,6 +3,8 @@
  */
 import { existsSync } from "node:fs";
 import { readArgs, UsageError } from "./lib/args.mjs";
+import { expectedOf } from "./lib/containers.mjs";
+import { askOperator, readDeployment } from "./lib/down.mjs";
 import { which } from "./lib/files.mjs";
 import { table } from "./lib/format.mjs";
 import { askNodes, assemble, problemsOf } from "./lib/live.mjs";
@@ -18,9 +20,9 @@ const RAY_TOKEN = "/var/lib/berth/ray/token";
 
 const HELP = `npm run status -- [--stack NAME] [--json] [--credentials USER] [--ray-token]
 
-What is up: nodes, workspaces, Ray. Exit code 0: all; 3: something is down.
+What is up: nodes, workspaces, Ray, and why what is down is down. Exit code 0: all is up; 3: something is down.
 
-  --json               JSON: {stack, nodes, users, ray} (with npm run -s)
+  --json               JSON: {stack, nodes, users, ray, down} (with npm run -s)
   --credentials USER   prints that user's password and tokens instead
   --ray-token          prints the token that Ray's dashboard asks for instead
   --stack NAME         the stack; default dev
@@ -56,11 +58,12 @@ await runMain(async () => {
     throw new Error(`Stack ${stack} has no nodes yet: its \`up\` has not ended, or it was destroyed.`);
   const warn = (/** @type {string} */ line) => process.stderr.write(`${line}\n`);
   if (flags.has("ray-token")) return printRayToken(env, outputs, stackDir(at, stack));
-  const status = assemble(
-    stack,
-    outputs,
-    await askNodes(stack, outputs, { folder: stackDir(at, stack), env, warn }),
-  );
+  const expected = expectedOf(await readDeployment({ at, env, cwd: ROOT }, stack));
+  const [answers, engine] = await Promise.all([
+    askNodes(stack, outputs, { folder: stackDir(at, stack), env, warn }),
+    askOperator(stack, expected, env, warn),
+  ]);
+  const status = assemble(stack, outputs, answers, { expected, engine });
   const problems = problemsOf(status, outputs);
   if (flags.has("json")) process.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
   else

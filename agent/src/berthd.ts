@@ -6,6 +6,7 @@ import { type Containers, Launcher, launchSchema, openContainers } from "./docke
 import { EventLog, healEventLog } from "./events";
 import { openInventory } from "./gpus";
 import { FailureLimit, makeApp, Servers, Tokens } from "./http";
+import { MigGuard } from "./inventory";
 import { loadLibc } from "./libc";
 import { explainLimits } from "./limits";
 import type { Logger } from "./log";
@@ -126,6 +127,11 @@ export class Berthd {
       degraded: () => ledger?.health().status !== "ok",
       eventBacklog: () => events.backlog,
     });
+    const mig = new MigGuard({
+      file: paths.migLock,
+      refresh: () => inventory.refresh(),
+      changed: () => ledger?.review(),
+    });
     const made = new Ledger({
       store,
       events,
@@ -144,6 +150,7 @@ export class Berthd {
         ...(this.parts?.servers.problem === undefined ? [] : [this.parts.servers.problem]),
         ...inventory.watch.state.warnings,
       ],
+      busy: () => mig.problem,
       onFatal: this.options.onFatal,
     });
     ledger = made;

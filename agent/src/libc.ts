@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 
 /**
- * The few calls of the C library that Node.js does not offer: who is at the other end of a Unix socket, and a datagram
- * to systemd. Loaded when first needed; it fails with a clear error where koffi's binary is not shipped for the machine.
+ * The few calls of the C library that Node.js does not offer: who is at the other end of a Unix socket, a datagram to
+ * systemd, and whether a file is locked. Loaded when first needed; it fails with a clear error where koffi's binary is not shipped for the machine.
  */
 
 const AF_UNIX = 1;
@@ -11,12 +11,17 @@ const SO_PEERCRED = 17;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_NOSIGNAL = 0x4000;
+const LOCK_SH = 1;
+const LOCK_NB = 4;
+const EINTR = 4;
+const EWOULDBLOCK = 11;
 
 interface Libc {
   getsockopt(fd: number, level: number, name: number, value: Buffer, length: Buffer): number;
   socket(domain: number, type: number, protocol: number): number;
   sendto(fd: number, data: Buffer, size: number, flags: number, to: Buffer, length: number): number;
   close(fd: number): number;
+  flock(fd: number, operation: number): number;
   errno(): number;
 }
 
@@ -32,6 +37,7 @@ function libc(): Libc {
     socket: lib.func("int socket(int, int, int)"),
     sendto: lib.func("intptr_t sendto(int, void *, size_t, int, void *, uint32_t)"),
     close: lib.func("int close(int)"),
+    flock: lib.func("int flock(int, int)"),
     errno: () => koffi.errno(),
   };
   return loaded;
@@ -85,5 +91,20 @@ export function sendDatagram(path: string, text: string): void {
     }
   } finally {
     c.close(fd);
+  }
+}
+
+/**
+ * Whether somebody else has the whole file locked (flock(2), LOCK_EX). The caller closes `fd` soon: until then this
+ * process has a lock of its own on it, which keeps others from the exclusive one.
+ * @throws Error when the kernel says neither
+ */
+export function isLocked(fd: number): boolean {
+  const c = libc();
+  for (;;) {
+    if (c.flock(fd, LOCK_SH | LOCK_NB) === 0) return false;
+    const errno = c.errno();
+    if (errno === EWOULDBLOCK) return true;
+    if (errno !== EINTR) throw new Error(`flock failed with errno ${errno}`);
   }
 }

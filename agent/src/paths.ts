@@ -11,6 +11,8 @@ export interface AgentPaths {
   /** The declared inventory; absent where nvidia-smi answers. */
   gpusFile: string;
   configFolder: string;
+  /** Locked while the GPUs are divided anew. */
+  migLock: string;
   stateFolder: string;
   ledger: string;
   lockFile: string;
@@ -34,6 +36,7 @@ export function agentPaths(root: string = process.env.BERTH_AGENT_ROOT || "/"): 
   return {
     root,
     configFolder,
+    migLock: join(root, "etc/berth/mig.lock"),
     nodeFile: join(configFolder, "node.json"),
     limitsFile: join(configFolder, "limits.json"),
     gpusFile: join(configFolder, "gpus.json"),

@@ -2,6 +2,7 @@
  * @file What is up just now: asked of the nodes themselves, over one SSH connection each, side by side.
  */
 import { MARK } from "../node/facts.mjs";
+import { CONTAINER_FORMAT, called, downOf, readContainer } from "./containers.mjs";
 import { CommandError, run } from "./process.mjs";
 import { asRoot, sshToNode } from "./ssh.mjs";
 
@@ -21,14 +22,13 @@ const ASK_MS = 10_000;
  * @typedef {"running" | "starting" | "unhealthy" | "stopped" | "missing" | "unknown"} UserState `unknown`: its node
  *   cannot be asked
  *
- * @typedef {object} Container
- * @property {string} owner
- * @property {string} component
- * @property {string} state as Docker says it: running, exited, …
- * @property {string} status as Docker says it: "Up 3 minutes (healthy)"
+ * @typedef {import("./containers.mjs").Container} Container
+ * @typedef {import("./containers.mjs").Down} Down
+ * @typedef {import("./containers.mjs").Expected} Expected
  *
  * @typedef {object} NodeAnswer
  * @property {Container[]} containers
+ * @property {import("./containers.mjs").HeldBack[]} [heldBack] what berthd says of those that Docker could not start
  * @property {number | null} rayNodes live nodes of the Ray cluster, where this one knows
  * @property {Out} [out] there while the node is out
  *
@@ -38,7 +38,11 @@ const ASK_MS = 10_000;
  * @property {{name: string, node: string, state: UserState, ssh: OutputUser["ssh"], urls: OutputUser["urls"]}[]} users
  * @property {{address: string, dashboard: string, nodes: number | null} | null} ray `nodes`: how many are alive;
  *   null when the head does not say
+ * @property {{container: string, node: string | null, component: string, owner: string, state: string, why: string}[]} down
+ *   containers that should run and do not; `node`: null on the operator's own engine
  */
+
+const BERTHD = "/run/berth/berthd.sock";
 
 /**
  * The script that a node runs: its containers of this stack, and on the head how many Ray nodes live. Ray's page asks
@@ -47,10 +51,15 @@ const ASK_MS = 10_000;
  * @param {boolean} head
  */
 export function probeScript(stack, head) {
-  const format = '{{.Label "berth.owner"}}\\t{{.Label "berth.component"}}\\t{{.State}}\\t{{.Status}}';
   const lines = [
     "set -eu",
-    `docker ps --all --filter label=berth.stack=${stack} --format 'C\\t${format}'`,
+    `ids=$(docker ps --all --quiet --no-trunc --filter label=berth.stack=${stack})`,
+    // One that goes meanwhile is no error.
+    `[ -z "$ids" ] || docker inspect --type container --format '${CONTAINER_FORMAT}' $ids 2>/dev/null || true`,
+    `if [ -S ${BERTHD} ]; then`,
+    `  held=$(curl -sf -m 3 --unix-socket ${BERTHD} http://berthd/v1/held-back | base64 -w 0) || held=`,
+    "  printf 'H\\t%s\\n' \"$held\"",
+    "fi",
     `if [ -e ${MARK} ]; then printf 'M\\t%s\\n' "$(base64 -w 0 ${MARK})"; fi`,
     "echo END",
   ];
@@ -83,12 +92,27 @@ export function readProbe(text) {
   /** @type {NodeAnswer} */
   const answer = { containers: [], rayNodes: null };
   for (const line of lines) {
-    const [kind, owner = "", component = "", state = "", status = ""] = line.split("\t");
-    if (kind === "C") answer.containers.push({ owner, component, state, status });
-    if (kind === "M") answer.out = readMark(owner);
-    if (kind === "R" && /^\d+$/.test(owner)) answer.rayNodes = Number(owner);
+    const container = readContainer(line);
+    if (container) answer.containers.push(container);
+    const [kind, value = ""] = line.split("\t");
+    if (kind === "H") answer.heldBack = readHeldBack(value);
+    if (kind === "M") answer.out = readMark(value);
+    if (kind === "R" && /^\d+$/.test(value)) answer.rayNodes = Number(value);
   }
   return answer;
+}
+
+/**
+ * @param {string} text base64; empty: berthd did not answer, or is older than the question
+ * @returns {import("./containers.mjs").HeldBack[]}
+ */
+function readHeldBack(text) {
+  try {
+    const { containers } = JSON.parse(Buffer.from(text, "base64").toString());
+    return Array.isArray(containers) ? containers : [];
+  } catch {
+    return [];
+  }
 }
 
 /**
@@ -116,17 +140,19 @@ export function userState(answer, user) {
   if (!found) return "missing";
   if (found.state === "restarting") return "unhealthy";
   if (found.state !== "running") return "stopped";
-  if (/\(unhealthy\)/.test(found.status)) return "unhealthy";
-  return /\(health: starting\)/.test(found.status) ? "starting" : "running";
+  if (found.health === "unhealthy") return "unhealthy";
+  return found.health === "starting" ? "starting" : "running";
 }
 
 /**
  * @param {string} stack
  * @param {Outputs} outputs
  * @param {Map<string, NodeAnswer | undefined>} answers by node name
+ * @param {{expected?: readonly Expected[], engine?: readonly Container[] | undefined}} [more] `engine`: what is on the
+ *   operator's own engine; undefined: it was not asked
  * @returns {Status}
  */
-export function assemble(stack, outputs, answers) {
+export function assemble(stack, outputs, answers, { expected = [], engine } = {}) {
   const nodes = (outputs.nodes ?? []).map(({ name, kind, role, address, privateAddress }) => {
     const answer = answers.get(name);
     const out = answer?.out;
@@ -141,7 +167,27 @@ export function assemble(stack, outputs, answers) {
   const ray = outputs.ray
     ? { address: outputs.ray.address, dashboard: outputs.ray.dashboard, nodes: alive }
     : null;
-  return { stack, nodes, users, ray };
+  const down = downOn(expected, answers, engine).map(
+    ({ name, node, component, owner, state, why, machine }) => {
+      return { container: name, node: node ?? machine ?? null, component, owner, state, why };
+    },
+  );
+  return { stack, nodes, users, ray, down };
+}
+
+/**
+ * Containers that should run and do not. A node that is out is left out: what is down there is so on purpose.
+ * @param {readonly Expected[]} expected
+ * @param {Map<string, NodeAnswer | undefined>} answers by node name
+ * @param {readonly Container[] | undefined} engine
+ * @returns {Down[]}
+ */
+export function downOn(expected, answers, engine) {
+  return downOf(expected, (node) => {
+    if (node === undefined) return engine && { containers: engine };
+    const answer = answers.get(node);
+    return answer?.out ? undefined : answer;
+  });
 }
 
 /**
@@ -170,8 +216,13 @@ export function problemsOf(status, outputs) {
     );
   for (const { name, state } of status.users) {
     const desired = outputs.users?.find((user) => user.name === name)?.desiredState ?? "running";
-    if (desired === "removed" ? state !== "missing" : state !== desired)
+    const told = status.down.some(({ component, owner }) => component === "workspace" && owner === name);
+    if (!told && (desired === "removed" ? state !== "missing" : state !== desired))
       problems.push(`${name}'s workspace is ${state}`);
+  }
+  for (const { component, owner, node, why } of status.down) {
+    const machine = component === "node" && node !== null ? { machine: node } : {};
+    problems.push(`${called({ owner, component, node: node ?? undefined, ...machine })} ${why}`);
   }
   if (status.ray && status.ray.nodes !== status.nodes.length) {
     const alive = status.ray.nodes ?? "an unknown number";
@@ -204,4 +255,26 @@ export async function askNodes(stack, outputs, { folder, env, warn }) {
     }
   });
   return new Map(await Promise.all(asked));
+}
+
+/**
+ * The stack's containers on the operator's own engine.
+ * @param {string} stack a checked name
+ * @param {string | undefined} host the engine's address, `unix:///var/run/docker.sock`; undefined: docker's default
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<Container[]>}
+ * @throws {CommandError} it does not answer
+ */
+export async function askEngine(stack, host, env) {
+  const docker = (/** @type {string[]} */ args, /** @type {number[]} */ okCodes) =>
+    run("docker", [...(host ? ["--host", host] : []), ...args], { env, deadlineMs: ASK_MS, okCodes });
+  const list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", `label=berth.stack=${stack}`];
+  const ids = (await docker(list, [0])).stdout.split(/\s+/).filter(Boolean);
+  if (ids.length === 0) return [];
+  // 1: one of them went meanwhile.
+  const { stdout } = await docker(
+    ["inspect", "--type", "container", "--format", CONTAINER_FORMAT, ...ids],
+    [0, 1],
+  );
+  return stdout.split("\n").flatMap((line) => readContainer(line) ?? []);
 }

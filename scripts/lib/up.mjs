@@ -1,6 +1,7 @@
 /**
  * @file `pulumi up` with output for people: what goes on now as a moving line, errors whole, all else in the log.
  */
+import { takeUpDown } from "./down.mjs";
 import { CommandError, run } from "./process.mjs";
 import { clearLocks, repairPending } from "./recovery.mjs";
 import { withCleanStackFile } from "./stack-file.mjs";
@@ -17,6 +18,7 @@ export async function runUp(context, stack, cwd) {
   const { at, env, step, ui } = context;
   await clearLocks(at, stack, step.note);
   const repaired = await repairPending({ at, env, cwd }, stack, step.note);
+  await takeUpDown({ at, env, cwd }, stack, step.note);
   step.note("pulumi up");
   const reader = new UpReader();
   /** @param {string} line */

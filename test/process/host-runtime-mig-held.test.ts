@@ -2,10 +2,11 @@
  * Who is asked before GPUs are divided anew, and what is left of a layout that was refused; GPUs that cannot have the
  * stack's default. The program that runs on the node is the real one, with the stand-ins of host-runtime-mig-helpers;
  * `berth` answers as berthd's `GET /v1/pool` does.
- * Proves: a grant of berthd's ledger keeps a GPU as it is, used or not; without an answer nothing is changed; a start of
- * the machine applies what was taken up last, never what was refused.
+ * Proves: a grant of berthd's ledger keeps a GPU as it is, used or not; without an answer nothing is changed; nothing can
+ * be granted between that look and the cut; a start of the machine applies what was taken up last, never what was refused.
  */
-import { existsSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, statSync, symlinkSync, utimesSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { NvidiaOptions } from "../../components/host/runtime";
 import { A, B, mig, migMachine } from "../unit/host-runtime-mig-helpers";
@@ -113,6 +114,49 @@ asRoot("a GPU that somebody holds in berthd's ledger", () => {
       "systemctl status berthd",
     );
     expect(applies()).toEqual([]);
+  });
+});
+
+asRoot("the lock", () => {
+  /** What was locked, and how new it was, as each program saw it that was called meanwhile. */
+  const LOOK = (who: string) =>
+    `if flock -n ${"$"}{LOCK} true; then echo "${who} free" ; else echo "${who} locked"; fi >>"${"$"}{LOCK%/etc/berth/mig.lock}/seen"`;
+  const seen = () => read("seen").trim().split("\n");
+  const look = (who: string) => `LOCK=${at("etc/berth/mig.lock")}; ${LOOK(who)}`;
+
+  it("is held from before berthd is asked until the GPUs are divided, and by the tool itself", () => {
+    divided();
+    symlinkSync(execFileSync("which", ["flock"], { encoding: "utf8" }).trim(), at("bin/flock"));
+    berth(`${look("berth")}\necho '{"grants": []}'`);
+    migParted(
+      `${look("tool")}; [ -e /proc/self/fd ] && ls -l /proc/$$/fd | grep -q mig.lock && echo "tool has it" >>${at("seen")}; block "$label" "$file" >${at("applied")}-"$label"`,
+    );
+    const before = Date.now() - 1000;
+    expect(run(sevenths)).toMatchObject({ status: 0 });
+    expect(seen()).toEqual(["berth locked", "tool locked", "tool has it"]);
+    const { mode, mtimeMs } = statSync(at("etc/berth/mig.lock"));
+    expect([mode & 0o777, mtimeMs > before]).toEqual([0o600, true]);
+    expect(spawnSync("flock", ["-n", at("etc/berth/mig.lock"), "true"]).status).toBe(0);
+  });
+
+  it("is not taken where nothing is to be divided, and its time stays where it was refused", () => {
+    divided();
+    expect(run(sevenths)).toMatchObject({ status: 0 });
+    utimesSync(at("etc/berth/mig.lock"), 1000, 1000);
+    expect(run(sevenths)).toMatchObject({ status: 0 });
+    ledger(grant());
+    refused(halves, "alice holds 0:1");
+    expect(statSync(at("etc/berth/mig.lock")).mtimeMs).toBe(1_000_000);
+    ledger();
+    expect(run(halves)).toMatchObject({ status: 0 });
+    expect(statSync(at("etc/berth/mig.lock")).mtimeMs).toBeGreaterThan(1_000_000);
+  });
+
+  it("goes with the layout", () => {
+    divided();
+    expect(run(sevenths)).toMatchObject({ status: 0 });
+    expect(run({})).toMatchObject({ status: 0 });
+    expect(existsSync(at("etc/berth/mig.lock"))).toBe(false);
   });
 });
 

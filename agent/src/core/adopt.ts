@@ -8,6 +8,7 @@ import {
   labelled,
   reviewed,
   sameUuids,
+  seenGrant,
   stoppedChange,
 } from "./ledger";
 import { indexOf } from "./ledger-index";
@@ -45,12 +46,13 @@ export interface Adoption {
  * run with GPUs of which the ledger knows nothing (a lost database). Limits are not asked: running work is left alone.
  *
  * @param options.complete false: containers that are not in the list may still be there. @default true
+ * @param options.unsure containers of which the list says nothing, though it is complete. @default none
  */
 export function adopt(
   state: LedgerState,
   ctx: Ctx,
   seen: readonly SeenContainer[],
-  options: { complete?: boolean } = {},
+  options: { complete?: boolean; unsure?: ReadonlySet<string> } = {},
 ): Decision<Adoption> {
   // Decided on a copy, step by step: each step sees what the one before it did.
   const copy = createState(state.inventory, state.grants.values(), { nextToken: state.nextToken });
@@ -69,8 +71,9 @@ export function adopt(
   if (options.complete !== false) {
     const there = new Set(seen.map(({ container }) => container));
     for (const grant of [...copy.grants.values()]) {
-      if (grant.container !== undefined && !there.has(grant.container))
-        make(news.gone, goneChange(ctx, grant));
+      const { container, awaitedUntil = 0 } = grant;
+      if (container === undefined || there.has(container) || options.unsure?.has(container)) continue;
+      if (awaitedUntil <= ctx.now) make(news.gone, goneChange(ctx, grant));
     }
   }
   // Those that the ledger knows come first: a stranger never takes a grant from its container.
@@ -84,6 +87,8 @@ export function adopt(
       if (one.running && grant.state !== "bound") {
         make(news.bound, { grant: boundGrant(grant, ctx.now, one.container), event: "resumed" });
       } else if (!one.running && grant.state === "bound") make(news.stopped, stoppedChange(ctx, grant));
+      else if (grant.awaitedUntil !== undefined)
+        make(news.bound, { grant: seenGrant(grant), event: "started" });
     }
     if (!one.running) continue;
     if (own.length === 0 && bindLabelled(copy, ctx, one, (change) => make(news.bound, change))) continue;
@@ -131,12 +136,10 @@ function adoptedGrant(
   const { occupancy } = indexOf(state);
   const units = uuids.map((uuid) => foundUnit(occupancy, uuid, seen.shareMiB));
   const key = seen.token === undefined ? seen.grant : undefined;
-  // Its own name and token where nobody else has them, so that the container's labels stay true.
-  const taken = [...state.grants.values()].some(({ id, token }) => id === seen.grant || token === seen.token);
-  const own = first && seen.grant !== undefined && seen.token !== undefined && !taken;
+  const { id, token } = first ? namesOf(state, ctx, seen) : freshNames(state, ctx);
   return {
-    id: own && seen.grant !== undefined ? seen.grant : ctx.newId(),
-    token: own && seen.token !== undefined ? seen.token : state.nextToken,
+    id,
+    token,
     user: seen.user,
     group: ctx.limitsOf(seen.user)?.group ?? "unknown",
     ask: foundAsk(units),
@@ -153,6 +156,18 @@ function adoptedGrant(
     boundAt: ctx.now,
   };
 }
+
+/**
+ * The container's own id and token where nobody has or had them, so that its labels stay true: the ledger was lost. The
+ * labels of a copied container are those of a grant that may be over.
+ */
+function namesOf(state: LedgerState, ctx: Ctx, { grant, token }: SeenContainer) {
+  if (grant === undefined || token === undefined) return freshNames(state, ctx);
+  const taken = [...state.grants.values()].some((other) => other.id === grant || other.token === token);
+  return taken || ctx.wasGiven?.(grant, token) ? freshNames(state, ctx) : { id: grant, token };
+}
+
+const freshNames = (state: LedgerState, ctx: Ctx) => ({ id: ctx.newId(), token: state.nextToken });
 
 function conflictsIn(state: LedgerState): Adoption["conflicts"] {
   const holders = new Map<string, Set<string>>();

@@ -21,6 +21,11 @@ export interface Ctx {
   /** Milliseconds since the epoch. */
   now: number;
   newId(): string;
+  /**
+   * Whether a grant that is over had that id or that token: neither is ever given again.
+   * @default none had
+   */
+  wasGiven?(id: string, token: number): boolean;
   /** undefined: no such user. */
   limitsOf(user: string): EffectiveLimits | undefined;
   /** The node's own. */
@@ -36,7 +41,7 @@ export interface Ctx {
 /**
  * granted, bound, stopped (held from now), resumed, released, expired, dropped (by the stack), adopted (found with a
  * container); lost, resliced, quarantined, conflict, waiting (`reason` says what is wrong), found (it is well again);
- * unbound: a declared grant whose container stopped or went.
+ * unbound: a declared grant whose container stopped or went; started: a container that was bound before it ran does.
  */
 export type ChangeEvent =
   | "granted"
@@ -54,6 +59,7 @@ export type ChangeEvent =
   | "waiting"
   | "found"
   | "unbound"
+  | "started"
   | "declared";
 
 /** One row to write, in order, before anybody is told: the whole grant as it is from now on. */

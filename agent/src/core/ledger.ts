@@ -83,11 +83,16 @@ export function reserve(state: LedgerState, ctx: Ctx, request: ReserveRequest): 
   return decide(grant, [{ grant, event: "granted" }]);
 }
 
-/** A container has what was reserved. The token proves that it is this grant that it was made for. */
+/**
+ * A container has what was reserved. The token proves that it is this grant that it was made for.
+ *
+ * @param request.awaited the container may start later: until it is seen it counts as there, for as long as a
+ *   reservation lasts. @default false, it runs
+ */
 export function bind(
   state: LedgerState,
   ctx: Ctx,
-  { id, token, container }: { id: string; token: number; container: string },
+  { id, token, container, awaited }: { id: string; token: number; container: string; awaited?: boolean },
 ): Decision<Grant> {
   const grant = state.grants.get(id);
   if (!grant) return notFound(`there is no live grant ${id}`);
@@ -97,10 +102,17 @@ export function bind(
       "remove the container: its grant is over",
     );
   }
-  return bindTo(state, ctx, grant, container);
+  const seconds = ctx.reserveSeconds ?? defaultReserveSeconds;
+  return bindTo(state, ctx, grant, container, awaited ? ctx.now + seconds * 1000 : undefined);
 }
 
-function bindTo(state: LedgerState, ctx: Ctx, grant: Grant, container: string): Decision<Grant> {
+function bindTo(
+  state: LedgerState,
+  ctx: Ctx,
+  grant: Grant,
+  container: string,
+  awaitedUntil?: number,
+): Decision<Grant> {
   if (grant.state === "bound" && grant.container === container) return decide(grant, []);
   if (grant.container !== undefined && grant.container !== container) {
     const fix = "remove that container first, or ask for another grant";
@@ -113,7 +125,10 @@ function bindTo(state: LedgerState, ctx: Ctx, grant: Grant, container: string): 
     return conflict(`container ${container} has grant ${other.id} already`, "one container, one grant");
   const trouble = troubleOf(state, grant);
   if (unusable(trouble)) return unusableRefusal(grant.id, trouble);
-  const next = boundGrant(grant, ctx.now, container);
+  const next: Grant = {
+    ...boundGrant(grant, ctx.now, container),
+    ...(awaitedUntil === undefined ? {} : { awaitedUntil }),
+  };
   return decide(next, [{ grant: next, event: grant.state === "held" ? "resumed" : "bound" }]);
 }
 
@@ -126,9 +141,14 @@ function unusableRefusal(id: string, { reason }: Trouble) {
   return conflict(`grant ${id} cannot be used: ${reason}`, "wait until that is over, then start again");
 }
 
+/** The grant of a container of which something is known now. */
+export function seenGrant({ awaitedUntil: _, ...grant }: Grant): Grant {
+  return grant;
+}
+
 /** A grant that a container has from now on. */
 export function boundGrant(grant: Grant, now: number, container: string): Grant {
-  const { reservedUntil: _, stoppedAt: __, heldUntil: ___, ...rest } = grant;
+  const { reservedUntil: _, stoppedAt: __, heldUntil: ___, ...rest } = seenGrant(grant);
   return { ...rest, state: "bound", container, boundAt: now };
 }
 
@@ -160,9 +180,11 @@ export function containerStarted(
     }))) {
       if (unusable(trouble)) return unusableRefusal(id, trouble);
     }
-    const changes = asleep.map(
-      (grant): Change => ({ grant: boundGrant(grant, ctx.now, seen.container), event: "resumed" }),
-    );
+    const changes = own.flatMap((grant): Change[] => {
+      if (grant.state !== "bound")
+        return [{ grant: boundGrant(grant, ctx.now, seen.container), event: "resumed" }];
+      return grant.awaitedUntil === undefined ? [] : [{ grant: seenGrant(grant), event: "started" }];
+    });
     return decide(
       own.map((grant) => changes.find((one) => one.grant.id === grant.id)?.grant ?? grant),
       changes,
@@ -207,7 +229,8 @@ export function containerStopped(state: LedgerState, ctx: Ctx, container: string
   );
 }
 
-export function stoppedChange(ctx: Ctx, grant: Grant): Change {
+export function stoppedChange(ctx: Ctx, bound: Grant): Change {
+  const grant = seenGrant(bound);
   if (grant.dropped)
     return { grant: releasedGrant(grant, ctx.now, "dropped by the stack"), event: "released" };
   if (grant.key !== undefined) return unboundChange(ctx, grant);
@@ -220,7 +243,10 @@ export function stoppedChange(ctx: Ctx, grant: Grant): Change {
   return { grant: { ...grant, state: "held", stoppedAt: ctx.now, heldUntil }, event: "stopped" };
 }
 
-function unboundChange(ctx: Ctx, { container: _, heldUntil: __, ...grant }: Grant): Change {
+function unboundChange(
+  ctx: Ctx,
+  { container: _, heldUntil: __, awaitedUntil: ___, ...grant }: Grant,
+): Change {
   return { grant: { ...grant, state: "reserved", stoppedAt: ctx.now }, event: "unbound" };
 }
 
@@ -326,7 +352,7 @@ function over(state: LedgerState, changes: Change[]): Decision<Grant[]> {
 }
 
 export function releasedGrant(
-  { heldUntil: _, reservedUntil: __, ...grant }: Grant,
+  { heldUntil: _, reservedUntil: __, awaitedUntil: ___, ...grant }: Grant,
   now: number,
   reason: string,
 ): Grant {

@@ -113,6 +113,8 @@ export interface Grant {
   createdAt: number;
   reservedUntil?: number;
   boundAt?: number;
+  /** Bound before its container was seen, which counts as there until then. */
+  awaitedUntil?: number;
   stoppedAt?: number;
   heldUntil?: number | null;
   releasedAt?: number;

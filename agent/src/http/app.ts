@@ -12,6 +12,7 @@ import { issueText } from "../config";
 import type { Refusal } from "../core/model";
 import type { Logger } from "../log";
 import type { Metrics } from "../metrics";
+import { bodyLimit } from "./bodies";
 import { Refused } from "./failures";
 import type { FailureLimit, Identity, Tokens } from "./identity";
 import { addRoutes } from "./routes";
@@ -42,13 +43,13 @@ declare module "fastify" {
   }
 }
 
-const bodyLimit = 256 * 1024;
-
 export interface App {
   fastify: FastifyInstance;
   handle(request: IncomingMessage, response: ServerResponse): void;
   /** Says who is behind a socket, before each request. */
   introduce(socket: Socket, connection: Connection): void;
+  /** Whose token the request brings; undefined: none that is good. */
+  bearer(request: IncomingMessage): Identity | undefined;
 }
 
 export async function makeApp(options: AppOptions): Promise<App> {
@@ -163,8 +164,14 @@ export async function makeApp(options: AppOptions): Promise<App> {
     introduce: (socket, connection) => {
       connections.set(socket, connection);
     },
+    bearer: ({ headers }) => {
+      const presented = tokenOf(headers.authorization);
+      return presented === undefined ? undefined : options.tokens.identify(presented);
+    },
   };
 }
+
+const tokenOf = (header: string | undefined) => /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? "")?.[1];
 
 /** @throws Refused 401, 403, 429 */
 function identify(
@@ -182,7 +189,7 @@ function identify(
   }
   const address = request.raw.socket.remoteAddress ?? "";
   const header = request.headers.authorization;
-  const presented = /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? "")?.[1];
+  const presented = tokenOf(header);
   const identity = presented === undefined ? undefined : options.tokens.identify(presented);
   if (identity) return identity;
   if (header === undefined && request.routeOptions.config.open === true) return null;

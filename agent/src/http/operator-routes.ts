@@ -55,6 +55,17 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
     },
   );
 
+  app.get(
+    "/v1/held-back",
+    {
+      ...adminOnly,
+      schema: {
+        response: answers(200, s.heldBack, "Containers that should run, that Docker could not start."),
+      },
+    },
+    async () => ({ containers: ledger.heldBackNow() }),
+  );
+
   /** Refused, or as it is now. */
   const outOfUse = (uuid: string, refusal: Refusal | undefined) => {
     if (refusal) throw new Refused(refusal);

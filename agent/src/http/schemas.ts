@@ -68,6 +68,7 @@ export const grant = z.object({
   createdAt: time,
   reservedUntil: time.optional(),
   boundAt: time.optional(),
+  awaitedUntil: time.optional(),
   stoppedAt: time.optional(),
   heldUntil: time.nullable().optional(),
   releasedAt: time.optional(),
@@ -98,6 +99,17 @@ export const refusal = z.object({
 export const failure = z.object({ error: refusal });
 
 export const health = z.object({ status: z.enum(["ok", "degraded"]), reasons: z.array(z.string()) });
+export const heldBack = z.object({
+  containers: z.array(
+    z.object({
+      container: z.string(),
+      name: z.string(),
+      user: z.string(),
+      why: z.string(),
+      next: time.optional(),
+    }),
+  ),
+});
 export const ready = z.object({ ready: z.boolean(), reason: z.string().optional() });
 export const whoami = z.object({
   role: z.enum(["admin", "user", "service"]),

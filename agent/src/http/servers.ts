@@ -1,5 +1,5 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { NodeConfig } from "../config";
@@ -9,7 +9,9 @@ import type { Logger } from "../log";
 import type { AgentPaths } from "../paths";
 import { userSocket } from "../paths";
 import type { App, Connection } from "./app";
-import { root } from "./identity";
+import { Bodies, bytesOf } from "./bodies";
+import { Guests } from "./guests";
+import { type Identity, root } from "./identity";
 import { Turns } from "./turns";
 
 export interface ServersOptions {
@@ -30,7 +32,7 @@ const strangerTimeout = 5000;
 /** Until an address that could not be had is tried again. */
 const retryAfter = 2000;
 /** Connections at a time: nobody takes them all. `account`: to the main socket, which has no other limit, for root. */
-const most = { account: 128, user: 256, tcp: 1024 };
+const most = { account: 128, user: 256 };
 
 /** Says who calls, for each request: users come and go while a connection is open. */
 type Who = () => Connection;
@@ -45,6 +47,8 @@ export class Servers {
   problem: string | undefined;
   private readonly open = new Set<Socket>();
   private readonly turns = new Turns();
+  private readonly bodies = new Bodies();
+  private readonly guests = new Guests();
   /** Connections to the main socket, by uid; strangers together. */
   private readonly accounts = new Map<number | "strangers", number>();
   private applying: Promise<void> = Promise.resolve();
@@ -116,8 +120,9 @@ export class Servers {
     if (this.tcp) await this.end(this.tcp.server);
     this.tcp = undefined;
     if (host === undefined || at === undefined) return;
-    const server = this.makeServer(() => () => ({ kind: "tcp" }));
-    server.maxConnections = most.tcp;
+    const server = this.makeServer((socket) =>
+      this.guests.enter(socket) ? () => ({ kind: "tcp" }) : undefined,
+    );
     await listening(server, () => server.listen(port, host));
     this.tcp = { server, at };
     this.options.log.info({ address: server.address() }, "the API is offered over TCP, to bearers of tokens");
@@ -173,7 +178,13 @@ export class Servers {
         const who = callers.get(socket);
         // What comes with the rest of a chunk, of a connection that was ended meanwhile.
         if (!who || socket.destroyed) return;
+        // Now, not when its turn comes: what waits is kept as well.
+        const refusal = this.refusalOf(request, response, who());
         const begin = () => {
+          if (refusal) {
+            refuse(response, refusal);
+            return;
+          }
           const caller = who();
           app.introduce(socket, caller);
           if (this.closing || caller.kind === "stranger") response.setHeader("connection", "close");
@@ -189,8 +200,8 @@ export class Servers {
       if (!who) {
         lastWord(socket, "503 Service Unavailable", {
           code: "busy",
-          message: "Your account has as many connections to berthd as it may have.",
-          allowed: `${most.account} at a time; accounts that are not users of this node have them together`,
+          message: "There are as many connections to berthd as your account, or all together, may have.",
+          allowed: `${most.account} of an account at a time, ${this.guests.allowed} over TCP; accounts that are not users of this node have theirs together`,
           fix: "Close some, then ask again.",
         });
         return;
@@ -210,6 +221,47 @@ export class Servers {
       });
     });
     return server;
+  }
+
+  /** Why a request is not let in: its account has too many connections over TCP, or sends too much at a time. */
+  private refusalOf(
+    request: IncomingMessage,
+    response: ServerResponse,
+    caller: Connection,
+  ): Refusal | undefined {
+    const { socket } = request;
+    const tcp = caller.kind === "tcp";
+    const identity = tcp
+      ? this.options.app.bearer(request)
+      : caller.kind === "known"
+        ? caller.identity
+        : undefined;
+    if (tcp && identity && !this.guests.prove(socket, accountOf(identity))) {
+      response.setHeader("connection", "close");
+      return {
+        code: "busy",
+        message: "Your account has as many connections to berthd as it may have.",
+        allowed: this.guests.allowed,
+        fix: "Close some, then ask again.",
+      };
+    }
+    const bytes = bytesOf(request);
+    // An operator sends what a stack needs, and could do worse.
+    if (bytes === 0 || identity?.role === "admin") return undefined;
+    const nobody = tcp ? `address ${socket.remoteAddress}` : "strangers";
+    const done = this.bodies.take(identity ? accountOf(identity) : nobody, bytes);
+    if (!done) {
+      return {
+        code: "busy",
+        message:
+          "Your account has as much under way to berthd as it may have: other requests are not here whole yet.",
+        allowed: this.bodies.allowed,
+        fix: "Let those end, then send this one again.",
+      };
+    }
+    for (const stream of [request, response]) stream.once("close", done);
+    request.once("end", done);
+    return undefined;
   }
 
   private async listenUnix(path: string, meet: (socket: Socket) => Who | undefined): Promise<Server> {
@@ -260,6 +312,16 @@ export class Servers {
     );
     clearTimeout(late);
   }
+}
+
+/** A person has one account, however many tokens. */
+const accountOf = ({ role, user, actor }: Identity) =>
+  role === "user" && user !== undefined ? `user:${user}` : actor;
+
+/** What is left of the request is read and forgotten, so that its sender hears the answer. */
+function refuse(response: ServerResponse, refusal: Refusal): void {
+  response.writeHead(503, { "content-type": "application/json; charset=utf-8" });
+  response.end(JSON.stringify({ error: refusal }));
 }
 
 /** An answer without a request that could be read; the connection ends with it. */

@@ -1,4 +1,5 @@
 /** Which GPUs the node has, how they are, and what a container needs to get one. */
+
 export {
   CDI_FOLDERS,
   type CdiFile,
@@ -22,6 +23,7 @@ export {
 } from "./fake";
 export { computeInstanceCap, gpuInstanceCap } from "./fake-data";
 export { fileLog, journalLog, type KernelLine, type KernelLog } from "./kernel-log";
+export { MigGuard, type MigGuardOptions } from "./mig-guard";
 export { NvidiaSmi, type NvidiaSmiOptions } from "./nvidia-smi";
 export { type MigPlacement, migModelOf, placeInstances } from "./placements";
 export {

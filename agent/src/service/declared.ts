@@ -5,11 +5,16 @@ import type { ContainersPort } from "./ports";
 import type { PoolView } from "./types";
 import type { Writer } from "./writer";
 
+/** Milliseconds that the stack waits for GPUs that were divided anew a moment ago, by a stage of the same `up`. */
+const busyFor = 30_000;
+const busyEvery = 100;
 /** Seconds that a container of a dropped grant gets to end, where somebody else was promised its GPU. */
 const stopWithin = 30;
 
 export interface DeclaredContext {
   writer: Writer;
+  /** Why nothing can be granted for the moment. */
+  busy(): string | undefined;
   containers: ContainersPort;
   stopped(container: string): Promise<Result<Grant[]>>;
   log: Logger;
@@ -20,11 +25,14 @@ export interface DeclaredContext {
  * container of a grant that the stack dropped, that container is stopped first.
  */
 export async function applyDeclared(
-  { writer, containers, stopped, log }: DeclaredContext,
+  { writer, busy, containers, stopped, log }: DeclaredContext,
   declared: readonly DeclaredGrant[],
   expect?: Assignment,
   by?: string,
 ): Promise<Result<PoolView>> {
+  const end = Date.now() + busyFor;
+  while (busy() !== undefined && Date.now() < end)
+    await new Promise((resolve) => setTimeout(resolve, busyEvery));
   let holders: Grant[] = [];
   const result = await writer.submit((turn) => {
     const decided = turn.take(applyPool(turn.state, turn.ctx, { declared, expect }), by);

@@ -43,6 +43,8 @@ export interface LedgerOptions {
   onRefusal?(code: Refusal["code"]): void;
   /** What else is wrong, for `health`. */
   problems?(): string[];
+  /** Why else nothing may be granted now; asked before each turn. */
+  busy?(): string | undefined;
   /** The database cannot be trusted any more: the process must end, and the next start rebuilds it. */
   onFatal(error: Error): void;
   /** Milliseconds. @default 1000 */
@@ -75,7 +77,11 @@ export class Ledger implements LedgerService {
       store: options.store,
       log: options.events,
       nextEvent: loaded.nextEvent,
-      context: () => this.context(),
+      context: () => {
+        // As things stand now, not as they stood at the last tick.
+        this.review();
+        return this.context();
+      },
       afterCommands: (turn) => this.room.admit(turn),
       onCommit: options.onCommit,
       onTrouble: (error) => this.trouble(error),
@@ -95,7 +101,7 @@ export class Ledger implements LedgerService {
       answered: (...args) => options.store.answered(...args),
       grant: (id) => this.grant(id),
       release: (...args) => this.release(...args),
-      newId: (kind) => this.newId(kind),
+      newId: (kind) => idAt(kind, this.now()),
       now: this.now,
       onRefusal: options.onRefusal,
     });
@@ -186,7 +192,7 @@ export class Ledger implements LedgerService {
   closed = (): string | undefined => {
     if (this.stopping) return "berthd is stopping";
     const { limits } = this.options;
-    return this.keeper.problem ?? limits.closed;
+    return this.keeper.problem ?? limits.closed ?? this.options.busy?.();
   };
 
   /** Seconds since the GPUs were read whole. */
@@ -228,6 +234,8 @@ export class Ledger implements LedgerService {
   queue(): QueueEntry[] {
     return this.room.size === 0 ? [] : this.room.view({ state: this.state, ctx: this.context() });
   }
+
+  heldBackNow = () => this.heldBack.list();
 
   queueLength(): number {
     return this.room.size;
@@ -337,6 +345,7 @@ export class Ledger implements LedgerService {
     return applyDeclared(
       {
         writer: this.writer,
+        busy: () => this.options.busy?.(),
         containers: this.options.containers,
         stopped: (container) => this.containerGone(container),
         log: this.options.log,
@@ -348,7 +357,7 @@ export class Ledger implements LedgerService {
   }
 
   /** Opens or closes the ledger for new grants, as things stand. */
-  private review(): void {
+  review(): void {
     const why = this.closed();
     if (why === this.state.closed) return;
     const before = this.state.closed;
@@ -381,7 +390,8 @@ export class Ledger implements LedgerService {
     const now = this.now();
     return {
       now,
-      newId: () => this.newId("g", now),
+      newId: () => idAt("g", now),
+      wasGiven: (id, token) => this.options.store.hasGrant(id, token),
       limitsOf: (user) => this.options.limits.of(user),
       strategy,
       allowShared: allocation === "shared",
@@ -389,9 +399,7 @@ export class Ledger implements LedgerService {
       reserveSeconds,
     };
   }
-
-  /** Ids sort by time, so that the newest are side by side in the database. */
-  private newId(kind: "g" | "q", now = this.now()): string {
-    return `${kind}${now.toString(36)}${randomUUID().slice(0, 8)}`;
-  }
 }
+
+/** Ids sort by time, so that the newest are side by side in the database. */
+const idAt = (kind: "g" | "q", now: number) => `${kind}${now.toString(36)}${randomUUID().slice(0, 8)}`;

@@ -66,6 +66,18 @@ export interface LedgerEvent {
   [field: string]: unknown;
 }
 
+/** A container that should run, that Docker could not start as its devices were not known yet. */
+export interface HeldBackContainer {
+  /** Docker's id of it. */
+  container: string;
+  name: string;
+  user: string;
+  /** Why it is down still: Docker's words, or what a try to start it met. */
+  why: string;
+  /** When it is tried again, in milliseconds since the epoch; left out: it was not tried yet. */
+  next?: number;
+}
+
 export interface Health {
   status: "ok" | "degraded";
   reasons: string[];
@@ -93,6 +105,8 @@ export interface LedgerService {
   grant(id: string): Grant | undefined;
   history(filter?: HistoryFilter): Grant[];
   queue(): QueueEntry[];
+  /** Containers that Docker held back, as of the last look. */
+  heldBackNow(): HeldBackContainer[];
 
   /** Grants, waits or refuses. `signal` aborted: the wish is withdrawn, and a grant made in that moment released. */
   reserve(request: ReserveRequest, signal?: AbortSignal): Promise<Result<Grant>>;

@@ -1,13 +1,4 @@
-import {
-  adopt,
-  bind,
-  containerGone,
-  containerStarted,
-  containerStopped,
-  defaultReserveSeconds,
-  setInventory,
-  tick,
-} from "../core";
+import { adopt, bind, containerGone, containerStarted, containerStopped, setInventory, tick } from "../core";
 import type { Grant, Inventory, Result } from "../core/model";
 import type { Logger } from "../log";
 import type { ContainerEvent, InventoryReading, SeenContainer } from "./ports";
@@ -32,8 +23,6 @@ const by = "docker";
 export class World {
   /** Set: the inventory in force has changes to grants that could not be written yet. */
   private unwritten: Inventory | undefined;
-  /** Containers that were bound and not seen yet, and until when they count as there: one may be bound before it starts. */
-  private readonly coming = new Map<string, number>();
 
   constructor(private readonly options: WorldOptions) {}
 
@@ -41,27 +30,9 @@ export class World {
   reconcile(seen: readonly SeenContainer[], skip: ReadonlySet<string>): Promise<Result<Grant[]>> {
     return this.options.writer.submit((turn) => {
       const current = seen.filter(({ container }) => !skip.has(container));
-      for (const { container } of seen) this.coming.delete(container);
-      for (const [container, until] of this.coming) {
-        if (until <= turn.ctx.now) this.coming.delete(container);
-      }
-      // Those that were skipped, and those that are still to start, count as there, as the ledger knows them.
-      const kept = [...turn.state.grants.values()].flatMap((grant): SeenContainer[] =>
-        grant.container !== undefined && (skip.has(grant.container) || this.coming.has(grant.container))
-          ? [
-              {
-                container: grant.container,
-                name: grant.purpose,
-                user: grant.user,
-                units: grant.units.map(({ uuid }) => uuid),
-                grant: grant.key ?? grant.id,
-                ...(grant.key === undefined && { token: grant.token }),
-                running: grant.state === "bound",
-              },
-            ]
-          : [],
-      );
-      const result = turn.take(adopt(turn.state, turn.ctx, [...current, ...kept]), "reconcile");
+      // Those that were skipped count as the ledger knows them.
+      const found = adopt(turn.state, turn.ctx, current, { unsure: skip });
+      const result = turn.take(found, "reconcile");
       if (!result.ok) return result;
       const { adopted, bound, stopped, gone, conflicts } = result.value;
       for (const { uuid, grants } of conflicts) {
@@ -77,38 +48,30 @@ export class World {
   /** `by`: whoever says so over the API, maybe before the container starts. Left out: it runs. */
   bind(request: Parameters<LedgerService["bind"]>[0], by?: string): Promise<Result<Grant>> {
     return this.options.writer.submit((turn) => {
-      const bound = turn.take(bind(turn.state, turn.ctx, request), by);
-      if (!bound.ok) return bound;
-      this.options.touch(request.container);
-      const seconds = turn.ctx.reserveSeconds ?? defaultReserveSeconds;
-      if (by !== undefined) this.coming.set(request.container, turn.ctx.now + seconds * 1000);
+      const awaited = by !== undefined;
+      const bound = turn.take(bind(turn.state, turn.ctx, { ...request, awaited }), by);
+      if (bound.ok) this.options.touch(request.container);
       return bound;
     });
   }
 
   started(seen: Parameters<LedgerService["containerStarted"]>[0]): Promise<Result<Grant[]>> {
-    this.told(seen.container);
+    this.options.touch(seen.container);
     return this.options.writer.submit((turn) => turn.take(containerStarted(turn.state, turn.ctx, seen), by));
   }
 
   stopped(container: string): Promise<Result<Grant[]>> {
-    this.told(container);
+    this.options.touch(container);
     return this.options.writer.submit((turn) =>
       turn.take(containerStopped(turn.state, turn.ctx, container), by),
     );
   }
 
   gone(container: string): Promise<Result<Grant[]>> {
-    this.told(container);
+    this.options.touch(container);
     return this.options.writer.submit((turn) =>
       turn.take(containerGone(turn.state, turn.ctx, container), by),
     );
-  }
-
-  /** Something is known of the container that is newer than a look under way. */
-  private told(container: string): void {
-    this.coming.delete(container);
-    this.options.touch(container);
   }
 
   /** What Docker told of one container. */
@@ -117,7 +80,7 @@ export class World {
     else if (event.kind === "gone") await this.gone(event.container);
     else {
       const { container, units, grant, token } = event.seen;
-      this.told(container);
+      this.options.touch(container);
       await this.options.writer.submit((turn) => {
         const started = turn.take(
           containerStarted(turn.state, turn.ctx, { container, units, grant, token }),

@@ -24,12 +24,24 @@ export class Turn {
   /** True: units may have become free, so that somebody who waits may get them. */
   freed = false;
   private readonly before: { id: string; grant: Grant | undefined }[] = [];
+  /** Keys of changed grants, and whether they counted as dropped by the stack before. */
+  private readonly keys: { key: string; undeclared: boolean }[] = [];
+
+  readonly ctx: Ctx;
 
   constructor(
     readonly state: LedgerState,
-    readonly ctx: Ctx,
+    ctx: Ctx,
     private nextEvent: number,
-  ) {}
+  ) {
+    this.ctx = {
+      ...ctx,
+      // What this turn ended is not in the database yet.
+      wasGiven: (id, token) =>
+        this.grants.some((grant) => grant.id === id || grant.token === token) ||
+        ctx.wasGiven?.(id, token) === true,
+    };
+  }
 
   get dirty(): boolean {
     return this.grants.length + this.lines.length + this.answered.length + this.tokens.length > 0;
@@ -49,6 +61,10 @@ export class Turn {
   private change(changes: readonly Change[], by?: string): void {
     for (const { grant, event } of changes) {
       this.before.push({ id: grant.id, grant: this.state.grants.get(grant.id) });
+      if (grant.key !== undefined) {
+        const undeclared = this.state.undeclared?.has(grant.key) === true;
+        this.keys.push({ key: grant.key, undeclared });
+      }
       this.grants.push(grant);
       this.freed ||= grant.state === "released" || event === "found";
       this.write({
@@ -88,6 +104,10 @@ export class Turn {
     for (const { id, grant } of this.before.reverse()) {
       if (grant) this.state.grants.set(id, grant);
       else this.state.grants.delete(id);
+    }
+    for (const { key, undeclared } of this.keys.reverse()) {
+      if (undeclared) this.state.undeclared?.add(key);
+      else this.state.undeclared?.delete(key);
     }
     // Made anew from the grants by whoever needs it.
     this.state.index = undefined;

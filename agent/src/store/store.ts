@@ -75,6 +75,7 @@ export class Store {
   private readonly findAnswer: StatementSync;
   private readonly token: StatementSync;
   private readonly byId: StatementSync;
+  private readonly byEither: StatementSync;
   private readonly begin: StatementSync;
   private readonly end: StatementSync;
   private sinceCheckpoint = 0;
@@ -102,6 +103,7 @@ export class Store {
       "INSERT INTO tokens (id, hash, body) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
     );
     this.byId = db.prepare("SELECT body FROM grants WHERE id = ?");
+    this.byEither = db.prepare("SELECT 1 FROM grants WHERE id = ? OR token = ? LIMIT 1");
   }
 
   /** @throws {StoreError} `newer`, `full`, `io`; a corrupt database is moved aside, and `loaded` says so */
@@ -172,6 +174,11 @@ export class Store {
       const row = this.byId.get(id) as { body: string } | undefined;
       return row && (JSON.parse(row.body) as Grant);
     });
+  }
+
+  /** Whether a grant, live or over, has that id or that token. */
+  hasGrant(id: string, token: number): boolean {
+    return this.read("looking for a grant", () => this.byEither.get(id, token) !== undefined);
   }
 
   /** Newest first, live ones too. */

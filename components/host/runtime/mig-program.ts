@@ -4,7 +4,8 @@
  * It turns a request into a file for nvidia-mig-parted, since only the node knows which index a UUID has now and how
  * many instances "all-…" are on its model. A GPU whose layout differs is changed, by itself, when nobody has it: no
  * process, no container that was given one of its devices, no grant in berthd's ledger. A change of MIG mode resets all
- * GPUs (mig-parted, ResetAllGPUs), so then nobody may have any.
+ * GPUs (mig-parted, ResetAllGPUs), so then nobody may have any. From before that look until it is done it has
+ * /etc/berth/mig.lock locked, while which berthd grants nothing (agent/src/inventory/mig-guard.ts).
  *
  * The stage's request lies elsewhere until that is so. Then it becomes /etc/berth/mig.json, which is all that a start
  * of the machine obeys: nobody can be asked then, and what was refused must not happen at the next start.
@@ -14,9 +15,11 @@
  */
 export const MIG_PROGRAM = String.raw`#!/usr/bin/python3 -u
 """Divides the GPUs of this node. Written by Berth: a change here is lost."""
-import glob, json, os, re, subprocess, sys
+import fcntl, glob, json, os, re, subprocess, sys, time
 
 REQUEST, CONFIG = "/etc/berth/mig.json", "/etc/berth/mig.yaml"
+# Held while a GPU is divided; root's alone, as whoever can read it can lock it.
+LOCK, LOCK_SECONDS = "/etc/berth/mig.lock", 420
 PROC = "/proc"
 BERTH, BERTH_SECONDS = "/usr/local/bin/berth", 90
 # These hold a GPU without working on it.
@@ -28,9 +31,10 @@ def fail(text):
     sys.exit(1)
 
 
-def run(*command, check=True):
+def run(*command, check=True, keep=()):
     try:
-        ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=400)
+        ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=400,
+                             pass_fds=keep)
     except (OSError, subprocess.TimeoutExpired) as error:
         fail("%s: %s" % (" ".join(command), error))
     if check and ran.returncode != 0:
@@ -296,7 +300,23 @@ def check(found, different):
                 ", which resets all GPUs" if switched else "", ", and ".join(reasons), ", ".join(mend)))
 
 
-def apply(request, boot):
+def locked():
+    """The lock; the kernel lets go of it when the last program that has it ends, in whatever way."""
+    lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            # berthd has it for a moment at a time.
+            if time.monotonic() > end:
+                fail("%s is locked by another program that divides GPUs, for %d s now; see who (fuser -v %s). Nothing was changed"
+                     % (LOCK, LOCK_SECONDS, LOCK))
+            time.sleep(0.05)
+
+
+def apply(request, boot, lock=None):
     text = content(request)
     if boot and text is None:
         # No layout was taken up on this node yet.
@@ -306,6 +326,9 @@ def apply(request, boot):
     path = CONFIG if boot else request + ".yaml"
     write(path, config(planned))
     different = [(gpu, instances) for gpu, instances in planned if not applied(gpu, path)]
+    if different and lock is None:
+        # Another may have divided them meanwhile, so all of it is looked at again.
+        return apply(request, boot, locked())
     waiting = [gpu for gpu, _ in different if gpu["pending"] != gpu["mode"]]
 
     def adopt():
@@ -326,7 +349,10 @@ def apply(request, boot):
         return 3
     for gpu, instances in different:
         label = "gpu-%d" % gpu["index"]
-        ran = run("nvidia-mig-parted", "apply", "-f", path, "-c", label, check=False)
+        # For berthd: what it read before is old. The tool has the lock too: it may outlive this program.
+        os.utime(lock)
+        ran = run("nvidia-mig-parted", "apply", "-f", path, "-c", label, check=False, keep=(lock,))
+        os.utime(lock)
         print((ran.stdout + ran.stderr).strip())
         if ran.returncode == 0 and applied(gpu, path):
             adopt()

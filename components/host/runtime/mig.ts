@@ -8,6 +8,7 @@ import type { MigEntry, NvidiaOptions } from "./options";
 const PROGRAM = "/usr/local/lib/berth/mig";
 const REQUEST = "/etc/berth/mig.json";
 const CONFIG = "/etc/berth/mig.yaml";
+const LOCK = "/etc/berth/mig.lock";
 const UNIT = "/etc/systemd/system/berth-mig.service";
 
 /** The first driver that divides a GPU (MIG User Guide, "Getting Started with MIG": A100 and A30). */
@@ -74,6 +75,7 @@ unplace ${UNIT} units
 unplace ${PROGRAM}
 unplace ${REQUEST}
 unplace ${CONFIG}
+rm -f -- ${LOCK}
 reload_units
 `;
 

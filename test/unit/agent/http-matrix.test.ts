@@ -131,6 +131,7 @@ describe.runIf(asRoot)("who may do what", () => {
     ["POST", "/v1/tokens", async () => ["POST", "/v1/tokens", { role: "service" }], operators(201, 403)],
     ["DELETE", "/v1/tokens/:none", async () => ["DELETE", "/v1/tokens/none"], operators(404, 403)],
     ["GET", "/v1/pool", async () => ["GET", "/v1/pool"], operators(200, 403)],
+    ["GET", "/v1/held-back", async () => ["GET", "/v1/held-back"], operators(200, 403)],
     ["POST", "/v1/pool/plan", async () => ["POST", "/v1/pool/plan", { declared: [] }], operators(200, 403)],
     ["POST", "/v1/pool", async () => ["POST", "/v1/pool", { declared: [] }], operators(200, 403)],
     [

@@ -1,7 +1,7 @@
 /**
  * Containers that Docker could not start after a restart of the node, as it did not know their devices yet. Proves:
  * one with a declared grant is started, once, and its grant is bound; one whose GPU is not its own any more stays down;
- * a start that fails gives the grant back and is tried again, later each time.
+ * a start that fails gives the grant back and is tried again, later each time; what keeps one down can be asked.
  * Does not prove: that dockerd says so in these words (docker-observe.test.ts has them as they were seen).
  */
 import { describe, expect, it } from "vitest";
@@ -83,5 +83,28 @@ describe("a container that Docker held back", () => {
     containers.emit({ kind: "unsure" });
     await until("another try", 30_000, () => containers.started.length > 1);
     await until("the grant", 30_000, () => rig.ledger.grant(grant.id)?.state === "bound");
+  });
+
+  it("is named while it is down, with what keeps it down and when it is tried again", async () => {
+    const { rig, containers, clock } = await restarted({}, "no device yet");
+    await until("a try", 5_000, () => containers.started.length > 0);
+    await until("its failure", 5_000, () => rig.ledger.heldBackNow()[0]?.next !== undefined);
+    const [named, ...others] = rig.ledger.heldBackNow();
+    expect(others).toEqual([]);
+    expect(named).toMatchObject({ container: "c1", name: "c1", user: "alice", why: "no device yet" });
+    expect(named?.next).toBeGreaterThan(Date.now());
+    containers.broken = undefined;
+    clock.ahead = 2_500;
+    containers.emit({ kind: "unsure" });
+    await until("nothing is held back", 5_000, () => rig.ledger.heldBackNow().length === 0);
+  });
+
+  it.each<[string, Partial<SeenContainer>, RegExp]>([
+    ["whose GPU is another's", { units: ["MIG-0-6"] }, /its GPUs are not its own: .*MIG-0-6/],
+    ["without a grant", { grant: "workspace/bob" }, /its GPUs are not its own: .*no live grant/],
+  ])("%s is named with the ledger's words", async (_what, more, words) => {
+    const { rig, containers } = await restarted(more);
+    await looked(rig, containers);
+    expect(rig.ledger.heldBackNow()).toMatchObject([{ container: "c1", why: expect.stringMatching(words) }]);
   });
 });

@@ -206,6 +206,15 @@ describe("a bind over the API before the container starts", () => {
     return { ...rig, grant, time, look };
   }
 
+  /** berthd ends, and starts again with what is on the disk. */
+  async function again({ folder, crash, containers }: Rig, time: { now: number }) {
+    await crash();
+    const rig = await rigged({ folder, containers, options: { now: () => time.now } });
+    // Its first look is over, and shows what was there then.
+    await rig.ledger.emit({ event: "marker", message: "after the look" });
+    return rig;
+  }
+
   it("outlives the looks that do not show it, and ends with the container once that was seen", async () => {
     const { ledger, containers, grant, look } = await created();
     await look();
@@ -226,6 +235,47 @@ describe("a bind over the API before the container starts", () => {
     time.now += 2000;
     await look();
     expect(ledger.grant(grant.id)?.state).toBe("released");
+  });
+
+  it("outlives a restart of berthd as well, and ends when it would have without one", async () => {
+    const { grant, time, ...rig } = await created();
+    time.now += 300_000;
+    const second = await again(rig, time);
+    expect(second.ledger.grant(grant.id)).toMatchObject({ state: "bound", container: "c1" });
+    time.now += 299_000;
+    const third = await again(second, time);
+    expect(third.ledger.grant(grant.id)?.state).toBe("bound");
+    time.now += 2000;
+    const fourth = await again(third, time);
+    expect(fourth.ledger.grant(grant.id)?.state).toBe("released");
+  });
+
+  it.each<[string, (rig: Rig, grant: Grant) => void]>([
+    ["by an event", ({ containers }, grant) => containers.run(container(grant))],
+    [
+      "by a look",
+      ({ containers }, grant) => {
+        containers.seen = [container(grant)];
+      },
+    ],
+  ])("that was seen %s ends at once when it goes while berthd is away", async (_, show) => {
+    const { grant, time, look, ...rig } = await created();
+    show(rig, grant);
+    await look();
+    expect(rig.ledger.grant(grant.id)).not.toHaveProperty("awaitedUntil");
+    expect(await named(rig, "started")).toMatchObject([{ grant: grant.id, container: "c1" }]);
+    rig.containers.seen = [];
+    const second = await again(rig, time);
+    expect(second.ledger.grant(grant.id)?.state).toBe("released");
+  });
+
+  it("without a word of who binds it, which is berthd itself, waits for nothing", async () => {
+    const { ledger, containers, ...rig } = await rigged();
+    const grant = got(await ledger.reserve(wish("alice")));
+    got(await ledger.bind({ id: grant.id, token: grant.token, container: "c1" }));
+    expect(ledger.grant(grant.id)).not.toHaveProperty("awaitedUntil");
+    const second = await again({ ...rig, ledger, containers }, { now: Date.now() });
+    expect(second.ledger.grant(grant.id)?.state).toBe("released");
   });
 
   it("gives its units to nobody else meanwhile", async () => {

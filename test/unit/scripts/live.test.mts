@@ -29,12 +29,12 @@ const outputs: Outputs = {
   users: [user("alice", "node-0"), user("bob", "node-1", "stopped")],
   ray: { address: "10.88.0.10:6379", dashboard: "http://10.88.0.10:8265" },
 };
-const workspace = (owner: string, state: string, status: string) => ({
-  owner,
-  component: "workspace",
-  state,
-  status,
+const workspace = (owner: string, state: string, health = "") => ({
+  ...{ id: `${owner}-id`, name: `berth-dev-workspace-${owner}`, owner, component: "workspace" },
+  ...{ state, health, exitCode: 0, oom: false, since: "0001-01-01T00:00:00Z", error: "" },
 });
+const line = (id: string, of: string, state: string, health: string) =>
+  `C\t${id}-id\t/berth-dev-${id}\t${of}\t${state}\t${health}\t0\tfalse\t0001-01-01T00:00:00Z\t""`;
 const answer = (...containers: ReturnType<typeof workspace>[]) => ({ containers, rayNodes: 2 });
 
 describe("the script that nodes run", () => {
@@ -44,37 +44,37 @@ describe("the script that nodes run", () => {
     expect(probeScript("dev", true)).toContain("label=berth.stack=dev");
   });
   it("is read back, also with words of other programs in between", () => {
-    const text =
-      "Welcome!\nC\talice\tworkspace\trunning\tUp 3 minutes (healthy)\nC\tsystem\tray\trunning\tUp\nEND\nR\t2\n";
-    expect(readProbe(text)).toEqual({
+    const alice = line("workspace-alice", "alice\tworkspace", "running", "healthy");
+    const ray = line("ray", "system\tray", "running", "");
+    expect(readProbe(`Welcome!\n${alice}\n${ray}\nEND\nR\t2\n`)).toEqual({
       containers: [
-        workspace("alice", "running", "Up 3 minutes (healthy)"),
-        { owner: "system", component: "ray", state: "running", status: "Up" },
+        { ...workspace("alice", "running", "healthy"), id: "workspace-alice-id" },
+        { ...workspace("system", "running"), id: "ray-id", name: "berth-dev-ray", component: "ray" },
       ],
       rayNodes: 2,
     });
   });
   it("takes a cut-off answer for none", () => {
-    expect(readProbe("C\talice\tworkspace\trunning\tUp\n")).toBeUndefined();
+    expect(readProbe(`${line("a", "alice\tworkspace", "running", "")}\n`)).toBeUndefined();
     expect(readProbe("END\n")).toEqual({ containers: [], rayNodes: null });
   });
 });
 
 describe("states", () => {
   it.each([
-    ["running", "Up 3 minutes (healthy)", "running"],
-    ["running", "Up 3 minutes", "running"],
-    ["running", "Up 2 seconds (health: starting)", "starting"],
-    ["running", "Up 3 minutes (unhealthy)", "unhealthy"],
-    ["restarting", "Restarting (1) 2 seconds ago", "unhealthy"],
-    ["exited", "Exited (0) 2 minutes ago", "stopped"],
-    ["created", "Created", "stopped"],
-  ])("%s, %s: %s", (state, status, expected) => {
-    expect(userState(answer(workspace("alice", state, status)), "alice")).toBe(expected);
+    ["running", "healthy", "running"],
+    ["running", "", "running"],
+    ["running", "starting", "starting"],
+    ["running", "unhealthy", "unhealthy"],
+    ["restarting", "", "unhealthy"],
+    ["exited", "unhealthy", "stopped"],
+    ["created", "", "stopped"],
+  ])("%s, %s: %s", (state, health, expected) => {
+    expect(userState(answer(workspace("alice", state, health)), "alice")).toBe(expected);
   });
   it("knows missing from unknown, and a user's workspace from their other containers", () => {
-    expect(userState(answer(workspace("bob", "running", "Up")), "alice")).toBe("missing");
-    expect(userState(answer({ ...workspace("alice", "running", "Up"), component: "job" }), "alice")).toBe(
+    expect(userState(answer(workspace("bob", "running")), "alice")).toBe("missing");
+    expect(userState(answer({ ...workspace("alice", "running"), component: "job" }), "alice")).toBe(
       "missing",
     );
     expect(userState(undefined, "alice")).toBe("unknown");
@@ -83,12 +83,12 @@ describe("states", () => {
 
 describe("the whole status", () => {
   const up = new Map([
-    ["node-0", answer(workspace("alice", "running", "Up (healthy)"))],
-    ["node-1", answer(workspace("bob", "exited", "Exited (0)"))],
+    ["node-0", answer(workspace("alice", "running", "healthy"))],
+    ["node-1", answer(workspace("bob", "exited"))],
   ]);
   it("has exactly the fields that it promises", () => {
     const status = assemble("dev", outputs, up);
-    expect(Object.keys(status)).toEqual(["stack", "nodes", "users", "ray"]);
+    expect(Object.keys(status)).toEqual(["stack", "nodes", "users", "ray", "down"]);
     expect(status.nodes[0]).toEqual({ ...outputs.nodes?.[0], state: "up" });
     expect(Object.keys(status.users[0] ?? {})).toEqual(["name", "node", "state", "ssh", "urls"]);
     expect(status.ray).toEqual({ ...outputs.ray, nodes: 2 });

@@ -9,19 +9,35 @@ import type { Path, PropertyChange, Props, Value } from "../types";
 import { formatPath, hasUnknown, isUnknown } from "../values";
 import { type Field, type Fields, zero } from "./field";
 
-/** @param ignoreChanges paths of the resource option of this name; what lies at or under one is left out. */
+/**
+ * @param ignoreChanges paths of the resource option of this name; what lies at or under one is left out.
+ * @param oldInputs what the program said before, for maps that are `completed`; where it has no such map, all entries
+ * count.
+ */
 export function diffFields(
   fields: Fields,
   outputs: Props,
   news: Props,
   ignoreChanges: readonly string[] = [],
+  oldInputs: Props = {},
 ): PropertyChange[] {
   const changes: PropertyChange[] = [];
   for (const [key, field] of Object.entries(fields)) {
     if (field.output === true) continue;
-    compare(field, [key], get(outputs, key), get(news, key), field.replace === true, changes);
+    const old = named(field, get(outputs, key), get(news, key), get(oldInputs, key));
+    compare(field, [key], old, get(news, key), field.replace === true, changes);
   }
   return changes.filter((change) => !isIgnored(change.path, ignoreChanges));
+}
+
+/** Of a map that is `completed`: the entries that the program names or named. */
+export function named(field: Field, old: Value, ...program: Value[]): Value {
+  if (field.completed !== true || !isProps(old)) return old;
+  // Unknown, or never said by the program: then nobody can tell whose an entry is.
+  if (!program.every(isProps)) return old;
+  return Object.fromEntries(
+    Object.entries(old).filter(([key]) => program.some((said) => Object.hasOwn(said as Props, key))),
+  );
 }
 
 function compare(

@@ -19,6 +19,11 @@ export interface Field extends Property {
   readonly same?: (a: string, b: string) => boolean;
   /** An empty string in the program means the value that is filled in, too. */
   readonly emptyIsAbsent?: boolean;
+  /**
+   * A map that whatever the plugin talks to completes with entries of its own: those that the program neither names
+   * nor named before are no change.
+   */
+  readonly completed?: boolean;
   readonly items?: Field;
   readonly properties?: Fields;
 }

@@ -15,7 +15,7 @@ import type {
 import { isUnknown, UNKNOWN } from "../values";
 import { str, strings } from "./access";
 import { DEFAULTS, plainProps, withDefaults } from "./defaults";
-import { diffFields, sameValue } from "./diff";
+import { diffFields, named, sameValue } from "./diff";
 import type { Field, Fields } from "./field";
 
 /** The table as the server checks it: inputs alone, and no defaults, for `__defaults` must know which were filled in. */
@@ -118,7 +118,9 @@ export function diffResource(
   deleteFirst: DeleteFirst,
   adjust: (change: PropertyChange) => PropertyChange | undefined = (change) => change,
 ): DiffResult {
-  const changes = diffFields(fields, plainProps(req.olds.values), req.news.values, req.ignoreChanges)
+  const olds = plainProps(req.olds.values);
+  const said = plainProps(req.oldInputs.values);
+  const changes = diffFields(fields, olds, req.news.values, req.ignoreChanges, said)
     .map(adjust)
     .filter((change) => change !== undefined);
   const replaces = changes.some((change) => change.replace);
@@ -163,9 +165,12 @@ export function driftedInputs(fields: Fields, inputs: Props, state: Props): Prop
   const out: Props = {};
   for (const [key, value] of Object.entries(inputs)) {
     const field = fields[key];
-    const now = state[key] ?? null;
-    if (key.startsWith("__") || field === undefined || value === null) out[key] = value;
-    else if (sameValue(field, now, value)) out[key] = value;
+    if (key.startsWith("__") || field === undefined || value === null) {
+      out[key] = value;
+      continue;
+    }
+    const now = named(field, state[key] ?? null, value);
+    if (sameValue(field, now, value)) out[key] = value;
     else if (now !== null) out[key] = now;
   }
   return out;

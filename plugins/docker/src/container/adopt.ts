@@ -87,7 +87,7 @@ async function differences(
   const state = await readWhole(engine, found, options);
   const wanted = plainProps(inputs);
   const names = new Set(
-    diffFields(containerFields, state, wanted, OURS).map((change) => String(change.path[0])),
+    diffFields(containerFields, state, wanted, OURS, wanted).map((change) => String(change.path[0])),
   );
   // A port that the engine chose, or that a stopped container does not show, says nothing.
   if (!found.State.Running) names.delete("ports");

@@ -5,7 +5,7 @@ import { bool, int } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
 import { EngineError } from "../engine/engine";
 import { sleep } from "../engine/sleep";
-import type { Inspect } from "./inspect";
+import { hasProcess, type Inspect, runs } from "./inspect";
 
 /** Removing a big container's layers and volumes takes the engine a while. */
 const REMOVE_MS = 10 * 60_000;
@@ -43,6 +43,38 @@ export async function start(engine: Engine, id: string, name: string, options: C
 }
 
 /**
+ * Brings a container that is down up, whatever its way of being down. One that waits for its restart policy's next try
+ * is tried at once.
+ *
+ * @throws ProviderError with Docker's words, or with the status that it ended with, where it is down again.
+ */
+export async function bringUp(
+  engine: Engine,
+  found: Inspect,
+  name: string,
+  options: CallOptions,
+): Promise<void> {
+  const { Id: id, State: state } = found;
+  if (state.Paused === true) {
+    await engine.call(`unpause container ${name}`, options, (docker, signal) =>
+      docker.getContainer(id).unpause({ abortSignal: signal }),
+    );
+  } else if (state.Restarting === true) {
+    await engine.call(`restart container ${name}`, options, (docker, signal) =>
+      docker.getContainer(id).restart({ t: 0, abortSignal: signal }),
+    );
+  } else await start(engine, id, name, options);
+  const after = await inspectNow(engine, id, options);
+  if (runs(after)) return;
+  const said = after.State.Error ? ` (${after.State.Error})` : "";
+  throw new ProviderError(
+    hasProcess(after)
+      ? `container ${name} is paused again; see who does that`
+      : `container ${name} was started and ended at once with status ${after.State.ExitCode}${said}; see docker logs ${name}`,
+  );
+}
+
+/**
  * Waits until the container's own healthcheck says `healthy`.
  *
  * @throws ProviderError with the last check's output if it does not within `waitTimeout`.
@@ -50,6 +82,7 @@ export async function start(engine: Engine, id: string, name: string, options: C
 export async function waitHealthy(
   engine: Engine,
   id: string,
+  name: string,
   inputs: Props,
   options: CallOptions,
 ): Promise<void> {
@@ -59,7 +92,7 @@ export async function waitHealthy(
     const state = (await inspectNow(engine, id, options)).State;
     if (state.Health === undefined || state.Health === null || state.Health.Status === "none") {
       throw new ProviderError(
-        `wait is set, but the container has no healthcheck; give one, or leave wait out`,
+        `${name}: wait is set, but the container has no healthcheck; give one, or leave wait out`,
       );
     }
     if (state.Health.Status === "healthy") return;
@@ -70,12 +103,12 @@ export async function waitHealthy(
         : `last check: status ${last.ExitCode}, ${last.Output.trim().slice(-300)}`;
     if (!state.Running) {
       throw new ProviderError(
-        `the container ended with status ${state.ExitCode} before it was healthy; see docker logs`,
+        `${name}: the container ended with status ${state.ExitCode} before it was healthy; see docker logs`,
       );
     }
     if (Date.now() >= end) {
       throw new ProviderError(
-        `the container was not healthy within waitTimeout of ${seconds} s (${state.Health.Status}; ${said})`,
+        `${name}: the container was not healthy within waitTimeout of ${seconds} s (${state.Health.Status}; ${said})`,
       );
     }
     await sleep(POLL_MS, options.signal);

@@ -43,10 +43,10 @@ export async function createContainer(
   }
   if (bool(inputs, "wait") && (bool(inputs, "start") ?? true)) {
     try {
-      await waitHealthy(engine, id.id, inputs, options);
+      await waitHealthy(engine, id.id, spec.name, inputs, options);
     } catch (error) {
       const outs = containerState(await inspectNow(engine, id.id), inputs);
-      throw new ProviderError(`${spec.name}: ${(error as Error).message}`, { id: id.id, outs });
+      throw new ProviderError((error as Error).message, { id: id.id, outs });
     }
   }
   return { id: id.id, outs: containerState(await inspectNow(engine, id.id, options), inputs) };

@@ -2,7 +2,7 @@
 import type { Props, Value } from "@berth/plugin-base";
 import type { Fields } from "@berth/plugin-base/bridged";
 import { labelList } from "../labels";
-import type { Inspect } from "./inspect";
+import { hasProcess, type Inspect } from "./inspect";
 import { containerFields } from "./schema";
 import { SYSTEM_PATHS } from "./spec";
 import { containerState } from "./state";
@@ -39,7 +39,7 @@ export function importState(inspect: Inspect, image: ImageConfig, defaultCgroupn
   const state = containerState(inspect, asked);
   return {
     ...state,
-    ports: inspect.State.Running ? (state.ports ?? []) : [],
+    ports: hasProcess(inspect) ? (state.ports ?? []) : [],
     envs: (config.Env ?? []).filter((entry) => !image.env.includes(entry)),
     labels: labelList(Object.fromEntries(labels)),
     securityOpts: [

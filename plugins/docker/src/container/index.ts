@@ -29,8 +29,9 @@ import {
 } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
 import { readWhole } from "./adopt";
-import { inspect, inspectNow, removal, remove, short, start, waitHealthy } from "./calls";
+import { bringUp, inspect, inspectNow, removal, remove, short, waitHealthy } from "./calls";
 import { createContainer } from "./create";
+import { runs } from "./inspect";
 import { containerFields, updatable } from "./schema";
 import { GPUS, limits } from "./spec";
 import { containerState } from "./state";
@@ -159,14 +160,18 @@ async function updateContainer(
     );
   }
   const wantsRun = (bool(news, "mustRun") ?? true) && (bool(news, "start") ?? true);
-  if (wantsRun && !now.State.Running) await start(engine, id, name, options);
-  if (wantsRun && bool(news, "wait") && sub(news, "healthcheck") !== undefined) {
-    try {
-      await waitHealthy(engine, id, news, options);
-    } catch (error) {
-      const outs = containerState(await inspectNow(engine, id), news);
-      throw new ProviderError(`${name}: ${(error as Error).message}`, { id, outs });
-    }
+  try {
+    if (wantsRun && !runs(now)) await bringUp(engine, now, name, options);
+    if (wantsRun && bool(news, "wait") && sub(news, "healthcheck") !== undefined)
+      await waitHealthy(engine, id, name, news, options);
+  } catch (error) {
+    // The limits are changed by now, and it still has to be brought up: the state says both.
+    const left = await inspect(engine, id).catch(() => undefined);
+    if (left === undefined) throw error;
+    throw new ProviderError((error as Error).message, {
+      id,
+      outs: containerState(left, { ...carried(olds), ...news }),
+    });
   }
   const after = await inspectNow(engine, id, options);
   return containerState(after, { ...carried(olds), ...news });

@@ -9,8 +9,13 @@ export interface Inspect {
   Platform?: string;
   State: {
     Status: string;
+    /** True also between two tries of a restart policy, and while it is paused. */
     Running: boolean;
+    Restarting?: boolean;
+    Paused?: boolean;
     ExitCode: number;
+    /** What kept it from starting. */
+    Error?: string;
     StartedAt?: string;
     Health?: { Status: string; Log?: { ExitCode: number; Output: string }[] | null } | null;
   };
@@ -140,4 +145,14 @@ export interface Endpoint {
   MacAddress?: string;
   DriverOpts?: Record<string, string> | null;
   GwPriority?: number;
+}
+
+/** It has a process, and so its addresses and ports; one that waits for its restart policy's next try has none. */
+export function hasProcess({ State: state }: Inspect): boolean {
+  return state.Running && state.Restarting !== true;
+}
+
+/** Its processes run: it neither ended, nor waits for the next try of its restart policy, nor is frozen. */
+export function runs(inspect: Inspect): boolean {
+  return hasProcess(inspect) && inspect.State.Paused !== true;
 }

@@ -224,7 +224,8 @@ export const containerFields: Fields = {
     { replace, computed },
   ),
   logDriver: string({ replace, computed }),
-  logOpts: stringMap({ replace }),
+  /** The engine adds its own log-opts where the driver is its default one. */
+  logOpts: stringMap({ replace, completed: true }),
 
   // Outputs.
   bridge: string({ output: true }),

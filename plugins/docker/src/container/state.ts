@@ -6,7 +6,7 @@ import type { Props, Value } from "@berth/plugin-base";
 import { bool, type Field, objects, plainProps, sameValue, str, strings } from "@berth/plugin-base/bridged";
 import { labelList } from "../labels";
 import { goDuration } from "./duration";
-import type { Inspect, Mount, Rate } from "./inspect";
+import { hasProcess, type Inspect, type Mount, type Rate, runs } from "./inspect";
 import { containerFields, containerMeta } from "./schema";
 import { SYSTEM_PATHS } from "./spec";
 
@@ -70,10 +70,10 @@ export function containerState(inspect: Inspect, known: Props): Props {
       ? (kept.securityOpts as Value)
       : options;
   }
-  // Stopped against the program's will is drift: the next update starts it.
+  // Down against the program's will is drift: the next update starts it.
   const mustRun = bool(kept, "mustRun") ?? true;
-  out.mustRun = mustRun && inspect.State.Running;
-  if (!inspect.State.Running) out.exitCode = inspect.State.ExitCode;
+  out.mustRun = mustRun && runs(inspect);
+  if (!hasProcess(inspect)) out.exitCode = inspect.State.ExitCode;
   return out;
 }
 
@@ -170,11 +170,11 @@ function fromEngine(inspect: Inspect, kept: Props): Props {
           ...(request.Options && Object.keys(request.Options).length > 0 ? { options: request.Options } : {}),
         }))
       : [],
-    // A stopped container has no bindings; taken as they are, they would ask for a new container, where a start
+    // A container that is down has no bindings; taken as they are, they would ask for a new container, where a start
     // does (the official plugin falls for that if the container must run).
     ports: !asked("ports")
       ? []
-      : inspect.State.Running
+      : hasProcess(inspect)
         ? ports(network?.Ports, objects(kept, "ports"))
         : (kept.ports ?? null),
     bridge: network?.Bridge ?? "",

@@ -15,6 +15,8 @@ export interface DockerApi {
   getContainer(id: string): {
     inspect(options: Options): Promise<unknown>;
     start(options: Options): Promise<unknown>;
+    restart(options: Options): Promise<unknown>;
+    unpause(options: Options): Promise<unknown>;
     stop(options: Options): Promise<unknown>;
     update(options: Options): Promise<unknown>;
     remove(options: Options): Promise<unknown>;

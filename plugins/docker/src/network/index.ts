@@ -1,5 +1,11 @@
 /** `docker:index/network:Network`. */
-import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
+import {
+  type DiffRequest,
+  type DiffResult,
+  type Props,
+  ProviderError,
+  type ResourceType,
+} from "@berth/plugin-base";
 import {
   checkResource,
   diffFields,
@@ -15,6 +21,7 @@ import {
 import { type CallOptions, type Engine, EngineError } from "../engine/engine";
 import { sleep } from "../engine/sleep";
 import { labelMap } from "../labels";
+import { toldAlike } from "./gateway";
 import { type NetworkInspect, networkBody, networkState } from "./map";
 import { networkFields } from "./schema";
 
@@ -26,7 +33,7 @@ export function networkType(engine: () => Engine): ResourceType {
   return {
     inputs: inputSchema(networkFields),
     check: (req, ctx) => checkResource(networkFields, req, ctx),
-    diff: (req) => diffResource(networkFields, req, "given"),
+    diff: networkDiff,
     async create({ inputs }, ctx) {
       if (ctx.preview) return { id: "", outs: previewState(networkFields, inputs.values) };
       const made = await createNetwork(engine(), plainProps(inputs.values), { signal: ctx.signal });
@@ -50,6 +57,14 @@ export function networkType(engine: () => Engine): ResourceType {
       await removeNetwork(engine(), id, { signal: ctx.signal });
     },
   };
+}
+
+/** By the official rules, but for a gateway that the engine chose: telling it, or no more, is no change. Pure. */
+export function networkDiff(req: DiffRequest): DiffResult {
+  const { values } = req.olds;
+  const ipamConfigs = toldAlike(values.ipamConfigs ?? null, req.news.values.ipamConfigs ?? null);
+  const olds = { ...req.olds, values: { ...values, ipamConfigs } };
+  return diffResource(networkFields, { ...req, olds }, "given");
 }
 
 function inspectNetwork(
@@ -83,12 +98,16 @@ async function createNetwork(
   const found = await inspectNetwork(engine, id, options);
   if (found === undefined) throw new ProviderError(`network ${name} was made and is gone again`);
   const outs = networkState(found, inputs);
-  if (id === name) refuseOther(name, found, networkState(found, {}), inputs);
+  if (id === name) refuseOther(name, found, inputs);
   return { id: found.Id, outs };
 }
 
-function refuseOther(name: string, found: NetworkInspect, state: Props, inputs: Props): void {
-  const names = new Set(diffFields(networkFields, state, inputs).map((change) => String(change.path[0])));
+function refuseOther(name: string, found: NetworkInspect, inputs: Props): void {
+  // A dockerd that was restarted since tells more than one that was not.
+  const state = networkState(found, { ipamConfigs: inputs.ipamConfigs ?? null });
+  const names = new Set(
+    diffFields(networkFields, state, inputs, [], inputs).map((change) => String(change.path[0])),
+  );
   if (Object.keys(labelMap(inputs, "labels") ?? {}).length !== Object.keys(found.Labels ?? {}).length)
     names.add("labels");
   if (names.size === 0) return;

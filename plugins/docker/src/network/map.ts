@@ -2,6 +2,7 @@
 import type { Props, Value } from "@berth/plugin-base";
 import { bool, map, objects, plainProps, sameValue, str, text } from "@berth/plugin-base/bridged";
 import { labelList, labelMap } from "../labels";
+import { toldAlike } from "./gateway";
 import { networkFields, networkMeta } from "./schema";
 
 /** The part of `GET /networks/ID` that is read. */
@@ -57,7 +58,8 @@ export function networkBody(inputs: Props): Record<string, unknown> {
       Internal: bool(inputs, "internal") || undefined,
       Attachable: bool(inputs, "attachable") || undefined,
       Ingress: bool(inputs, "ingress") || undefined,
-      EnableIPv6: bool(inputs, "ipv6"),
+      // Absent, the engine's default-network-opts (Docker 24 and newer) would decide.
+      EnableIPv6: bool(inputs, "ipv6") ?? false,
     }),
   };
 }
@@ -88,7 +90,9 @@ export function networkState(network: NetworkInspect, known: Props): Props {
     }),
   };
   if (Object.keys(network.IPAM?.Options ?? {}).length > 0) out.ipamOptions = network.IPAM?.Options as Value;
-  for (const [key, value] of Object.entries(plainProps(known))) {
+  const kept = plainProps(known);
+  out.ipamConfigs = toldAlike(out.ipamConfigs ?? null, kept.ipamConfigs ?? null);
+  for (const [key, value] of Object.entries(kept)) {
     const field = networkFields[key];
     if (field !== undefined && field.output !== true && sameValue(field, out[key] ?? null, value))
       out[key] = value;

@@ -12,7 +12,8 @@ export const networkFields: Fields = {
   name: string({ replace }),
   labels: labels({ replace }),
   driver: string({ replace, computed }),
-  options: stringMap({ replace, computed }),
+  /** The engine adds its default-network-opts (Docker 24 and newer), whatever is given. */
+  options: stringMap({ replace, computed, completed: true }),
   internal: boolean({ replace, computed }),
   attachable: boolean({ replace }),
   ingress: boolean({ replace }),
