@@ -13,7 +13,7 @@ import { WORKSPACE_NETWORK } from "./plan";
 import type { Report } from "./problems";
 import { accessPath, resolveAccess } from "./resolve";
 import type { BaremetalNodeConfig, StackConfig } from "./schema";
-import { HOST_KEY_TYPES, isPublicKey, parseHostKey } from "./ssh-keys";
+import { checkPublicKey, HOST_KEY_TYPES, hostKeyProblem } from "./ssh-keys";
 
 /** Nodes that are real machines: bare metal and droplets. Pure. */
 
@@ -77,8 +77,10 @@ function checkHostKey(
       "is missing: Berth does not sign in to a machine that it cannot recognise",
       scan(host, port),
     );
-  else if (parseHostKey(key) === undefined)
-    report(path, key.slice(0, 60), "is no SSH host key", scan(host, port));
+  else {
+    const problem = hostKeyProblem(key);
+    if (problem !== undefined) report(path, key.slice(0, 60), problem, scan(host, port));
+  }
 }
 
 interface AddressAt {
@@ -292,14 +294,7 @@ function checkShared(
     (!isHost(shared.domain) || !shared.domain.includes(".") || isAddress(shared.domain))
   )
     report(`${path}.domain`, shared.domain, "is no domain", 'a domain such as "cluster.example.com"');
-  for (const [k, key] of shared.sshKeys.entries())
-    if (!isPublicKey(key))
-      report(
-        `${path}.sshKeys[${k}]`,
-        key.slice(0, 40),
-        "is no SSH public key",
-        'one line "TYPE BASE64 [comment]"',
-      );
+  for (const [k, key] of shared.sshKeys.entries()) checkPublicKey(`${path}.sshKeys[${k}]`, key, report);
   for (const [k, network] of (shared.allowSshFrom ?? []).entries())
     if (!parseCidr(network) && !isIpv4(network) && !isIpv6Cidr(network))
       report(

@@ -28,3 +28,5 @@ export const port = z.int().min(1).max(65535);
 export const range = z.strictObject({ start: port, end: port });
 export const cpus = z.number().min(0.1).max(1024);
 export const text = z.string().min(1).max(4096);
+/** A public key's line. A file's line break comes along when it is pasted whole, and says nothing. */
+export const publicKey = z.string().trim().min(1).max(4096);

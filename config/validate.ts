@@ -7,7 +7,7 @@ import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
 import { FIRST_EPHEMERAL_PORT, namedRanges, overlaps, PORTS_PER_USER, type PortPlan } from "./ports";
 import type { Problem, Report } from "./problems";
 import type { LocalNodeConfig, StackConfig } from "./schema";
-import { isPublicKey, KEY_TYPES } from "./ssh-keys";
+import { checkPublicKey } from "./ssh-keys";
 
 /**
  * Linux user names as Debian's adduser takes them (NAME_REGEX `^[a-z][-a-z0-9_]*$`), at most 32 long
@@ -183,14 +183,7 @@ function checkUsers(config: StackConfig, ports: PortPlan, report: Report): void 
         `is the index of users[${same}] ("${config.users[same]?.name}") too`,
         "an index of its own for every user: it decides the ports and the uid",
       );
-    for (const [k, key] of user.keys.entries())
-      if (!isPublicKey(key))
-        report(
-          `${path}.keys[${k}]`,
-          key.slice(0, 40),
-          "is no SSH public key",
-          `one line "TYPE BASE64 [comment]" with TYPE one of ${KEY_TYPES.join(", ")}`,
-        );
+    for (const [k, key] of user.keys.entries()) checkPublicKey(`${path}.keys[${k}]`, key, report);
     if (user.purge && user.state !== "removed")
       report(
         `${path}.purge`,
