@@ -145,7 +145,9 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
     // A droplet's address is not known yet when a server is looked at.
     ...(plan.head.kind === "digitalocean"
       ? {}
-      : { runtime: runtimeOptions(plan, node, `${plan.head.privateAddress}:${REGISTRY_PULL_PORT}`) }),
+      : {
+          runtime: runtimeOptions(plan, node, `${bracketed(plan.head.privateAddress)}:${REGISTRY_PULL_PORT}`),
+        }),
   };
 }
 

@@ -43,6 +43,7 @@ export function loadConfig(
   const judged = (config: StackConfig) =>
     validate(config, mergePorts(config), validateSetup).filter((problem) => !open.includes(problem.path));
   if (!allow) problems.push(...found.map(placeholderProblem));
+  if (!STACK_NAME.test(stack)) problems.push(stackNameProblem(stack));
   const parsed = stackSchema.safeParse(values);
   if (!parsed.success) {
     const before = problems.map((p) => p.path);
@@ -60,6 +61,16 @@ export function loadConfig(
   if (problems.length > 0) throw new ConfigError(stack, problems);
   return { plan: makePlan(stack, config, mergePorts(config)), secrets: collectSecrets(config) };
 }
+
+/** Pulumi takes more: this one is in files, labels and names of containers on the nodes. */
+const STACK_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+const stackNameProblem = (stack: string): Problem => ({
+  path: "the stack's name",
+  value: stack,
+  problem: "cannot be written into names on the nodes",
+  allowed: "1 to 63 letters, digits, '.', '_' and '-', a letter or digit first: make a stack of another name",
+});
 
 /** Fields that decide which resources exist. */
 const STRUCTURE = /^(network\..*|nodes\[\d+\]\.name|users\[\d+\]\.(name|node))$/;

@@ -2,7 +2,8 @@ import { checkGpu } from "./check-gpu";
 import { checkMachines } from "./check-machines";
 import { checkRuntime } from "./check-runtime";
 import { checkStorage } from "./check-storage";
-import { cidrContains, cidrsOverlap, hostAddress, isIpv4, isIpv6Cidr, parseCidr } from "./net";
+import { cidrContains, cidrsOverlap, hostAddress, isIpv4, parseCidr } from "./net";
+import { checkNetworks } from "./networks";
 import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
 import { FIRST_EPHEMERAL_PORT, namedRanges, overlaps, PORTS_PER_USER, type PortPlan } from "./ports";
 import type { Problem, Report } from "./problems";
@@ -231,18 +232,8 @@ function checkLimits(config: StackConfig, path: string, i: number, report: Repor
 }
 
 function checkFirewall(config: StackConfig, report: Report): void {
-  const networks = (path: string, list: readonly string[] | undefined) => {
-    for (const [i, network] of (list ?? []).entries())
-      if (!parseCidr(network) && !isIpv4(network) && !isIpv6Cidr(network))
-        report(
-          `${path}[${i}]`,
-          network,
-          "is no network",
-          'an address or a network in CIDR notation such as "192.0.2.0/24"',
-        );
-  };
-  networks("firewall.allowSsh", config.firewall.allowSsh);
-  networks("firewall.allowUsers", config.firewall.allowUsers);
+  checkNetworks("firewall.allowSsh", config.firewall.allowSsh, report);
+  checkNetworks("firewall.allowUsers", config.firewall.allowUsers, report);
   if (config.firewall.allowSsh?.length === 0)
     report(
       "firewall.allowSsh",
@@ -250,7 +241,8 @@ function checkFirewall(config: StackConfig, report: Report): void {
       "would lock Berth itself out",
       "at least the network that the operator connects from",
     );
-  for (const [i, rule] of config.firewall.rules.entries()) networks(`firewall.rules[${i}].from`, rule.from);
+  for (const [i, rule] of config.firewall.rules.entries())
+    checkNetworks(`firewall.rules[${i}].from`, rule.from, report);
 }
 
 function checkPorts(ports: PortPlan, report: Report): void {

@@ -4,6 +4,7 @@
  * Every value that ends up in a rendered script passes through `quote` or `heredoc`, after a check of its own
  * kind where it has one. What cannot be written safely is refused here, before anything reaches a node.
  */
+import { isIPv6 } from "node:net";
 import { isPublicKey } from "../../config/ssh-keys";
 
 /** Raised for a value that a host stage cannot take; the message says which, why, and what is allowed. */
@@ -94,11 +95,12 @@ export function checkPath(value: string, where: string): string {
   return value;
 }
 
-/** `host:port`, with an IPv4 address or a name: how Docker names a registry. */
+/** `host:port`, with an address (IPv6 in brackets) or a name: how Docker names a registry. */
 export function checkHostPort(value: string, where: string): string {
-  const match = /^([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?):(\d{1,5})$/.exec(value);
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?):(\d{1,5})$/.exec(value);
   const port = Number(match?.[2]);
-  if (!match || port < 1 || port > 65535) {
+  const wrong = match?.[1] !== undefined && !isIPv6(match[1]);
+  if (!match || wrong || port < 1 || port > 65535) {
     throw new StageOptionError(where, value, "ADDRESS:PORT, such as '10.88.0.2:5000'");
   }
   return value;

@@ -7,6 +7,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { BaremetalNodePlan, KeyPlan } from "../../config";
+import { PLAIN_PATH } from "../../config/check-machines";
 import { isPlaceholder } from "../../config/placeholders";
 import { privateKeyProblem } from "../../plugins/base/src/private-key";
 import type { SshKeyPair } from "../secrets";
@@ -211,7 +212,7 @@ function sshOptions(plan: BaremetalNodePlan, files: AccessFiles): string[] {
     ...["-l", jump.user, "-p", String(jump.port), "-W", FORWARD, jump.host],
   ];
   // What a placeholder stands for is not known yet; only a preview gets here with one.
-  const plainWord = (word: string) => /^[A-Za-z0-9_@+=:,./~-]+$/.test(word) || isPlaceholder(word);
+  const plainWord = (word: string) => PLAIN_PATH.test(word) || isPlaceholder(word);
   const odd = words.find((word) => word !== FORWARD && !plainWord(word));
   if (odd !== undefined) {
     throw new SshAccessError(
