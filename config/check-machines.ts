@@ -14,6 +14,7 @@ import { WORKSPACE_NETWORK } from "./plan";
 import type { Report } from "./problems";
 import { accessPath, resolveAccess } from "./resolve";
 import type { BaremetalNodeConfig, StackConfig } from "./schema";
+import { sizeText } from "./schema-base";
 import { checkPublicKey, HOST_KEY_TYPES, hostKeyProblem } from "./ssh-keys";
 
 /** Nodes that are real machines: bare metal and droplets. Pure. */
@@ -268,7 +269,12 @@ function checkDigitalocean(config: StackConfig, report: Report): void {
         report(`${at}.name`, volume.name, `is the name of ${twin} too`, "a name of its own for every volume");
       names.set(volume.name, at);
       if (volume.size % GiB !== 0 || volume.size < GiB || volume.size > 16384 * GiB)
-        report(`${at}.size`, volume.size, "is no size of a volume", 'whole GiB from "1GiB" to "16TiB"');
+        report(
+          `${at}.size`,
+          sizeText(volume.size),
+          "is no size of a volume",
+          'whole GiB from "1GiB" to "16TiB"',
+        );
     }
   }
 }

@@ -8,6 +8,7 @@ import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
 import { FIRST_EPHEMERAL_PORT, namedRanges, overlaps, PORTS_PER_USER, type PortPlan } from "./ports";
 import type { Problem, Report } from "./problems";
 import type { LocalNodeConfig, StackConfig } from "./schema";
+import { sizeText } from "./schema-base";
 import { checkPublicKey } from "./ssh-keys";
 
 /**
@@ -84,6 +85,15 @@ function checkNodes(config: StackConfig, report: Report): void {
       'exactly one node with role "head"',
     );
 
+  const small = config.nodes.reduce((least, node) => (node.memory < least.memory ? node : least));
+  if (config.ray.enabled && rayMemory(config, small) > small.memory)
+    report(
+      "ray.memory",
+      sizeText(rayMemory(config, small)),
+      `is more than node "${small.name}" has`,
+      `at most ${sizeText(small.memory)}, the least of all nodes`,
+    );
+
   const userNames = new Set(config.users.map((u) => u.name));
   for (const [i, node] of config.nodes.entries()) {
     const path = `nodes[${i}]`;
@@ -103,9 +113,6 @@ function checkNodes(config: StackConfig, report: Report): void {
         "a name of its own for every node",
       );
     if (node.kind === "local") checkLocalAddress(config, i, node, report);
-    const rayBytes = rayMemory(config, node);
-    if (config.ray.enabled && rayBytes > node.memory)
-      report("ray.memory", rayBytes, `is more than node "${node.name}" has`, `at most ${node.memory} bytes`);
     if (node.autoExec) {
       if (!USER_NAME.test(node.autoExec.login))
         report(`${path}.autoExec.login`, node.autoExec.login, "is no login", "a Linux user name of the node");
@@ -200,8 +207,8 @@ function checkUsers(config: StackConfig, ports: PortPlan, report: Report): void 
     if (reserved > node.memory)
       report(
         `nodes[${i}].memory`,
-        node.memory,
-        `is less than the reservations of its workspaces (${reserved} bytes for ${here.map((u) => u.name).join(", ")})`,
+        sizeText(node.memory),
+        `is less than the reservations of its workspaces (${sizeText(reserved)} for ${here.map((u) => u.name).join(", ")})`,
         "more memory, smaller reservations, or users on another node",
       );
   }
@@ -212,22 +219,25 @@ function checkLimits(config: StackConfig, path: string, i: number, report: Repor
   const node = config.nodes.find((n) => n.name === user?.node);
   if (!user || !node) return;
   const limits = userLimits(config, user);
+  // Where the value is written: what all workspaces share is said once, not once for each user.
+  const at = (key: "memory" | "cpus") =>
+    user[key] === undefined && config.workspaces[key] !== undefined ? `workspaces.${key}` : `${path}.${key}`;
   if (limits.memoryBytes > node.memory)
     report(
-      `${path}.memory`,
-      limits.memoryBytes,
+      at("memory"),
+      sizeText(limits.memoryBytes),
       `is more than node "${node.name}" has`,
-      `at most ${node.memory} bytes`,
+      `at most ${sizeText(node.memory)}`,
     );
   if (limits.cpus > node.cpus)
-    report(`${path}.cpus`, limits.cpus, `is more than node "${node.name}" has`, `at most ${node.cpus}`);
+    report(at("cpus"), limits.cpus, `is more than node "${node.name}" has`, `at most ${node.cpus}`);
   for (const key of ["memoryReservation", "shm"] as const)
     if ((user[key] ?? 0) > limits.memoryBytes)
       report(
         `${path}.${key}`,
-        user[key],
+        sizeText(user[key] ?? 0),
         "is more than the workspace's memory",
-        `at most ${limits.memoryBytes} bytes`,
+        `at most ${sizeText(limits.memoryBytes)}`,
       );
 }
 

@@ -42,7 +42,7 @@ const files = { folder: "/nonexistent", operatorKey: "/nonexistent/id", knownHos
 /** Everything that an update makes of the plan before it reaches a machine. */
 function renderAll(plan: Plan): void {
   for (const node of plan.nodes) {
-    const address = "privateAddress" in node ? node.privateAddress : "10.110.0.2";
+    const address = node.privateAddress ?? "10.110.0.2";
     renderBase({ ...baseOptions(node), node: node.name });
     renderFirewall({ ...firewallOptions(plan, node), node: node.name });
     renderStorage({ ...storageOptions(plan, node), node: node.name });
