@@ -127,7 +127,7 @@ export class RayNode extends pulumi.ComponentResource {
           tests: ["CMD", "berth-ray-health"],
           interval: "20s",
           timeout: "15s",
-          startPeriod: "60s",
+          startPeriod: "1m0s",
           retries: 3,
         },
         stopTimeout: 20,

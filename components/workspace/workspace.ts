@@ -216,7 +216,7 @@ export class Workspace extends pulumi.ComponentResource {
           tests: ["CMD", "berth-workspace-health"],
           interval: "10s",
           timeout: "20s",
-          startPeriod: "60s",
+          startPeriod: "1m0s",
           retries: 3,
         },
         stopTimeout: 20,
