@@ -1,5 +1,11 @@
 import type { Ask, EffectiveLimits, Limit } from "../agent/src/core/model";
-import { checkAsk, DEFAULT_GROUP, resolveLimits, sliceWord } from "../agent/src/limits";
+import {
+  checkAsk,
+  DEFAULT_GROUP,
+  defaultLimitsDocument,
+  resolveLimits,
+  sliceWord,
+} from "../agent/src/limits";
 import { layoutProblem } from "./check-runtime";
 import { countsProblem, fitsModel, MIG_MODELS, migModelOf, mostOf } from "./mig-profiles";
 import { userLimits } from "./plan";
@@ -33,7 +39,11 @@ export function checkGpu(config: StackConfig, report: Report): void {
         `users[${i}].group`,
         user.group,
         "is no group of berth:limits",
-        Object.keys(config.limits.groups ?? {}).join(", ") || "no group: berth:limits.groups is empty",
+        `${Object.keys(config.limits.groups ?? {}).join(", ") || "no group: berth:limits.groups is empty"}${
+          Object.hasOwn(defaultLimitsDocument.groups ?? {}, user.group ?? "")
+            ? `; berth:limits.groups stands in place of the built-in groups: write "${user.group}" there too`
+            : ""
+        }`,
       );
     const limits = resolveLimits(config.limits, user.name, known ? user.group : undefined);
     const slice = `${user.node}/${limits.group}/${sliceWord(user.name)}`;
@@ -170,7 +180,7 @@ function checkWorkspace(
     const rule = `${most.rule}.${key}`;
     report(
       `${path}.${field}`,
-      show(value),
+      field === "cpus" ? value : show(value),
       `is ${show(value - most.value)} more than ${rule} of berth:limits allows`,
       `at most ${show(most.value)}, or a larger ${rule}`,
     );
