@@ -10,7 +10,7 @@ import { localStack, of, runCluster } from "./cluster-recorder";
 const gpus = [{ model: "NVIDIA H100 80GB HBM3", memory: "80GiB", count: 2 }];
 const alice = { name: "alice", node: "node-0", index: 0, group: "admin", gpu: { kind: "gpu" } };
 
-async function container(user: object, more: object = {}): Promise<Props> {
+async function container(user: object, more: Record<string, unknown> = {}): Promise<Props> {
   const stack = localStack([user], more);
   const nodes = (stack.nodes as object[]).map((node, i) => (i === 0 ? { ...node, gpus } : node));
   const seen = of(await runCluster({ ...stack, nodes }, false), "docker:index/container:Container");
@@ -33,7 +33,7 @@ describe("an edit of a user", () => {
     before = await container(alice);
   }, 60_000);
 
-  it.each<[string, object, object, "replaced" | "goes on"]>([
+  it.each<[string, object, Record<string, unknown>, "replaced" | "goes on"]>([
     ["group", { group: "researcher" }, {}, "replaced"],
     ["gpu", { gpu: { kind: "gpu", count: 2 } }, {}, "replaced"],
     ["cpus", { cpus: 1 }, {}, "replaced"],
