@@ -142,6 +142,7 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
     base: baseOptions(node),
     firewall: firewallOptions(plan, node),
     storage: storageOptions(plan, node),
+    ...(plan.dockerFirst && node.autoExec ? { login: node.autoExec.login } : {}),
     // A droplet's address is not known yet when a server is looked at.
     ...(plan.head.kind === "digitalocean"
       ? {}

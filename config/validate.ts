@@ -116,6 +116,14 @@ function checkNodes(config: StackConfig, report: Report): void {
     if (node.autoExec) {
       if (!USER_NAME.test(node.autoExec.login))
         report(`${path}.autoExec.login`, node.autoExec.login, "is no login", "a Linux user name of the node");
+      // Berth makes local nodes: it knows who is there. A server's preflight looks before anything is changed.
+      else if (node.kind === "local" && node.autoExec.login !== "root")
+        report(
+          `${path}.autoExec.login`,
+          node.autoExec.login,
+          "is no login of a local node",
+          '"root", the only one there',
+        );
       const target = config.users.find((u) => u.name === node.autoExec?.user);
       if (!userNames.has(node.autoExec.user) || target?.node !== node.name)
         report(

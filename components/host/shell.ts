@@ -54,6 +54,11 @@ export function heredoc(content: string, where = "a file in a host stage"): stri
 /** Debian's useradd rule (NAME_REGEX), with the length limit of utmp. */
 const LINUX_NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
 
+/** The same, root too. */
+export function checkLinuxLogin(value: string, where: string): string {
+  return value === "root" ? value : checkLinuxName(value, where);
+}
+
 export function checkLinuxName(value: string, where: string): string {
   if (!LINUX_NAME.test(value) || value === "root") {
     throw new StageOptionError(
