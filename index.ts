@@ -1,16 +1,18 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Cluster } from "./components/cluster";
+import { checkRoom } from "./components/local-room";
 import { stackFiles } from "./components/secrets";
 import { checkKinds } from "./components/stack-files";
 import { validateSetup } from "./components/workspace/setup";
 import { ConfigError, loadConfig } from "./config";
 
 /** Reads the stack's configuration; everything wrong with it ends the run here, before any resource exists. */
-function configured() {
+async function configured() {
   try {
     const placeholders = pulumi.runtime.isDryRun() ? "allow" : "refuse";
     const loaded = loadConfig(pulumi.getStack(), pulumi.runtime.allConfig(), validateSetup, { placeholders });
     checkKinds(loaded.plan, stackFiles(loaded.plan.stack).folder);
+    await checkRoom(loaded.plan, pulumi.runtime.isDryRun());
     return loaded;
   } catch (error) {
     // The message is for people; a stack trace would bury it.
@@ -21,7 +23,7 @@ function configured() {
 
 /** A function, as what it makes takes its stack trace along: the loader's frames are not in it then. */
 export = async () => {
-  const { plan, secrets, cautions } = configured();
+  const { plan, secrets, cautions } = await configured();
   for (const caution of cautions) pulumi.log.warn(caution);
   const { nodes, users, ray, credentials } = new Cluster("berth", { plan, secrets });
   return { nodes, users, ray, credentials };

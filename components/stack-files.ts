@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { ConfigError, type Plan, type UserSecrets } from "../config";
 import { knownHostsLine, type Node } from "./node";
-import { operatorKey, placeStackFiles, userCredentials, workspaceHostKey } from "./secrets";
+import { forgetUserKeys, operatorKey, placeStackFiles, userCredentials, workspaceHostKey } from "./secrets";
 import { workspaceHost } from "./workspace";
 
 /** What `up` knows of each node's machine, by name. */
@@ -75,18 +75,25 @@ export function placeFiles(
         { kind: kinds.get(name), user: users.get(name), port, options },
       ]),
     );
-    const keys = plan.users.flatMap((user) => {
-      const { sshPrivateKey } = userCredentials(value, user, secrets[user.name]?.password);
-      return sshPrivateKey === undefined || user.state === "removed"
-        ? []
-        : [[`user-${user.name}`, sshPrivateKey]];
-    });
+    const keys = userKeys(plan, secrets, value);
+    // A preview changes nothing, here either.
+    if (!pulumi.runtime.isDryRun()) forgetUserKeys(plan.stack, Object.keys(keys));
     placeStackFiles(plan.stack, {
       id_ed25519: operatorKey(value).privateKey,
       known_hosts: knownHosts,
       // How the scripts sign in to each node; the paths are this computer's.
       [ACCESS]: `${JSON.stringify(access, null, 2)}\n`,
-      ...(Object.fromEntries(keys) as Record<string, string>),
+      ...Object.fromEntries(Object.entries(keys).map(([name, key]) => [`user-${name}`, key])),
     });
   });
+}
+
+/** The private keys that Berth made for users who have a workspace and no key of their own, by user. Pure. */
+export function userKeys(plan: Plan, secrets: UserSecrets, seed: string): Record<string, string> {
+  return Object.fromEntries(
+    plan.users.flatMap((user) => {
+      const { sshPrivateKey } = userCredentials(seed, user, secrets[user.name]?.password);
+      return sshPrivateKey === undefined || user.state === "removed" ? [] : [[user.name, sshPrivateKey]];
+    }),
+  );
 }

@@ -142,10 +142,13 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
     base: baseOptions(node),
     firewall: firewallOptions(plan, node),
     storage: storageOptions(plan, node),
+    ...(plan.dockerFirst && node.autoExec ? { login: node.autoExec.login } : {}),
     // A droplet's address is not known yet when a server is looked at.
     ...(plan.head.kind === "digitalocean"
       ? {}
-      : { runtime: runtimeOptions(plan, node, `${plan.head.privateAddress}:${REGISTRY_PULL_PORT}`) }),
+      : {
+          runtime: runtimeOptions(plan, node, `${bracketed(plan.head.privateAddress)}:${REGISTRY_PULL_PORT}`),
+        }),
   };
 }
 

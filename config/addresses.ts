@@ -61,5 +61,6 @@ export function isInterfaceAddress(text: string): boolean {
   const [address, prefix, rest] = text.split("/");
   if (address === undefined || prefix === undefined || rest !== undefined || !/^\d{1,3}$/.test(prefix))
     return false;
-  return (isIpv4(address) && Number(prefix) <= 32) || (isIPv6(address) && Number(prefix) <= 128);
+  const length = Number(prefix);
+  return length >= 1 && isAddress(address) && length <= (isIpv4(address) ? 32 : 128);
 }

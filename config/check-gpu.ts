@@ -1,5 +1,12 @@
 import type { Ask, EffectiveLimits, Limit } from "../agent/src/core/model";
-import { checkAsk, DEFAULT_GROUP, formatSize, resolveLimits, sliceWord } from "../agent/src/limits";
+import {
+  checkAsk,
+  DEFAULT_GROUP,
+  defaultLimitsDocument,
+  formatSize,
+  resolveLimits,
+  sliceWord,
+} from "../agent/src/limits";
 import { profileNameProblem } from "./check-runtime";
 import { countsProblem, fitsModel, MIG_MODELS, migModelOf, mostOf } from "./mig-profiles";
 import { userLimits } from "./plan";
@@ -15,6 +22,7 @@ import {
   userAsk,
 } from "./resolve-gpu";
 import type { NodeConfig, StackConfig, UserConfig } from "./schema";
+import { sizeText } from "./schema-base";
 import { MOST_GPUS, type NodeGpuConfig, type UserGpuConfig } from "./schema-gpu";
 
 /** GPUs, limits and who asks for what: everything that a preview can know before a node is there. Pure. */
@@ -33,7 +41,11 @@ export function checkGpu(config: StackConfig, report: Report): void {
         `users[${i}].group`,
         user.group,
         "is no group of berth:limits",
-        Object.keys(config.limits.groups ?? {}).join(", ") || "no group: berth:limits.groups is empty",
+        `${Object.keys(config.limits.groups ?? {}).join(", ") || "no group: berth:limits.groups is empty"}${
+          Object.hasOwn(defaultLimitsDocument.groups ?? {}, user.group ?? "")
+            ? `; berth:limits.groups stands in place of the built-in groups: write "${user.group}" there too`
+            : ""
+        }`,
       );
     const limits = resolveLimits(config.limits, user.name, known ? user.group : undefined);
     const slice = `${user.node}/${limits.group}/${sliceWord(user.name)}`;
@@ -64,7 +76,7 @@ function checkAllocation(config: StackConfig, report: Report): void {
   if (gpu.allocation === "exclusive" && gpu.memoryLimit !== 0)
     report(
       "gpu.memoryLimit",
-      gpu.memoryLimit,
+      sizeText(gpu.memoryLimit),
       "limits shares of a GPU, and allocation is exclusive: there are none",
       'allocation: "shared" with it, or 0',
     );
@@ -95,7 +107,12 @@ function checkNode(config: StackConfig, node: NodeConfig, path: string, report: 
   for (const [k, gpu] of gpus.entries()) {
     const at = `${path}.gpus[${k}]`;
     if (gpu.memory < 256 * 2 ** 20)
-      report(`${at}.memory`, gpu.memory, "is less than any GPU has", '"256MiB" or more, such as "80GiB"');
+      report(
+        `${at}.memory`,
+        sizeText(gpu.memory),
+        "is less than any GPU has",
+        '"256MiB" or more, such as "80GiB"',
+      );
     if (!gpu.mig) continue;
     if (!divides)
       report(
@@ -168,14 +185,14 @@ function checkWorkspace(
     const rule = `${most.rule}.${key}`;
     report(
       `${path}.${field}`,
-      value,
+      field === "cpus" ? value : show(value),
       `is ${show(value - most.value)} more than ${rule} of berth:limits allows`,
       `at most ${show(most.value)}, or a larger ${rule}`,
     );
   };
   check("cpus", own.cpus, limits.max_cpus, "max_cpus", (n) => String(Math.round(n * 1000) / 1000));
-  check("memory", own.memoryBytes, limits.memory, "memory", formatSize);
-  check("shm", own.shmBytes, limits.shm_size, "shm_size", formatSize);
+  check("memory", own.memoryBytes, limits.memory, "memory", sizeText);
+  check("shm", own.shmBytes, limits.shm_size, "shm_size", sizeText);
   const { value, rule } = limits.max_containers_per_user;
   if (value !== null && value < 1)
     report(
@@ -214,7 +231,7 @@ function checkUserGpu(
     const where = refusal.rule === undefined ? "" : ` (rule ${refusal.rule})`;
     report(
       `${path}.${key}`,
-      gpu[key],
+      key === "memory" && gpu.memory !== undefined ? sizeText(gpu.memory) : gpu[key],
       `${refusal.message}${where}`,
       [refusal.allowed, refusal.fix].filter((text) => text !== undefined).join("; "),
     );
@@ -285,7 +302,9 @@ function offered({ model, memoryMiB, count, mig }: DeclaredGpuPlan, ask: Ask): n
 function describe({ model, count, memoryMiB, mig }: DeclaredGpuPlan): string {
   const instances = Object.entries(mig ?? {}).map(([profile, n]) => `${n} × ${profile}`);
   const parts =
-    mig === undefined ? `whole, ${memoryMiB} MiB` : `each as ${instances.join(", ") || "no instance"}`;
+    mig === undefined
+      ? `whole, ${sizeText(memoryMiB * 2 ** 20)}`
+      : `each as ${instances.join(", ") || "no instance"}`;
   return `${count} × ${model}, ${parts}`;
 }
 

@@ -8,12 +8,14 @@ import {
   sameAddress,
 } from "./addresses";
 import { INTERFACE_RULE, isInterface } from "./check-storage";
-import { cidrsOverlap, isIpv4, isIpv6Cidr, parseCidr } from "./net";
+import { cidrsOverlap, parseCidr } from "./net";
+import { checkNetworks, freePool, type Network, POOL_CANDIDATES, readNetwork } from "./networks";
 import { WORKSPACE_NETWORK } from "./plan";
 import type { Report } from "./problems";
 import { accessPath, resolveAccess } from "./resolve";
 import type { BaremetalNodeConfig, StackConfig } from "./schema";
-import { HOST_KEY_TYPES, isPublicKey, parseHostKey } from "./ssh-keys";
+import { sizeText } from "./schema-base";
+import { checkPublicKey, HOST_KEY_TYPES, hostKeyProblem } from "./ssh-keys";
 
 /** Nodes that are real machines: bare metal and droplets. Pure. */
 
@@ -23,6 +25,32 @@ export function checkMachines(config: StackConfig, report: Report): void {
   checkDigitalocean(config, report);
   checkAllowSsh(config, report);
   checkWorkspaceAddress(config, report);
+  checkPool(config, report);
+}
+
+/** Docker's own networks need a place on every node that none of the stack's networks has. */
+function checkPool(config: StackConfig, report: Report): void {
+  const { digitalocean } = config;
+  const given = config.nodes.flatMap((node) => {
+    if (node.kind !== "baremetal") return [];
+    return (typeof node.address === "string" ? parseAddressPair(node.address) : node.address)?.private ?? [];
+  });
+  const taken = [
+    WORKSPACE_NETWORK,
+    ...(hasLocal(config) ? [config.network.cidr] : []),
+    ...(digitalocean ? [digitalocean.vpcCidr] : []),
+    ...given,
+  ].flatMap((text): (Network & { given: string })[] => {
+    const read = readNetwork(text);
+    return "problem" in read ? [] : [{ ...read, given: text }];
+  });
+  if (freePool(taken) !== undefined) return;
+  report(
+    hasLocal(config) ? "network.cidr" : digitalocean ? "digitalocean.vpcCidr" : "nodes[*].address",
+    taken.slice(1).map((network) => network.given),
+    "leave no room for Docker's own networks",
+    `networks and private addresses that keep one of ${POOL_CANDIDATES.join(", ")} free`,
+  );
 }
 
 /** Ports can be published on an address of the machine's own alone. */
@@ -77,8 +105,10 @@ function checkHostKey(
       "is missing: Berth does not sign in to a machine that it cannot recognise",
       scan(host, port),
     );
-  else if (parseHostKey(key) === undefined)
-    report(path, key.slice(0, 60), "is no SSH host key", scan(host, port));
+  else {
+    const problem = hostKeyProblem(key);
+    if (problem !== undefined) report(path, key.slice(0, 60), problem, scan(host, port));
+  }
 }
 
 interface AddressAt {
@@ -144,6 +174,13 @@ function checkBaremetal(config: StackConfig, report: Report): void {
     login(accessPath(node, i, "user"), user);
     if (keyFile !== undefined && !/^(\/|~\/)[^\r\n\0]+$/.test(keyFile))
       once(accessPath(node, i, "keyFile"), keyFile, "is no path of a file", '"/path" or "~/.ssh/id_ed25519"');
+    else if (keyFile !== undefined && jump && !PLAIN_PATH.test(keyFile))
+      once(
+        accessPath(node, i, "keyFile"),
+        keyFile,
+        "goes not with a jump host: ssh's ProxyCommand, which a shell reads, cannot carry this path",
+        "a path of letters, digits and _ @ + = : , . / ~ - alone",
+      );
     if (keyFile !== undefined && access.agent)
       once(accessPath(node, i, "agent"), true, "goes with a keyFile", "either keyFile or agent: true");
     if (privateInterface !== undefined && !isInterface(privateInterface))
@@ -160,6 +197,9 @@ function checkBaremetal(config: StackConfig, report: Report): void {
     checkHostKey(`${at}.hostKey`, jump.hostKey, jump.host, jump.port ?? 22, once);
   }
 }
+
+/** What ssh is handed through a shell without quotes. */
+export const PLAIN_PATH = /^[A-Za-z0-9_@+=:,./~-]+$/;
 
 /** Debian's useradd rule (NAME_REGEX), with the length limit of utmp. */
 const LOGIN = /^[a-z_][a-z0-9_-]{0,31}$/;
@@ -204,8 +244,8 @@ function checkDigitalocean(config: StackConfig, report: Report): void {
   for (const [i, node] of config.nodes.entries()) {
     if (node.kind !== "digitalocean") continue;
     const path = `nodes[${i}]`;
-    slug(`${path}.size`, node.size, SIZE, "size", "s-2vcpu-4gb", report);
-    slug(`${path}.image`, node.image, IMAGE, "image", "debian-13-x64", report);
+    slug(`${path}.size`, node.size, SLUG, "size", "s-2vcpu-4gb", report);
+    slug(`${path}.image`, node.image, SLUG, "image", "debian-13-x64", report);
     if (node.region !== undefined) slug(`${path}.region`, node.region, REGION, "region", "fra1", report);
     const region = node.region ?? digitalocean?.region;
     if (digitalocean && region !== digitalocean.region)
@@ -229,15 +269,22 @@ function checkDigitalocean(config: StackConfig, report: Report): void {
         report(`${at}.name`, volume.name, `is the name of ${twin} too`, "a name of its own for every volume");
       names.set(volume.name, at);
       if (volume.size % GiB !== 0 || volume.size < GiB || volume.size > 16384 * GiB)
-        report(`${at}.size`, volume.size, "is no size of a volume", 'whole GiB from "1GiB" to "16TiB"');
+        report(
+          `${at}.size`,
+          sizeText(volume.size),
+          "is no size of a volume",
+          'whole GiB from "1GiB" to "16TiB"',
+        );
     }
   }
 }
 
-/** Slugs as DigitalOcean's API lists them; an image may be the number of a snapshot. */
+/**
+ * Slugs as DigitalOcean's API lists them, such as `so1_5-2vcpu-16gb`; an image may be the number of a snapshot. Which
+ * there are the catalogue knows, and is asked: this keeps out what can be none.
+ */
 const REGION = /^[a-z]{3}\d$/;
-const SIZE = /^[a-z][a-z0-9]*(-[a-z0-9_.]+)+$/;
-const IMAGE = /^([a-z][a-z0-9]*([-.][a-z0-9]+)*|\d+)$/;
+const SLUG = /^[a-z0-9]+([-._][a-z0-9]+)*$/;
 
 function slug(
   path: string,
@@ -255,6 +302,9 @@ function slug(
       `a slug as "doctl compute ${what} list" shows it, such as "${example}"`,
     );
 }
+
+/** DigitalOcean takes 64 KiB of user data; a quarter is kept for what Berth writes there. */
+const MOST_KEY_BYTES = 48 * 1024;
 
 function checkShared(
   config: StackConfig,
@@ -292,22 +342,16 @@ function checkShared(
     (!isHost(shared.domain) || !shared.domain.includes(".") || isAddress(shared.domain))
   )
     report(`${path}.domain`, shared.domain, "is no domain", 'a domain such as "cluster.example.com"');
-  for (const [k, key] of shared.sshKeys.entries())
-    if (!isPublicKey(key))
-      report(
-        `${path}.sshKeys[${k}]`,
-        key.slice(0, 40),
-        "is no SSH public key",
-        'one line "TYPE BASE64 [comment]"',
-      );
-  for (const [k, network] of (shared.allowSshFrom ?? []).entries())
-    if (!parseCidr(network) && !isIpv4(network) && !isIpv6Cidr(network))
-      report(
-        `${path}.allowSshFrom[${k}]`,
-        network,
-        "is no network",
-        'an address or a network in CIDR notation such as "192.0.2.0/24"',
-      );
+  for (const [k, key] of shared.sshKeys.entries()) checkPublicKey(`${path}.sshKeys[${k}]`, key, report);
+  const bytes = shared.sshKeys.reduce((sum, key) => sum + Buffer.byteLength(key), 0);
+  if (bytes > MOST_KEY_BYTES)
+    report(
+      `${path}.sshKeys`,
+      `${shared.sshKeys.length} keys, ${bytes} bytes`,
+      "are more than a droplet's user data can hold",
+      `at most ${MOST_KEY_BYTES} bytes in all, such as ${Math.floor(MOST_KEY_BYTES / 100)} Ed25519 keys`,
+    );
+  checkNetworks(`${path}.allowSshFrom`, shared.allowSshFrom, report);
 }
 
 const hasLocal = (config: StackConfig) => config.nodes.some((node) => node.kind === "local");

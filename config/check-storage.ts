@@ -1,5 +1,5 @@
 import { isHost, isInterfaceAddress } from "./addresses";
-import { isIpv4, isIpv6Cidr, parseCidr } from "./net";
+import { checkNetworks } from "./networks";
 import type { Report } from "./problems";
 import { resolveStorage, storagePath } from "./resolve";
 import type { NodeConfig, StackConfig } from "./schema";
@@ -36,7 +36,21 @@ const OPTION = /^[A-Za-z0-9_.=:+@%/-]+$/;
 const LVM_NAME = /^[A-Za-z0-9][A-Za-z0-9_.+]{0,62}$/;
 const SERIAL = /^[A-Za-z0-9][A-Za-z0-9._:+-]{3,127}$/;
 const UUID = /^[A-Fa-f0-9][A-Fa-f0-9-]{3,63}$/;
-const isNetwork = (text: string) => Boolean(parseCidr(text)) || isIpv4(text) || isIpv6Cidr(text);
+
+/**
+ * `HOST:/path` of an NFS export in its two parts, an IPv6 address in brackets; undefined for anything else. The path is
+ * in its shortest form: fstab holds it, and the mount that is there is found by it.
+ */
+export function nfsExport(from: string): { host: string; path: string } | undefined {
+  const match = /^(?:\[([^\]]+)\]|([^:/[\]]+)):(\/|(?:\/[A-Za-z0-9._+@-]+)+)$/.exec(from);
+  const [, six, plain, path = ""] = match ?? [];
+  const host = six ?? plain ?? "";
+  if (!isHost(host) || host.includes(":") !== (six !== undefined)) return undefined;
+  return path.split("/").some((part) => part === "." || part === "..") ? undefined : { host, path };
+}
+
+const NFS_RULE =
+  '"HOST:/path", the path in its shortest form, without a "/" at its end, of letters, digits, ".", "_", "+", "@" and "-"';
 
 /** The node that an NFS mount names in front of its path, if it names one. */
 export function nfsNode(names: readonly string[], from: string): string | undefined {
@@ -80,6 +94,7 @@ export function checkStorage(config: StackConfig, report: Report): void {
   for (const [i, node] of config.nodes.entries()) {
     checkParts(`nodes[${i}].storage`, node.storage ?? {}, once);
     checkMounts(mountsOf(config, node, i), once);
+    checkDevices(config, node, i, once);
   }
   for (const [i, user] of config.users.entries())
     if (user.quota) checkQuota(`users[${i}].quota`, user.quota, report);
@@ -122,6 +137,34 @@ function checkMounts(mounts: readonly MountAt[], report: Report): void {
   }
 }
 
+/** No disk of a node has two uses, of which one may stand in the stack's part and one in the node's. */
+function checkDevices(config: StackConfig, node: NodeConfig, i: number, report: Report): void {
+  const { devices = [], lvm } = resolveStorage(config, node);
+  const used = [
+    ...devices.map(({ match }, k) => ({ match, at: `${storagePath(node, i, "devices")}[${k}].match` })),
+    ...(lvm?.devices ?? []).map((match, k) => ({
+      match,
+      at: `${storagePath(node, i, "lvm")}.devices[${k}]`,
+    })),
+  ].map(({ match, at }) => {
+    const [kind, value] =
+      "serial" in match ? (["serial", match.serial] as const) : (["uuid", match.uuid] as const);
+    return { kind, value, path: `${at}.${kind}` };
+  });
+  const volumes = node.kind === "digitalocean" ? node.volumes : [];
+  for (const [k, { kind, value, path }] of used.entries()) {
+    const twin = used.findIndex((other) => other.kind === kind && other.value === value);
+    const other = used[twin]?.path;
+    if (twin < k) report(path, value, `is the device of ${other} too`, "one use for every device");
+    // As Berth names the volumes that it makes: berth-STACK-NAME.
+    const volume = volumes.findIndex(
+      ({ name }) => /^0DO_Volume_berth-/.test(value) && value.endsWith(`-${name}`),
+    );
+    if (volume >= 0)
+      report(path, value, `is the device of nodes[${i}].volumes[${volume}] too`, "one use for every device");
+  }
+}
+
 function checkParts(path: string, storage: Partial<StorageConfig>, report: Report): void {
   const { devices = [], lvm, nfs, quota } = storage;
   const options = (at: string, values: readonly string[] = []) => {
@@ -129,15 +172,11 @@ function checkParts(path: string, storage: Partial<StorageConfig>, report: Repor
       if (!OPTION.test(value))
         report(`${at}[${k}]`, value, "is no mount option", 'one option without blanks, such as "noatime"');
   };
-  const seen = new Map<string, string>();
   const device = (at: string, match: { serial: string } | { uuid: string }) => {
     const [key, value] =
       "serial" in match ? (["serial", match.serial] as const) : (["uuid", match.uuid] as const);
     if (!(key === "serial" ? SERIAL : UUID).test(value))
       report(`${at}.${key}`, value, `is no ${key}`, `what "lsblk -o NAME,SERIAL,UUID" shows on the machine`);
-    const twin = seen.get(`${key}=${value}`);
-    if (twin) report(`${at}.${key}`, value, `is the device of ${twin} too`, "one use for every device");
-    seen.set(`${key}=${value}`, at);
   };
   for (const [k, one] of devices.entries()) {
     device(`${path}.devices[${k}].match`, one.match);
@@ -152,15 +191,14 @@ function checkParts(path: string, storage: Partial<StorageConfig>, report: Repor
   for (const [k, one] of (nfs?.server?.exports ?? []).entries()) {
     const at = `${path}.nfs.server.exports[${k}]`;
     if (mountProblem(one.path)) report(`${at}.path`, one.path, mountProblem(one.path) ?? "", MOUNT_RULE);
-    for (const [j, network] of one.to.entries())
-      if (!isNetwork(network))
-        report(`${at}.to[${j}]`, network, "is no network", 'an address or a network such as "10.0.0.0/24"');
+    checkNetworks(`${at}.to`, one.to, report);
+    const twin = nfs?.server?.exports.findIndex(({ path }) => path === one.path) ?? k;
+    if (twin < k)
+      report(`${at}.path`, one.path, `is the path of exports[${twin}] too`, "one entry for every path");
     options(`${at}.options`, one.options);
   }
   for (const [k, one] of (nfs?.mounts ?? []).entries()) {
-    const match = /^(?:\[([^\]]+)\]|([^:/[\]]+)):(\/[^\s]*)$/.exec(one.from);
-    if (!match || !isHost(match[1] ?? match[2] ?? ""))
-      report(`${path}.nfs.mounts[${k}].from`, one.from, "is no NFS export", '"HOST:/path"');
+    if (!nfsExport(one.from)) report(`${path}.nfs.mounts[${k}].from`, one.from, "is no NFS export", NFS_RULE);
     options(`${path}.nfs.mounts[${k}].options`, one.options);
   }
   for (const [name, from] of Object.entries(storage.bind ?? {}))
@@ -230,7 +268,6 @@ function checkFabric(config: StackConfig, report: Report): void {
   }
 }
 
-/** IFNAMSIZ leaves 15 characters. */
-export const isInterface = (text: string) =>
-  /^[A-Za-z0-9_.-]{1,15}$/.test(text) && text !== "." && text !== "..";
+/** IFNAMSIZ leaves 15 characters. None begins with what a program would take for an option or a hidden file. */
+export const isInterface = (text: string) => /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/.test(text);
 export const INTERFACE_RULE = 'a name as "ip link" shows it, such as "eth1", at most 15 characters';

@@ -2,8 +2,9 @@ import { cautionsOf } from "./cautions";
 import { makePlan, mergePorts } from "./make-plan";
 import { findPlaceholders } from "./placeholders";
 import type { Plan, UserSecrets } from "./plan";
-import { ConfigError, type Problem } from "./problems";
-import { nodeKinds, type StackConfig, stackKeys, stackSchema } from "./schema";
+import { ConfigError, HIDDEN, type Problem } from "./problems";
+import { type StackConfig, stackSchema } from "./schema";
+import { holdsSecret, type Issue, shapeProblems, valueAt, withoutEmpty } from "./shape";
 import { type SetupValidator, validate } from "./validate";
 
 export interface Loaded {
@@ -34,22 +35,27 @@ export function loadConfig(
   options: LoadOptions = {},
 ): Loaded {
   const problems: Problem[] = [];
-  const values: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(raw)) {
-    if (!key.startsWith("berth:")) continue;
-    values[key.slice("berth:".length)] = parseValue(value);
-  }
+  const values = withoutEmpty(
+    Object.fromEntries(
+      Object.entries(raw)
+        .filter(([key]) => key.startsWith("berth:"))
+        .map(([key, value]) => [key.slice("berth:".length), parseValue(value)]),
+    ),
+  );
   const found = findPlaceholders(values);
   const allow = options.placeholders === "allow";
   // What a placeholder stands for cannot be judged yet; but even a preview has to know which resources there are.
   const open = found.filter(({ path }) => !allow || !STRUCTURE.test(path)).map(({ path }) => `berth:${path}`);
   const judged = (config: StackConfig) =>
-    validate(config, mergePorts(config), validateSetup).filter((problem) => !open.includes(problem.path));
+    once(validate(config, mergePorts(config), validateSetup)).filter(
+      (problem) => !open.includes(problem.path),
+    );
   if (!allow) problems.push(...found.map(placeholderProblem));
+  if (!STACK_NAME.test(stack)) problems.push(stackNameProblem(stack));
   const parsed = stackSchema.safeParse(values);
   if (!parsed.success) {
     const before = problems.map((p) => p.path);
-    for (const issue of parsed.error.issues)
+    for (const issue of parsed.error.issues as unknown as Issue[])
       problems.push(...shapeProblems(issue, values).filter((p) => !before.includes(p.path)));
     // What can be judged without the misshapen parts is judged in the same run.
     const rest = stackSchema.safeParse(without(values, parsed.error.issues));
@@ -68,13 +74,29 @@ export function loadConfig(
   };
 }
 
+/** Pulumi takes more: this one is in files, labels and names of containers on the nodes. */
+const STACK_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+const stackNameProblem = (stack: string): Problem => ({
+  path: "the stack's name",
+  value: stack,
+  problem: "cannot be written into names on the nodes",
+  allowed: "1 to 63 letters, digits, '.', '_' and '-', a letter or digit first: make a stack of another name",
+});
+
+/** Nodes and users share parts of the configuration: what is wrong with one is said once. */
+function once(problems: readonly Problem[]): Problem[] {
+  const same = (a: Problem, b: Problem) => a.path === b.path && a.problem === b.problem;
+  return problems.filter((problem, i) => problems.findIndex((other) => same(other, problem)) === i);
+}
+
 /** Fields that decide which resources exist. */
 const STRUCTURE = /^(network\..*|nodes\[\d+\]\.name|users\[\d+\]\.(name|node))$/;
 
 function placeholderProblem({ path, value }: { path: string; value: string }): Problem {
   return {
     path: `berth:${path}`,
-    value: [...secretKeys].some((key) => path.includes(key)) ? "(hidden)" : value,
+    value: holdsSecret(path) ? HIDDEN : value,
     problem: "is still a placeholder: a preview may go on with it, an update needs the value",
     allowed: "the real value in its place",
   };
@@ -85,9 +107,7 @@ function without(values: Record<string, unknown>, issues: readonly unknown[]): u
   const copy = structuredClone(values);
   for (const { path, keys } of issues as Issue[]) {
     for (const target of keys ? keys.map((key) => [...path, key]) : [path]) {
-      const holder = target
-        .slice(0, -1)
-        .reduce<unknown>((value, part) => (value as Record<PropertyKey, unknown> | undefined)?.[part], copy);
+      const holder = valueAt(copy, target.slice(0, -1));
       const last = target.at(-1);
       if (holder && typeof holder === "object" && last !== undefined) Reflect.deleteProperty(holder, last);
     }
@@ -96,70 +116,13 @@ function without(values: Record<string, unknown>, issues: readonly unknown[]): u
 }
 
 function parseValue(text: string): unknown {
+  if (text.trim() === "") return null;
   try {
     return JSON.parse(text);
   } catch {
     // Pulumi hands plain strings over as they are.
     return text;
   }
-}
-
-type Issue = {
-  code: string;
-  path: PropertyKey[];
-  message: string;
-  params?: unknown;
-  keys?: string[];
-  values?: unknown[];
-  expected?: string;
-};
-
-/** Values under these keys are secrets: an error says that they are wrong, never what they are. */
-const secretKeys = new Set(["password", "credentials"]);
-
-function shapeProblems(issue: unknown, values: unknown): Problem[] {
-  const { code, path, message, params, keys, values: options, expected } = issue as Issue;
-  const at = (tail: PropertyKey[]) =>
-    `berth:${[...path, ...tail].reduce<string>((text, part) => (typeof part === "number" ? `${text}[${part}]` : text === "" ? String(part) : `${text}.${String(part)}`), "")}`;
-  const found = [...path].reduce<unknown>(
-    (value, part) => (value as Record<PropertyKey, unknown> | undefined)?.[part],
-    values,
-  );
-  const hidden = path.some((part) => secretKeys.has(String(part)));
-  if (code === "unrecognized_keys")
-    return (keys ?? []).map((key) => ({
-      path: at([key]),
-      value: "(hidden)",
-      problem: "is an unknown key",
-      allowed:
-        path.length === 0
-          ? stackKeys.map((k) => `berth:${k}`).join(", ")
-          : "the keys that the documentation lists for this part",
-    }));
-  if (code === "invalid_union") {
-    const kind = path.at(-1) === "kind";
-    return [
-      {
-        path: at([]),
-        value: hidden ? "(hidden)" : found,
-        problem: found === undefined ? "is missing" : kind ? "is no kind of node" : "has another shape",
-        allowed: kind ? nodeKinds.map((k) => JSON.stringify(k)).join(", ") : message,
-      },
-    ];
-  }
-  const allowed =
-    (params as { allowed?: string } | undefined)?.allowed ??
-    (options ? options.map((o) => JSON.stringify(o)).join(", ") : undefined) ??
-    expected ??
-    message;
-  return [
-    {
-      path: at([]),
-      value: hidden ? "(hidden)" : found,
-      problem: found === undefined ? "is missing" : message,
-      allowed,
-    },
-  ];
 }
 
 function collectSecrets(config: StackConfig): UserSecrets {

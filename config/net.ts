@@ -1,4 +1,4 @@
-/** IPv4 arithmetic on plain numbers: enough for the plan, no dependency. */
+/** IPv4 arithmetic on plain numbers: enough for the plan. Networks of both families are read in networks.ts. */
 
 const OCTET = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const IPV4 = new RegExp(`^${OCTET}(\\.${OCTET}){3}$`);
@@ -35,14 +35,6 @@ export function parseCidr(text: string): Cidr | undefined {
   const first = ipv4ToNumber(address);
   if (first % size !== 0) return undefined;
   return { first, last: first + size - 1, prefix };
-}
-
-/** True for an IPv6 network or address in CIDR notation; the kernel's tools do the rest. */
-export function isIpv6Cidr(text: string): boolean {
-  const [address, prefix, rest] = text.split("/");
-  if (address === undefined || rest !== undefined) return false;
-  if (prefix !== undefined && (!/^\d{1,3}$/.test(prefix) || Number(prefix) > 128)) return false;
-  return address.includes(":") && URL.canParse(`http://[${address}]/`);
 }
 
 export function cidrContains(cidr: Cidr, address: string): boolean {

@@ -25,8 +25,12 @@ export class ConfigError extends Error {
   }
 }
 
+/** Stands for a value that may be a secret. */
+export const HIDDEN = "(hidden)";
+
 function show(value: unknown): string {
   if (value === undefined) return "(nothing)";
+  if (value === HIDDEN) return HIDDEN;
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 120 ? `${text.slice(0, 117)}...` : text;
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseSize as anySize } from "../agent/src/limits/units";
+import { parseSize as anySize, formatSize } from "../agent/src/limits/units";
 
 /** Values that the parts of the schema share. */
 
@@ -11,8 +11,22 @@ export function parseSize(text: string): number | undefined {
   return SIZE.test(text.trim()) ? anySize(text) : undefined;
 }
 
-export const size = z.string().transform((text, context) => {
-  const bytes = parseSize(text);
+/** Bytes as the stack's file writes them: `8GiB`, `500GB`; what is neither, in MiB with what is behind the point. */
+export function sizeText(bytes: number): string {
+  const whole = formatSize(bytes);
+  if (!whole.endsWith(" bytes")) return whole;
+  for (const [unit, factor] of [
+    ["TB", 1e12],
+    ["GB", 1e9],
+    ["MB", 1e6],
+  ] as const)
+    if (bytes >= factor && bytes % factor === 0) return `${bytes / factor}${unit}`;
+  return `${Math.round((bytes / 2 ** 20) * 100) / 100}MiB`;
+}
+
+/** In bytes. What is no text is told by the rule of sizes too: a bare number lacks its unit. */
+export const size = z.unknown().transform((value, context) => {
+  const bytes = typeof value === "string" ? parseSize(value) : undefined;
   if (bytes === undefined || bytes <= 0) {
     context.addIssue({
       code: "custom",
@@ -28,3 +42,5 @@ export const port = z.int().min(1).max(65535);
 export const range = z.strictObject({ start: port, end: port });
 export const cpus = z.number().min(0.1).max(1024);
 export const text = z.string().min(1).max(4096);
+/** A public key's line. A file's line break comes along when it is pasted whole, and says nothing. */
+export const publicKey = z.string().trim().min(1).max(4096);

@@ -24,13 +24,16 @@ export const agent = z.strictObject({
   port: port.default(9700),
 });
 
-/** The limits document, as on a node; every problem of it at once. */
+/**
+ * The limits document, as on a node; every problem of it at once. Each of its parts (`defaults`, `groups`…) that the
+ * stack writes wins whole, one that it leaves out is the built-in one: the rule of all the stack's inheritance
+ * (resolve.ts). Else the first limit that somebody writes would take the groups away.
+ */
 export const limitsDocument = z
   .unknown()
   .transform((value, context): LimitsDocument => {
     const parsed = parseLimits(value);
-    // Pulumi.yaml gives an empty one where the stack has none.
-    if (parsed.ok) return Object.keys(parsed.document).length > 0 ? parsed.document : defaultLimitsDocument;
+    if (parsed.ok) return { ...defaultLimitsDocument, ...parsed.document };
     for (const { steps, problem, allowed, fix } of parsed.problems)
       context.addIssue({
         code: "custom",

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { cpus, port, size, text } from "./schema-base";
+import { cpus, port, publicKey, size, text } from "./schema-base";
 import { nodeGpus, nodeRay } from "./schema-gpu";
 import { runtime } from "./schema-runtime";
 import { fabric, filesystem, storage } from "./schema-storage";
@@ -46,7 +46,7 @@ export const digitalocean = z.strictObject({
   tags: z.array(text).default([]),
   domain: text.optional(),
   /** Public keys of operators, beside Berth's own. */
-  sshKeys: z.array(text).default([]),
+  sshKeys: z.array(publicKey).default([]),
   /** Networks that may open SSH to the droplets; also the default of `firewall.allowSsh`. */
   allowSshFrom: z.array(text).optional(),
 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { cpus, port, range, size, text } from "./schema-base";
+import { cpus, port, publicKey, range, size, text } from "./schema-base";
 import { agent, gpu, limitsDocument, nodeGpus, nodeRay, userGpu } from "./schema-gpu";
 import { baremetalDefaults, baremetalNode, digitalocean, digitaloceanNode } from "./schema-machines";
 import { runtime } from "./schema-runtime";
@@ -74,7 +74,7 @@ const user = z.strictObject({
   index: z.int().min(0),
   state: z.enum(["running", "stopped", "removed"]).default("running"),
   purge: z.boolean().default(false),
-  keys: z.array(text).default([]),
+  keys: z.array(publicKey).default([]),
   sudo: z.boolean().default(true),
   password: z.string().min(12).max(128).optional(),
   credentialsVersion: z.int().min(1).default(1),

@@ -1,30 +1,19 @@
 /** SSH public keys as configuration holds them. Pure. */
+import { HOST_KEY_TYPES, publicKeyProblem, USER_KEY_TYPES } from "../plugins/base/src/public-key";
+import type { Report } from "./problems";
 
-/** Key types that sshd shows as its own: it has no security keys for hosts. */
-export const HOST_KEY_TYPES = [
-  "ssh-ed25519",
-  "ssh-rsa",
-  "ecdsa-sha2-nistp256",
-  "ecdsa-sha2-nistp384",
-  "ecdsa-sha2-nistp521",
-] as const;
+export { HOST_KEY_TYPES };
 
-export const KEY_TYPES: readonly string[] = [
-  ...HOST_KEY_TYPES,
-  "sk-ssh-ed25519@openssh.com",
-  "sk-ecdsa-sha2-nistp256@openssh.com",
-];
-
-/** True for one public key line `type base64 [comment]` whose blob really holds that type. */
+/** True for one public key line `TYPE BASE64 [comment]` that is a whole key; blanks at its ends do not count. */
 export function isPublicKey(line: string): boolean {
-  const match = /^(\S+) ([A-Za-z0-9+/]+={0,2})( [^\r\n]*)?$/.exec(line);
-  const type = match?.[1];
-  if (!match || type === undefined || !KEY_TYPES.includes(type)) return false;
-  const blob = Buffer.from(match[2] as string, "base64");
-  if (blob.length < 4 + type.length + 4) return false;
-  return (
-    blob.readUInt32BE(0) === type.length && blob.subarray(4, 4 + type.length).toString("latin1") === type
-  );
+  return publicKeyProblem(line) === undefined;
+}
+
+/** Reports a key that opens a machine or a workspace, where it is none. */
+export function checkPublicKey(path: string, key: string, report: Report): void {
+  const problem = publicKeyProblem(key);
+  const rule = `one whole line "TYPE BASE64 [comment]" with TYPE one of ${USER_KEY_TYPES.join(", ")}`;
+  if (problem !== undefined) report(path, key.slice(0, 40), problem, rule);
 }
 
 /**
@@ -32,11 +21,23 @@ export function isPublicKey(line: string): boolean {
  * (`HOST TYPE BASE64`); undefined when it is neither. Narrower than what providers take: one key, no markers.
  */
 export function parseHostKey(text: string): string | undefined {
+  const found = hostKeyLine(text);
+  return found !== undefined && publicKeyProblem(found, HOST_KEY_TYPES) === undefined ? found : undefined;
+}
+
+/** What is wrong with a text that `parseHostKey` does not take, or undefined. */
+export function hostKeyProblem(text: string): string | undefined {
+  const found = hostKeyLine(text);
+  if (found === undefined) return "is no SSH host key";
+  return publicKeyProblem(found, HOST_KEY_TYPES)?.replace("SSH public key", "SSH host key");
+}
+
+/** The two words that are the key, where a text has the shape of one. */
+function hostKeyLine(text: string): string | undefined {
   const words = text.trim().split(/[ \t]+/);
   const at = words.findIndex((word) => (HOST_KEY_TYPES as readonly string[]).includes(word));
   if (at !== 0 && at !== 1) return undefined;
   if (at === 1 && words.length > 3) return undefined;
   if (at === 1 && /^[@#|]/.test(words[0] as string)) return undefined;
-  const line = `${words[at]} ${words[at + 1] ?? ""}`;
-  return !/[\r\n]/.test(text.trim()) && isPublicKey(line) ? line : undefined;
+  return /[\r\n]/.test(text.trim()) ? undefined : `${words[at]} ${words[at + 1] ?? ""}`;
 }

@@ -2,12 +2,14 @@ import { checkGpu } from "./check-gpu";
 import { checkMachines } from "./check-machines";
 import { checkRuntime } from "./check-runtime";
 import { checkStorage } from "./check-storage";
-import { cidrContains, cidrsOverlap, hostAddress, isIpv4, isIpv6Cidr, parseCidr } from "./net";
+import { cidrContains, cidrsOverlap, hostAddress, isIpv4, parseCidr } from "./net";
+import { checkNetworks } from "./networks";
 import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
 import { FIRST_EPHEMERAL_PORT, namedRanges, overlaps, PORTS_PER_USER, type PortPlan } from "./ports";
 import type { Problem, Report } from "./problems";
 import type { LocalNodeConfig, StackConfig } from "./schema";
-import { isPublicKey, KEY_TYPES } from "./ssh-keys";
+import { sizeText } from "./schema-base";
+import { checkPublicKey } from "./ssh-keys";
 
 /**
  * Linux user names as Debian's adduser takes them (NAME_REGEX `^[a-z][-a-z0-9_]*$`), at most 32 long
@@ -83,6 +85,15 @@ function checkNodes(config: StackConfig, report: Report): void {
       'exactly one node with role "head"',
     );
 
+  const small = config.nodes.reduce((least, node) => (node.memory < least.memory ? node : least));
+  if (config.ray.enabled && rayMemory(config, small) > small.memory)
+    report(
+      "ray.memory",
+      sizeText(rayMemory(config, small)),
+      `is more than node "${small.name}" has`,
+      `at most ${sizeText(small.memory)}, the least of all nodes`,
+    );
+
   const userNames = new Set(config.users.map((u) => u.name));
   for (const [i, node] of config.nodes.entries()) {
     const path = `nodes[${i}]`;
@@ -102,12 +113,17 @@ function checkNodes(config: StackConfig, report: Report): void {
         "a name of its own for every node",
       );
     if (node.kind === "local") checkLocalAddress(config, i, node, report);
-    const rayBytes = rayMemory(config, node);
-    if (config.ray.enabled && rayBytes > node.memory)
-      report("ray.memory", rayBytes, `is more than node "${node.name}" has`, `at most ${node.memory} bytes`);
     if (node.autoExec) {
       if (!USER_NAME.test(node.autoExec.login))
         report(`${path}.autoExec.login`, node.autoExec.login, "is no login", "a Linux user name of the node");
+      // Berth makes local nodes: it knows who is there. A server's preflight looks before anything is changed.
+      else if (node.kind === "local" && node.autoExec.login !== "root")
+        report(
+          `${path}.autoExec.login`,
+          node.autoExec.login,
+          "is no login of a local node",
+          '"root", the only one there',
+        );
       const target = config.users.find((u) => u.name === node.autoExec?.user);
       if (!userNames.has(node.autoExec.user) || target?.node !== node.name)
         report(
@@ -183,14 +199,7 @@ function checkUsers(config: StackConfig, ports: PortPlan, report: Report): void 
         `is the index of users[${same}] ("${config.users[same]?.name}") too`,
         "an index of its own for every user: it decides the ports and the uid",
       );
-    for (const [k, key] of user.keys.entries())
-      if (!isPublicKey(key))
-        report(
-          `${path}.keys[${k}]`,
-          key.slice(0, 40),
-          "is no SSH public key",
-          `one line "TYPE BASE64 [comment]" with TYPE one of ${KEY_TYPES.join(", ")}`,
-        );
+    for (const [k, key] of user.keys.entries()) checkPublicKey(`${path}.keys[${k}]`, key, report);
     if (user.purge && user.state !== "removed")
       report(
         `${path}.purge`,
@@ -206,8 +215,8 @@ function checkUsers(config: StackConfig, ports: PortPlan, report: Report): void 
     if (reserved > node.memory)
       report(
         `nodes[${i}].memory`,
-        node.memory,
-        `is less than the reservations of its workspaces (${reserved} bytes for ${here.map((u) => u.name).join(", ")})`,
+        sizeText(node.memory),
+        `is less than the reservations of its workspaces (${sizeText(reserved)} for ${here.map((u) => u.name).join(", ")})`,
         "more memory, smaller reservations, or users on another node",
       );
   }
@@ -218,38 +227,31 @@ function checkLimits(config: StackConfig, path: string, i: number, report: Repor
   const node = config.nodes.find((n) => n.name === user?.node);
   if (!user || !node) return;
   const limits = userLimits(config, user);
+  // Where the value is written: what all workspaces share is said once, not once for each user.
+  const at = (key: "memory" | "cpus") =>
+    user[key] === undefined && config.workspaces[key] !== undefined ? `workspaces.${key}` : `${path}.${key}`;
   if (limits.memoryBytes > node.memory)
     report(
-      `${path}.memory`,
-      limits.memoryBytes,
+      at("memory"),
+      sizeText(limits.memoryBytes),
       `is more than node "${node.name}" has`,
-      `at most ${node.memory} bytes`,
+      `at most ${sizeText(node.memory)}`,
     );
   if (limits.cpus > node.cpus)
-    report(`${path}.cpus`, limits.cpus, `is more than node "${node.name}" has`, `at most ${node.cpus}`);
+    report(at("cpus"), limits.cpus, `is more than node "${node.name}" has`, `at most ${node.cpus}`);
   for (const key of ["memoryReservation", "shm"] as const)
     if ((user[key] ?? 0) > limits.memoryBytes)
       report(
         `${path}.${key}`,
-        user[key],
+        sizeText(user[key] ?? 0),
         "is more than the workspace's memory",
-        `at most ${limits.memoryBytes} bytes`,
+        `at most ${sizeText(limits.memoryBytes)}`,
       );
 }
 
 function checkFirewall(config: StackConfig, report: Report): void {
-  const networks = (path: string, list: readonly string[] | undefined) => {
-    for (const [i, network] of (list ?? []).entries())
-      if (!parseCidr(network) && !isIpv4(network) && !isIpv6Cidr(network))
-        report(
-          `${path}[${i}]`,
-          network,
-          "is no network",
-          'an address or a network in CIDR notation such as "192.0.2.0/24"',
-        );
-  };
-  networks("firewall.allowSsh", config.firewall.allowSsh);
-  networks("firewall.allowUsers", config.firewall.allowUsers);
+  checkNetworks("firewall.allowSsh", config.firewall.allowSsh, report);
+  checkNetworks("firewall.allowUsers", config.firewall.allowUsers, report);
   if (config.firewall.allowSsh?.length === 0)
     report(
       "firewall.allowSsh",
@@ -257,7 +259,8 @@ function checkFirewall(config: StackConfig, report: Report): void {
       "would lock Berth itself out",
       "at least the network that the operator connects from",
     );
-  for (const [i, rule] of config.firewall.rules.entries()) networks(`firewall.rules[${i}].from`, rule.from);
+  for (const [i, rule] of config.firewall.rules.entries())
+    checkNetworks(`firewall.rules[${i}].from`, rule.from, report);
 }
 
 function checkPorts(ports: PortPlan, report: Report): void {

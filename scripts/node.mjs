@@ -86,6 +86,13 @@ async function main() {
   const { command, name } = readWords(rest);
   const deadlineMs = readDeadline(values.deadline ?? DEFAULT_DEADLINE);
   const reason = readReason(values.reason ?? "maintenance");
+  const { env, at } = toolEnvironment();
+  if (!which("pulumi", env) || !existsSync(`${ROOT}/node_modules`))
+    throw new Error("Pulumi or the npm packages are not here yet. Run `npm start` first.");
+  ensureHome(at);
+  const outputs = await outputsOf(env, stack, stackDir(at, stack));
+  const node = chooseNode(outputs, stack, name);
+  // Whoever mistypes the name is told so, and not to say --yes to it.
   const terminal = Boolean(process.stdin.isTTY && process.stderr.isTTY);
   const yes = flags.has("yes") || command === "undrain";
   if (!yes && !terminal) {
@@ -93,12 +100,6 @@ async function main() {
       `${command}: there is no terminal to ask on. Say --yes if it is meant: npm run node -- ${command} ${name}${stack === "dev" ? "" : ` --stack ${stack}`} --yes`,
     );
   }
-  const { env, at } = toolEnvironment();
-  if (!which("pulumi", env) || !existsSync(`${ROOT}/node_modules`))
-    throw new Error("Pulumi or the npm packages are not here yet. Run `npm start` first.");
-  ensureHome(at);
-  const outputs = await outputsOf(env, stack, stackDir(at, stack));
-  const node = chooseNode(outputs, stack, name);
   const nodes = /** @type {import("./node/plan.mjs").TargetNode[]} */ (outputs.nodes ?? []);
   const endTurn = await takeTurn(join(stackDir(at, stack), "node.lock"), "npm run node");
   try {

@@ -14,7 +14,7 @@ import { run } from "./lib/process.mjs";
 import { ensureHome, ownBackend, toolEnvironment } from "./lib/pulumi-env.mjs";
 import { clearLocks, repairPending } from "./lib/recovery.mjs";
 import { ensureStack } from "./lib/setup.mjs";
-import { withCleanStackFile } from "./lib/stack-file.mjs";
+import { stackFile, withCleanStackFile } from "./lib/stack-file.mjs";
 
 const HELP = `npm run preview|up|destroy -- [--stack NAME] [--yes] [--remove] [options of pulumi]
 
@@ -40,10 +40,9 @@ await runMain(async () => {
       "Pulumi or the npm packages are not here yet. Run `npm start` (or `npm start -- --setup-only`) first.",
     );
   }
-  const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);
-  if (command !== "preview" && !flags.has("yes") && !terminal) {
+  if (command !== "destroy" && !existsSync(stackFile(stack))) {
     throw new UsageError(
-      `${command}: there is no terminal to ask on. Say --yes if it is meant: npm run ${command} -- --yes`,
+      `There is no Pulumi.${stack}.yaml in ${ROOT}: a stack is described by its file. Copy Pulumi.dev.yaml.`,
     );
   }
   ensureHome(at);
@@ -51,6 +50,14 @@ await runMain(async () => {
   if (command === "destroy" && !(await stackExists(env, stack))) {
     note(`There is no stack ${stack}: nothing to take down.`);
     return 0;
+  }
+  // Asked for last: whoever mistypes a name is told so, and not to say --yes to it.
+  const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);
+  if (command !== "preview" && !flags.has("yes") && !terminal) {
+    const option = stack === "dev" ? "" : ` --stack ${stack}`;
+    throw new UsageError(
+      `${command}: there is no terminal to ask on. Say --yes if it is meant: npm run ${command} --${option} --yes`,
+    );
   }
   if (command === "destroy" && !flags.has("yes") && !(await confirmDestroy(stack))) return 1;
   await ensureStack({ at, env }, stack);

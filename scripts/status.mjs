@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { readArgs, UsageError } from "./lib/args.mjs";
 import { expectedOf } from "./lib/containers.mjs";
 import { askOperator, readDeployment } from "./lib/down.mjs";
+import { credentialText } from "./lib/credentials.mjs";
 import { which } from "./lib/files.mjs";
 import { table } from "./lib/format.mjs";
 import { askNodes, assemble, problemsOf } from "./lib/live.mjs";
@@ -23,7 +24,7 @@ const HELP = `npm run status -- [--stack NAME] [--json] [--credentials USER] [--
 What is up: nodes, workspaces, Ray, and why what is down is down. Exit code 0: all is up; 3: something is down.
 
   --json               JSON: {stack, nodes, users, ray, down} (with npm run -s)
-  --credentials USER   prints that user's password and tokens instead
+  --credentials USER   prints that user's passwords and tokens instead; with --json under the names of the stack's output
   --ray-token          prints the token that Ray's dashboard asks for instead
   --stack NAME         the stack; default dev
 `;
@@ -115,15 +116,7 @@ async function printCredentials(env, stack, user, json) {
       `--credentials: stack ${stack} has no user ${JSON.stringify(user)}. Its users: ${Object.keys(all).join(", ") || "none"}.`,
     );
   }
-  /** @type {[string, string][]} */
-  const secrets = Object.entries(all[user]).map(([name, value]) => [name, String(value)]);
-  const short = secrets.filter(([, value]) => !value.includes("\n"));
-  const long = secrets
-    .filter(([, value]) => value.includes("\n"))
-    .map(([name, value]) => `\n${name}:\n${value}`);
-  const text = json
-    ? JSON.stringify(all[user], null, 2)
-    : [table(["FOR", "SECRET"], short), ...long].join("\n");
+  const text = json ? JSON.stringify(all[user], null, 2) : credentialText(all[user]);
   process.stdout.write(`${text.trimEnd()}\n`);
   return 0;
 }

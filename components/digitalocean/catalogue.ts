@@ -2,14 +2,16 @@ import * as digitalocean from "@pulumi/digitalocean";
 import * as pulumi from "@pulumi/pulumi";
 import { ConfigError, type DigitaloceanNodePlan, type Plan, type Problem } from "../../config";
 import { findPlaceholders, isPlaceholder } from "../../config/placeholders";
+import { type Refusal, readRefusal } from "./answers";
 
 /** What the account offers: asked once a run, so that a preview refuses what a create would. */
 
+/** A part that could not be had is left out, and nothing is judged by it. */
 export interface Catalogue {
-  regions: readonly { slug: string; available: boolean }[];
-  sizes: readonly { slug: string; available: boolean; regions: readonly string[] }[];
+  regions?: readonly { slug: string; available: boolean }[];
+  sizes?: readonly { slug: string; available: boolean; regions: readonly string[] }[];
   /** Images asked for by name that there are, and where. */
-  images: readonly { slug: string; regions: readonly string[] }[];
+  images?: readonly { slug: string; regions: readonly string[] }[];
 }
 
 /** At most so many of a list are shown. */
@@ -23,7 +25,8 @@ function listed(slugs: readonly string[]): string {
 
 /** Regions, sizes and images of the droplets that the account does not offer. Pure. */
 export function catalogueProblems(plan: Plan, { regions, sizes, images }: Catalogue): Problem[] {
-  const open = regions.filter(({ available }) => available).map(({ slug }) => slug);
+  const open = regions?.filter(({ available }) => available).map(({ slug }) => slug);
+  const takes = (region: string) => open?.includes(region) ?? true;
   const seen = new Set<string>();
   return plan.nodes.flatMap((node, i): Problem[] => {
     if (node.kind !== "digitalocean") return [];
@@ -35,9 +38,10 @@ export function catalogueProblems(plan: Plan, { regions, sizes, images }: Catalo
       problems.push({ path, value, problem, allowed });
     };
     const { region, image } = node;
-    if (!open.includes(region))
+    if (open && !takes(region))
       report("berth:digitalocean.region", region, "is no region that takes droplets now", listed(open));
-    checkSize(node, i, sizes, open, report);
+    if (sizes) checkSize(node, i, sizes, takes(region), report);
+    if (!images) return problems;
     // An image by number is a snapshot of the account's; the API says at the create what is wrong with it.
     const found = images.find(({ slug }) => slug === image);
     if (!/^\d+$/.test(image) && !found)
@@ -47,7 +51,7 @@ export function catalogueProblems(plan: Plan, { regions, sizes, images }: Catalo
         "is no image of DigitalOcean's, nor one of the account's by that slug",
         'a slug as "doctl compute image list --public" shows it, such as "debian-13-x64"',
       );
-    else if (found && open.includes(region) && !found.regions.includes(region))
+    else if (found && takes(region) && !found.regions.includes(region))
       report(`berth:nodes[${i}].image`, image, `is not offered in ${region}`, `in ${listed(found.regions)}`);
     return problems;
   });
@@ -56,8 +60,8 @@ export function catalogueProblems(plan: Plan, { regions, sizes, images }: Catalo
 function checkSize(
   { size, region }: DigitaloceanNodePlan,
   i: number,
-  sizes: Catalogue["sizes"],
-  open: readonly string[],
+  sizes: NonNullable<Catalogue["sizes"]>,
+  taken: boolean,
   report: (path: string, value: string, problem: string, allowed: string) => void,
 ): void {
   const path = `berth:nodes[${i}].size`;
@@ -67,7 +71,7 @@ function checkSize(
   const family = here.filter(({ slug }) => slug.split("-")[0] === size.split("-")[0]);
   const near = listed((family.length > 0 ? family : here).map(({ slug }) => slug));
   if (!found) report(path, size, "is no size of this account", near);
-  else if (!open.includes(region)) return;
+  else if (!taken) return;
   else if (!found.available || !found.regions.includes(region))
     report(
       path,
@@ -77,10 +81,66 @@ function checkSize(
     );
 }
 
+/** What each question to the account brought: an answer, or what went wrong. */
+export interface Asked {
+  regions: Answer<NonNullable<Catalogue["regions"]>>;
+  sizes: Answer<NonNullable<Catalogue["sizes"]>>;
+  /** Of each slug; `absent` is an answer too. */
+  images: readonly Answer<NonNullable<Catalogue["images"]>[number]>[];
+}
+export type Answer<T> = { found: T } | { refusal: Refusal };
+
 /**
- * Asks the account, and ends the run with every droplet's problem at once. A token that may not ask (403), and in a
- * preview an API that cannot be reached, are warnings: the create will tell. A stack with placeholders is nobody's yet, and
- * nothing is asked.
+ * What is to be said of the answers: warnings, and the text that ends the run. A question that the token may not ask,
+ * and in a preview one that nobody answers, is a warning: the create will tell. What the others brought is judged all
+ * the same. Pure.
+ */
+export function verdict(plan: Plan, asked: Asked, preview: boolean): { warnings: string[]; error?: string } {
+  const refusals = (
+    [
+      ["regions", "regions:read", [asked.regions]],
+      ["sizes", "sizes:read", [asked.sizes]],
+      ["images", "image:read", asked.images],
+    ] as const
+  ).flatMap(([what, scope, answers]) => {
+    const found = answers.flatMap((answer) => ("refusal" in answer ? [answer.refusal] : []));
+    const worst = found.find(({ kind }) => kind !== "absent" || what !== "images");
+    return worst ? [{ what, scope, ...worst }] : [];
+  });
+  const fatal = refusals.find(({ kind }) => (kind === "away" ? !preview : kind !== "forbidden"));
+  if (fatal) {
+    const error = `DigitalOcean was asked for its ${fatal.what}, and nothing was touched: ${fatal.said}`;
+    return { warnings: [], error };
+  }
+  const warnings: string[] = [];
+  const list = (parts: typeof refusals) => parts.map(({ what }) => what).join(", ");
+  const forbidden = refusals.filter(({ kind }) => kind === "forbidden");
+  if (forbidden[0])
+    warnings.push(
+      `Not checked with DigitalOcean: ${list(forbidden)}. The token lacks ` +
+        `${forbidden.map(({ scope }) => scope).join(", ")}: ${forbidden[0].said}`,
+    );
+  const away = refusals.filter(({ kind }) => kind === "away");
+  if (away[0])
+    warnings.push(`Not checked with DigitalOcean: ${list(away)}. It did not answer: ${away[0].said}`);
+  const part = <T>(answer: Answer<T>) => ("found" in answer ? answer.found : undefined);
+  const images = refusals.some(({ what }) => what === "images")
+    ? undefined
+    : asked.images.flatMap((answer) => part(answer) ?? []);
+  const problems = catalogueProblems(plan, {
+    regions: part(asked.regions),
+    sizes: part(asked.sizes),
+    images,
+  });
+  return {
+    warnings,
+    ...(problems.length > 0 ? { error: new ConfigError(plan.stack, problems).message } : {}),
+  };
+}
+
+/**
+ * Asks the account, and ends the run with every droplet's problem at once. A stack with placeholders is nobody's yet,
+ * and nothing is asked.
  */
 export function checkCatalogue(plan: Plan, provider: digitalocean.Provider): void {
   if (findPlaceholders(plan).length > 0) return;
@@ -88,30 +148,22 @@ export function checkCatalogue(plan: Plan, provider: digitalocean.Provider): voi
     node.kind === "digitalocean" && !/^\d+$/.test(node.image) ? [node.image] : [],
   );
   const opts = { provider };
-  const image = async (slug: string) => {
+  const answer = async <T>(question: Promise<T>): Promise<Answer<T>> => {
     try {
-      return [await digitalocean.getImage({ slug }, opts)];
+      return { found: await question };
     } catch (error) {
-      if (/answered 404/.test(String(error))) return [];
-      throw error;
+      return { refusal: readRefusal(error) };
     }
   };
   const asked = Promise.all([
-    digitalocean.getRegions({}, opts),
-    digitalocean.getSizes({}, opts),
-    Promise.all([...new Set(slugs)].map(image)),
-  ]).then(
-    ([{ regions }, { sizes }, images]) => ({ regions, sizes, images: images.flat() }),
-    (error) => {
-      const away = pulumi.runtime.isDryRun() && /cannot be reached/.test(String(error));
-      if (!away && !/answered 403/.test(String(error))) throw error;
-      pulumi.log.warn(`Regions, sizes and images were not checked: ${(error as Error).message}`, provider);
-      return undefined;
-    },
-  );
-  pulumi.output(asked).apply((catalogue) => {
-    if (!catalogue) return;
-    const problems = catalogueProblems(plan, catalogue as Catalogue);
-    if (problems.length > 0) throw new pulumi.RunError(new ConfigError(plan.stack, problems).message);
+    answer(digitalocean.getRegions({}, opts).then(({ regions }) => regions)),
+    answer(digitalocean.getSizes({}, opts).then(({ sizes }) => sizes)),
+    Promise.all([...new Set(slugs)].map((slug) => answer(digitalocean.getImage({ slug }, opts)))),
+  ]);
+  pulumi.output(asked).apply(([regions, sizes, images]) => {
+    const { warnings, error } = verdict(plan, { regions, sizes, images } as Asked, pulumi.runtime.isDryRun());
+    for (const warning of warnings) pulumi.log.warn(warning, provider);
+    // For people: a stack trace would bury it.
+    if (error !== undefined) throw new pulumi.RunError(error);
   });
 }

@@ -3,6 +3,7 @@
  *
  * A node without such a device is left as it is, with the reason among the facts.
  */
+import { isInterface } from "../../config/check-storage";
 import { parseNetwork } from "./networks";
 import { checkWhole, heredoc, quote, StageOptionError } from "./shell";
 import { type Json, parseFacts, renderStage, type StageStep } from "./stage";
@@ -65,8 +66,7 @@ export function fabricSteps(options: FabricSpec): StageStep[] {
 
 function planInterface(given: FabricInterface, i: number): PlannedInterface {
   const where = `fabric.interfaces[${i}]`;
-  // IFNAMSIZ is 16 with its NUL.
-  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,14}$/.test(given.name)) {
+  if (!isInterface(given.name)) {
     throw new StageOptionError(`${where}.name`, given.name, "a network interface, such as 'ib0'");
   }
   const [host = "", prefix] = given.address.split("/");

@@ -1,53 +1,18 @@
 /** Networks and ports as the firewall and Docker want them. Pure. */
-import { isIPv4, isIPv6 } from "node:net";
 import type { PortRange } from "../../config";
+import { freePool, type Network, POOL_CANDIDATES, readNetwork } from "../../config/networks";
 import { checkWhole, StageOptionError } from "./shell";
 
-export interface Network {
-  family: 4 | 6;
-  /** As written in rules: always with a prefix length. */
-  text: string;
-  first: bigint;
-  last: bigint;
-}
-
-function addressToNumber(address: string, family: 4 | 6): bigint {
-  if (family === 4) return address.split(".").reduce((sum, part) => sum * 256n + BigInt(part), 0n);
-  // The URL parser writes the embedded IPv4 form (::ffff:1.2.3.4) in plain groups and drops leading zeros.
-  const plain = new URL(`http://[${address}]/`).hostname.slice(1, -1);
-  const [head = "", tail] = plain.split("::");
-  const groups = (text: string) => (text === "" ? [] : text.split(":"));
-  const left = groups(head);
-  const right = tail === undefined ? [] : groups(tail);
-  const zeros = Array.from({ length: 8 - left.length - right.length }, () => "0");
-  return [...left, ...zeros, ...right].reduce((sum, part) => sum * 65536n + BigInt(`0x${part}`), 0n);
-}
+export { type Network, networksOverlap } from "../../config/networks";
 
 /**
  * An address or a network in CIDR notation, IPv4 or IPv6; an address counts as a network of one.
- * @throws StageOptionError when it is neither, or has host bits set (a typing error more often than not).
+ * @throws StageOptionError when it is neither, or has bits set behind its prefix.
  */
 export function parseNetwork(value: string, where: string): Network {
-  const allowed = "an IPv4 or IPv6 address or network, such as '10.0.0.0/8' or 'fd00::/8'";
-  const [address = "", prefixText, rest] = value.split("/");
-  const family = isIPv4(address) ? 4 : isIPv6(address) && !address.includes("%") ? 6 : undefined;
-  if (family === undefined || rest !== undefined) throw new StageOptionError(where, value, allowed);
-  const bits = family === 4 ? 32 : 128;
-  if (prefixText !== undefined && !/^\d{1,3}$/.test(prefixText)) {
-    throw new StageOptionError(where, value, allowed);
-  }
-  const prefix = prefixText === undefined ? bits : Number(prefixText);
-  if (prefix > bits) throw new StageOptionError(where, value, `${allowed}, prefix length 0 to ${bits}`);
-  const size = 1n << BigInt(bits - prefix);
-  const first = addressToNumber(address, family);
-  if (first % size !== 0n) {
-    throw new StageOptionError(where, value, `${allowed}, with no bit set behind the prefix`);
-  }
-  return { family, text: `${address}/${prefix}`, first, last: first + size - 1n };
-}
-
-export function networksOverlap(a: Network, b: Network): boolean {
-  return a.family === b.family && a.first <= b.last && b.first <= a.last;
+  const read = readNetwork(value);
+  if ("problem" in read) throw new StageOptionError(where, value, read.allowed);
+  return read;
 }
 
 export function checkRange(range: PortRange, where: string): PortRange {
@@ -91,18 +56,9 @@ export function mergeRanges(ranges: readonly PortRange[]): PortRange[] {
   return merged;
 }
 
-/**
- * Where Docker takes its own networks from. The first candidate that meets none of the networks to avoid.
- * 1024 networks of 254 addresses each: Docker's default pools run out after 31, and their last ones
- * (192.168.0.0/16) are what homes and offices use.
- */
-const POOL_CANDIDATES = ["172.24.0.0/14", "10.201.0.0/16", "192.168.192.0/18"];
-
+/** The pool that Docker takes its own networks from: see `POOL_CANDIDATES`. */
 export function dockerPool(avoid: readonly Network[]): { base: string; size: number } {
-  const base = POOL_CANDIDATES.find((text) => {
-    const candidate = parseNetwork(text, "pool");
-    return avoid.every((network) => !networksOverlap(candidate, network));
-  });
+  const base = freePool(avoid);
   if (base === undefined) {
     const given = avoid.map((network) => network.text);
     throw new StageOptionError(

@@ -9,6 +9,7 @@ import type { PortRange } from "../../config";
 import { isAddress } from "../../config/addresses";
 import { type BaseOptions, basePackages } from "./base";
 import type { FirewallOptions } from "./firewall";
+import { loginProblem } from "./login";
 import { checkRange } from "./networks";
 import { RECORD, readerLibrary } from "./retire/before";
 import { DOCKER, FIREWALLS, helpers, LISTENERS, SYSTEM, VERDICT } from "./retire/looks";
@@ -44,6 +45,8 @@ export interface PreflightOptions {
   firewall: FirewallOptions;
   storage?: StorageOptions;
   runtime?: RuntimeOptions;
+  /** Whom an SSH login leads into a workspace (`autoExec`): it has to be there. @default nobody */
+  login?: string;
   /** False: only a look. Nothing is written about what was before, so the server is nobody's node. @default true */
   record?: boolean;
 }
@@ -77,6 +80,12 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
           owner(options.stack),
           privateAddress(options),
           room(options),
+          ...(options.login === undefined
+            ? []
+            : [
+                loginProblem(options.login, "autoExec"),
+                'if [ -n "$login_problem" ]; then problem "$login_problem"; fi',
+              ]),
         ].join("\n"),
       },
       { name: "Docker", body: `${helpers}\n${DOCKER}`, deadlineSeconds: 120 },

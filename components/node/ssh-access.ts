@@ -7,7 +7,9 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { BaremetalNodePlan, KeyPlan } from "../../config";
+import { PLAIN_PATH } from "../../config/check-machines";
 import { isPlaceholder } from "../../config/placeholders";
+import { privateKeyProblem } from "../../plugins/base/src/private-key";
 import type { SshKeyPair } from "../secrets";
 import { dockerSshOptions, knownHostsLine } from "./connection";
 
@@ -53,7 +55,8 @@ export interface AccessContext {
   /** @default process.env */
   env?: Readonly<Record<string, string | undefined>>;
   /**
-   * True: a key or an agent that is missing is a warning, for a preview may run where neither is (on a pull request).
+   * True: a key or an agent that is missing is a warning, for a preview may run where neither is (on a pull request);
+   * a key that is there and of no use is an error all the same.
    * The key is then unknown, so the preview shows the stages as changed. @default pulumi.runtime.isDryRun()
    */
   preview?: boolean;
@@ -63,7 +66,12 @@ export interface AccessContext {
 
 /** A key or an agent that cannot be used; the message says which, and what to do. Never a key's text. */
 export class SshAccessError extends Error {
-  constructor(node: string, problem: string) {
+  /** @param absent true where nothing is there to judge: a preview goes on without it. */
+  constructor(
+    node: string,
+    problem: string,
+    readonly absent = false,
+  ) {
     super(`node ${node}: ${problem}`);
     this.name = "SshAccessError";
   }
@@ -114,7 +122,9 @@ function signIn(
     if (key.from === "agent") return checkAgent(name, context.env ?? process.env);
     return pulumi.secret(readPrivateKey(name, key.path));
   } catch (error) {
-    if (!(error instanceof SshAccessError) || !(context.preview ?? pulumi.runtime.isDryRun())) throw error;
+    const goOn =
+      error instanceof SshAccessError && error.absent && (context.preview ?? pulumi.runtime.isDryRun());
+    if (!goOn) throw error;
     (context.warn ?? ((text) => pulumi.log.warn(text)))(`${error.message}. An update will need it.`);
     return key.from === "agent" ? undefined : pulumi.secret(pulumi.output(pulumi.unknown)).apply(String);
   }
@@ -127,6 +137,7 @@ function checkAgent(node: string, env: Readonly<Record<string, string | undefine
       node,
       "it is opened with a key of the SSH agent (agent: true), and no agent is known here: SSH_AUTH_SOCK is not " +
         'set. Start one and add the key (eval "$(ssh-agent)"; ssh-add KEY), or name a key file (keyFile: …)',
+      true,
     );
   }
   try {
@@ -138,22 +149,27 @@ function checkAgent(node: string, env: Readonly<Record<string, string | undefine
     node,
     `it is opened with a key of the SSH agent (agent: true), and SSH_AUTH_SOCK names ${socket}, where no agent ` +
       "listens. Log in again, or start one and add the key",
+    true,
   );
 }
 
 /**
- * The text of an OpenSSH or PEM private key.
- * @throws SshAccessError
+ * The text of a private key that OpenSSH and both kinds of plugins sign in with.
+ * @throws SshAccessError: of a key that is not there, or cannot be used.
  */
 export function readPrivateKey(node: string, file: string): string {
   const path = expandHome(file);
-  const fail = (problem: string): never => {
-    throw new SshAccessError(node, `keyFile ${path} ${problem}`);
+  const fail = (problem: string, absent = false): never => {
+    throw new SshAccessError(node, `keyFile ${path} ${problem}`, absent);
   };
-  if (isPlaceholder(file)) fail("is still a placeholder: write the path of the private key there");
+  if (isPlaceholder(file)) fail("is still a placeholder: write the path of the private key there", true);
   let text = "";
   try {
-    const { mode, uid } = statSync(path);
+    const found = statSync(path);
+    if (found.isDirectory()) fail("is a folder: name the private key in it");
+    // A pipe would be waited for; OpenSSH reads no more than 1 MiB either (MAX_KEY_FILE_SIZE).
+    if (!found.isFile() || found.size > 2 ** 20) fail("is no SSH private key");
+    const { mode, uid } = found;
     // OpenSSH's own rule (sshkey_perm_ok): it refuses such a key, so the Docker provider could not connect.
     if (uid === process.getuid?.() && (mode & 0o077) !== 0) {
       fail(
@@ -165,30 +181,13 @@ export function readPrivateKey(node: string, file: string): string {
     if (error instanceof SshAccessError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
     if (code === "ENOENT")
-      fail("does not exist on this computer: correct the path, or use the agent (agent: true)");
-    fail(`cannot be read: ${code ?? (error as Error).message}`);
+      fail("does not exist on this computer: correct the path, or use the agent (agent: true)", true);
+    if (code === "EACCES") fail("is not yours to read (EACCES): make it so, or name another", true);
+    fail(`cannot be read: ${code ?? (error as Error).message}`, true);
   }
-  if (/^PuTTY-User-Key-File-/.test(text)) {
-    fail("is a key of PuTTY: export it in OpenSSH's format (puttygen KEY -O private-openssh -o NEW)");
-  }
-  if (/^(ssh-|ecdsa-|sk-)/.test(text)) fail("is a public key: name the private one, most often without .pub");
-  if (!/^-----BEGIN [A-Z ]*PRIVATE KEY-----\s/m.test(text)) fail("is no SSH private key");
-  if (isEncrypted(text)) {
-    fail("has a passphrase, which Berth does not ask for: ssh-add it to your agent and set agent: true");
-  }
+  const problem = privateKeyProblem(text, path);
+  if (problem !== undefined) fail(problem);
   return text.endsWith("\n") ? text : `${text}\n`;
-}
-
-/** OpenSSH's own format names its cipher behind a mark (PROTOCOL.key); PEM says it in the text. */
-function isEncrypted(text: string): boolean {
-  if (/BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: *4,ENCRYPTED/.test(text)) return true;
-  const body = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]*?)-----END/.exec(text)?.[1];
-  if (body === undefined) return false;
-  const blob = Buffer.from(body, "base64");
-  const mark = "openssh-key-v1\0".length;
-  if (blob.length < mark + 4) return false;
-  const length = blob.readUInt32BE(mark);
-  return blob.toString("latin1", mark + 4, mark + 4 + length) !== "none";
 }
 
 export function expandHome(path: string): string {
@@ -213,7 +212,7 @@ function sshOptions(plan: BaremetalNodePlan, files: AccessFiles): string[] {
     ...["-l", jump.user, "-p", String(jump.port), "-W", FORWARD, jump.host],
   ];
   // What a placeholder stands for is not known yet; only a preview gets here with one.
-  const plainWord = (word: string) => /^[A-Za-z0-9_@+=:,./~-]+$/.test(word) || isPlaceholder(word);
+  const plainWord = (word: string) => PLAIN_PATH.test(word) || isPlaceholder(word);
   const odd = words.find((word) => word !== FORWARD && !plainWord(word));
   if (odd !== undefined) {
     throw new SshAccessError(

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -40,6 +40,27 @@ export function placeFile(path: string, text: string): void {
     rmSync(temporary, { force: true });
     throw error;
   }
+}
+
+/** Keys made for users, and what a killed run left of one. */
+const USER_KEY = /^user-([a-z][a-z0-9_-]{0,31})(\.\d+\.tmp)?$/;
+
+/**
+ * Removes the private keys of users that have none any more: they are gone, or have keys of their own. Each can be made
+ * again from the stack's seed.
+ *
+ * @param users those whose keys stay
+ * @returns the files that went
+ */
+export function forgetUserKeys(stack: string, users: readonly string[]): string[] {
+  const folder = stackFolder(stack);
+  if (!existsSync(folder)) return [];
+  const gone = readdirSync(folder).filter((name) => {
+    const [, user, unfinished] = USER_KEY.exec(name) ?? [];
+    return user !== undefined && (unfinished !== undefined || !users.includes(user));
+  });
+  for (const name of gone) rmSync(join(folder, name), { force: true });
+  return gone;
 }
 
 /** Makes the stack's folder (0700) and puts `files` (name to text) into it. */

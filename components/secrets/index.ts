@@ -10,5 +10,5 @@ export {
   userCredentials,
   workspaceHostKey,
 } from "./derive";
-export { placeStackFiles, type StackFiles, stackFiles } from "./files";
+export { forgetUserKeys, placeStackFiles, type StackFiles, stackFiles } from "./files";
 export { Seed } from "./seed";

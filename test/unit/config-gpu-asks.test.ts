@@ -35,7 +35,7 @@ describe("what a user asks for", () => {
       {},
       "profile",
       'node "node-0" has no MIG instance 3g.40gb that would do',
-      "1 × NVIDIA H100 80GB HBM3, each as 7 × 1g.10gb; 2 × NVIDIA H100 80GB HBM3, whole, 81920 MiB",
+      "1 × NVIDIA H100 80GB HBM3, each as 7 × 1g.10gb; 2 × NVIDIA H100 80GB HBM3, whole, 80GiB",
     ],
     [
       "a profile of no GPU",
@@ -67,7 +67,7 @@ describe("what a user asks for", () => {
       { group: "admin" },
       "kind",
       "that would do",
-      "whole, 81920 MiB",
+      "whole, 80GiB",
     ],
     [
       "more than a container may have",

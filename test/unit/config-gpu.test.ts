@@ -97,7 +97,29 @@ describe("berth:limits", () => {
       groups: { admin: { max_mig_instances: null, members: ["alice"] } },
       user_overrides: { alice: { max_runtime: null } },
     };
-    expect(load(stack({ limits })).limits).toEqual(limits);
+    expect(load(stack({ limits })).limits).toEqual({ ...defaultLimitsDocument, ...limits });
+  });
+
+  const builtIn = Object.keys(defaultLimitsDocument.groups ?? {});
+  it.each<[string, object, string[]]>([
+    ["nothing", {}, builtIn],
+    ["defaults", { defaults: { max_cpus: 8 } }, builtIn],
+    ["policies", { policies: { alert_at: 0.5 } }, builtIn],
+    ["user_overrides", { user_overrides: { alice: { max_cpus: 8 } } }, builtIn],
+    ["gpu_allocation", { gpu_allocation: { mig_profile: "1g.10gb" } }, builtIn],
+    ["a group of its own", { groups: { staff: {} } }, ["staff"]],
+    ["no groups", { groups: {} }, []],
+  ])("with %s keeps the built-in parts that it does not write", (_, limits, groups) => {
+    const found = load(stack({ limits })).limits;
+    expect(found).toEqual({ ...defaultLimitsDocument, ...limits });
+    expect(Object.keys(found.groups ?? {})).toEqual(groups);
+  });
+
+  it("says of a built-in group that was taken away where it went", () => {
+    const [found] = problems(stack({ limits: { groups: { staff: {} } }, user: { group: "researcher" } }));
+    expect(found?.allowed).toBe(
+      'staff; berth:limits.groups stands in place of the built-in groups: write "researcher" there too',
+    );
   });
 
   it("says all its problems where they stand, beside those of the rest", () => {

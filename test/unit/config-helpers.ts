@@ -37,7 +37,8 @@ export const metalStack = { nodes: [metal(0), metal(1)], firewall };
 export const dropletStack = { nodes: [droplet(0), droplet(1)], digitalocean };
 
 export function load(config: Record<string, unknown>, options?: LoadOptions): Plan {
-  const raw = Object.fromEntries(Object.entries(config).map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]));
+  const written = Object.entries(config).filter(([, value]) => value !== undefined);
+  const raw = Object.fromEntries(written.map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]));
   return loadConfig("prod", raw, () => [], options).plan;
 }
 

@@ -231,6 +231,15 @@ describe("droplets", () => {
     expect(other && locate(other, found)).toBe(other);
   });
 
+  it.each(["so1_5-2vcpu-16gb", "gpu-h100x1-80gb", "s-1vcpu-512mb-10gb", "c-60-intel", "512mb"])(
+    "takes the size %s, whichever there are",
+    (size) => expect(paths({ ...dropletStack, nodes: [droplet(0, { size })] })).toEqual([]),
+  );
+  it.each(["debian-13-x64", "ubuntu-24-04-x64", "rancheros-1.4", "pop_os-24", "123456789"])(
+    "takes the image %s",
+    (image) => expect(paths({ ...dropletStack, nodes: [droplet(0, { image })] })).toEqual([]),
+  );
+
   const volume = (more: object) => [
     droplet(0, { volumes: [{ name: "data", size: "1GiB", mount: "/data", ...more }] }),
   ];

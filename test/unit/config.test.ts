@@ -75,6 +75,16 @@ describe("the stack's configuration", () => {
       { nodes: [node("node-0", "head", "10.88.0.1")], users: [] },
       ["berth:nodes[0].address"],
     ],
+    [
+      "a login that no local node has",
+      {
+        nodes: [
+          node("node-0", "head", "10.88.0.10", { autoExec: { login: "ops", user: "alice" } }),
+          nodes[1],
+        ],
+      },
+      ["berth:nodes[0].autoExec.login"],
+    ],
     ["twin users", { users: [alice, { ...bob, name: "alice" }] }, ["berth:users[1].name"]],
     ["twin indexes", { users: [alice, { ...bob, index: 0 }] }, ["berth:users[1].index"]],
     ["an unknown node", { users: [{ ...alice, node: "node-9" }] }, ["berth:users[0].node"]],

@@ -1,10 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { checkKinds } from "../../components/stack-files";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { forgetUserKeys, placeStackFiles } from "../../components/secrets";
+import { checkKinds, userKeys } from "../../components/stack-files";
 import { loadConfig } from "../../config";
 import { localStack } from "./cluster-recorder";
+import { KEY } from "./config-helpers";
 
 const folder = mkdtempSync(join(tmpdir(), "berth-kinds-"));
 const file = join(folder, "ssh.json");
@@ -30,5 +32,51 @@ describe("a node's kind", () => {
     expect(() => checkKinds(plan, folder)).toThrow(
       /has 2 problems; nothing was touched[\s\S]*nodes\[0\]\.kind = "local"\n.*than "node-0" is: baremetal[\s\S]*digitalocean/,
     );
+  });
+});
+
+describe("private keys that were made for users", () => {
+  let home = "";
+  beforeEach(() => {
+    home = mkdtempSync(join(tmpdir(), "berth-keys-"));
+    vi.stubEnv("BERTH_HOME", home);
+  });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    rmSync(home, { recursive: true, force: true });
+  });
+  const there = () => readdirSync(join(home, "stacks", "dev")).sort();
+
+  it("are those of users who have a workspace and no key of their own", () => {
+    const at = { node: "node-0" };
+    const users = [
+      { ...at, name: "alice", index: 0 },
+      { ...at, name: "bob", index: 1, keys: [KEY] },
+      { ...at, name: "carol", index: 2, state: "stopped" },
+      { ...at, name: "dave", index: 3, state: "removed" },
+      { ...at, name: "erin", index: 4, state: "removed", purge: true },
+    ];
+    const own = Object.entries(localStack(users)).map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]);
+    const loaded = loadConfig("dev", Object.fromEntries(own), () => []);
+    expect(Object.keys(userKeys(loaded.plan, loaded.secrets, "seed"))).toEqual(["alice", "carol"]);
+  });
+
+  it("go from this computer with their users, and nothing else does", () => {
+    const kept = {
+      id_ed25519: "k",
+      known_hosts: "h",
+      "known_hosts-node-0": "h",
+      "ssh.json": "{}",
+      "user-alice": "a",
+    };
+    const gone = { "user-bob": "b", "user-carol-2": "c", "user-alice.4711.tmp": "half" };
+    placeStackFiles("dev", { ...kept, ...gone, "user.txt": "mine", "user-Bob": "mine" });
+    expect(forgetUserKeys("dev", ["alice"]).sort()).toEqual(Object.keys(gone).sort());
+    expect(there()).toEqual([...Object.keys(kept), "user.txt", "user-Bob"].sort());
+    expect(forgetUserKeys("dev", ["alice"])).toEqual([]);
+  });
+
+  it("are nothing to forget before there are any", () => {
+    expect(forgetUserKeys("never", [])).toEqual([]);
   });
 });

@@ -32,7 +32,10 @@ export async function runCli(words: readonly string[], io: Io): Promise<number> 
         io.err(said);
         return exit.usage;
       }
-      throw usage(error.message.replace(/^error: /, ""), { fix: "see --help" });
+      // What was perhaps meant is a second line, in brackets: `(Did you mean request?)`.
+      const [message = "", ...more] = error.message.replace(/^error: /, "").split("\n");
+      const meant = more.join(" ").replace(/^\(|\)$/g, "");
+      throw usage(message, { fix: meant === "" ? "see --help" : `${meant} See --help` });
     }
     return context.exitCode;
   } catch (error) {

@@ -5,6 +5,7 @@
 export { checkAsk } from "./ask";
 export { type ExplainedLimit, type ExplainedValue, explainLimits } from "./explain";
 export { sliceWord } from "./names";
+export { nearest } from "./near";
 export { type LimitsProblem, type ParsedLimits, parseLimits } from "./parse";
 export {
   builtInLimits,

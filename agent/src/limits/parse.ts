@@ -1,4 +1,5 @@
 import { NAME, sliceWord } from "./names";
+import { nearest } from "./near";
 import { DEFAULT_GROUP } from "./resolve";
 import { type LimitsDocument, limitFields, limitsSchema, totalFields } from "./schema";
 
@@ -70,7 +71,7 @@ function shapeProblems(issue: Issue, root: unknown): LimitsProblem[] {
   if (issue.code === "unrecognized_keys")
     return (issue.keys ?? []).map((key) => {
       const known = keysAt(steps);
-      const near = known.find((name) => distance(name, key) <= 2);
+      const near = nearest(key, known);
       return problem(
         [...steps, key],
         at(root, [...steps, key]),
@@ -111,24 +112,6 @@ function without(root: unknown, problems: readonly LimitsProblem[]): unknown {
     if (holder && typeof holder === "object" && last !== undefined) Reflect.deleteProperty(holder, last);
   }
   return copy;
-}
-
-/** Edits from one word to the other (Levenshtein): for "did you mean". */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(
-        Math.min(
-          (row[j] ?? 0) + 1,
-          (next[j - 1] ?? 0) + 1,
-          (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1),
-        ),
-      );
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
 
 /** What a well-shaped document gets wrong. */

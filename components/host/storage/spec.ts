@@ -1,5 +1,6 @@
 /** What a node's storage is asked to be, checked and brought into the form that the steps are rendered from. Pure. */
 import { createHash } from "node:crypto";
+import { nfsExport } from "../../../config/check-storage";
 import { parseSize } from "../../../config/schema";
 import { parseNetwork } from "../networks";
 import { checkLinuxName, checkPath, checkWhole, StageOptionError } from "../shell";
@@ -332,10 +333,7 @@ function planSize(text: string, where: string): { bytes: number } | { percent: n
 }
 
 function planNfsMount(entry: NfsMountSpec, where: string): StoragePlan["nfs"][number] {
-  const [, host = "", path = ""] =
-    /^([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\]):(\/.*)$/.exec(entry.from) ?? [];
-  if (host === "") throw new StageOptionError(`${where}.from`, entry.from, "HOST:/path");
-  if (path !== "/") checkWords(path, `${where}.from`);
+  if (!nfsExport(entry.from)) throw new StageOptionError(`${where}.from`, entry.from, "HOST:/path");
   return {
     where,
     from: entry.from,

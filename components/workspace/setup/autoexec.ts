@@ -1,4 +1,5 @@
 import { defaultPaths, type StagePaths } from "../../host/library";
+import { loginProblem } from "../../host/login";
 import { heredoc, quote } from "../../host/shell";
 import { renderStage } from "../../host/stage";
 import type { AutoExecConfig } from "./types";
@@ -34,21 +35,13 @@ export function renderAutoExec(options: AutoExecOptions): { create: string; dele
     steps: [{ name: "leave logins alone", body: `unplace ${AUTO_EXEC_FILE}` }],
   });
   if (!options.autoExec) return { create: remove, delete: remove };
-  const login = quote(options.autoExec.login);
+  const { login } = options.autoExec;
   const create = renderStage({
     ...stage,
     steps: [
       {
         name: "look at the login",
-        body: [
-          `if ! entry=$(getent passwd ${login}); then`,
-          `  fail "$node has no login" ${login}`,
-          "fi",
-          `case \${entry##*[:/]} in`,
-          "  bash | sh | dash | ksh) ;;",
-          `  *) fail "the login's shell does not read /etc/profile: $entry; allowed: bash, sh, dash, ksh" ;;`,
-          "esac",
-        ].join("\n"),
+        body: `${loginProblem(login, "autoExec")}\nif [ -n "$login_problem" ]; then fail "$login_problem"; fi`,
       },
       {
         name: "lead logins into the workspace",

@@ -81,7 +81,8 @@ const REQUIREMENT = new RegExp(
     " ?(?:===|==|~=|!=|<=|>=|<|>) ?[A-Za-z0-9.*+!_-]+(?: ?, ?(?:===|==|~=|!=|<=|>=|<|>) ?[A-Za-z0-9.*+!_-]+)*",
     // The `/` before a possible `@` keeps user:password@ out.
     String.raw`| ?@ ?(?:git\+ssh:\/\/git@${HOST}(?::\d{1,5})?|(?:git\+)?(?:https:\/\/${HOST}(?::\d{1,5})?|file:\/\/))`,
-    String.raw`\/[A-Za-z0-9._~+%=,#&/-]+(?:@[A-Za-z0-9._/-]+)?`,
+    // Behind the path a commit, branch or tag, and then what pip is told of it: #subdirectory=…, #sha256=….
+    String.raw`\/[A-Za-z0-9._~+%=,&/-]+(?:@[A-Za-z0-9._/+-]+)?(?:#[A-Za-z0-9._~+%=&,/-]+)?`,
     ")?",
     `(?: ?; ?[A-Za-z0-9_ .,'"<>=!~()-]+)?$`,
   ].join(""),

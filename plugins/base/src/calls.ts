@@ -1,6 +1,6 @@
 /** The life of calls: which run now, how each is aborted, and what may be said about them. */
 
-import type { Schema } from "./schema";
+import type { Property, Schema } from "./schema";
 import { SshError } from "./ssh-types";
 import type { Bag, Context, Path, Props, Severity, Value } from "./types";
 import { getPath, isUnknown, redact } from "./values";
@@ -45,11 +45,15 @@ export function hiddenStrings(schema: Schema | undefined, bags: readonly Bag[]):
 }
 
 function isPublic(schema: Schema | undefined, path: Path): boolean {
-  let level = schema;
+  let properties = schema;
+  let items: Property | undefined;
   for (const part of path) {
-    const property = level?.[part];
+    // The entry of a list is what the list's schema says of each.
+    const property =
+      items ?? (properties !== undefined && Object.hasOwn(properties, part) ? properties[part] : undefined);
     if (property?.public === true) return true;
-    level = property?.properties;
+    items = property?.items;
+    properties = property?.properties;
   }
   return false;
 }

@@ -1,5 +1,6 @@
 /** Host keys: what an operator writes down, and the fingerprint that everybody compares. Pure. */
 import { createHash } from "node:crypto";
+import { type PublicKey, readKey } from "./public-key";
 
 export interface HostKey {
   /** `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`… */
@@ -22,7 +23,8 @@ const KEY_TYPE = /^(ssh-|ecdsa-sha2-|sk-)/;
  * known_hosts lines (`host ssh-ed25519 AAAA…`, markers included). In known_hosts lines the names are not
  * compared: whoever sets `hostKey` says whose key it is.
  *
- * @throws Error naming the line number if a line is no key.
+ * @throws Error naming the line number if a line is no whole key, or one of a kind that ssh2 cannot check
+ * (security keys, certificates).
  */
 export function parseHostKeys(text: string): HostKey[] {
   const keys: HostKey[] = [];
@@ -31,24 +33,25 @@ export function parseHostKeys(text: string): HostKey[] {
     if (words[0] === "" || words[0]?.startsWith("#")) continue;
     const at = words.findIndex((word) => KEY_TYPE.test(word));
     const type = words[at];
-    const blob = Buffer.from(words[at + 1] ?? "", "base64");
-    if (at < 0 || type === undefined || readType(blob) !== type) {
+    const key = readHostKey(type, words[at + 1]);
+    if (typeof key === "string") {
       throw new Error(
-        `hostKey, line ${index + 1}, is no public key; give a line such as "ssh-ed25519 AAAA…" ` +
+        `hostKey, line ${index + 1}, ${key}; give a whole line such as "ssh-ed25519 AAAA…" ` +
           `(from /etc/ssh/ssh_host_ed25519_key.pub or ssh-keyscan) or known_hosts lines`,
       );
     }
-    keys.push({ type, blob, revoked: words.includes("@revoked") });
+    keys.push({ ...key, revoked: words.includes("@revoked") });
   }
   if (keys.length === 0) throw new Error(`hostKey holds no key; give a line such as "ssh-ed25519 AAAA…"`);
   return keys;
 }
 
-/** The key type is the first string inside the blob (RFC 4253, 6.6). */
-function readType(blob: Buffer): string {
-  if (blob.length < 4) return "";
-  const length = blob.readUInt32BE(0);
-  return blob.length < 4 + length ? "" : blob.toString("latin1", 4, 4 + length);
+/** The key, or what is wrong with it. */
+function readHostKey(type: string | undefined, base64 = ""): PublicKey | string {
+  if (type === undefined) return "is no public key";
+  if (type.startsWith("sk-")) return "is a security key, which no server has for its own";
+  const key = readKey(type, base64);
+  return typeof key === "string" ? `is no public key: it ${key}` : key;
 }
 
 /** Signature algorithms to offer so that the server shows a key of one of these types. */

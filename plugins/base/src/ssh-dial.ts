@@ -2,6 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { AuthenticationType, Client, ConnectConfig } from "ssh2";
 import { fingerprint, type HostKey, hostKeyAlgorithms, parseHostKeys } from "./hostkey";
+import { keyForSsh2 } from "./private-key";
 import { SshError, type SshProxy } from "./ssh-types";
 
 /** Official default of `port`, `user`, `dialErrorLimit`, `perDialTimeout` (pulumi-command, schema.json). */
@@ -48,12 +49,13 @@ export async function prepare(
   const ways: AuthenticationType[] = [];
   if (to.privateKey !== undefined) {
     const { utils } = await ssh2();
-    const parsed = utils.parseKey(to.privateKey, to.privateKeyPassword);
+    const privateKey = keyForSsh2(to.privateKey, to.privateKeyPassword);
+    const parsed = utils.parseKey(privateKey, to.privateKeyPassword);
     if (parsed instanceof Error) {
       // The parser's text names the format's fault, never the key's bytes.
       fail(`privateKey cannot be used: ${parsed.message}`);
     }
-    config.privateKey = to.privateKey;
+    config.privateKey = privateKey;
     if (to.privateKeyPassword !== undefined) config.passphrase = to.privateKeyPassword;
     ways.push("publickey");
   }

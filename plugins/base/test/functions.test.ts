@@ -15,7 +15,18 @@ const greeting: FunctionType = {
     name: { type: "string", required: true },
     tone: { type: "string", public: true, default: "kind" },
     loud: { type: "boolean" },
-    parts: { type: "array", items: { type: "object", properties: { text: { type: "string" } } } },
+    parts: {
+      type: "array",
+      items: {
+        type: "object",
+        properties: { text: { type: "string" }, kind: { type: "string", public: true } },
+      },
+    },
+    filters: {
+      type: "array",
+      public: true,
+      items: { type: "object", properties: { key: { type: "string" } } },
+    },
   },
   invoke: ({ values }) => ({ outs: { text: `${values.tone} ${values.name}`, name: values.name ?? null } }),
 };
@@ -63,8 +74,11 @@ describe("functions", () => {
     });
     expect(failures(value)).toEqual([
       ["loud", "loud is a string; give it as a boolean"],
-      ["nmae", "nmae is not known to test:index/getGreeting:getGreeting; allowed: loud, name, parts, tone"],
-      ["parts[0].txt", `parts[0].txt is not known to parts[0] of ${TOKEN}; allowed: text`],
+      [
+        "nmae",
+        "nmae is not known to test:index/getGreeting:getGreeting; allowed: filters, loud, name, parts, tone",
+      ],
+      ["parts[0].txt", `parts[0].txt is not known to parts[0] of ${TOKEN}; allowed: kind, text`],
       ["name", "name is missing; give it as a string"],
     ]);
     expect(JSON.stringify(failures(value))).not.toContain("hunter22");
@@ -106,6 +120,18 @@ describe("functions", () => {
     const { error, lines } = await call({ name: "hunter22", tone: "friendly" }, fails);
     expect(error).toBe("no friendly greeting for [secret]");
     expect(lines).toEqual(["asking for [secret]"]);
+  });
+
+  it("quote what is public inside lists, whether all of it is or one property of each entry", async () => {
+    const fails = (): never => {
+      throw new ProviderError("no filter colour, no footnote, no hunter22");
+    };
+    const args = {
+      name: "Ada",
+      parts: [{ text: "hunter22", kind: "footnote" }],
+      filters: [{ key: "colour" }],
+    };
+    expect((await call(args, fails)).error).toBe("no filter colour, no footnote, no [secret]");
   });
 
   it("that are not there are named beside those that are", async () => {

@@ -18,7 +18,7 @@ const replace = true;
 
 export const configInputs: Schema = {
   base64Encode: { type: "boolean", replace },
-  boundary: { type: "string", replace },
+  boundary: { type: "string", public: true, replace },
   gzip: { type: "boolean", replace },
   parts: {
     type: "array",
@@ -28,9 +28,9 @@ export const configInputs: Schema = {
       type: "object",
       properties: {
         content: { type: "string", required: true },
-        contentType: { type: "string" },
-        filename: { type: "string" },
-        mergeType: { type: "string" },
+        contentType: { type: "string", public: true },
+        filename: { type: "string", public: true },
+        mergeType: { type: "string", public: true },
       },
     },
   },

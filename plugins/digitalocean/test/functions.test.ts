@@ -1,5 +1,5 @@
 /** getRegions, getSizes, getImage, getAccount: pages, filters by the official rules, and what cannot be found. */
-import type { Props } from "@berth/plugin-base";
+import type { Props, Schema } from "@berth/plugin-base";
 import { describe, expect, it } from "vitest";
 import { sizeKeys, sizeOf } from "../src/functions/map";
 import { applyQuery } from "../src/functions/query";
@@ -110,5 +110,19 @@ describe("functions", () => {
   it("tell the account's limits", async () => {
     const server = await serve(() => ({ body: { account: { uuid: "u", email: "e@x", droplet_limit: 25 } } }));
     expect((await call("getAccount", server.url)).outs).toMatchObject({ id: "u", dropletLimit: 25 });
+  });
+});
+
+describe("what is asked for", () => {
+  it("is quoted in errors: SDKs take the marks of secrets off, so the rest of a function's arguments is masked", () => {
+    const hidden = (schema: Schema, at: string): string[] =>
+      Object.entries(schema).flatMap(([key, property]) => {
+        if (property.public === true || property.type === "integer" || property.type === "boolean") return [];
+        const inner = property.items?.properties ?? property.properties;
+        return inner ? hidden(inner, `${at}.${key}`) : [`${at}.${key}`];
+      });
+    const functions = digitaloceanProvider({}, testClock()).functions ?? {};
+    expect(Object.keys(functions)).toHaveLength(4);
+    for (const [token, { inputs }] of Object.entries(functions)) expect(hidden(inputs, token)).toEqual([]);
   });
 });

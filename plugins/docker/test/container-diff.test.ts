@@ -76,6 +76,36 @@ describe("beyond the recording", () => {
     expect(verdict(full.outputs, { ...full.program, ...same }).verdict).toEqual({});
   });
 
+  it.each<[string, Props, string]>([
+    ["envs", { envs: [] }, "replace"],
+    ["command", { command: [] }, "replace"],
+    ["entrypoints", { entrypoints: [] }, "replace"],
+    ["securityOpts", { securityOpts: [] }, "replace"],
+    ["stopTimeout", { stopTimeout: 0 }, "replace"],
+    ["init", { init: false }, "replace"],
+  ])(
+    "takes an empty %s for a change where it is written down, and for none where it is left out",
+    (key, set, found) => {
+      const had: Props = {
+        envs: ["A=1"],
+        command: ["a"],
+        entrypoints: ["b"],
+        securityOpts: ["c"],
+        stopTimeout: 9,
+        init: true,
+      };
+      const outputs = { ...full.outputs, ...had };
+      const { [key]: _, ...without } = { ...full.program, ...had };
+      expect(verdict(outputs, without).verdict).toEqual({});
+      expect(verdict(outputs, { ...without, ...set }).verdict).toEqual({ [key]: found });
+    },
+  );
+
+  it("takes an empty text or block of a computed property for one that is left out", () => {
+    const set: Props = { hostname: "", user: "", labels: [] };
+    expect(verdict(full.outputs, { ...full.program, ...set }).verdict).toEqual({});
+  });
+
   it("leaves the swap alone that the engine chose for a memory without memorySwap, and no other", () => {
     const { memorySwap: _, ...program } = full.program;
     const outputs = (memorySwap: number): Props => ({ ...full.outputs, memorySwap });

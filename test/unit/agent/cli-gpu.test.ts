@@ -151,6 +151,23 @@ describe("gpu request", () => {
   });
 });
 
+describe("mistyped words", () => {
+  it.each([
+    ["foo", "unknown command 'foo'", "Did you mean pool? See --help"],
+    ["gpu reqest", "unknown command 'reqest'", "Did you mean request? See --help"],
+    ["gpu statsu", "unknown command 'statsu'", "Did you mean status? See --help"],
+    ["gpu request --profil 1g.10gb", "unknown option '--profil'", "Did you mean --profile? See --help"],
+    ["xyzzyxyzzy", "unknown command 'xyzzyxyzzy'", "see --help"],
+  ])("berth %s says what was meant, on lines of its own", async (words, message, fix) => {
+    expect(await berth(words)).toEqual({ code: 2, out: "", err: `berth: ${message}\n  to mend  ${fix}\n` });
+    expect(JSON.parse((await berth(`${words} --json`)).out).error).toEqual({
+      code: "bad-request",
+      message,
+      fix,
+    });
+  });
+});
+
 describe("gpu release", () => {
   it("gives a grant back", async () => {
     berthd.routes = { "DELETE /v1/grants/g1": () => ({ body: { ...grant, state: "released" } }) };

@@ -1,6 +1,6 @@
 /** `npm run node`: what it decides, and what it says. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -108,8 +108,23 @@ describe("options", () => {
     [["drain", "node-1", "--deadlin", "1m", "--yes"], 2, /"--deadlin" is not an option/],
     [["drain", "node-1", "--deadline", "soon", "--yes"], 2, /"soon" is no length of time/],
     [["drain", "node-1", "--stack", "x"], 2, /no terminal to ask on.*drain node-1 --stack x --yes/],
+    [
+      ["drain", "node-9", "--stack", "x"],
+      2,
+      /^\nStack x has no node "node-9". Its nodes: node-0, node-1.\n$/,
+    ],
+    [["replace", "node-9", "--yes"], 2, /^\nStack dev has no node "node-9". Its nodes: node-0, node-1.\n$/],
   ])("end %j with exit code %d", (argv, code, said) => {
-    const env = { ...process.env, BERTH_HOME: join(folder, "home"), BERTH_CACHE: join(folder, "cache") };
+    // In Pulumi's place: it tells the outputs.
+    const nodes = [node("node-0", "head"), node("node-1", "worker")];
+    const pulumi = `#!/bin/sh\ncat <<'EOF'\n${JSON.stringify({ nodes })}\nEOF\n`;
+    mkdirSync(join(folder, "bin"));
+    writeFileSync(join(folder, "bin/pulumi"), pulumi, { mode: 0o755 });
+    const env = {
+      ...process.env,
+      ...{ BERTH_HOME: join(folder, "home"), BERTH_CACHE: join(folder, "cache") },
+      PATH: `${join(folder, "bin")}:${process.env.PATH}`,
+    };
     const done = spawnSync(process.execPath, ["scripts/node.mjs", ...argv], { encoding: "utf8", env });
     expect([done.status, done.stdout + done.stderr]).toEqual([code, expect.stringMatching(said)]);
   });

@@ -20,6 +20,7 @@ import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { stringify } from "yaml";
 import { stageBody } from "../../../components/host/stage.js";
+import { deriveSshKey } from "../../../components/secrets/derive.js";
 import * as program from "../../../scripts/preflight/looks.js";
 import { lookAt } from "../../../scripts/preflight/run.mjs";
 import { firewall, KEY, local, metal } from "../config-helpers.js";
@@ -32,12 +33,10 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A file that passes for a private key. */
+/** A private key that opens nothing. */
 function keyFile(): string {
   const path = join(folder, "key");
-  writeFileSync(path, "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", {
-    mode: 0o600,
-  });
+  writeFileSync(path, deriveSshKey("seed", "a key").privateKey, { mode: 0o600 });
   return path;
 }
 const stack = (config: Record<string, unknown>) =>

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -26,6 +26,28 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const at = () =>
   places({ HOME: folder, BERTH_HOME: join(folder, "home"), BERTH_CACHE: join(folder, "cache") });
+
+describe("npm run preview | up | destroy", () => {
+  it.each([
+    ["up", "mistyped", 2, /^\nThere is no Pulumi\.mistyped\.yaml in /],
+    ["preview", "mistyped", 2, /^\nThere is no Pulumi\.mistyped\.yaml in /],
+    ["destroy", "mistyped", 0, /^There is no stack mistyped: nothing to take down\.\n$/],
+    ["destroy", "there", 2, /no terminal to ask on.*npm run destroy -- --stack there --yes/],
+  ])("%s says of a stack that is not there so, before it asks: %s", (command, stack, code, said) => {
+    // In Pulumi's place: it lists the stacks.
+    mkdirSync(join(folder, "bin"));
+    const list = JSON.stringify([{ name: "organization/berth/there" }]);
+    writeFileSync(join(folder, "bin/pulumi"), `#!/bin/sh\necho '${list}'\n`, { mode: 0o755 });
+    const env = {
+      ...process.env,
+      ...{ BERTH_HOME: join(folder, "home"), BERTH_CACHE: join(folder, "cache") },
+      PATH: `${join(folder, "bin")}:${process.env.PATH}`,
+    };
+    const argv = ["scripts/pulumi.mjs", command, "--stack", stack];
+    const done = spawnSync(process.execPath, argv, { encoding: "utf8", env });
+    expect([done.status, done.stdout + done.stderr]).toEqual([code, expect.stringMatching(said)]);
+  });
+});
 
 describe("the environment of Pulumi", () => {
   it("names the passphrase's file, never its text, and leaves the user's own backend alone", () => {

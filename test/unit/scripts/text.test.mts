@@ -1,7 +1,10 @@
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { userCredentials } from "../../../components/secrets/derive.js";
 import { readArgs, UsageError } from "../../../scripts/lib/args.mjs";
+import { CREDENTIAL_WORDS, credentialText } from "../../../scripts/lib/credentials.mjs";
 import { cut, duration, plain, shellQuote, size, table } from "../../../scripts/lib/format.mjs";
 import { compareVersions, places } from "../../../scripts/lib/paths.mjs";
 import { character, LAST_CHARACTER, placeOf } from "../../lib/characters.js";
@@ -27,6 +30,37 @@ describe("shellQuote", () => {
     expect(shellQuote("/root/.cache/berth:x=1")).toBe("/root/.cache/berth:x=1");
     expect(shellQuote("a b'c")).toBe("'a b'\\''c'");
     expect(shellQuote("")).toBe("''");
+  });
+});
+
+describe("a user's passwords and tokens", () => {
+  const secrets = {
+    vncPassword: "v",
+    password: "p",
+    codePassword: "c",
+    jupyterToken: "j",
+    tensorboardPassword: "t",
+    sshPrivateKey: "-----BEGIN\nkey\n-----END\n",
+    later: "l",
+  };
+  it("stand in the words of the guide for researchers, the key below", () => {
+    const lines = credentialText(secrets).split("\n");
+    expect(lines.slice(2, 8).map((line) => line.split(/ {2,}/))).toEqual([
+      ["SSH and sudo password", "p"],
+      ["VS Code password", "c"],
+      ["Jupyter token", "j"],
+      ["TensorBoard password", "t"],
+      ["desktop password (VNC, noVNC, RDP)", "v"],
+      ["later", "l"],
+    ]);
+    expect(lines.slice(8)).toEqual(["", "SSH private key:", "-----BEGIN", "key", "-----END", ""]);
+    const guide = readFileSync(new URL("../../../docs/researchers.md", import.meta.url), "utf8");
+    for (const words of ["VS Code password", "Jupyter token", "TensorBoard password"])
+      expect(guide).toContain(words);
+  });
+  it("have words for all that a stack derives", () => {
+    const derived = userCredentials("seed", { name: "alice", credentialsVersion: 1, keys: [] } as never);
+    expect(Object.keys(CREDENTIAL_WORDS).sort()).toEqual(Object.keys(derived).sort());
   });
 });
 

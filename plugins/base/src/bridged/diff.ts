@@ -3,7 +3,7 @@
  *
  * The comparison is with the outputs in state, that is with what the engine last answered, not with the old inputs:
  * so drift that a refresh found shows up, and a state written by the official plugin is taken over as
- * it is. An absent value and a zero one are the same; an absent `computed` property never changes.
+ * it is. An absent value and a zero one are the same, but for a `computed` property: absent it never changes.
  */
 import type { Path, PropertyChange, Props, Value } from "../types";
 import { formatPath, hasUnknown, isUnknown } from "../values";
@@ -59,7 +59,7 @@ function compare(
   }
   if (isEmpty(field, old) && isEmpty(field, next)) return;
   if (isEmpty(field, next)) {
-    if (field.computed !== true) changes.push({ path, kind: "delete", replace });
+    if (field.computed !== true || counts(field)) changes.push({ path, kind: "delete", replace });
     return;
   }
   if (isEmpty(field, old)) {
@@ -78,6 +78,16 @@ function compare(
   }
   if (typeof old === "string" && typeof next === "string" && field.same?.(old, next) === true) return;
   if (old !== next) changes.push({ path, kind: "update", replace });
+}
+
+/**
+ * Of a `computed` property that the program writes down empty: does that count, or is it as good as left out? The SDK
+ * that the official plugins are made with (terraform-plugin-sdk 2: diffList, diffSet, finalizeDiff of schema.go) keeps
+ * the old value for an empty text alone, and holds blocks (lists of objects) that are empty and absent for the same.
+ */
+function counts(field: Field): boolean {
+  if (field.type === "array") return field.items?.type !== "object";
+  return field.type === "integer" || field.type === "number" || field.type === "boolean";
 }
 
 function compareObjects(

@@ -65,9 +65,9 @@ function imageFunction(api: () => Api): FunctionType {
   return {
     inputs: {
       id: { type: "integer", min: 1 },
-      name: { type: "string" },
-      slug: { type: "string" },
-      source: { type: "string", enum: Object.keys(SOURCES) },
+      name: { type: "string", public: true },
+      slug: { type: "string", public: true },
+      source: { type: "string", public: true, enum: Object.keys(SOURCES) },
     },
     async invoke({ values }, { signal }) {
       const [id, slug, name, source] = [

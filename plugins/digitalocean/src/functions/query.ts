@@ -8,11 +8,13 @@ export type Kind = "text" | "number" | "flag" | "list";
 /** The names that `key` takes, in snake case as the official plugin has them, and the property each one means. */
 export type Keys = Readonly<Record<string, { readonly property: string; readonly kind: Kind }>>;
 
+/** None of it can be a secret, so what is wrong with it is said with it. */
 export function querySchema(keys: Keys): Schema {
   const sortable = Object.keys(keys).filter((key) => keys[key]?.kind !== "list");
   return {
     filters: {
       type: "array",
+      public: true,
       items: {
         type: "object",
         properties: {
@@ -25,6 +27,7 @@ export function querySchema(keys: Keys): Schema {
     },
     sorts: {
       type: "array",
+      public: true,
       items: {
         type: "object",
         properties: {

@@ -95,7 +95,7 @@ function create({ world, body, need }: Call): object {
   const references = body.list<unknown>("ssh_keys");
   if (references.length > 0) need("ssh_key:read");
   const sshKeys = findKeys(world, references);
-  if (body.has("vpc_uuid")) need("vpc:read");
+  if (body.refers("vpc_uuid")) need("vpc:read");
   const vpc = findVpc(world, body, region);
   const volumeIds = body.texts("volumes");
   if (volumeIds.length > 0) need("block_storage:read");

@@ -42,6 +42,11 @@ export class Body {
     return this.values[key] !== undefined && this.values[key] !== null;
   }
 
+  /** Clients that write out every field send "" for a reference that is not meant: it names nothing. */
+  refers(key: string): boolean {
+    return this.has(key) && this.values[key] !== "";
+  }
+
   raw(key: string): unknown {
     return this.values[key];
   }

@@ -24,12 +24,15 @@ const count = (world: World, kind: string, items: readonly { id: number | string
   return { count: items.length, ...(last && { last_tagged_uri: `${world.url}/v2/${kind}/${last.id}` }) };
 };
 
-/** The description spells its own `images` "imgages"; what the client reads is what it gets. */
+/**
+ * The description spells `images` "imgages", and the client made from it reads that; godo, which the official plugin
+ * is made with, reads `images` (tags.go) and falls over where that is missing. Each gets what it reads.
+ */
 function tagView(world: World, tag: string): object {
   const { droplets, images, volumes, snapshots } = tagged(world, tag);
   const parts = {
     droplets: count(world, "droplets", droplets),
-    imgages: count(world, "images", images),
+    images: count(world, "images", images),
     volumes: count(world, "volumes", volumes),
     volume_snapshots: count(world, "snapshots", snapshots),
     databases: count(world, "databases", []),
@@ -42,6 +45,7 @@ function tagView(world: World, tag: string): object {
       count: all.reduce((sum, part) => sum + part.count, 0),
       ...(last !== undefined && { last_tagged_uri: last }),
       ...parts,
+      imgages: parts.images,
     },
   };
 }

@@ -39,8 +39,9 @@ function create({ world, body, need }: Call): object {
   const name = body.required("name");
   if (!/^[a-z][a-z0-9-]{0,63}$/.test(name))
     throw unprocessable("name must begin with a letter and be lowercase letters, numbers and -, at most 64");
-  const snapshot = body.has("snapshot_id") ? world.snapshots.get(body.required("snapshot_id")) : undefined;
-  if (body.has("snapshot_id") && snapshot === undefined) throw notFound();
+  const refers = body.refers("snapshot_id");
+  const snapshot = refers ? world.snapshots.get(body.required("snapshot_id")) : undefined;
+  if (refers && snapshot === undefined) throw notFound();
   const region = world.region(body.text("region") ?? snapshot?.regions[0] ?? "");
   const sizeGigabytes = body.number("size_gigabytes") ?? snapshot?.sizeGigabytes;
   if (sizeGigabytes === undefined || sizeGigabytes < 1 || sizeGigabytes > maximumGigabytes)

@@ -64,7 +64,7 @@ export const vpcRoutes: Route[] = [
     const name = checkName(world, body.required("name"));
     const region = world.region(body.required("region"));
     const description = checkDescription(body.text("description") ?? "");
-    const asked = body.text("ip_range");
+    const asked = body.refers("ip_range") ? body.text("ip_range") : undefined;
     const ipRange = asked === undefined ? world.freeRange() : checkRange(world, asked);
     world.quota("vpcs", world.vpcs.size, 1, "you have reached the limit of VPCs on your account");
     return { vpc: vpcView(world.addVpc({ name, description, region, ipRange })) };

@@ -1,4 +1,5 @@
 /** Compares a JSON value with a shape and says every difference with its path. */
+import { gaps } from "./gaps";
 import type { FieldType, Shape } from "./probe";
 import { required } from "./required";
 
@@ -43,6 +44,7 @@ function checkObject(shapes: readonly Shape[], value: object, path: string, prob
   const names = [...new Set(shapes.map(({ name }) => name))].join(" or ");
   for (const [key, field] of Object.entries(value)) {
     const types = shapes.flatMap((shape) => shape.fields.get(key) ?? []);
+    if (types.length === 0 && shapes.some(({ name }) => gaps[name]?.includes(key))) continue;
     if (types.length === 0) {
       const known = [...new Set(shapes.flatMap((shape) => [...shape.fields.keys()]))].sort();
       problems.push(`${path}.${key}: ${names} has no such property; it has ${known.join(", ") || "none"}`);

@@ -5,4 +5,6 @@
 export const gaps: Readonly<Record<string, readonly string[]>> = {
   // The table of the operation names it; the schema is the one of the operation by id.
   "POST /v2/volumes/actions": ["volume_name"],
+  // Misspelt there ("imgages"); its example and godo's tags.go have it right.
+  Tags_resources: ["images"],
 };

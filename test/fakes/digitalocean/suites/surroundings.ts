@@ -89,6 +89,19 @@ describe("networks", () => {
   });
 });
 
+describe("references that a client writes out empty", () => {
+  it("name nothing: a new volume, droplet and VPC get what they would without", async () => {
+    await start();
+    const volume = { name: "data", region: "fra1", size_gigabytes: 1 };
+    expect((await ok(201, "POST", "/volumes", { ...volume, snapshot_id: "" })).volume.size_gigabytes).toBe(1);
+    await refused(404, "POST", "/volumes", { ...volume, name: "other", snapshot_id: "absent" });
+    await ok(202, "POST", "/droplets", { ...plain, vpc_uuid: "" });
+    expect(
+      (await ok(201, "POST", "/vpcs", { name: "v", region: "fra1", ip_range: "" })).vpc.ip_range,
+    ).toMatch(/\//);
+  });
+});
+
 describe("tags, projects and domains", () => {
   it("tags resources of each kind, in the capitalisation of the first use", async () => {
     await start();
@@ -105,6 +118,8 @@ describe("tags, projects and domains", () => {
       count: 1,
       volumes: { count: 1, last_tagged_uri: `${api?.url}/v2/volumes/${volume.id}` },
     });
+    // As godo reads it, and as the client does that is made from the description.
+    expect(tag.resources).toMatchObject({ images: { count: 0 }, imgages: { count: 0 } });
     const resources = [{ resource_id: volume.id, resource_type: "volume" }];
     await ok(204, "DELETE", "/tags/Cell/resources", { resources });
     expect((await ok(200, "GET", `/volumes/${volume.id}`)).volume.tags).toEqual([]);

@@ -1,0 +1,24 @@
+/** Real public keys of every type, as ssh-keygen writes them; the private halves were thrown away. */
+
+/** Keys that a person may sign in with. */
+export const userKeys: Readonly<Record<string, string>> = {
+  "ssh-ed25519": "AAAAC3NzaC1lZDI1NTE5AAAAIFEoCPQC1D9a23tjQeE4jtdLUicZQTPKRSHpMBXH7TKc",
+  "ssh-rsa":
+    "AAAAB3NzaC1yc2EAAAADAQABAAABAQCpw/QRdK1kIEhGbNoYglcp3WinZ03KAgWBRisCUN2+zda/piT6UTPe/xAgpRBkMKZiAXPoGeenJOI+5VdOPU07tA/xbhgsXtO6/bu5fcC6nWuONMffbmJCTfyqoU05ZDAdMs4/Umx2ad7Y/++f8zS3MILeDV3/+zbVTZ/5bfPX9zs5Ay2P2ueZoGvkXFOzVWr6VY+E9vREvH7Lystp9EnWXU+1c/VxFch/bGDzoQnD6GPPUF2g1LRttsNLMkrTATz1TwlxbrfilCA6V0Ak+M8rEt9iyy/VjDf6FMzecyj/4aCdxnbGE8E6LDl3pcDjmlvzpOaBhZndB1EBRRK30vAz",
+  "ecdsa-sha2-nistp256":
+    "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBKHehFaA8FrK1jQC62U0QxWgIYG9xU0tm911q3dPYkKpDR5fufhgpfiF9X6+WZenf+yxd48ZPQQbZwsj4muq4i0=",
+  "ecdsa-sha2-nistp384":
+    "AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBMC7pGw4mIfaLx067cvYGeYf7pX6v+ch3/t0LUBbVPS7casc2GvMsserzw3f3yXKwoBdEHwl1Xsovl8gg8Emht7rQBrF3V/0yr1fw+JI5A3vx4Ux6v1tuGHqF9+BWu1qpg==",
+  "ecdsa-sha2-nistp521":
+    "AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEAAAAIbmlzdHA1MjEAAACFBAFU3fPcvrIXqwXZkBnwj9SDm/riMlg5+nt1Q3BbQe1W24SJGTvO3nsxI6uqnqs4s0GdjzU3XwKTm7FhxEcbYoOvjgGwwswvn4ILB/7thvrawTQyXXOo9luvauSjK+AD8He5UfGgYsg1qdMKkfaMIjaSRW/Z+LRSUjZ/bIN6My8uU8SXQQ==",
+  "sk-ssh-ed25519@openssh.com":
+    "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIFEoCPQC1D9a23tjQeE4jtdLUicZQTPKRSHpMBXH7TKcAAAABHNzaDo=",
+  "sk-ecdsa-sha2-nistp256@openssh.com":
+    "AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb20AAAAIbmlzdHAyNTYAAABBBKHehFaA8FrK1jQC62U0QxWgIYG9xU0tm911q3dPYkKpDR5fufhgpfiF9X6+WZenf+yxd48ZPQQbZwsj4muq4i0AAAAEc3NoOg==",
+};
+
+/** Of no use to Berth: a certificate, and a DSA key. */
+export const certificate =
+  "ecdsa-sha2-nistp256-cert-v01@openssh.com AAAAKGVjZHNhLXNoYTItbmlzdHAyNTYtY2VydC12MDFAb3BlbnNzaC5jb20AAAAgUWozoQ7TZ2JzX/N//JT+8FowKLeGO/6/G+cVoQ7FnCUAAAAIbmlzdHAyNTYAAABBBKHehFaA8FrK1jQC62U0QxWgIYG9xU0tm911q3dPYkKpDR5fufhgpfiF9X6+WZenf+yxd48ZPQQbZwsj4muq4i0AAAAAAAAAAAAAAAEAAAABeAAAAAUAAAABYQAAAAAAAAAA//////////8AAAAAAAAAggAAABVwZXJtaXQtWDExLWZvcndhcmRpbmcAAAAAAAAAF3Blcm1pdC1hZ2VudC1mb3J3YXJkaW5nAAAAAAAAABZwZXJtaXQtcG9ydC1mb3J3YXJkaW5nAAAAAAAAAApwZXJtaXQtcHR5AAAAAAAAAA5wZXJtaXQtdXNlci1yYwAAAAAAAAAAAAAAMwAAAAtzc2gtZWQyNTUxOQAAACBRKAj0AtQ/Wtt7Y0HhOI7XS1InGUEzykUh6TAVx+0ynAAAAFMAAAALc3NoLWVkMjU1MTkAAABA7uwHHoelz7kcvZ3Mdl74DlJQAVlLVqn1aNSteTmrciNNP7PFAoeSUfgv20egNlCBSc46Xx967EKWnxLFYRTwDA==";
+export const dsa =
+  "ssh-dss AAAAB3NzaC1kc3MAAACBAIDsQJ+KImOftdFTXemd/Eu8TwX96yePYdAIwTY7hi5/n+DwtL7zIANdai/zhcfHypuD2Ss/9bX+Ud2roZVgVRS5XxQMongXq8Qo+hD3rGkq2IPiiNSkOPdGXoj+Fx2qsZ/Kb30JO4/OCdnRDwtkfxXzfJlktlhNBkPhbvNpx8NbAAAAFQCd918je4GD68LJWX0W/mgVBtTz0wAAAIBbt1xHo9LPJldEGliLwuXqVwrMYw2/9Ss5UjJo2WsCg7W1Lpq2iUeUTrTWOTRcGxhh1dN+CK7SKL9U4BviJNUcKcscQ6peJqszD9r8ys5JDygI9gGnP2TUw9f3mRTFgI1il1Va/68QGYs1hPvnDWjy/wewIFYv3EGiTzjLgou2dQAAAIAHEE6LZI1Uv7khWTQ4fdAOItOOdrsNTuMZ45ZGmQy/Wf5fZ5F7SE5imUfm5633sT5NJg0tdmYDoAkxXesuWFS+RHFMsBb4E/qLSHrbjD5haLZihsaYxTzLKFgk7XFKvkNlpbIZcSYvuJxPrl6KH+DQyUI2s8x6tcAhhIq5fVmqhw==";
