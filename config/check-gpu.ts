@@ -3,7 +3,6 @@ import {
   checkAsk,
   DEFAULT_GROUP,
   defaultLimitsDocument,
-  formatSize,
   resolveLimits,
   sliceWord,
 } from "../agent/src/limits";

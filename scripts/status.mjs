@@ -4,8 +4,8 @@
 import { existsSync } from "node:fs";
 import { readArgs, UsageError } from "./lib/args.mjs";
 import { expectedOf } from "./lib/containers.mjs";
-import { askOperator, readDeployment } from "./lib/down.mjs";
 import { credentialText } from "./lib/credentials.mjs";
+import { askOperator, readDeployment } from "./lib/down.mjs";
 import { which } from "./lib/files.mjs";
 import { table } from "./lib/format.mjs";
 import { askNodes, assemble, problemsOf } from "./lib/live.mjs";
