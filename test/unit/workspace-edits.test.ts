@@ -41,7 +41,7 @@ describe("an edit of a user", () => {
     ["memory", { memory: "2GiB" }, {}, "goes on"],
     ["memoryReservation", { memoryReservation: "1GiB" }, {}, "goes on"],
     ["pids", { pids: 512 }, {}, "goes on"],
-    ["sudo", { sudo: false }, {}, "goes on"],
+    ["sudo", { sudo: false }, {}, "replaced"],
     ["credentialsVersion", { credentialsVersion: 2 }, {}, "goes on"],
   ])("%s: the workspace is as the guide says", async (key, edit, more, expected) => {
     const after = await container({ ...alice, ...edit }, more);
