@@ -23,7 +23,7 @@ const stacks: [string, Record<string, unknown>][] = [
 const FIELDS = ["interval", "timeout", "startPeriod", "startInterval"];
 
 describe("durations of containers", () => {
-  it.each(stacks)("are spelt as Go prints them: %s", async (_, config) => {
+  it.each(stacks)("are spelt as Go prints them: %s", { timeout: 60_000 }, async (_, config) => {
     const found = of(await runCluster(config, false), "docker:index/container:Container").flatMap(
       ({ name, inputs }) => {
         const check = (inputs.healthcheck ?? {}) as Record<string, string>;
