@@ -243,7 +243,7 @@ function closing(firewall: FirewallOptions): string {
   return `
 cat >"$work/open" ${heredoc(lines([...open, ...rules]))}
 if [ "$(cat -- "$work/ufw")" != active ]; then
-  text='enables ufw: nothing comes in but what the plan allows'
+  text='enables ufw: nothing comes in but what the plan allows; what this server forwards for others goes on'
   closed=$(closed_ports <"$work/outside")
   if [ -n "$closed" ]; then text="$text. These ports that listen now will be closed to the outside: $closed"; fi
   will "$text"
@@ -254,6 +254,12 @@ if [ ! -e /usr/local/lib/berth/firewall ] && [ -s "$work/published" ]; then
   closed=$(closed_ports <"$work/published")
   if [ -n "$closed" ]; then
     will "closes published ports of containers to the outside, unless firewall.rules allow them: $closed"
+  fi
+fi
+if [ ! -e /usr/local/lib/berth/firewall ] && [ -s "$work/redirected" ]; then
+  closed=$(closed_ports <"$work/redirected")
+  if [ -n "$closed" ]; then
+    will "closes ports that rules of others forward (DNAT) to the outside, unless firewall.rules allow them: $closed"
   fi
 fi
 `.trim();
