@@ -13,6 +13,7 @@ import { checkRange } from "./networks";
 import { RECORD, readerLibrary } from "./retire/before";
 import { DOCKER, FIREWALLS, helpers, LISTENERS, SYSTEM, VERDICT } from "./retire/looks";
 import { daemonConfig, MERGE, type RuntimeOptions } from "./runtime";
+import { LOAD_JSON, toldCheck } from "./runtime/told";
 import {
   checkLabel,
   checkPackage,
@@ -80,6 +81,11 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
         ].join("\n"),
       },
       { name: "Docker", body: `${helpers}\n${DOCKER}`, deadlineSeconds: 120 },
+      {
+        name: "what Docker is told",
+        body: `${helpers}\n${told(options.runtime ?? {})}`,
+        deadlineSeconds: 60,
+      },
       { name: "firewalls", body: `${helpers}\n${FIREWALLS}`, deadlineSeconds: 120 },
       { name: "ports", body: `${helpers}\n${LISTENERS}\n${clashes(options.ports)}` },
       { name: "what stands in the way", body: VERDICT, deadlineSeconds: 30 },
@@ -200,6 +206,23 @@ fact_json willChange "$(json_lines <"$work/will")"
 `;
 }
 
+/** What others tell dockerd, in its file and by its unit; it may wait for a Docker that is still to come. */
+function told(runtime: RuntimeOptions): string {
+  return `
+if ! command -v python3 >/dev/null; then
+  if command -v dockerd >/dev/null; then
+    problem 'python3 is missing, with which the settings of Docker are read: apt-get install python3'
+  fi
+  return 0
+fi
+told() {
+${toldCheck(daemonConfig(runtime))}
+}
+told >"$work/told" 2>&1 || true
+cat -- "$work/told" >>"$work/problems"
+`.trim();
+}
+
 function packages(base: BaseOptions, storage: StorageOptions, runtime: RuntimeOptions): string {
   const engine = runtime.docker?.from === "docker" ? "docker-ce docker-ce-cli containerd.io" : "docker.io";
   const step = storageSteps(storage).find(({ name }) => name === "packages")?.body ?? "";
@@ -292,33 +315,28 @@ function mounts(storage: StorageOptions): string {
     .join("\n");
 }
 
-/** The merge that the stage `runtime` will make, compared with what is there. Without Python only the keys are told. */
+/** NEW OLD: the keys of the new file that are not in the old one, or say something else there. */
+const CHANGED_KEYS = `${LOAD_JSON}
+new, old = (load(name) for name in sys.argv[1:3])
+print(", ".join("%s (now %s)" % (key, json.dumps(old[key])) if key in old else key
+                for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key)))
+`;
+
+/** The merge that the stage `runtime` will make, compared with what is there. Where there is Docker, there is Python: see `told`. */
 function daemonJson(runtime: RuntimeOptions): string {
   const config = daemonConfig(runtime);
   return `
 if command -v dockerd >/dev/null; then
   cat >"$work/ours.json" ${heredoc(JSON.stringify(config))}
-  if command -v python3 >/dev/null; then
-    cat >"$work/merge.py" ${heredoc(MERGE)}
-    version=$(dockerd --version | sed -n 's/^Docker version \\([0-9.]*\\).*/\\1/p')
-    cdi=no firewall=
-    if dpkg --compare-versions "$version" ge 25; then cdi=yes; fi
-    if dpkg --compare-versions "$version" ge 29; then firewall=iptables; fi
-    FIREWALL=$firewall OURS=$work/merged-ours python3 "$work/merge.py" /etc/docker/daemon.json "$state/daemon.json" "$cdi" \\
-      <"$work/ours.json" >"$work/daemon.json"
-    keys=$(python3 - "$work/daemon.json" <<'PYTHON'
-import json, os, sys
-new = json.load(open(sys.argv[1], encoding="utf-8"))
-old = {}
-if os.path.exists("/etc/docker/daemon.json"):
-    old = json.loads(open("/etc/docker/daemon.json", encoding="utf-8").read() or "{}")
-print(", ".join("%s (now %s)" % (key, json.dumps(old[key])) if key in old else key
-                for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key)))
-PYTHON
-    )
-  else
-    keys=${quote(Object.keys(config).join(", "))}
-  fi
+  cat >"$work/merge.py" ${heredoc(MERGE)}
+  version=$(dockerd --version | sed -n 's/^Docker version \\([0-9.]*\\).*/\\1/p')
+  cdi=no firewall=
+  if dpkg --compare-versions "$version" ge 25; then cdi=yes; fi
+  if dpkg --compare-versions "$version" ge 29; then firewall=iptables; fi
+  FIREWALL=$firewall OURS=$work/merged-ours python3 "$work/merge.py" /etc/docker/daemon.json "$state/daemon.json" "$cdi" \\
+    <"$work/ours.json" >"$work/daemon.json"
+  cat >"$work/keys.py" ${heredoc(CHANGED_KEYS)}
+  keys=$(python3 "$work/keys.py" "$work/daemon.json" /etc/docker/daemon.json)
   if [ -n "$keys" ]; then
     text="sets in /etc/docker/daemon.json: $keys; and restarts dockerd"
     running=$(cat -- "$work/running")
