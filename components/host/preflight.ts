@@ -24,6 +24,7 @@ import {
   quoteAll,
   StageOptionError,
 } from "./shell";
+import { SSHD_CHANGES, sshdProblems } from "./sshd";
 import { renderStage } from "./stage";
 import { defaultStorage, type StorageOptions, storageSteps, storageTree } from "./storage";
 
@@ -86,6 +87,7 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
         body: `${helpers}\n${told(options.runtime ?? {})}`,
         deadlineSeconds: 60,
       },
+      { name: "sshd", body: sshdProblems(options.base?.operator !== undefined), deadlineSeconds: 60 },
       { name: "firewalls", body: `${helpers}\n${FIREWALLS}`, deadlineSeconds: 120 },
       { name: "ports", body: `${helpers}\n${LISTENERS}\n${clashes(options.ports)}` },
       { name: "what stands in the way", body: VERDICT, deadlineSeconds: 30 },
@@ -173,13 +175,7 @@ ${helpers}
 ${packages(base, storage, runtime)}
 # The stage "base".
 ${base.operator ? `if ! getent passwd ${quote(base.operator.name)} >/dev/null; then will "makes the user "${quote(base.operator.name)}; fi` : ":"}
-if [ ! -e /etc/ssh/sshd_config.d/10-berth.conf ]; then
-  text='adds /etc/ssh/sshd_config.d/10-berth.conf: no password login'
-  if sshd -T -C user=root,host=localhost,addr=127.0.0.1 2>/dev/null | grep -q -x -i -e 'passwordauthentication yes'; then
-    text="$text (today passwords are taken: make sure that everybody has a key)"
-  fi
-  will "$text"
-fi
+${SSHD_CHANGES}
 new_file /etc/systemd/journald.conf.d/50-berth.conf 'a limit for the journal'
 new_file /etc/sysctl.d/60-berth.conf 'kernel settings: reserved ports, and outside containers inotify and memory maps'
 ${base.securityUpdates ? "new_file /etc/apt/apt.conf.d/53berth-security-updates 'security updates every day, nothing restarts by itself'" : ":"}
