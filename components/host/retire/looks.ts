@@ -139,9 +139,20 @@ awk -F '\\t' -v ours="$work/ours" '
   BEGIN { while ((getline id < ours) > 0) mine[id] = 1 }
   $1 in mine { print }' "$work/all" >"$work/own"
 published "$work/own" 1 >"$work/ours-published"
+# --runtime nvidia, --gpus (which names no driver), a CDI device, or the device's own file.
+holds_gpu() {
+  python3 -c 'import json, sys
+host = json.load(sys.stdin)
+asks = host.get("DeviceRequests") or []
+files = host.get("Devices") or []
+sys.exit(not (host.get("Runtime") == "nvidia" or
+              any(ask.get("Driver") == "nvidia" or any("gpu" in names for names in ask.get("Capabilities") or [])
+                  or any(str(name).startswith("nvidia.com/") for name in ask.get("DeviceIDs") or []) for ask in asks) or
+              any(str(file.get("PathOnHost")).startswith("/dev/nvidia") for file in files)))'
+}
 if [ "$driver" = systemd ] && [ -c /dev/nvidia0 ] && [ ! -e "/dev/char/$(stat -c '%Hr:%Lr' /dev/nvidia0)" ]; then
   while read -r id _; do
-    if docker inspect -f '{{.HostConfig.Runtime}} {{json .HostConfig.DeviceRequests}} {{json .HostConfig.Devices}}' "$id" | grep -q -i nvidia; then
+    if docker inspect -f '{{json .HostConfig}}' "$id" | holds_gpu; then
       docker inspect -f '{{.Name}}' "$id"
     fi
   done <"$work/others" | tr -d / >"$work/gpu"
