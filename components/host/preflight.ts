@@ -26,7 +26,7 @@ import {
 } from "./shell";
 import { SSHD_CHANGES, sshdProblems } from "./sshd";
 import { renderStage } from "./stage";
-import { defaultStorage, type StorageOptions, storageSteps, storageTree } from "./storage";
+import { defaultStorage, fstabLibrary, type StorageOptions, storageSteps, storageTree } from "./storage";
 
 export { type PreflightDisk, type PreflightFacts, readPreflightFacts } from "./retire/preflight-facts";
 
@@ -79,6 +79,7 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
           owner(options.stack),
           privateAddress(options),
           room(options),
+          fstab(options.storage ?? {}),
         ].join("\n"),
       },
       { name: "Docker", body: `${helpers}\n${DOCKER}`, deadlineSeconds: 120 },
@@ -137,6 +138,22 @@ function room(options: PreflightOptions): string {
       return `check_room ${quote(checkPath(path, where))} ${size}`;
     })
     .join("\n");
+}
+
+/** Lines of others in fstab for a place that the storage stage mounts something at. */
+function fstab(storage: StorageOptions): string {
+  const places = wantedMounts(storage).map(({ mount }) => checkPath(mount, "storage.mount"));
+  if (places.length === 0) return "";
+  return `
+if [ -e /etc/fstab ]; then
+  ${fstabLibrary}
+  theirs >"$work/theirs"
+  for place in ${quoteAll(places)}; do
+    if in_fstab "$place" "$work/theirs"; then
+      problem "/etc/fstab has a line for $place that is not Berth's: take it out, or leave $place out of the configuration"
+    fi
+  done
+fi`.trim();
 }
 
 function clashes(ports: readonly PlannedPorts[]): string {
@@ -284,7 +301,8 @@ fi
 `.trim();
 }
 
-function mounts(storage: StorageOptions): string {
+/** What the storage stage mounts, and where. */
+function wantedMounts(storage: StorageOptions): { mount: string; text: string }[] {
   const devices = (storage.devices ?? []).map(({ match, mount, filesystem }) =>
     "serial" in match
       ? {
@@ -303,7 +321,11 @@ function mounts(storage: StorageOptions): string {
     mount: `${root}/${name === "state" ? "docker-volumes" : name}`,
     text: from,
   }));
-  return [...devices, ...volumes, ...nfs, ...binds]
+  return [...devices, ...volumes, ...nfs, ...binds];
+}
+
+function mounts(storage: StorageOptions): string {
+  return wantedMounts(storage)
     .map(
       ({ mount, text }) =>
         `if ! findmnt -n --mountpoint ${quote(mount)} >/dev/null; then will ${quote(`mounts ${text} at ${mount}, by lines of its own in /etc/fstab`)}; fi`,
