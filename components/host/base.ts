@@ -3,6 +3,7 @@ import { securityUpdates } from "../../cloud-init/files";
 import type { PortRange } from "../../config";
 import { checkRange, mergeRanges, portText } from "./networks";
 import { checkLinuxName, checkPackage, checkPublicKey, checkWhole, heredoc, quote, quoteAll } from "./shell";
+import { KEYS_DIR, sshdStep } from "./sshd";
 import { renderStage, type StageStep } from "./stage";
 
 export interface BaseOptions {
@@ -56,22 +57,6 @@ export const basePackages = [
 /** ip-sysctl: ip_local_port_range starts at 32768 by default. */
 const FIRST_EPHEMERAL_PORT = 32768;
 
-/**
- * MaxStartups and MaxSessions: the Docker provider opens many connections at once, and over a shared one many
- * sessions; sshd's own limits (10:30:100, 10) drop bursts. Forwarding stays on: the dashboard is reached by a tunnel.
- */
-const SSHD = `# Berth: keys only. This file is rendered.
-PermitRootLogin prohibit-password
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitEmptyPasswords no
-X11Forwarding no
-MaxStartups 100:30:200
-MaxSessions 64
-ClientAliveInterval 30
-ClientAliveCountMax 10
-`;
-
 export function renderBase(options: BaseOptions & { node: string }): string {
   const packages = [...basePackages, ...(options.packages ?? [])].map((name) =>
     checkPackage(name, "base.packages"),
@@ -86,15 +71,12 @@ export function renderBase(options: BaseOptions & { node: string }): string {
       ...operator(options.operator),
       time(options.timezone ?? "Etc/UTC"),
       journal(checkWhole(options.journalBytes ?? 500 * 2 ** 20, "base.journalBytes", 2 ** 23, 2 ** 40)),
-      ssh(options.operator),
+      sshdStep(options.operator !== undefined),
       sysctl(options.plannedPorts ?? []),
       updates(options.securityUpdates ?? false),
     ],
   });
 }
-
-/** Where sshd finds the operator's keys: a file of ours, so that the person's own authorized_keys is never touched. */
-const KEYS_DIR = "/etc/ssh/berth-keys";
 
 function operator(options: OperatorOptions | undefined): StageStep[] {
   if (options === undefined) return [];
@@ -167,39 +149,6 @@ if pending journald; then
 fi
 `;
   return { name: "limits of the journal", body };
-}
-
-/**
- * The drop-in is tested before sshd reads it, and taken back when it does not pass; then what sshd would really
- * use is compared, since an earlier file or a missing Include would win silently.
- */
-function ssh(operatorOptions: OperatorOptions | undefined): StageStep {
-  const keys = `AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 ${KEYS_DIR}/%u\n`;
-  const content = operatorOptions ? SSHD + keys : SSHD;
-  const body = `
-drop_in=/etc/ssh/sshd_config.d/10-berth.conf
-before=$work/sshd-before
-if [ -f "$drop_in" ]; then cp -p -- "$drop_in" "$before"; fi
-place 0644 "$drop_in" sshd ${heredoc(content)}
-install -d -m 0755 /run/sshd
-if ! sshd -t; then
-  if [ -f "$before" ]; then mv -f -- "$before" "$drop_in"; else rm -f -- "$drop_in"; fi
-  settled sshd
-  fail "sshd refuses its configuration with $drop_in: taken back, nothing was reloaded"
-fi
-effective=$(sshd -T -C user=root,host=localhost,addr=127.0.0.1)
-for want in 'passwordauthentication no' 'kbdinteractiveauthentication no' 'maxsessions 64'; do
-  if ! grep -q -x -F -- "$want" <<<"$effective"; then
-    fail "sshd would not use '$want': /etc/ssh/sshd_config must include /etc/ssh/sshd_config.d/*.conf first"
-  fi
-done
-if pending sshd; then
-  # Ubuntu starts ssh by its socket: then there may be nothing to reload.
-  systemctl try-reload-or-restart ssh.service
-  settled sshd
-fi
-`;
-  return { name: "sshd", body };
 }
 
 /**

@@ -4,13 +4,15 @@
  * Two paths lead into a node, and one policy is written for both:
  *  - to its own ports (INPUT): ufw, deny by default, with rules of ours marked `berth:<hash>`;
  *  - to published container ports (FORWARD, after Docker's DNAT, which ufw never sees): our chain BERTH-USER,
- *    reached from DOCKER-USER, which Docker creates if need be and never empties.
+ *    reached from DOCKER-USER, which Docker creates if need be and never empties. What others forward is not ours.
  * The chain is filled before dockerd starts (ExecStartPre), so no start has an open moment, and dockerd does not
  * start when it cannot be filled. `ufw reload` leaves it alone, since ufw is kept from managing built-in chains.
  */
 import { createHash } from "node:crypto";
 import { type PortRange, WORKSPACE_NETWORK } from "../../config";
 import { checkRange, mergeRanges, type Network, parseNetwork, portGroups, portText } from "./networks";
+import { type Allow, APPLY, chainStep } from "./published";
+import { readerLibrary } from "./retire/before";
 import { checkWhole, heredoc, quoteAll, StageOptionError } from "./shell";
 import { renderStage } from "./stage";
 
@@ -40,30 +42,14 @@ export interface FirewallRule {
   from: readonly string[];
 }
 
-/** One permission, in the order written: from these networks to these ports. */
-interface Allow {
-  ports: PortRange[];
-  protocol: "tcp" | "udp";
-  from: Network[];
-}
-
-/**
- * Bridges whose traffic comes from containers, in iptables' form (`+` matches any rest): Docker's default and
- * user-defined ones, ours by name, podman's. A bridge called br-… that Docker did not make is found on the node.
- */
-const CONTAINER_BRIDGES = ["docker0", "br-+", "berth+", "podman+"] as const;
-
-const DIR = "/etc/berth/firewall";
-const APPLY = "/usr/local/lib/berth/firewall";
-
 export function renderFirewall(options: FirewallOptions & { node: string }): string {
   const plan = firewallPlan(options);
   const rules = ufwRules([...plan.ssh, ...plan.host, ...plan.published]);
   const generation = createHash("sha256").update(rules.join("\n")).digest("hex").slice(0, 12);
   const body = {
     ssh: checkSession(plan.ssh.flatMap((allow) => allow.from)),
-    chain: chainStep(plan.published),
-    ufw: ufwStep(rules, generation),
+    chain: `${readerLibrary}\n${chainStep(plan.published).trim()}`,
+    ufw: `${readerLibrary}\n${ufwStep(rules, generation).trim()}`,
   };
   return renderStage({
     name: "firewall",
@@ -139,40 +125,6 @@ function ufwRules(allows: readonly Allow[]): string[] {
   return [...new Set(lines)];
 }
 
-/**
- * Rules for what Docker publishes, one family, in iptables-restore's form.
- *
- * Container ports differ from published ones, and DNAT comes before FORWARD: what the client asked for is only in
- * the connection's record (`--ctorigdstport`). `--ctstate DNAT` leaves out packets sent straight to a container's
- * address by a neighbour. RETURN, never ACCEPT: Docker's own isolation has its say after ours.
- */
-export function publishedRules(family: 4 | 6, allows: readonly Allow[]): string {
-  const lines = allows.flatMap(({ ports, protocol, from }) =>
-    from
-      .filter((network) => network.family === family)
-      .flatMap((network) =>
-        ports.map(
-          (range) =>
-            `-A BERTH-OUTSIDE -s ${network.text} -p ${protocol} -m conntrack --ctstate DNAT` +
-            ` --ctorigdstport ${portText(range)} --ctdir ORIGINAL -j RETURN`,
-        ),
-      ),
-  );
-  return [
-    "*filter",
-    ":BERTH-USER - [0:0]",
-    ":BERTH-OUTSIDE - [0:0]",
-    "-A BERTH-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
-    "# bridges of others that look like Docker's are put here",
-    ...CONTAINER_BRIDGES.map((bridge) => `-A BERTH-USER -i ${bridge} -j RETURN`),
-    "-A BERTH-USER -j BERTH-OUTSIDE",
-    ...new Set(lines),
-    "-A BERTH-OUTSIDE -j DROP",
-    "COMMIT",
-    "",
-  ].join("\n");
-}
-
 /** SSH must stay open to the address that this very connection comes from. */
 function checkSession(allowed: readonly Network[]): string {
   return `
@@ -195,90 +147,6 @@ PYTHON
 `;
 }
 
-const APPLY_SCRIPT = `#!/bin/bash
-# Berth: puts the rules for published container ports in place, each family at once. Safe to run at any time.
-# Runs at boot, before each start of dockerd, after a restart of ufw, and when the rules change.
-set -euo pipefail
-export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-
-# A bridge called br-… that Docker did not make (an uplink, for instance) counts as outside.
-foreign() {
-  local path name
-  for path in /sys/class/net/br-*; do
-    name=\${path##*/}
-    if [ -e "$path" ] && [[ ! $name =~ ^br-[0-9a-f]{12}$ ]]; then
-      if [[ ! $name =~ ^[A-Za-z0-9._-]+$ ]]; then
-        echo "cannot write a rule for the interface $name" >&2
-        exit 1
-      fi
-      printf -- '-A BERTH-USER -i %s -j BERTH-OUTSIDE\\n' "$name"
-    fi
-  done
-}
-
-apply() {
-  local tool=$1 file=$2 line
-  "$tool" -w 10 -n -L DOCKER-USER >/dev/null 2>&1 || "$tool" -w 10 -N DOCKER-USER
-  while IFS= read -r line; do
-    case "$line" in
-      '#'*) foreign ;;
-      *) printf '%s\\n' "$line" ;;
-    esac
-  done <"$file" | "$tool-restore" -w 10 -n
-  if [ "$("$tool" -w 10 -S DOCKER-USER | sed -n 2p)" != '-A DOCKER-USER -j BERTH-USER' ]; then
-    while "$tool" -w 10 -D DOCKER-USER -j BERTH-USER 2>/dev/null; do :; done
-    "$tool" -w 10 -I DOCKER-USER 1 -j BERTH-USER
-  fi
-  "$tool" -w 10 -C FORWARD -j DOCKER-USER 2>/dev/null || "$tool" -w 10 -I FORWARD 1 -j DOCKER-USER
-}
-
-apply iptables ${DIR}/v4.rules
-# A kernel without IPv6 has nothing to close.
-if [ -e /proc/net/if_inet6 ]; then apply ip6tables ${DIR}/v6.rules; fi
-`;
-
-const UNIT = `[Unit]
-Description=Berth's rules for published container ports
-After=ufw.service
-Before=docker.service
-PartOf=ufw.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=${APPLY}
-
-[Install]
-WantedBy=multi-user.target ufw.service
-`;
-
-const DROP_IN = `# Berth: no published port opens before its rules are there.
-[Service]
-ExecStartPre=${APPLY}
-`;
-
-function chainStep(published: readonly Allow[]): string {
-  return `
-place 0644 ${DIR}/v4.rules firewall ${heredoc(publishedRules(4, published))}
-place 0644 ${DIR}/v6.rules firewall ${heredoc(publishedRules(6, published))}
-place 0755 ${APPLY} firewall ${heredoc(APPLY_SCRIPT)}
-place 0644 /etc/systemd/system/berth-firewall.service firewall-unit ${heredoc(UNIT)}
-place 0644 /etc/systemd/system/docker.service.d/10-berth-firewall.conf firewall-unit ${heredoc(DROP_IN)}
-if pending firewall-unit; then
-  systemctl daemon-reload
-  systemctl enable -q berth-firewall.service
-  settled firewall-unit
-fi
-if pending firewall || ! systemctl is-active -q berth-firewall.service; then
-  systemctl restart berth-firewall.service
-  settled firewall
-else
-  # Puts right what somebody changed by hand.
-  ${APPLY}
-fi
-`;
-}
-
 /**
  * ufw knows no set of rules, only single ones: the new ones are added with the new mark, then those with an old
  * mark go, so nothing that stays allowed is shut for a moment. Rules without our mark are the operator's: kept.
@@ -298,7 +166,12 @@ setting MANAGE_BUILTINS no
 setting IPV6 yes
 setting DEFAULT_INPUT_POLICY '"DROP"'
 setting DEFAULT_OUTPUT_POLICY '"ACCEPT"'
-setting DEFAULT_FORWARD_POLICY '"DROP"'
+# Whoever had ufw on has decided about FORWARD; else see berth-others in the rules for published ports.
+forward=
+if [ "$(before ufw)" = active ]; then
+  forward=$(before_file ufwDefaults | sed -n 's/^DEFAULT_FORWARD_POLICY=//p' | tail -n 1)
+fi
+setting DEFAULT_FORWARD_POLICY "\${forward:-"DROP"}"
 mark=berth:${generation}
 wanted=${rules.length}
 shown=$(ufw show added)
@@ -333,6 +206,8 @@ if [ "$status" != 'Status: active' ]; then
   systemctl enable -q ufw.service
   settled ufw
   changed 'ufw enabled'
+  # The rule that lets others forward stands behind those that ufw has put there now.
+  ${APPLY}
 elif pending ufw; then
   ufw reload
   settled ufw
@@ -343,4 +218,4 @@ fact_json otherRules "$(grep -c -e '^ufw ' <<<"$shown" | awk -v ours="$wanted" '
 `;
 }
 
-export type { Allow };
+export { type Allow, publishedRules } from "./published";

@@ -1,6 +1,7 @@
 /** The first stage of a node: it waits until the machine has finished starting, then says what it is. Pure. */
 
 import { userDataMarker } from "../../cloud-init";
+import { ownAddresses } from "./bridges";
 import { checkPath, checkWhole, quote } from "./shell";
 import { renderStage, type StageStep } from "./stage";
 
@@ -149,7 +150,8 @@ fi
 fact_json memoryBytes "$memory"
 fact_json cpus "$cpus"
 fact_json disks "$(lsblk -d -b -n -r -o NAME,TYPE,SIZE,ROTA 2>/dev/null | json_lines)"
-fact_json addresses "$(ip -o addr show scope global | awk '$2 !~ /^(docker|br-|veth)/ {print $2, $4}' | json_lines)"
+${ownAddresses}
+fact_json addresses "$(own_addresses | json_lines)"
 gpus='[]'
 if command -v nvidia-smi >/dev/null; then gpus=$(timeout 30 nvidia-smi -L | json_lines) || gpus='[]'; fi
 fact_json gpus "$gpus"

@@ -14,6 +14,7 @@ import { checkRange } from "./networks";
 import { RECORD, readerLibrary } from "./retire/before";
 import { DOCKER, FIREWALLS, helpers, LISTENERS, SYSTEM, VERDICT } from "./retire/looks";
 import { daemonConfig, MERGE, type RuntimeOptions } from "./runtime";
+import { LOAD_JSON, toldCheck } from "./runtime/told";
 import {
   checkLabel,
   checkPackage,
@@ -24,8 +25,9 @@ import {
   quoteAll,
   StageOptionError,
 } from "./shell";
+import { SSHD_CHANGES, sshdProblems } from "./sshd";
 import { renderStage } from "./stage";
-import { defaultStorage, type StorageOptions, storageSteps, storageTree } from "./storage";
+import { defaultStorage, fstabLibrary, type StorageOptions, storageSteps, storageTree } from "./storage";
 
 export { type PreflightDisk, type PreflightFacts, readPreflightFacts } from "./retire/preflight-facts";
 
@@ -86,9 +88,16 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
                 loginProblem(options.login, "autoExec"),
                 'if [ -n "$login_problem" ]; then problem "$login_problem"; fi',
               ]),
+          fstab(options.storage ?? {}),
         ].join("\n"),
       },
       { name: "Docker", body: `${helpers}\n${DOCKER}`, deadlineSeconds: 120 },
+      {
+        name: "what Docker is told",
+        body: `${helpers}\n${told(options.runtime ?? {})}`,
+        deadlineSeconds: 60,
+      },
+      { name: "sshd", body: sshdProblems(options.base?.operator !== undefined), deadlineSeconds: 60 },
       { name: "firewalls", body: `${helpers}\n${FIREWALLS}`, deadlineSeconds: 120 },
       { name: "ports", body: `${helpers}\n${LISTENERS}\n${clashes(options.ports)}` },
       { name: "what stands in the way", body: VERDICT, deadlineSeconds: 30 },
@@ -140,6 +149,22 @@ function room(options: PreflightOptions): string {
     .join("\n");
 }
 
+/** Lines of others in fstab for a place that the storage stage mounts something at. */
+function fstab(storage: StorageOptions): string {
+  const places = wantedMounts(storage).map(({ mount }) => checkPath(mount, "storage.mount"));
+  if (places.length === 0) return "";
+  return `
+if [ -e /etc/fstab ]; then
+  ${fstabLibrary}
+  theirs >"$work/theirs"
+  for place in ${quoteAll(places)}; do
+    if in_fstab "$place" "$work/theirs"; then
+      problem "/etc/fstab has a line for $place that is not Berth's: take it out, or leave $place out of the configuration"
+    fi
+  done
+fi`.trim();
+}
+
 function clashes(ports: readonly PlannedPorts[]): string {
   const lines = ports.map((range, i) => {
     const { start, end } = checkRange(range, `preflight.ports[${i}]`);
@@ -176,13 +201,7 @@ ${helpers}
 ${packages(base, storage, runtime)}
 # The stage "base".
 ${base.operator ? `if ! getent passwd ${quote(base.operator.name)} >/dev/null; then will "makes the user "${quote(base.operator.name)}; fi` : ":"}
-if [ ! -e /etc/ssh/sshd_config.d/10-berth.conf ]; then
-  text='adds /etc/ssh/sshd_config.d/10-berth.conf: no password login'
-  if sshd -T -C user=root,host=localhost,addr=127.0.0.1 2>/dev/null | grep -q -x -i -e 'passwordauthentication yes'; then
-    text="$text (today passwords are taken: make sure that everybody has a key)"
-  fi
-  will "$text"
-fi
+${SSHD_CHANGES}
 new_file /etc/systemd/journald.conf.d/50-berth.conf 'a limit for the journal'
 new_file /etc/sysctl.d/60-berth.conf 'kernel settings: reserved ports, and outside containers inotify and memory maps'
 ${base.securityUpdates ? "new_file /etc/apt/apt.conf.d/53berth-security-updates 'security updates every day, nothing restarts by itself'" : ":"}
@@ -207,6 +226,23 @@ ${daemonJson(runtime)}
 new_file /etc/systemd/system/berthd.service "the daemon that grants GPUs and holds limits, with its own Node.js in /usr/local/lib/berth"
 fact_json willChange "$(json_lines <"$work/will")"
 `;
+}
+
+/** What others tell dockerd, in its file and by its unit; it may wait for a Docker that is still to come. */
+function told(runtime: RuntimeOptions): string {
+  return `
+if ! command -v python3 >/dev/null; then
+  if command -v dockerd >/dev/null; then
+    problem 'python3 is missing, with which the settings of Docker are read: apt-get install python3'
+  fi
+  return 0
+fi
+told() {
+${toldCheck(daemonConfig(runtime))}
+}
+told >"$work/told" 2>&1 || true
+cat -- "$work/told" >>"$work/problems"
+`.trim();
 }
 
 function packages(base: BaseOptions, storage: StorageOptions, runtime: RuntimeOptions): string {
@@ -252,7 +288,7 @@ function closing(firewall: FirewallOptions): string {
   return `
 cat >"$work/open" ${heredoc(lines([...open, ...rules]))}
 if [ "$(cat -- "$work/ufw")" != active ]; then
-  text='enables ufw: nothing comes in but what the plan allows'
+  text='enables ufw: nothing comes in but what the plan allows; what this server forwards for others goes on'
   closed=$(closed_ports <"$work/outside")
   if [ -n "$closed" ]; then text="$text. These ports that listen now will be closed to the outside: $closed"; fi
   will "$text"
@@ -265,10 +301,17 @@ if [ ! -e /usr/local/lib/berth/firewall ] && [ -s "$work/published" ]; then
     will "closes published ports of containers to the outside, unless firewall.rules allow them: $closed"
   fi
 fi
+if [ ! -e /usr/local/lib/berth/firewall ] && [ -s "$work/redirected" ]; then
+  closed=$(closed_ports <"$work/redirected")
+  if [ -n "$closed" ]; then
+    will "closes ports that rules of others forward (DNAT) to the outside, unless firewall.rules allow them: $closed"
+  fi
+fi
 `.trim();
 }
 
-function mounts(storage: StorageOptions): string {
+/** What the storage stage mounts, and where. */
+function wantedMounts(storage: StorageOptions): { mount: string; text: string }[] {
   const devices = (storage.devices ?? []).map(({ match, mount, filesystem }) =>
     "serial" in match
       ? {
@@ -287,7 +330,11 @@ function mounts(storage: StorageOptions): string {
     mount: `${root}/${name === "state" ? "docker-volumes" : name}`,
     text: from,
   }));
-  return [...devices, ...volumes, ...nfs, ...binds]
+  return [...devices, ...volumes, ...nfs, ...binds];
+}
+
+function mounts(storage: StorageOptions): string {
+  return wantedMounts(storage)
     .map(
       ({ mount, text }) =>
         `if ! findmnt -n --mountpoint ${quote(mount)} >/dev/null; then will ${quote(`mounts ${text} at ${mount}, by lines of its own in /etc/fstab`)}; fi`,
@@ -295,33 +342,28 @@ function mounts(storage: StorageOptions): string {
     .join("\n");
 }
 
-/** The merge that the stage `runtime` will make, compared with what is there. Without Python only the keys are told. */
+/** NEW OLD: the keys of the new file that are not in the old one, or say something else there. */
+const CHANGED_KEYS = `${LOAD_JSON}
+new, old = (load(name) for name in sys.argv[1:3])
+print(", ".join("%s (now %s)" % (key, json.dumps(old[key])) if key in old else key
+                for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key)))
+`;
+
+/** The merge that the stage `runtime` will make, compared with what is there. Where there is Docker, there is Python: see `told`. */
 function daemonJson(runtime: RuntimeOptions): string {
   const config = daemonConfig(runtime);
   return `
 if command -v dockerd >/dev/null; then
   cat >"$work/ours.json" ${heredoc(JSON.stringify(config))}
-  if command -v python3 >/dev/null; then
-    cat >"$work/merge.py" ${heredoc(MERGE)}
-    version=$(dockerd --version | sed -n 's/^Docker version \\([0-9.]*\\).*/\\1/p')
-    cdi=no firewall=
-    if dpkg --compare-versions "$version" ge 25; then cdi=yes; fi
-    if dpkg --compare-versions "$version" ge 29; then firewall=iptables; fi
-    FIREWALL=$firewall OURS=$work/merged-ours python3 "$work/merge.py" /etc/docker/daemon.json "$state/daemon.json" "$cdi" \\
-      <"$work/ours.json" >"$work/daemon.json"
-    keys=$(python3 - "$work/daemon.json" <<'PYTHON'
-import json, os, sys
-new = json.load(open(sys.argv[1], encoding="utf-8"))
-old = {}
-if os.path.exists("/etc/docker/daemon.json"):
-    old = json.loads(open("/etc/docker/daemon.json", encoding="utf-8").read() or "{}")
-print(", ".join("%s (now %s)" % (key, json.dumps(old[key])) if key in old else key
-                for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key)))
-PYTHON
-    )
-  else
-    keys=${quote(Object.keys(config).join(", "))}
-  fi
+  cat >"$work/merge.py" ${heredoc(MERGE)}
+  version=$(dockerd --version | sed -n 's/^Docker version \\([0-9.]*\\).*/\\1/p')
+  cdi=no firewall=
+  if dpkg --compare-versions "$version" ge 25; then cdi=yes; fi
+  if dpkg --compare-versions "$version" ge 29; then firewall=iptables; fi
+  FIREWALL=$firewall OURS=$work/merged-ours python3 "$work/merge.py" /etc/docker/daemon.json "$state/daemon.json" "$cdi" \\
+    <"$work/ours.json" >"$work/daemon.json"
+  cat >"$work/keys.py" ${heredoc(CHANGED_KEYS)}
+  keys=$(python3 "$work/keys.py" "$work/daemon.json" /etc/docker/daemon.json)
   if [ -n "$keys" ]; then
     text="sets in /etc/docker/daemon.json: $keys; and restarts dockerd"
     running=$(cat -- "$work/running")

@@ -6,86 +6,14 @@
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { NvidiaOptions } from "../../components/host/runtime";
-import { runtimeMachine } from "../unit/host-runtime-helpers";
+import { nvidiaMachine, TOOLKIT_KEY, UUID } from "./host-nvidia-helpers";
 
-const TOOLKIT_KEY = "C95B321B61E88C1809C4F759DDCAE044F796ECB0";
 const CUDA_KEY = "EB693B3035CD5710E231E123A4B469963BF863CC";
-const CARD = "65:00.0 0302: 10de:2330 (rev a1)";
 const NIC = "17:00.0 0207: 15b3:1021";
 const NVIDIA_BRIDGE = "05:00.0 0680: 10de:22a3 (rev a1)";
-const UUID = "GPU-11111111-2222-3333-4444-555555555555";
 
 const asRoot = describe.runIf(process.getuid?.() === 0);
-const machine = runtimeMachine();
-const { at, read, write, calls, tool, installed, offered, unit, log } = machine;
-
-const ALL = [
-  "GPU and its driver",
-  "NVIDIA persistence",
-  "NVIDIA container toolkit",
-  "MIG layout",
-  "CDI devices",
-  "need for a reboot",
-];
-const run = (nvidia: NvidiaOptions = {}, names: readonly string[] = ALL) => machine.run({ nvidia }, names);
-
-interface Hardware {
-  pci?: string;
-  driver?: string | false;
-  toolkit?: string;
-  offered?: string;
-  /** True: the toolkit's own units are there. */
-  refresh?: boolean;
-  persistenced?: boolean;
-}
-
-function smi(version: string): void {
-  write("persistence", "Disabled\n");
-  tool(
-    "nvidia-smi",
-    `case "$*" in
-  -L) echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: ${UUID})' ;;
-  '-pm 1') record "$@"; echo Enabled >${at("persistence")} ;;
-  *persistence_mode*) cat ${at("persistence")} ;;
-  *) echo ${version} ;;
-esac`,
-  );
-}
-
-/** A machine with a GPU, and what lies around it. */
-function node(hardware: Hardware = {}): void {
-  tool("lspci", `echo '${hardware.pci ?? CARD}'`);
-  tool("uname", "echo 6.1.0-40-amd64");
-  tool("modprobe", "exit 1");
-  if (hardware.driver !== false) smi(hardware.driver ?? "580.159.04");
-  write("fingerprints", `${TOOLKIT_KEY}\n`);
-  for (const name of ["gnupg", "curl", "ca-certificates"]) installed(name, "1");
-  if (hardware.toolkit) installed("nvidia-container-toolkit", hardware.toolkit);
-  offered("nvidia-container-toolkit", hardware.offered ?? "1.20.0-1");
-  const generate = `mkdir -p ${at("var/run/cdi")}; printf 'cdiVersion: 0.5.0\\nkind: nvidia.com/gpu\\n%s' "$(cat ${at("devices")} 2>/dev/null)" >`;
-  if (hardware.refresh ?? true) {
-    unit("nvidia-cdi-refresh.path");
-    unit("nvidia-cdi-refresh.service");
-    write("hooks/start-nvidia-cdi-refresh.service", `${generate}${at("var/run/cdi/nvidia.yaml")}`);
-  }
-  if (hardware.persistenced) unit("nvidia-persistenced.service", { enabled: "static", active: true });
-  const config = at("etc/nvidia-container-runtime/config.toml");
-  tool(
-    "nvidia-ctk",
-    `for last; do :; done
-case "$*" in
-  config*) mkdir -p "$(dirname ${config})"; sed 's/=/ = /' <<<"$last" >${config} ;;
-  *generate*) record "$@"; ${generate}"\${last#*=}" ;;
-  *list*) printf '%s\\n' 'INFO found 2' nvidia.com/gpu=all nvidia.com/gpu=${UUID} ;;
-esac`,
-  );
-}
-/** What our own refresh unit does when it is started. */
-const ownRefresh = () =>
-  write(
-    "hooks/start-berth-cdi.service",
-    `mkdir -p ${at("var/run/cdi")}; echo 'kind: nvidia.com/gpu' >${at("var/run/cdi/nvidia.yaml")}`,
-  );
+const { at, read, write, calls, tool, offered, log, run, node } = nvidiaMachine();
 
 asRoot("NVIDIA's toolkit", () => {
   it.each([
@@ -132,6 +60,26 @@ asRoot("NVIDIA's toolkit", () => {
     expect(run().facts).toMatchObject({ changed: [], nvidiaToolkit: "1.20.0-1" });
   });
 
+  it.each([
+    [
+      "another table",
+      "[nvidia-container-cli]\naccept-nvidia-visible-devices-envvar-when-unprivileged = false\n",
+      true,
+    ],
+    ["a comment", "#accept-nvidia-visible-devices-envvar-when-unprivileged = false\n", true],
+    [
+      "its own place",
+      'debug = 1\n"accept-nvidia-visible-devices-envvar-when-unprivileged"=false # closed\n[x]\n',
+      false,
+    ],
+  ])("is closed to environment variables where its file says so in %s", (_, text, changes) => {
+    node({ toolkit: "1.20.0-1" });
+    write("etc/nvidia-container-runtime/config.toml", text);
+    expect(run({}, ["GPU and its driver", "NVIDIA container toolkit"]).facts.changed).toEqual(
+      changes ? [at("etc/nvidia-container-runtime/config.toml")] : [],
+    );
+  });
+
   it("is brought up to date when an older one is there", () => {
     node({ toolkit: "1.17.8-1" });
     expect(run().facts).toMatchObject({ nvidiaToolkit: "1.20.0-1" });
@@ -157,88 +105,6 @@ asRoot("NVIDIA's toolkit", () => {
   it("is not put on a driver that it does not work with", () => {
     node({ driver: "390.157" });
     expect(run().stderr).toContain("the NVIDIA driver is 390.157; the container toolkit needs 418.81.07");
-  });
-});
-
-asRoot("the list of devices", () => {
-  const CDI = ["GPU and its driver", "CDI devices"];
-  const spec = "var/run/cdi/nvidia.yaml";
-
-  it("is kept by the toolkit's own units, in time for Docker", () => {
-    node();
-    const { facts } = run({}, CDI);
-    expect(facts.changed).toEqual(expect.arrayContaining(["nvidia-cdi-refresh.path enabled", at(spec)]));
-    expect(read("etc/systemd/system/nvidia-cdi-refresh.service.d/berth.conf")).toMatch(
-      /^Before=docker\.service$/m,
-    );
-    expect(existsSync(at("etc/systemd/system/berth-cdi.service"))).toBe(false);
-    expect(existsSync(at("active/nvidia-cdi-refresh.path"))).toBe(true);
-  });
-
-  it("is kept by units of ours where the toolkit has none, and given back when it has", () => {
-    node({ refresh: false });
-    ownRefresh();
-    expect(run({}, CDI).facts.changed).toEqual(
-      expect.arrayContaining(["berth-cdi.path enabled", "berth-cdi.service enabled"]),
-    );
-    expect(read("etc/systemd/system/berth-cdi.path")).toContain("PathChanged=/lib/modules/%v/modules.dep\n");
-    expect(run({}, CDI).facts).toMatchObject({ changed: [] });
-    node();
-    run({}, CDI);
-    expect(existsSync(at("etc/systemd/system/berth-cdi.path"))).toBe(false);
-    expect(calls()).toContain("systemctl disable -q --now berth-cdi.path berth-cdi.service");
-  });
-
-  it("is one: an older file with the same devices is put aside, another maker's stays", () => {
-    node();
-    write("etc/cdi/nvidia.yaml", "---\ncdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n");
-    write(
-      "var/run/cdi/old.json",
-      '{\n  "cdiVersion": "0.5.0",\n  "kind": "nvidia.com/gpu",\n  "devices": []\n}\n',
-    );
-    write("etc/cdi/management.yaml", "kind: management.nvidia.com/gpu\n");
-    write("etc/cdi/other.yaml", "kind: example.org/fpga\n");
-    expect(run({}, CDI).status).toBe(0);
-    expect(machine.listed("etc/cdi")).toEqual(["management.yaml", "other.yaml"]);
-    expect(machine.listed("var/run/cdi")).toEqual(["nvidia.yaml"]);
-    expect(machine.listed("state/cdi")).toEqual(["nvidia.yaml", "old.json"]);
-  });
-
-  it("lies where the operator told the toolkit to put it", () => {
-    node();
-    write(
-      "etc/nvidia-container-toolkit/nvidia-cdi-refresh.env",
-      `NVIDIA_CTK_CDI_OUTPUT_FILE_PATH=${at("etc/cdi/gpus.yaml")}\n`,
-    );
-    write(
-      "hooks/start-nvidia-cdi-refresh.service",
-      `mkdir -p ${at("etc/cdi")}; echo 'kind: nvidia.com/gpu' >${at("etc/cdi/gpus.yaml")}`,
-    );
-    expect(run({}, CDI).status).toBe(0);
-    expect(machine.listed("etc/cdi")).toEqual(["gpus.yaml"]);
-  });
-
-  it("is written by us where the toolkit's unit passes over this kernel", () => {
-    node();
-    write("hooks/start-nvidia-cdi-refresh.service", "exit 0");
-    expect(run({}, CDI).status).toBe(0);
-    expect(calls()).toContain(`nvidia-ctk cdi generate --output=${at(spec)}`);
-  });
-
-  it("is told as changed when the devices did, and only then", () => {
-    node();
-    run({}, CDI);
-    expect(run({}, CDI).facts).toMatchObject({ changed: [] });
-    write("devices", "devices: [MIG]");
-    expect(run({}, CDI).facts).toMatchObject({ changed: [at(spec)] });
-  });
-
-  it("shows why it could not be written", () => {
-    node();
-    write("hooks/start-nvidia-cdi-refresh.service", "exit 1");
-    expect(run({}, CDI).stderr).toMatch(
-      /the last lines of the journal[\s\S]*CDI devices could not be written/,
-    );
   });
 });
 

@@ -342,6 +342,12 @@ describe("daemon.json", () => {
     expect(merge(first.result, first.ours, ours, "yes").result).toEqual(first.result);
   });
 
+  it("is read behind a byte order mark, as dockerd reads it, and written without one", () => {
+    const { result } = merge('\uFEFF{"debug": true}', undefined, ours);
+    expect(result).toEqual({ ...ours, debug: true });
+    expect(merge("\uFEFF", undefined, ours).result).toEqual(ours);
+  });
+
   it("says which file is no JSON", () => {
     expect(() => merge("{ nonsense", undefined, ours)).toThrow(/have is no JSON/);
     expect(() => merge("[]", undefined, ours)).toThrow(/holds no JSON object/);

@@ -162,6 +162,8 @@ describe("daemon.json", () => {
       "log-opts": {"tag": "{{.Name}}"}, "live-restore": false, "features": {"buildkit": true, "cdi": false},
       "insecure-registries": ["own:1"], "default-address-pools": [{"base": "10.5.0.0/16", "size": 24}], "dns": ["1.1.1.1"] }`;
     expect(life(text)).toBe(text);
+    for (const name of ["now", "last", "none"]) rmSync(at(name), { force: true });
+    expect(life(`\uFEFF${text}`)).toBe(`\uFEFF${text}`);
   });
 
   it("keeps what the operator changed meanwhile", () => {

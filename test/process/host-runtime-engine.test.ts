@@ -177,7 +177,10 @@ asRoot("settings of others", () => {
     [{ iptables: false }, '"iptables": false'],
     [{ ip6tables: false }, '"ip6tables": false'],
     [{ "firewall-backend": "nftables" }, '"firewall-backend": "nftables"'],
-    [{ "userland-proxy": false }, '"userland-proxy": false, and loopback of the node would be routed'],
+    [
+      { "userland-proxy": false },
+      '"userland-proxy": false, and published ports could not be guarded: loopback of the node would be routed',
+    ],
   ])("with %j are refused", (settings, text) => {
     write("etc/docker/daemon.json", JSON.stringify(settings));
     const { status, stderr } = check();
@@ -194,15 +197,18 @@ asRoot("settings of others", () => {
     },
   );
 
-  it.each(["--iptables=false", "--ip6tables=false", "--firewall-backend=nftables"])(
-    "on the command line, %s",
-    (flag) => {
-      write("etc/default/docker", `# DOCKER_OPTS="${flag}"\n`);
-      expect(check().status).toBe(0);
-      write("units/docker.service", `ExecStart=/usr/sbin/dockerd -H fd:// ${flag}\n`);
-      const { status, stderr } = check();
-      expect(status).not.toBe(0);
-      expect(stderr).toContain(`dockerd is started with ${flag}`);
-    },
-  );
+  it.each([
+    "--iptables=false",
+    "--ip6tables=false",
+    "--firewall-backend=nftables",
+    "--userland-proxy=false",
+    "--log-driver=json-file",
+  ])("on the command line, %s", (flag) => {
+    write("etc/default/docker", `# DOCKER_OPTS="${flag}"\n`);
+    expect(check().status).toBe(0);
+    write("units/docker.service", `[Service]\nExecStart=/usr/sbin/dockerd -H fd:// ${flag}\n`);
+    const { status, stderr } = check();
+    expect(status).not.toBe(0);
+    expect(stderr).toContain(`dockerd is started with ${flag}`);
+  });
 });

@@ -180,7 +180,7 @@ asRoot("daemon.json itself", () => {
   const place = (more: RuntimeOptions, before = "") =>
     machine.run(
       { ...options, ...more },
-      ["daemon.json"],
+      ["what Docker is told by others", "daemon.json"],
       `echo docker-ce >"$work/docker-package"\n${before}`,
     );
   const daemon = () => JSON.parse(read("etc/docker/daemon.json"));
@@ -202,6 +202,26 @@ asRoot("daemon.json itself", () => {
     expect(calls().filter((call) => call.includes("--validate"))).toHaveLength(2);
   });
 
+  it("is tried with the options of its unit before it is placed", () => {
+    tool(
+      "dockerd",
+      `case "$*" in --version) echo 'Docker version 28.5.2, build x' ;; *) record "$@"; [[ $* != *--bip=bad* ]] ;; esac`,
+    );
+    unit("docker.service");
+    write(
+      "units/docker.service",
+      "[Service]\nExecStart=/usr/bin/dockerd -H fd:// --bip=10.0.0.1/24 --label 'a b'\n",
+    );
+    expect(place({}).status).toBe(0);
+    expect(calls().find((call) => call.includes("--validate"))).toMatch(
+      /daemon\.json -H fd:\/\/ --bip=10\.0\.0\.1\/24 --label a b$/,
+    );
+    rmSync(at("etc/docker/daemon.json"));
+    write("units/docker.service", "[Service]\nExecStart=/usr/bin/dockerd --bip=bad\n");
+    expect(place({}).status).not.toBe(0);
+    expect(existsSync(at("etc/docker/daemon.json"))).toBe(false);
+  });
+
   it("looks at what apt would install before there is an engine", () => {
     offered("docker-ce", "5:29.3.1-1~debian.12~bookworm");
     expect(place({}).status).toBe(0);
@@ -210,7 +230,7 @@ asRoot("daemon.json itself", () => {
 
   it("tells a change of registries from any other", () => {
     tool("dockerd", "echo 'Docker version 26.1.5, build x'");
-    const mark = `trap 'if [ -e "$work/reload-only" ]; then echo reload; else echo restart; fi >>${at("how")}' EXIT`;
+    const mark = `trap 'if [ -e "$work/reload-only" ]; then echo reload; elif [ -e "$work/ours.json" ]; then echo restart; fi >>${at("how")}' EXIT`;
     place({}, mark);
     write("state/pending/docker", "");
     place({ insecureRegistries: ["10.88.0.3:5000"] }, mark);

@@ -92,6 +92,28 @@ UUID=0b7cf3d4-2f7c-4d7c-8f57-0a3cbe0f2f11 ${at("tree")} ext4 ${local} 0 2
     expect(parseFacts(go([home("alice", 21001)]).stdout).changed).toEqual([]);
   });
 
+  it.each(["@/", "//@", "@/.", "/nowhere/..@", "@x\\040y"])(
+    "are not made where the operator has a line for %s",
+    (place) => {
+      mounts();
+      const blank = place.includes("040");
+      const line = `UUID=cccc ${place.replace("@", at("tree"))} xfs defaults 0 0\n`;
+      writeFileSync(
+        at("etc/fstab"),
+        `# UUID=x ${at("tree")} ext4 defaults 0 0\nUUID=y none swap sw 0 0\n${line}`,
+      );
+      const ran = go([]);
+      if (blank) expect(ran.stderr).toBe("");
+      else {
+        expect(ran.stderr).toContain(
+          `/etc/fstab has a line for ${at("tree")} that is not Berth's`.replace("/etc", at("etc")),
+        );
+        expect(read("etc/fstab")).toContain(line);
+        expect(calls()).toEqual([]);
+      }
+    },
+  );
+
   it("are not touched where half of Berth's lines were lost from fstab", () => {
     mounts();
     writeFileSync(

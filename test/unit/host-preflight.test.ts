@@ -1,16 +1,17 @@
 /** The stage that looks at a server before it is adopted: its script, and what is read from its output. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { renderBase } from "../../components/host/base";
 import { type PreflightOptions, readPreflightFacts, renderPreflight } from "../../components/host/preflight";
-import { DOCKER, FIREWALLS, helpers, LISTENERS, VERDICT } from "../../components/host/retire/looks";
+import { DOCKER, FIREWALLS, LISTENERS } from "../../components/host/retire/looks";
 import { StageOptionError } from "../../components/host/shell";
-import { renderStage, stageBody } from "../../components/host/stage";
-import { describeScripts, standIns } from "../lib/host-scripts";
+import { stageBody } from "../../components/host/stage";
+import { describeScripts } from "../lib/host-scripts";
+import { lookMachine } from "./host-look-helpers";
 
 const options: PreflightOptions & { node: string } = {
   node: "gpu-1",
@@ -203,39 +204,7 @@ describe("facts", () => {
 });
 
 describe("what is seen, with recorded output of the tools", () => {
-  let folder: string;
-  const { at, tool } = standIns(() => folder);
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "berth-preflight-"));
-    mkdirSync(join(folder, "bin"));
-    mkdirSync(join(folder, "seen"));
-    for (const name of ["ufw", "docker", "nft", "iptables", "ip6tables", "systemctl"]) tool(name, "exit 1");
-  });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-  /** Runs steps, and keeps the files that they leave for one another. */
-  const look = (...bodies: string[]) => {
-    const command = renderStage({
-      name: "preflight",
-      node: "gpu-1",
-      paths: { logs: at("log"), state: at("state"), lock: at("lock") },
-      steps: [
-        { name: "path", body: `: >"$work/problems"\n: >"$work/will"` },
-        ...bodies.map((body, i) => ({
-          name: `step ${i}`,
-          body: `PATH=${at("bin")}:$PATH\n${helpers}\n${body}\ncp -r -- "$work"/. ${at("seen")}`,
-        })),
-        { name: "verdict", body: VERDICT },
-      ],
-    });
-    const ran = spawnSync("sh", ["-c", command], { encoding: "utf8" });
-    const facts =
-      ran.status === 0
-        ? (JSON.parse(ran.stdout.slice("BERTH_FACTS ".length)) as Record<string, unknown>)
-        : {};
-    return { ...ran, facts };
-  };
-  const seen = (name: string) => readFileSync(at(`seen/${name}`), "utf8");
+  const { at, tool, look, seen } = lookMachine();
 
   const dockerSays = (info: Record<string, string>, ps: string, ours = "") => {
     const cases = Object.entries(info).map(([format, value]) => `*'${format}'*) echo '${value}' ;;`);

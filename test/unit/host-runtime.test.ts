@@ -38,10 +38,13 @@ describeScripts(scripts);
 const steps = (options: RuntimeOptions) => runtimeSteps(options).map(({ name }) => name);
 
 describe("the runtime stage", () => {
-  it("fits into one command with everything in it, with room for twice as many GPUs", () => {
-    expect(Buffer.byteLength(scripts["runtime, everything from its makers"])).toBeLessThan(
-      MAX_COMMAND_BYTES / 2,
-    );
+  it("fits into one command with everything in it and sixteen GPUs, each divided its own way, with a third left", () => {
+    const mig = Array.from({ length: 16 }, (_, i) => ({
+      gpu: `GPU-11111111-2222-3333-4444-${String(i).padStart(12, "0")}`,
+      layout: { "1g.10gb": 2, "2g.20gb": 1, "3g.40gb": 1 },
+    }));
+    const full = renderRuntime({ node, ...everything, nvidia: { ...everything.nvidia, mig } });
+    expect(Buffer.byteLength(full)).toBeLessThan((MAX_COMMAND_BYTES * 2) / 3);
   });
 
   it("leaves out what is not asked for, and judges versions before anything is started", () => {

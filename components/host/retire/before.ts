@@ -14,8 +14,10 @@ const SYSCTLS = [
 /** `before KEY` prints a value, `before_file KEY` the content of a file; `has_before` tells whether there is a record. */
 export const readerLibrary = `
 record=$state/before.json
+# shellcheck disable=SC2317,SC2329 # not every step calls each
 has_before() { [ -s "$record" ]; }
 before() { [ ! -s "$record" ] || sed -n "s/^\\"$1\\":\\"\\(.*\\)\\",\\{0,1\\}$/\\1/p" "$record"; }
+# shellcheck disable=SC2317,SC2329
 before_file() { before "$1" | base64 -d; }
 `.trim();
 
@@ -46,6 +48,8 @@ policy() { { "$1" -w 10 -S FORWARD 2>/dev/null || true; } | sed -n 's/^-P FORWAR
   line ufwDefaults "$(content /etc/default/ufw)"
   line forward4 "$(policy iptables)"
   line forward6 "$(policy ip6tables)"
+  line forwarding4 "$(sysctl -n net.ipv4.ip_forward 2>/dev/null || true)"
+  line forwarding6 "$(sysctl -n net.ipv6.conf.all.forwarding 2>/dev/null || true)"
   line dockerUnit "$(unit docker.service)"
   line daemonJsonIs "$(if [ -e /etc/docker/daemon.json ]; then printf there; else printf missing; fi)"
   line daemonJson "$(content /etc/docker/daemon.json)"

@@ -9,12 +9,10 @@
 
 import { LOGIN_RECORD } from "../runtime/engine";
 import { DROP_IN } from "../storage/guard";
+import { LOAD_JSON, READ_OPTIONS } from "../runtime/told";
 
 /** PATH-OF-MERGED BEFORE OURS: puts the operator's own values back where ours stood in their place. */
-export const RESTORE = `import json, sys
-def load(name):
-    with open(name, encoding="utf-8") as file:
-        return json.loads(file.read() or "{}")
+export const RESTORE = `${LOAD_JSON}
 merged, before, ours = (load(name) for name in sys.argv[1:4])
 def back(merged, before, ours):
     for key, value in before.items():
@@ -30,8 +28,8 @@ def back(merged, before, ours):
             merged[key] = kept + list(have.values())
 back(merged, before, ours)
 if merged == before:
-    with open(sys.argv[2], encoding="utf-8") as file:
-        sys.stdout.write(file.read())
+    with open(sys.argv[2], "rb") as file:
+        sys.stdout.buffer.write(file.read())
 elif merged:
     json.dump(merged, sys.stdout, indent=2, sort_keys=True)
     sys.stdout.write("\\n")
@@ -43,10 +41,7 @@ elif merged:
  * userland-proxy-path is not set": it knows the path only at its start). `FILE FILE`: do two files say the same but for
  * live-restore?
  */
-const WITH = `import json, sys
-def load(name):
-    with open(name, encoding="utf-8") as file:
-        return json.loads(file.read() or "{}")
+const WITH = `${LOAD_JSON}
 data, how = load(sys.argv[1]), sys.argv[2]
 if how in ("true", "reload-true", "reload-false"):
     data["live-restore"] = how.endswith("true")
@@ -78,6 +73,7 @@ fi
 file=/etc/docker/daemon.json decided=$state/retire-daemon.json
 if [ ! -e "$state/daemon.json" ] && [ ! -e "$decided" ]; then return 0; fi
 cat >"$work/merge.py" MERGE_TEXT
+${READ_OPTIONS}
 cat >"$work/restore.py" <<'RESTORE'
 ${RESTORE}RESTORE
 cat >"$work/with.py" <<'WITH'
@@ -96,7 +92,7 @@ mortal() { [ "$(docker info -f '{{.LiveRestoreEnabled}}' 2>/dev/null)" = false ]
 if systemctl is-active -q docker.service; then
   wait_for 120 'docker info answers' docker info
   running=$(docker ps -q --no-trunc | sort)
-  stays=$(python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).read() or "{}").get("live-restore") is True)' "$decided")
+  stays=$(python3 -c 'import json, sys; print(json.loads(open(sys.argv[1], encoding="utf-8-sig").read() or "{}").get("live-restore") is True)' "$decided")
   if ! python3 "$work/with.py" "$decided" "$work/now"; then
     if [ -n "$running" ] && ! live; then
       python3 "$work/with.py" "$work/now" reload-true >"$work/alive"
@@ -106,7 +102,7 @@ if systemctl is-active -q docker.service; then
     fi
     python3 "$work/with.py" "$decided" true >"$work/alive"
     version=$(dockerd --version | sed -n 's/^Docker version \\([0-9.]*\\).*/\\1/p')
-    if dpkg --compare-versions "$version" ge 23; then dockerd --validate --config-file "$work/alive"; fi
+    if dpkg --compare-versions "$version" ge 23; then dockerd --validate --config-file "$work/alive" "\${options[@]}"; fi
     place 0644 "$file" <"$work/alive"
     # A stage may have restarted it a moment ago, and systemd gives a unit few starts a minute.
     systemctl reset-failed docker.service

@@ -1,3 +1,5 @@
+import { OTHERS_RULE } from "../published";
+
 /**
  * The firewall as it was before Berth: last of all that could be reached, when nothing of Berth's is left to reach.
  * Pure text.
@@ -18,7 +20,7 @@ for tool in iptables ip6tables; do
   if ! command -v "$tool" >/dev/null || ! "$tool" -w 10 -n -L BERTH-OUTSIDE >/dev/null 2>&1; then continue; fi
   while "$tool" -w 10 -D DOCKER-USER -j BERTH-USER 2>/dev/null; do :; done
   for action in -F -X; do
-    for chain in BERTH-USER BERTH-OUTSIDE; do
+    for chain in BERTH-USER BERTH-GUESTS BERTH-OUTSIDE; do
       if "$tool" -w 10 -n -L "$chain" >/dev/null 2>&1; then "$tool" -w 10 "$action" "$chain"; fi
     done
   done
@@ -47,6 +49,11 @@ if pending forward; then
   done
   settled forward
 fi
+# The policy says again what this rule said.
+for tool in iptables ip6tables; do
+  if ! command -v "$tool" >/dev/null; then continue; fi
+  while "$tool" -w 10 -D FORWARD -m comment --comment ${OTHERS_RULE} -j ACCEPT 2>/dev/null; do :; done
+done
 if on && [ -n "$mine" ] && ! grep -E '^ufw (allow|limit) ' <<<"$others" |
   awk -v port="$ssh_port" '/ (ssh|OpenSSH)( |$)/ || !/port / && / from / || $0 ~ "(^|[ ,])" port "(/tcp|,| |$)" {found = 1} END {exit !found}'; then
   fail "ufw was active before Berth, and no rule of yours lets SSH in (port $ssh_port): you would be shut out. Add one (ufw allow $ssh_port/tcp), or switch it off (ufw disable), and run again"

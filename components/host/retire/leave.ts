@@ -103,12 +103,19 @@ fi
 
 /** The session goes on when sshd reloads: it is a process of its own. */
 export const SETTINGS = `
-unplace /etc/ssh/sshd_config.d/10-berth.conf sshd
+drop_in=/etc/ssh/sshd_config.d/10-berth.conf
+if [ -f "$drop_in" ]; then cp -p -- "$drop_in" "$work/sshd-before"; fi
+unplace "$drop_in" sshd
+if pending sshd; then
+  install -d -m 0755 /run/sshd
+  if ! sshd -t; then
+    if [ -f "$work/sshd-before" ]; then mv -f -- "$work/sshd-before" "$drop_in"; fi
+    fail "sshd refuses its configuration without Berth's part: mend /etc/ssh/sshd_config; $drop_in is as it was, and sshd was not reloaded"
+  fi
+fi
 for file in /etc/ssh/berth-keys/*; do unplace "$file"; done
 if [ -d /etc/ssh/berth-keys ]; then rmdir -- /etc/ssh/berth-keys; fi
 if pending sshd; then
-  install -d -m 0755 /run/sshd
-  if ! sshd -t; then fail "sshd refuses its configuration without Berth's part: mend /etc/ssh/sshd_config; sshd was not reloaded"; fi
   systemctl try-reload-or-restart ssh.service
   settled sshd
 fi

@@ -1,5 +1,8 @@
 /** The bash with which the preflight looks at a server. It reads; nothing here writes outside `$work`. Pure text. */
 
+import { dockerBridges, ownAddresses } from "../bridges";
+import { OTHERS_RULE } from "../published";
+
 /** `problem TEXT`: stands in the way. `will TEXT`: will be changed. Plus the questions that several steps ask. */
 export const helpers = `
 problem() { printf '%s\\n' "$*" >>"$work/problems"; }
@@ -20,6 +23,7 @@ closed_ports() {
 `.trim();
 
 export const SYSTEM = `
+${ownAddresses}
 : >"$work/problems"
 if [ ! -d /run/systemd/system ]; then
   problem "systemd does not run here: process 1 is $(cat /proc/1/comm). Berth's host stages need systemd"
@@ -49,7 +53,7 @@ private_address() {
   holder=$(ip -o addr show to "$1" | awk 'NR == 1 {print $2}')
   fact privateInterface "$holder"
   if [ -z "$holder" ]; then
-    problem "the private address $1 is on no interface of this server. It has: $(ip -o addr show scope global | awk '$2 !~ /^(docker|br-|veth)/ {print $2, $4}' | paste -s -d ,)"
+    problem "the private address $1 is on no interface of this server. It has: $(own_addresses | paste -s -d ,)"
   elif [ -n "$2" ] && ! ip -o addr show dev "$2" to "$1" 2>/dev/null | grep -q .; then
     problem "the private address $1 is on $holder, and privateInterface says $2"
   fi
@@ -71,22 +75,15 @@ check_room() {
  * the containers lose their GPUs, and installing packages alone reloads it.
  */
 export const DOCKER = `
+${dockerBridges}
 : >"$work/ours"
 : >"$work/ours-published"
 : >"$work/published"
+: >"$work/bridges"
 printf '0\\n' >"$work/running"
 if [ -e /snap/bin/docker ] || [ -d /var/snap/docker ]; then
   problem 'Docker is installed as a snap, which Berth cannot configure: snap remove --purge docker'
 fi
-file=/etc/docker/daemon.json
-if [ -e "$file" ] && command -v python3 >/dev/null && ! python3 -c 'import json, sys; json.loads(open(sys.argv[1]).read() or "{}")' "$file" 2>/dev/null; then
-  problem "$file is no JSON: mend or remove it"
-fi
-for key in iptables ip6tables userland-proxy; do
-  if grep -q -s -E "\\"$key\\"[[:space:]]*:[[:space:]]*false" "$file"; then
-    problem "$file says \\"$key\\": false, with which Berth cannot guard published ports: take the line out"
-  fi
-done
 if ! command -v docker >/dev/null; then return 0; fi
 info() { timeout 20 docker info -f "$1" 2>/dev/null || true; }
 version=$(info '{{.ServerVersion}}')
@@ -97,6 +94,7 @@ if [ -z "$version" ]; then
   fact docker "$({ dockerd --version 2>/dev/null || true; } | sed -n 's/^Docker version \\([^, ]*\\).*/\\1/p')"
   return 0
 fi
+docker_bridges >"$work/bridges" || true
 fact docker "$version"
 fact dockerPackage "$({ dpkg -S "$(readlink -f "$(command -v dockerd)")" 2>/dev/null || true; } | cut -d : -f 1)"
 fact_json containers "$(info '{{.Containers}}')"
@@ -105,7 +103,9 @@ fact_json liveRestore "$(info '{{.LiveRestoreEnabled}}')"
 driver=$(info '{{.CgroupDriver}}')
 fact cgroupDriver "$driver"
 fact dataRoot "$(info '{{.DockerRootDir}}')"
-case $(info '{{json .}}' | sed -n 's/.*"FirewallBackend":{"Driver":"\\([^"]*\\)".*/\\1/p') in
+backend=$(info '{{json .}}' | python3 -c 'import json, sys
+print((json.loads(sys.stdin.read() or "{}").get("FirewallBackend") or {}).get("Driver", ""))' 2>/dev/null || true)
+case $backend in
   nftables*) problem 'dockerd uses the firewall backend nftables, which has no chain DOCKER-USER for the rules of Berth: set "firewall-backend": "iptables" in daemon.json' ;;
 esac
 swarm=$(info '{{.Swarm.LocalNodeState}}')
@@ -139,9 +139,20 @@ awk -F '\\t' -v ours="$work/ours" '
   BEGIN { while ((getline id < ours) > 0) mine[id] = 1 }
   $1 in mine { print }' "$work/all" >"$work/own"
 published "$work/own" 1 >"$work/ours-published"
+# --runtime nvidia, --gpus (which names no driver), a CDI device, or the device's own file.
+holds_gpu() {
+  python3 -c 'import json, sys
+host = json.load(sys.stdin)
+asks = host.get("DeviceRequests") or []
+files = host.get("Devices") or []
+sys.exit(not (host.get("Runtime") == "nvidia" or
+              any(ask.get("Driver") == "nvidia" or any("gpu" in names for names in ask.get("Capabilities") or [])
+                  or any(str(name).startswith("nvidia.com/") for name in ask.get("DeviceIDs") or []) for ask in asks) or
+              any(str(file.get("PathOnHost")).startswith("/dev/nvidia") for file in files)))'
+}
 if [ "$driver" = systemd ] && [ -c /dev/nvidia0 ] && [ ! -e "/dev/char/$(stat -c '%Hr:%Lr' /dev/nvidia0)" ]; then
   while read -r id _; do
-    if docker inspect -f '{{.HostConfig.Runtime}} {{json .HostConfig.DeviceRequests}} {{json .HostConfig.Devices}}' "$id" | grep -q -i nvidia; then
+    if docker inspect -f '{{json .HostConfig}}' "$id" | holds_gpu; then
       docker inspect -f '{{.Name}}' "$id"
     fi
   done <"$work/others" | tr -d / >"$work/gpu"
@@ -151,7 +162,11 @@ if [ "$driver" = systemd ] && [ -c /dev/nvidia0 ] && [ ! -e "/dev/char/$(stat -c
 fi
 `.trim();
 
-/** Tables and chains of Docker, ufw, podman and Berth are known; the names of iptables' own tables too. */
+/**
+ * Tables and chains of Docker, ufw, podman and Berth are known, as are Docker's bridges ($work/bridges) and the names of
+ * iptables' own tables. \`$work/redirected\` holds PROTOCOL START END CHAIN of what others forward by DNAT: it is guarded
+ * like a published port. Without a port only where everything of an address is forwarded: a kube-proxy has thousands.
+ */
 export const FIREWALLS = `
 ufw_state=missing rules=0
 if command -v ufw >/dev/null; then
@@ -163,6 +178,7 @@ printf '%s\\n' "$ufw_state" >"$work/ufw"
 fact ufw "$ufw_state"
 fact_json ufwRules "$rules"
 : >"$work/others-firewall"
+: >"$work/redirected"
 for service in firewalld nftables shorewall csf; do
   if systemctl is-active -q "$service"; then printf 'service %s\\n' "$service" >>"$work/others-firewall"; fi
 done
@@ -176,8 +192,25 @@ fi
 for tool in iptables ip6tables; do
   if ! command -v "$tool" >/dev/null; then continue; fi
   { "$tool" -w 10 -S 2>/dev/null || true; } |
-    awk -v tool="$tool" '$1 == "-A" && ($2 == "INPUT" || $2 == "FORWARD") && !/ -j (ufw6?-|DOCKER|BERTH-)/ && !/ (docker0|br-[0-9a-f]+|berth|podman)/ {n[$2]++}
+    awk -v tool="$tool" -v list="$work/bridges" -v ours=${OTHERS_RULE} '
+      BEGIN { bridge["docker0"] = 1; while ((getline name < list) > 0) bridge[name] = 1 }
+      $1 != "-A" || ($2 != "INPUT" && $2 != "FORWARD") || / -j (ufw6?-|DOCKER|BERTH-|NETAVARK|CNI-)/ || index($0, ours) { next }
+      {
+        for (i = 3; i < NF; i++) if (($i == "-i" || $i == "-o") && ($(i + 1) in bridge || $(i + 1) ~ /^(berth|podman)/)) next
+        n[$2]++
+      }
       END { for (chain in n) print tool ": " n[chain] " rules of others in " chain }' >>"$work/others-firewall"
+  { "$tool" -w 10 -t nat -S 2>/dev/null || true; } |
+    awk '$1 == "-A" && $2 != "DOCKER" && $2 != "OUTPUT" && / -j DNAT( |$)/ {
+      protocol = "tcp"; ports = ""
+      for (i = 3; i < NF; i++) {
+        if ($i == "-p") protocol = $(i + 1)
+        if ($i == "--dport" || $i == "--dports") ports = $(i + 1)
+      }
+      if (ports == "" && $2 == "PREROUTING") ports = "1:65535"
+      n = split(ports, part, ",")
+      for (i = 1; i <= n; i++) { m = split(part[i], range, ":"); print protocol, range[1], range[m], $2 }
+    }' >>"$work/redirected"
 done
 fact_json otherFirewalls "$(sort -- "$work/others-firewall" | json_lines)"
 `.trim();

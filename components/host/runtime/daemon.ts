@@ -3,6 +3,7 @@ import { WORKSPACE_NETWORK } from "../../../config";
 import { dockerPool, parseNetwork } from "../networks";
 import { checkHostPort, heredoc, StageOptionError } from "../shell";
 import type { RuntimeOptions } from "./options";
+import { DOCKER_OPTIONS, LOAD_JSON, toldCheck } from "./told";
 
 export type DaemonConfig = Record<string, unknown>;
 
@@ -53,21 +54,9 @@ function checkPool(pool: { base: string; size: number }): { base: string; size: 
  * have none). Ours on standard input; in the environment OURS (where ours is noted) and FIREWALL (the firewall
  * backend to name, for the versions that know one).
  */
-export const MERGE = `import json, os, sys
+export const MERGE = `${LOAD_JSON}
+import os
 path, last, cdi = sys.argv[1], sys.argv[2], sys.argv[3] == "yes"
-def load(name):
-    try:
-        with open(name, encoding="utf-8") as file:
-            text = file.read()
-    except FileNotFoundError:
-        return {}
-    try:
-        data = json.loads(text or "{}")
-    except ValueError as error:
-        sys.exit("%s is no JSON (%s): mend or remove it" % (name, error))
-    if not isinstance(data, dict):
-        sys.exit("%s holds no JSON object: mend or remove it" % name)
-    return data
 ours = json.load(sys.stdin)
 if cdi:
     ours["features"] = {"cdi": True}
@@ -114,44 +103,30 @@ with open(os.environ["OURS"], "w", encoding="utf-8") as file:
 `;
 
 /**
- * Settings of others with which a published port could not be guarded: the rules stand in DOCKER-USER, a chain of
- * iptables. Without Docker's own rules nothing jumps there, and the nftables backend (Docker 29) has no such chain
- * (docs.docker.com/engine/network/firewall-nftables: "there is no DOCKER-USER chain").
+ * Refuses, in daemon.json and on dockerd's command line, what would leave published ports open, and an option for what
+ * Berth sets in the file: the rules stand in DOCKER-USER, a chain of iptables. Without Docker's own rules nothing jumps
+ * there, and the nftables backend (Docker 29) has no such chain (docs.docker.com/engine/network/firewall-nftables: "there
+ * is no DOCKER-USER chain").
  */
-const FIREWALL_CHECK = `import json, sys
-try:
-    with open(sys.argv[1], encoding="utf-8") as file:
-        have = json.loads(file.read() or "{}")
-except FileNotFoundError:
-    have = {}
-except ValueError as error:
-    sys.exit("%s is no JSON (%s): mend or remove it" % (sys.argv[1], error))
-rules = "published ports could not be guarded: the rules of Berth stand in the chain DOCKER-USER of iptables"
-proxy = "loopback of the node would be routed to containers, and none would reach its own node's published ports"
-bad = {"iptables": (False, rules), "ip6tables": (False, rules), "firewall-backend": ("nftables", rules),
-       "userland-proxy": (False, proxy)}
-for key, (value, reason) in bad.items():
-    if isinstance(have, dict) and key in have and have[key] == value and type(have[key]) is type(value):
-        sys.exit('%s says "%s": %s, and %s. Take the line out' % (sys.argv[1], key, json.dumps(value), reason))
-`;
-
-/** Refuses what would leave published ports open, in daemon.json and on dockerd's command line. */
-export const REFUSALS = `
-cat >"$work/firewall.py" ${heredoc(FIREWALL_CHECK)}
-python3 "$work/firewall.py" /etc/docker/daemon.json
-flags=$({ systemctl cat docker.service; cat /etc/default/docker; } 2>/dev/null | grep -v '^ *#' |
-  grep -o -E -e '--(iptables|ip6tables)[= ]"?false|--firewall-backend[= ]"?nftables' || true)
-if [ -n "$flags" ]; then
-  fail "dockerd is started with $flags (systemctl cat docker.service, /etc/default/docker), and published ports could not be guarded: the rules of Berth stand in the chain DOCKER-USER of iptables. Take the option out"
+export function refusals(config: DaemonConfig): string {
+  return `
+told() {
+${toldCheck(config)}
+}
+told >"$work/told"
+if [ -s "$work/told" ]; then
+  cat -- "$work/told"
+  fail 'what dockerd is told by others does not go with Berth: see above; nothing of Docker was changed'
 fi
 `;
+}
 
 /** A change of these alone is taken over by a reload (moby, daemon/reload.go). */
 const RELOADABLE = ["insecure-registries"];
 
 const RELOAD_ONLY = `import json, sys
 def load(name):
-    with open(name, encoding="utf-8") as file:
+    with open(name, encoding="utf-8-sig") as file:
         data = json.load(file)
     return {key: value for key, value in data.items() if key not in ${JSON.stringify(RELOADABLE)}}
 try:
@@ -160,6 +135,7 @@ except (OSError, ValueError, AttributeError):
     sys.exit(1)
 `;
 
+/** Needs what the step of `refusals` left in $work. */
 export function daemonJson(config: DaemonConfig): string {
   return `
 version=
@@ -176,7 +152,9 @@ cat >"$work/merge.py" ${heredoc(MERGE)}
 FIREWALL=$firewall OURS=$work/ours.json python3 "$work/merge.py" /etc/docker/daemon.json "$state/daemon.json" "$cdi" \\
   >"$work/daemon.json" ${heredoc(JSON.stringify(config, null, 2))}
 if command -v dockerd >/dev/null && dpkg --compare-versions "$version" ge 23; then
-  dockerd --validate --config-file "$work/daemon.json"
+  # With the options that its unit gives it: some of them are refused beside a file, or need one.
+  ${DOCKER_OPTIONS.replaceAll("\n", "\n  ")}
+  dockerd --validate --config-file "$work/daemon.json" "\${options[@]}"
 fi
 cat >"$work/reload.py" ${heredoc(RELOAD_ONLY)}
 # A mark from an earlier run stands for a change that nobody knows any more.

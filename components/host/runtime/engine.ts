@@ -233,9 +233,9 @@ fact dockerPackage "$(dpkg -S "$(readlink -f "$(command -v dockerd)")" 2>/dev/nu
 fact storageDriver "$(info '{{.Driver}}')"
 fact cgroupDriver "$(info '{{.CgroupDriver}}')"
 fact_json liveRestore "$(info '{{.LiveRestoreEnabled}}')"
-cdi=false
-if grep -q -E '"cdi": *true' /etc/docker/daemon.json; then cdi=true; fi
-fact_json cdi "$cdi"
+fact_json cdi "$(python3 -c 'import json
+features = json.load(open("/etc/docker/daemon.json", encoding="utf-8-sig")).get("features")
+print("true" if isinstance(features, dict) and features.get("cdi") is True else "false")')"
 `;
 
 /** Where the stage remembers whom it let at Docker, for the day when the node leaves. */

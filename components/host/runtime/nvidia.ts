@@ -121,7 +121,13 @@ if ! dpkg --compare-versions "$(version)" ge ${TOOLKIT_FLOOR}; then
 fi
 setting=accept-nvidia-visible-devices-envvar-when-unprivileged
 config=/etc/nvidia-container-runtime/config.toml
-off() { [ -f "$config" ] && grep -q -E "^[[:space:]]*\${setting}[[:space:]]*=[[:space:]]*false" "$config"; }
+# A key of the file itself stands above its first table.
+off() {
+  [ -f "$config" ] && awk -v key="$setting" '
+    /^[ \\t]*\\[/ { exit }
+    { line = $0; gsub(/[ \\t"\\047]/, "", line); sub(/#.*/, "", line); if (line == key "=false") off = 1 }
+    END { exit !off }' "$config"
+}
 if ! off; then
   nvidia-ctk config --in-place --set "$setting=false"
   off || fail "$setting could not be set to false in $config"
@@ -189,9 +195,19 @@ if ! systemctl is-active -q "$refresh.path"; then
   systemctl start "$refresh.path"
   changed "$refresh.path started"
 fi
+# Whether a file names GPUs, by the library that Docker reads it with: YAML or JSON, on however many lines.
+names_gpus() {
+  rm -rf -- "$work/cdi"
+  install -d -m 0700 "$work/cdi"
+  cp -- "$1" "$work/cdi/"
+  if ! timeout 60 nvidia-ctk cdi list --spec-dir="$work/cdi" >"$work/cdi-names"; then
+    fail "$1 could not be read by nvidia-ctk cdi list: see the lines above"
+  fi
+  grep -q -e '^nvidia\\.com/gpu=' "$work/cdi-names"
+}
 for other in /etc/cdi/*.yaml /etc/cdi/*.json /var/run/cdi/*.yaml /var/run/cdi/*.json; do
   if [ ! -f "$other" ] || [ "$other" = "$spec" ]; then continue; fi
-  if ! grep -q -E '^[[:space:]]*"?kind"?:[[:space:]]*"?nvidia\\.com/gpu"?,?[[:space:]]*$' "$other"; then continue; fi
+  if ! names_gpus "$other"; then continue; fi
   install -d -m 0700 "$state/cdi"
   mv -f -- "$other" "$state/cdi/$(basename "$other")"
   printf '%s names the same devices as %s: moved to %s\\n' "$other" "$spec" "$state/cdi"

@@ -1,7 +1,7 @@
 /** The runtime stage: Docker, and NVIDIA's part where a GPU is found. Pure. */
 import { StageOptionError } from "../shell";
 import { renderStage, type StageStep } from "../stage";
-import { daemonConfig, daemonJson, REFUSALS } from "./daemon";
+import { daemonConfig, daemonJson, refusals } from "./daemon";
 import { checkDriverOptions, driverStep } from "./driver";
 import { checkDockerOptions, existing, FACTS, install, loginStep, repository, START } from "./engine";
 import { floorsStep } from "./floors";
@@ -17,7 +17,7 @@ export function runtimeSteps(options: RuntimeOptions): StageStep[] {
   if (gpu !== "auto" && gpu !== "off") throw new StageOptionError("runtime.gpu", gpu, '"auto" or "off"');
   return [
     { name: "what is installed", body: existing(docker), deadlineSeconds: 600 },
-    { name: "what Docker is told by others", body: REFUSALS, deadlineSeconds: 60 },
+    { name: "what Docker is told by others", body: refusals(daemonConfig(options)), deadlineSeconds: 60 },
     { name: "version floors of what is there", body: floorsStep(docker, "before"), deadlineSeconds: 60 },
     ...(docker.from === "docker"
       ? [{ name: "Docker's repository", body: repository(docker), deadlineSeconds: 600 }]

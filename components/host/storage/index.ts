@@ -1,4 +1,5 @@
 /** The storage stage: devices, file systems, mounts, quotas, and the directories that users know. */
+export { fstabLibrary } from "./mounts";
 export { renderStorage, storageSteps } from "./render";
 export {
   type BindName,

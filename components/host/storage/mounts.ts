@@ -57,6 +57,26 @@ mount_point() {
 }
 `.trim();
 
+/** The marks around Berth's lines in /etc/fstab. */
+const MARKS = `begin='# Berth storage: begin. Rendered: a change here is lost.' end='# Berth storage: end'`;
+
+/**
+ * `theirs`: /etc/fstab without Berth's lines. `in_fstab PLACE FILE`: true where a line of the file mounts something at the
+ * place, however it is written: with more slashes, by a link, or with a blank as \\040 (fstab(5)).
+ */
+export const fstabLibrary = `
+${MARKS}
+theirs() { awk -v begin="$begin" -v end="$end" '$0 == begin {skip = 1} !skip {print} $0 == end {skip = 0}' /etc/fstab; }
+in_fstab() {
+  local place
+  while IFS= read -r place; do
+    printf -v place '%b' "\${place//\\\\/\\\\0}"
+    if [ "$(realpath -m -- "$1")" = "$(realpath -m -- "$place")" ]; then return 0; fi
+  done < <(awk '$1 !~ /^#/ && $2 ~ /^\\// {print $2}' "$2")
+  return 1
+}
+`.trim();
+
 /** Writes fstab and mounts what is missing, outer places first. */
 export function mountsStep(plan: StoragePlan): StageStep {
   const devices = placed(plan).map(
@@ -116,14 +136,14 @@ while read -r source target type options; do
   fi
 done <"$work/wanted"
 # fstab, without our old lines, with our new ones.
-begin='# Berth storage: begin. Rendered: a change here is lost.' end='# Berth storage: end'
+${fstabLibrary}
 touch -- /etc/fstab
 if [ "$(grep -c -x -F -e "$begin" /etc/fstab)" != "$(grep -c -x -F -e "$end" /etc/fstab)" ]; then
   fail "/etc/fstab has lost one of Berth's two marks, '$begin' and '$end': put it back, or take all of Berth's lines out"
 fi
-awk -v begin="$begin" -v end="$end" '$0 == begin {skip = 1} !skip {print} $0 == end {skip = 0}' /etc/fstab >"$work/theirs"
+theirs >"$work/theirs"
 while read -r source target type options; do
-  if awk -v t="$target" '$1 !~ /^#/ && $2 == t {found = 1} END {exit !found}' "$work/theirs"; then
+  if in_fstab "$target" "$work/theirs"; then
     fail "/etc/fstab has a line for $target that is not Berth's: take it out, or leave $target out of the configuration"
   fi
 done <"$work/wanted"
