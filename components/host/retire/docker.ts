@@ -8,8 +8,8 @@
  */
 
 import { LOGIN_RECORD } from "../runtime/engine";
-import { DROP_IN } from "../storage/guard";
 import { LOAD_JSON, READ_OPTIONS } from "../runtime/told";
+import { DROP_IN } from "../storage/guard";
 
 /** PATH-OF-MERGED BEFORE OURS: puts the operator's own values back where ours stood in their place. */
 export const RESTORE = `${LOAD_JSON}
