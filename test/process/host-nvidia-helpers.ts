@@ -1,5 +1,5 @@
 /** A machine with an NVIDIA GPU, of stand-ins: what the tests of the runtime stage's part for NVIDIA share. */
-import { join } from "node:path";
+import { resolve } from "node:path";
 import type { NvidiaOptions } from "../../components/host/runtime";
 import { runtimeMachine } from "../unit/host-runtime-helpers";
 
@@ -70,7 +70,7 @@ esac`,
 case "$*" in
   config*) mkdir -p "$(dirname ${config})"; sed 's/=/ = /' <<<"$last" >${config} ;;
   *generate*) record "$@"; ${generate}"\${last#*=}" ;;
-  *--spec-dir=*) [ ! -e ${at("broken")} ] || exit 1; ${process.execPath} ${JSON.stringify(join(import.meta.dirname, "cdi-list.mjs"))} "\${last#*=}" ;;
+  *--spec-dir=*) [ ! -e ${at("broken")} ] || exit 1; ${process.execPath} ${JSON.stringify(resolve("test/process/cdi-list.mjs"))} "\${last#*=}" ;;
   *list*) printf '%s\\n' 'INFO found 2' nvidia.com/gpu=all nvidia.com/gpu=${UUID} ;;
 esac`,
     );
