@@ -20,10 +20,18 @@ export async function startClient({ name, network, address, address6, image }: C
   );
 }
 
-/** True when an HTTP server answers there, asked from a client container or, without one, from this computer. */
-export async function answers(client: string | undefined, host: string, port: number): Promise<boolean> {
+/**
+ * True when an HTTP server answers there within so many seconds, asked from a client container or, without one, from
+ * this computer.
+ */
+export async function answers(
+  client: string | undefined,
+  host: string,
+  port: number,
+  seconds = 2,
+): Promise<boolean> {
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}/`;
-  const curl = ["curl", "-g", "-s", "--noproxy", "*", "-m", "2", "-o", "/dev/null", url];
+  const curl = ["curl", "-g", "-s", "--noproxy", "*", "-m", String(seconds), "-o", "/dev/null", url];
   const [command = "", ...args] = client ? ["docker", "exec", client, ...curl] : curl;
   return (await run(command, args, { deadline: 30 * SECOND })).code === 0;
 }
