@@ -222,7 +222,7 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
     // Published, and in nobody's block: only the firewall closes it.
     expect((await server.ssh("curl -s -m 2 -o /dev/null http://127.0.0.1:9000/")).code).toBe(0);
     expect(await server.answers(9000)).toBe(false);
-    const closed = watch(server.client, ADDRESS, 9000);
+    const closed = await watch(server.client, ADDRESS, 9000);
     const facts = await server.stage(retire);
     expect(await closed.stop(), "open for a moment").toBe(false);
     expect(facts).toMatchObject({

@@ -216,8 +216,8 @@ describe("host stages on a local node", { timeout: 900_000 }, () => {
 
   it("sees an open port when there is one, and the stage closes it", async () => {
     await machine.onNode("iptables -I BERTH-OUTSIDE 1 -j RETURN");
-    const denied = watch(CLIENTS.denied, ADDRESS, 10022);
-    await until("the hole", 20 * SECOND, () => answers(CLIENTS.denied, ADDRESS, 10022));
+    const denied = await watch(CLIENTS.denied, ADDRESS, 10022);
+    await until("the hole", 20 * SECOND, denied.answered);
     expect(await denied.stop()).toBe(true);
     await machine.stage(stages.firewall ?? "");
     await expectPolicy();
@@ -242,7 +242,7 @@ describe("host stages on a local node", { timeout: 900_000 }, () => {
 
   it("keeps the rules through ufw reload, restarts of ufw and dockerd", async () => {
     for (const command of ["ufw reload", "systemctl restart ufw", "systemctl restart docker"]) {
-      const denied = watch(CLIENTS.denied, ADDRESS, 10022);
+      const denied = await watch(CLIENTS.denied, ADDRESS, 10022);
       await machine.onNode(command);
       await expectPolicy();
       expect(await denied.stop(), `open for a moment during ${command}`).toBe(false);
@@ -250,7 +250,7 @@ describe("host stages on a local node", { timeout: 900_000 }, () => {
   });
 
   it("keeps the rules through a restart of the node, with no open moment", async () => {
-    const denied = watch(CLIENTS.denied, ADDRESS, 10022);
+    const denied = await watch(CLIENTS.denied, ADDRESS, 10022);
     await machine.restart(30);
     const look = { deadline: 20 * SECOND };
     await until(
