@@ -244,7 +244,7 @@ function minutes(ms) {
 }
 
 /**
- * @typedef {{urn: string, id?: string}} StateResource
+ * @typedef {{urn: string, id?: string, pendingReplacement?: boolean}} StateResource
  * @typedef {{op: string, urn: string}} PreviewStep
  */
 
@@ -270,9 +270,10 @@ const isMachine = (path) =>
  * @returns {StateResource | undefined} undefined: there is none just now
  */
 export function machineOf(resources, node) {
-  return resources.find(({ urn }) => {
+  return resources.find(({ urn, pendingReplacement }) => {
     const { path, name } = partsOf(urn);
-    return name === `berth-${node}` && isMachine(path);
+    // Pulumi keeps one that it has deleted for a replacement which a cut left unmade (apitype.ResourceV3).
+    return name === `berth-${node}` && isMachine(path) && !pendingReplacement;
   });
 }
 

@@ -79,8 +79,8 @@ export class OldServer extends TestNode {
   }
 
   /** True when the client beside the server gets an answer from a port of it. */
-  answers(port: number): Promise<boolean> {
-    return answers(this.client, this.address, port);
+  answers(port: number, seconds = 2): Promise<boolean> {
+    return answers(this.client, this.address, port, seconds);
   }
 
   /** Everything that is the operator's, in one text: accounts, files with their times, mounts, the container's life. */

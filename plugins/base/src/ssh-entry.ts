@@ -261,11 +261,12 @@ export class PoolEntry {
    * before: sshd counts a session until its process was waited for, a moment longer than its channel is there. Call
    * before the own slot is freed.
    *
+   * @param waited it has been asked again for long enough: what is open now is what it allows
    * @returns "full": the next free slot is worth a try; "counted": so it is in a moment; "never": it allows none
    */
-  refused(): "full" | "counted" | "never" {
+  refused(waited: boolean): "full" | "counted" | "never" {
     const others = this.channels - 1;
-    if (others < this.mostOpened) return "counted";
+    if (others < this.mostOpened && !waited) return "counted";
     if (others < 1) return "never";
     this.limit = Math.min(this.limit, others);
     return "full";

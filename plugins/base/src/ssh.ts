@@ -254,14 +254,12 @@ export class SshPool {
         opened();
         return { result, free };
       } catch (error) {
-        const why = error instanceof OpenRefused ? entry.refused() : "never";
-        free();
-        if (why === "full") continue;
         end ??= Date.now() + COUNTED_MS;
-        if (why === "counted" && Date.now() < end) {
-          await pause(COUNTED_PAUSE_MS, limits.signal);
-          continue;
-        }
+        const why = error instanceof OpenRefused ? entry.refused(Date.now() >= end) : "never";
+        free();
+        if (why === "counted") await pause(COUNTED_PAUSE_MS, limits.signal);
+        if (why === "full") end = undefined;
+        if (why !== "never") continue;
         if (error instanceof SshError) throw error;
         throw new SshError("channel", `${entry.address}: ${(error as Error).message}`, error);
       }

@@ -334,7 +334,7 @@ describe.skipIf(reason !== "")("droplets as machines", { timeout: 300_000 }, () 
     await api.idle();
     expect(await hostKeys(reserved_ip.ip)).toEqual([deriveSshKey(seed, "node-0").publicKey]);
     expect(await connects(reserved_ip.ip, 8000)).toBe("filtered");
-    expect((await ssh(other, `curl -s -m 2 -o /dev/null http://${reserved_ip.ip}:8000/`)).code).toBe(0);
+    expect((await ssh(other, `curl -s -m 15 -o /dev/null http://${reserved_ip.ip}:8000/`)).code).toBe(0);
     await call("DELETE", `/reserved_ips/${reserved_ip.ip}`);
     await api.idle();
     // Something else than our droplet may answer there: the address is nobody's.

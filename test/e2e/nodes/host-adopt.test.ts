@@ -190,7 +190,7 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
   });
 
   it("is set up, and everything of the operator's goes on", async () => {
-    expect(await server.answers(8088)).toBe(true);
+    expect(await server.answers(8088, 15)).toBe(true);
     for (const command of Object.values(stages)) await server.stage(command);
     expect(await server.onNode("docker info -f '{{.CgroupDriver}} {{.LiveRestoreEnabled}}'")).toBe(
       "cgroupfs true\n",
@@ -222,7 +222,7 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
     // Published, and in nobody's block: only the firewall closes it.
     expect((await server.ssh("curl -s -m 2 -o /dev/null http://127.0.0.1:9000/")).code).toBe(0);
     expect(await server.answers(9000)).toBe(false);
-    const closed = watch(server.client, ADDRESS, 9000);
+    const closed = await watch(server.client, ADDRESS, 9000);
     const facts = await server.stage(retire);
     expect(await closed.stop(), "open for a moment").toBe(false);
     expect(facts).toMatchObject({
@@ -241,7 +241,7 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
     await server.onNode("rm -r /srv/homes");
     expect(await server.settings()).toBe(before);
     expect(await server.traces()).toBe("");
-    expect(await server.answers(8088)).toBe(true);
+    expect(await server.answers(8088, 15)).toBe(true);
     expect(await server.onNode("systemctl --failed --no-legend")).toBe("");
   });
 

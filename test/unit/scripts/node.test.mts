@@ -300,6 +300,8 @@ describe("replacement", () => {
     expect(machineOf(resources, "node-1")?.id).toBe("1");
     expect(machineOf(resources, "gpu-1")?.id).toBe("d");
     expect(machineOf(resources, "node-2")).toBeUndefined();
+    const cut = resources.map((one) => ({ ...one, pendingReplacement: true }));
+    expect(machineOf(cut, "node-1"), "deleted, and not made again").toBeUndefined();
   });
 
   it.each([

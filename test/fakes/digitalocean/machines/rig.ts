@@ -31,7 +31,7 @@ export function connects(host: string, port: number): Promise<"open" | "filtered
 
 /** The host keys that a server shows, of every type: `ssh-ed25519 AAAA…`. */
 export async function hostKeys(address: string): Promise<string[]> {
-  const { stdout } = await run("ssh-keyscan", ["-T", "3", address]);
+  const { stdout } = await run("ssh-keyscan", ["-T", "15", address]);
   return [...stdout.matchAll(/^\S+ (\S+ \S+)$/gm)].map(([, key = ""]) => key);
 }
 
