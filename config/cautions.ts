@@ -3,11 +3,27 @@ import { countsProblem } from "./mig-profiles";
 import { defaultProfile, hasDriver, nodeRuntime } from "./resolve-gpu";
 import type { StackConfig } from "./schema";
 
+/** What a configuration that is not refused should not be followed without knowing. Told in each preview and update. Pure. */
+export function cautionsOf(config: StackConfig): string[] {
+  return [...serviceCautions(config), ...gpuCautions(config)];
+}
+
+/** The option that gives up what keeps two people of one node apart in a browser. */
+function serviceCautions({ workspaces: { services } }: StackConfig): string[] {
+  if (services !== "published-insecure") return [];
+  return [
+    'berth:workspaces.services is "published-insecure": VS Code, Jupyter and TensorBoard of everybody on a node share its ' +
+      "address, and a browser sends the cookies of an address to each of its ports. Whoever is signed in and opens a " +
+      "neighbour's link hands over the sign-in, and the neighbour can act as them. Take the key out, and people reach " +
+      "their services through SSH, at a name of their own",
+  ];
+}
+
 /**
  * What Berth's own tables say against a configuration that a real node may still be right about: which GPUs there are,
- * and how they can be divided, is the driver's to say. Told in the preview, once for each place; nothing is refused. Pure.
+ * and how they can be divided, is the driver's to say. Once for each place.
  */
-export function cautionsOf(config: StackConfig): string[] {
+function gpuCautions(config: StackConfig): string[] {
   const found = new Map<string, string>();
   const caution = (path: string, problem: { problem: string; allowed: string } | undefined) => {
     if (!problem || found.has(path)) return;

@@ -39,6 +39,7 @@ export {
   type RayPorts,
   type UserPorts,
   userPorts,
+  WEB_SERVICES,
 } from "./ports";
 export { ConfigError, type Problem } from "./problems";
 export { type DeclaredGpuPlan, RAY_USER } from "./resolve-gpu";

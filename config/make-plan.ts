@@ -60,6 +60,7 @@ export function makePlan(stack: string, config: StackConfig, ports: PortPlan): P
     registryPort: config.registryPort,
     dockerFirst: config.dockerFirst,
     workspaceAddress: config.workspaces.address ?? "private",
+    workspaceServices: config.workspaces.services ?? "loopback",
     ...(digitalocean
       ? {
           digitalocean: {

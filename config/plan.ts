@@ -25,6 +25,11 @@ export interface Plan {
    * Which of a node's addresses the workspaces' ports are published on; who gets there is the firewall's affair.
    */
   workspaceAddress: "private" | "public";
+  /**
+   * `loopback`: VS Code, JupyterLab and TensorBoard listen inside the workspace alone, and people forward them by SSH.
+   * `published-insecure`: at the node's address too, where a browser hands their cookies to every neighbour's port.
+   */
+  workspaceServices: "loopback" | "published-insecure";
   /** What the droplets share; there when a node is one. */
   digitalocean?: DigitaloceanPlan;
   /** How GPUs are granted. */

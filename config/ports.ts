@@ -52,6 +52,16 @@ export const userPortOffsets = {
 } as const;
 
 export type UserService = keyof typeof userPortOffsets;
+
+/** The services that a browser opens. */
+export const WEB_SERVICES = ["code", "jupyter", "tensorboard"] as const satisfies readonly UserService[];
+
+/**
+ * Ports that programs inside every workspace listen on, beside the person's block: sshd, and what stands behind the
+ * door of Jupyter and of TensorBoard (images/workspace, berth_workspace/render.py).
+ */
+export const WORKSPACE_INNER_PORTS: readonly number[] = [22, 8888, 6006];
+
 export type UserPorts = Record<UserService, number> & { block: PortRange };
 
 /**

@@ -134,6 +134,8 @@ export const stackSchema = z.strictObject({
       ...limits,
       /** The address of each node that workspaces' ports are published on; "private" when left out. */
       address: z.enum(["private", "public"]).optional(),
+      /** Where VS Code, JupyterLab and TensorBoard listen; "loopback" when left out. */
+      services: z.enum(["loopback", "published-insecure"]).optional(),
     })
     .default({}),
   ray: z

@@ -5,7 +5,16 @@ import { checkStorage } from "./check-storage";
 import { cidrContains, cidrsOverlap, hostAddress, isIpv4, parseCidr } from "./net";
 import { checkNetworks } from "./networks";
 import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
-import { FIRST_EPHEMERAL_PORT, namedRanges, overlaps, PORTS_PER_USER, type PortPlan } from "./ports";
+import {
+  FIRST_EPHEMERAL_PORT,
+  namedRanges,
+  overlaps,
+  PORTS_PER_USER,
+  type PortPlan,
+  userPorts,
+  WEB_SERVICES,
+  WORKSPACE_INNER_PORTS,
+} from "./ports";
 import type { Problem, Report } from "./problems";
 import type { LocalNodeConfig, StackConfig } from "./schema";
 import { sizeText } from "./schema-base";
@@ -199,6 +208,16 @@ function checkUsers(config: StackConfig, ports: PortPlan, report: Report): void 
         `is the index of users[${same}] ("${config.users[same]?.name}") too`,
         "an index of its own for every user: it decides the ports and the uid",
       );
+    for (const service of WEB_SERVICES) {
+      const port = userPorts(ports, user.index)[service];
+      if (WORKSPACE_INNER_PORTS.includes(port))
+        report(
+          "ports.users.start",
+          ports.users.start,
+          `gives ${user.name} the port ${port}, on which another program inside every workspace listens`,
+          `a start that gives nobody one of ${WORKSPACE_INNER_PORTS.join(", ")} for a service`,
+        );
+    }
     for (const [k, key] of user.keys.entries()) checkPublicKey(`${path}.keys[${k}]`, key, report);
     if (user.purge && user.state !== "removed")
       report(

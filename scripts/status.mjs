@@ -14,6 +14,7 @@ import { ROOT, stackDir } from "./lib/paths.mjs";
 import { CommandError, handleSignals, run } from "./lib/process.mjs";
 import { toolEnvironment } from "./lib/pulumi-env.mjs";
 import { asRoot, sshToNode, withAccess } from "./lib/ssh.mjs";
+import { tunnelText } from "./lib/tunnels.mjs";
 import { readOutputs } from "./lib/up.mjs";
 
 /** Where a node keeps the token (components/ray). */
@@ -94,6 +95,8 @@ function asTable({ nodes, users, ray }) {
       urls.tensorboard,
     ]);
     parts.push(table(head, rows));
+    const tunnels = tunnelText(users);
+    if (tunnels) parts.push(tunnels);
   }
   if (ray)
     parts.push(

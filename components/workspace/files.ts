@@ -7,6 +7,7 @@ import {
   userCredentials,
   workspaceHostKey,
 } from "../secrets";
+import { arePublished, reach } from "./reach";
 
 /**
  * What a workspace finds under /run/berth (a read-only mount of the node's
@@ -25,8 +26,11 @@ export interface WorkspaceSecrets extends Omit<UserCredentials, "sshPrivateKey">
   rayToken?: string;
 }
 
-/** What the container may know that is no secret: `workspace.json`. */
-export function workspaceFacts(plan: LocatedPlan, user: UserPlan): object {
+/**
+ * What the container may know that is no secret: `workspace.json`. Of `web`, `hosts` are the names that its services
+ * answer to, and the rest is for people who sign in.
+ */
+export function workspaceFacts(plan: LocatedPlan, user: UserPlan, host: string): object {
   const { block: _block, ...ports } = user.ports;
   return {
     user: user.name,
@@ -35,14 +39,19 @@ export function workspaceFacts(plan: LocatedPlan, user: UserPlan): object {
     hostname: user.name,
     sudo: user.sudo,
     ports,
+    web: { published: arePublished(plan), ...reach(plan, user, host) },
     ...(plan.ray.enabled ? { ray: rayAddresses(plan) } : {}),
   };
 }
 
-/** All four files, from the stack's seed. */
+/**
+ * All four files, from the stack's seed.
+ * @param host the node's address that the workspace's ports are published on.
+ */
 export function workspaceFiles(
   plan: LocatedPlan,
   user: UserPlan,
+  host: string,
   seed: string,
   ownPassword?: string,
 ): WorkspaceFiles {
@@ -52,7 +61,7 @@ export function workspaceFiles(
     ...(plan.ray.enabled ? { rayToken: rayToken(seed) } : {}),
   };
   return {
-    "workspace.json": `${JSON.stringify(workspaceFacts(plan, user), null, 2)}\n`,
+    "workspace.json": `${JSON.stringify(workspaceFacts(plan, user, host), null, 2)}\n`,
     "secrets.json": `${JSON.stringify(secrets)}\n`,
     authorized_keys: authorizedKeys(seed, user)
       .map((key) => `${key}\n`)

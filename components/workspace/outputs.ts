@@ -1,4 +1,5 @@
-import { bracketed, type UserPlan } from "../../config";
+import type { Plan, UserPlan } from "../../config";
+import { reach, type WebUrls } from "./reach";
 
 /** A workspace as the stack's outputs show it: nothing secret. */
 export interface UserInfo {
@@ -7,22 +8,26 @@ export interface UserInfo {
   desiredState: UserPlan["state"];
   container: string;
   ssh: { host: string; port: number };
-  urls: { code: string; jupyter: string; tensorboard: string };
+  urls: WebUrls;
+  /** The command that `urls` need on the person's own computer; left out where the node publishes the services. */
+  tunnel?: string;
 }
 
 /** @param host the node's address that the workspace's ports are published on. */
-export function userInfo(user: UserPlan, host: string, container: string): UserInfo {
-  const url = (port: number) => `http://${bracketed(host)}:${port}`;
+export function userInfo(
+  plan: Pick<Plan, "workspaceServices">,
+  user: UserPlan,
+  host: string,
+  container: string,
+): UserInfo {
+  const { urls, tunnel } = reach(plan, user, host);
   return {
     name: user.name,
     node: user.node,
     desiredState: user.state,
     container,
     ssh: { host, port: user.ports.ssh },
-    urls: {
-      code: url(user.ports.code),
-      jupyter: url(user.ports.jupyter),
-      tensorboard: url(user.ports.tensorboard),
-    },
+    urls,
+    ...(tunnel === undefined ? {} : { tunnel }),
   };
 }

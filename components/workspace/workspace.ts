@@ -3,7 +3,7 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { GrantedUnit } from "../../agent/src/core/model";
 import { cgroupParent } from "../../agent/src/slices";
-import type { NodePlan, Plan, UserPlan } from "../../config";
+import { type NodePlan, type Plan, type UserPlan, WEB_SERVICES } from "../../config";
 import { agentMounts } from "../agent";
 import { containerLabels, deviceRequests, workspaceKey } from "../gpu";
 import { dockerCpus, labels, physicalName } from "../labels";
@@ -11,6 +11,7 @@ import { type Node, onMachine, standsOn } from "../node";
 import { userFolders, workspaceFiles } from "./files";
 import { type UserInfo, userInfo } from "./outputs";
 import { renderForget, renderPower, renderPrepare, renderPurge } from "./prepare";
+import { arePublished } from "./reach";
 import { renderSetup } from "./setup";
 
 export interface WorkspaceArgs {
@@ -54,13 +55,14 @@ const CAPABILITIES = [
   "SYS_CHROOT",
 ].map((name) => `CAP_${name}`);
 
-/** Ports inside the container; outside they are the user's block. */
-const SERVICES = [
-  ["ssh", 22],
-  ["code", 8443],
-  ["jupyter", 8888],
-  ["tensorboard", 6007],
-] as const;
+/** Ports of the container that its node publishes. Inside, VS Code, Jupyter and TensorBoard have the block's numbers too. */
+function publishedPorts(
+  plan: Pick<Plan, "workspaceServices">,
+  { ports }: Pick<UserPlan, "ports">,
+): { internal: number; external: number }[] {
+  const web = arePublished(plan) ? WEB_SERVICES.map((service) => ports[service]) : [];
+  return [{ internal: 22, external: ports.ssh }, ...web.map((port) => ({ internal: port, external: port }))];
+}
 
 /** The address of a node that its workspaces' ports are published on. */
 export function workspaceHost(
@@ -71,8 +73,8 @@ export function workspaceHost(
 }
 
 /**
- * One person's berth: a container that feels like a machine of their own, with SSH, VS Code, JupyterLab and
- * TensorBoard on their block of ports, and a home that outlives it.
+ * One person's berth: a container that feels like a machine of their own, with SSH at a port of their block, VS Code,
+ * JupyterLab and TensorBoard behind it, and a home that outlives it.
  *
  * Creates: the user's folders and secrets on the node (kept, respectively removed, when the user goes), one
  * container, and the in-container set-up. Needs on the host: the storage and runtime stages.
@@ -85,7 +87,8 @@ export class Workspace extends pulumi.ComponentResource {
     const { plan, user, node: host } = args;
     const node = host.plan;
     const containerName = physicalName(plan.stack, "workspace", user.name);
-    this.info = workspaceHost(plan, host).apply((address) => userInfo(user, address, containerName));
+    const address = workspaceHost(plan, host);
+    this.info = address.apply((known) => userInfo(plan, user, known, containerName));
     const run = (
       role: string,
       more: Omit<command.remote.CommandArgs, "connection">,
@@ -112,9 +115,9 @@ export class Workspace extends pulumi.ComponentResource {
     }
 
     const files = pulumi
-      .all([args.seed, args.head])
-      .apply(([seed, head]) =>
-        JSON.stringify(workspaceFiles({ ...plan, head }, user, seed, args.secrets.password)),
+      .all([args.seed, args.head, address])
+      .apply(([seed, head, known]) =>
+        JSON.stringify(workspaceFiles({ ...plan, head }, user, known, seed, args.secrets.password)),
       );
     const prepare = onMachine(host, renderPrepare(node.name, user, containerName));
     const prepared = run(
@@ -208,9 +211,8 @@ export class Workspace extends pulumi.ComponentResource {
           ...Object.entries(fabric).map(([key, value]) => `${key}=${value}`),
         ]),
         networksAdvanced: [{ name: args.network }],
-        ports: SERVICES.map(([service, internal]) => ({
-          internal,
-          external: user.ports[service],
+        ports: publishedPorts(plan, user).map((ports) => ({
+          ...ports,
           ip: workspaceHost(plan, args.node),
           protocol: "tcp",
         })),

@@ -13,7 +13,8 @@ const ASK_MS = 10_000;
  * @typedef {{name: string, kind: string, role: string, address: string, privateAddress: string,
  *   ssh?: import("./ssh.mjs").SshNode["ssh"]}} OutputNode
  * @typedef {{name: string, node: string, desiredState: string, ssh: {host: string, port: number},
- *   urls: {code: string, jupyter: string, tensorboard: string}}} OutputUser
+ *   urls: {code: string, jupyter: string, tensorboard: string}, tunnel?: string}} OutputUser `tunnel`: the command that
+ *   `urls` need on the person's own computer; left out where the node publishes the services
  * @typedef {{address: string, dashboard: string}} OutputRay
  * @typedef {{nodes?: OutputNode[], users?: OutputUser[], ray?: OutputRay}} Outputs
  *
@@ -35,7 +36,7 @@ const ASK_MS = 10_000;
  * @typedef {object} Status  what `npm run -s status -- --json` prints
  * @property {string} stack
  * @property {(OutputNode & {state: NodeState, out?: Out})[]} nodes
- * @property {{name: string, node: string, state: UserState, ssh: OutputUser["ssh"], urls: OutputUser["urls"]}[]} users
+ * @property {(Omit<OutputUser, "desiredState"> & {state: UserState})[]} users
  * @property {{address: string, dashboard: string, nodes: number | null} | null} ray `nodes`: how many are alive;
  *   null when the head does not say
  * @property {{container: string, node: string | null, component: string, owner: string, state: string, why: string}[]} down
@@ -159,8 +160,9 @@ export function assemble(stack, outputs, answers, { expected = [], engine } = {}
     const state = /** @type {NodeState} */ (out ? "out" : answer ? "up" : "unreachable");
     return { name, kind, role, address, privateAddress, state, ...(out ? { out } : {}) };
   });
-  const users = (outputs.users ?? []).map(({ name, node, ssh, urls }) => {
-    return { name, node, state: userState(answers.get(node), name), ssh, urls };
+  const users = (outputs.users ?? []).map(({ name, node, ssh, urls, tunnel }) => {
+    const state = userState(answers.get(node), name);
+    return { name, node, state, ssh, urls, ...(tunnel === undefined ? {} : { tunnel }) };
   });
   const head = nodes.find(({ role }) => role === "head");
   const alive = head ? (answers.get(head.name)?.rayNodes ?? null) : null;

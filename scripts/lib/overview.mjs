@@ -4,6 +4,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { shellQuote, table } from "./format.mjs";
+import { tunnelText } from "./tunnels.mjs";
 
 /**
  * @param {Record<string, any>} outputs the stack's outputs `users` and `ray`
@@ -25,6 +26,8 @@ export function overview(outputs, { stack, folder }) {
       user.urls?.tensorboard ?? "",
     ]);
     lines.push(table(["USER", "NODE", "SSH", "VS CODE", "JUPYTER", "TENSORBOARD"], rows), "");
+    const tunnels = tunnelText(users);
+    if (tunnels) lines.push(tunnels, "");
     lines.push(`Passwords and tokens:  npm run -s status -- --credentials ${users[0].name}${option}`);
     const own = users.filter((user) => existsSync(join(folder, `user-${user.name}`)));
     if (own.length > 0) {
@@ -41,7 +44,7 @@ export function overview(outputs, { stack, folder }) {
     const target = head?.address ?? hostname;
     lines.push(
       `Ray dashboard:         ssh -N -L ${port}:${hostname}:${port} ${key} ${known} root@${target}`,
-      `                       then http://localhost:${port}, with the token from: npm run -s status -- --ray-token${option}`,
+      `                       then http://ray.localhost:${port}, with the token from: npm run -s status -- --ray-token${option}`,
     );
   }
   lines.push(

@@ -45,6 +45,12 @@ export const TEST_TOOLS = [
     parts: ["unit", "process", "engine"],
     tests: "that OpenSSH reads the derived keys, keys with a passphrase, and all that needs sshd",
   },
+  {
+    command: "nginx",
+    package: "nginx-light",
+    parts: ["process"],
+    tests: "who is let through to a workspace's VS Code, Jupyter and TensorBoard",
+  },
 ];
 
 /** Where sshd and programs for file systems are, which is not on every account's PATH. */

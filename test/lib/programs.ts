@@ -1,7 +1,7 @@
 /** The programs that tests call beside what Berth needs; scripts/lib/test-tools.mjs lists them. */
 import { spawnSync } from "node:child_process";
 
-export type TestProgram = "shellcheck" | "sshd" | "ssh-keygen";
+export type TestProgram = "shellcheck" | "sshd" | "ssh-keygen" | "nginx";
 
 /** Under `npm test`, which installs them: there a missing program is a failure. */
 const required = process.env.BERTH_TEST_TOOLS === "required";

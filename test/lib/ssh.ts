@@ -22,7 +22,13 @@ export interface SshTarget {
 
 /** What `ssh` is called with, before the command. */
 export function sshArgs(target: SshTarget): string[] {
-  const { address, port = 22, user = "root", key, knownHosts, shared } = target;
+  const { address, port = 22, user = "root" } = target;
+  return [...sshOptions(target), "-p", String(port), `${user}@${address}`];
+}
+
+/** The part of it that does not say where to. */
+export function sshOptions(target: Omit<SshTarget, "address" | "port" | "user">): string[] {
+  const { key, knownHosts, shared } = target;
   const options: Record<string, string> = {
     StrictHostKeyChecking: "yes",
     UserKnownHostsFile: knownHosts,
@@ -34,7 +40,7 @@ export function sshArgs(target: SshTarget): string[] {
     ...target.options,
   };
   const flags = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-  return ["-F", "none", ...flags, "-p", String(port), `${user}@${address}`];
+  return ["-F", "none", ...flags];
 }
 
 const sharing = (folder: string) => ({

@@ -77,8 +77,14 @@ describe("workspace settings", () => {
     ["a path", { user: "../a" }, "user"],
     ["a system uid", { uid: 0 }, "uid"],
     ["a boolean uid", { uid: true }, "uid"],
-    ["an unknown port", { ports: { web: 80 } }, "ports.web"],
-    ["a port too high", { ports: { ssh: 70000 } }, "ports.ssh"],
+    ["an unknown port", { ports: { ...workspace.ports, web: 80 } }, "ports.web"],
+    ["a port too high", { ports: { ...workspace.ports, ssh: 70000 } }, "ports.ssh"],
+    ["a service without a port", { ports: { ...workspace.ports, jupyter: undefined } }, "ports.jupyter"],
+    ["a host with a port", { web: { hosts: ["alice.localhost:10002"] } }, "web.hosts\\[0\\]"],
+    ["a host that is a pattern", { web: { hosts: ["alice.localhost", ".*"] } }, "web.hosts\\[1\\]"],
+    ["a host with a quote", { web: { hosts: ['x" 1; "'] } }, "web.hosts\\[0\\]"],
+    ["services that are published perhaps", { web: { published: "no" } }, "web.published"],
+    ["a command of two lines", { web: { tunnel: "ssh -N\nrm" } }, "web.tunnel"],
     ["a shell that is no path", { shell: "bash; id" }, "shell"],
     ["an address with a quote", { ray: { ...workspace.ray, client: 'ray://x"' } }, "ray.client"],
   ])("refuses %s", (_, change, path) => {
@@ -116,7 +122,7 @@ describe("workspace settings", () => {
 describe("workspace services", () => {
   const RENDER = `
 import configparser
-from berth_workspace import render, settings
+from berth_workspace import health, render, settings
 found = settings.read(sys.argv[2])
 supervisor = configparser.RawConfigParser()
 supervisor.read_string(render.supervisor(found))
@@ -124,7 +130,7 @@ print(json.dumps({
   "programs": {s[8:]: dict(supervisor[s]) for s in supervisor.sections() if s.startswith("program:")},
   "supervisor": render.supervisor(found), "sshd": render.sshd(found), "nginx": render.nginx(found),
   "code": render.code_server(found, "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"),
-  "jupyter": render.jupyter(found), "profile": render.profile(found), "sudoers": render.sudoers(found),
+  "jupyter": render.jupyter(found), "motd": render.motd(found), "checks": list(health.checks(found.ports)), "profile": render.profile(found), "sudoers": render.sudoers(found),
   "env": render.environment(found),
 }))
 `;
@@ -172,11 +178,61 @@ print(json.dumps({
     const { code, nginx, programs } = python(RENDER, WORKSPACE, dir);
     expect(parse(code)).toMatchObject({
       auth: "password",
-      "bind-addr": "0.0.0.0:8443",
+      socket: "/run/berth-code/http.sock",
+      "socket-mode": "0660",
+      "cookie-suffix": "10002",
       "hashed-password": "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA",
     });
-    expect(nginx).toMatch(/listen 6007;\s+auth_basic "[^"]+";\s+auth_basic_user_file/);
+    expect(parse(code)).not.toHaveProperty("bind-addr");
+    const board = nginx.slice(nginx.indexOf("listen 127.0.0.1:10004;"));
+    expect(board).toMatch(/auth_basic "[^"]+";\s+auth_basic_user_file/);
     expect(programs.tensorboard.command).toContain("--host 127.0.0.1 --port 6006");
+  });
+
+  it("listen on loopback, each at the person's port of it, and know the person's names", () => {
+    writeRun();
+    const { nginx, jupyter } = python(RENDER, WORKSPACE, dir);
+    expect([...nginx.matchAll(/listen (\S+);/g)].map(([, at]) => at)).toEqual(
+      ["code", "jupyter", "tensorboard"].map((name) => `127.0.0.1:${workspace.ports[name as "code"]}`),
+    );
+    expect(nginx).toContain("alice\\.localhost|localhost|127\\.0\\.0\\.1|");
+    for (const line of [
+      'c.ServerApp.ip = "127.0.0.1"',
+      "c.ServerApp.allow_remote_access = False",
+      'c.ServerApp.local_hostnames = ["localhost", "alice.localhost"]',
+    ])
+      expect(jupyter.split("\n")).toContain(line);
+  });
+
+  it("listen at the container's address too where they are published, and know that of the node", () => {
+    writeRun({ web: { published: true, hosts: ["alice.localhost", "10.88.0.10", "[fd00::a]"] } });
+    const { nginx, jupyter } = python(RENDER, WORKSPACE, dir);
+    expect([...nginx.matchAll(/listen (\S+);/g)].map(([, at]) => at)).toEqual(
+      ["code", "jupyter", "tensorboard"].map((name) => `0.0.0.0:${workspace.ports[name as "code"]}`),
+    );
+    expect(nginx).toContain("|10\\.88\\.0\\.10|\\[fd00::a\\]|");
+    // Jupyter knows no address but loopback's, so nginx alone looks; Jupyter itself stays on loopback.
+    expect(jupyter).toContain('c.ServerApp.ip = "127.0.0.1"\n');
+    expect(jupyter).toContain("c.ServerApp.allow_remote_access = True\n");
+  });
+
+  it("are shown at sign-in with the command that they need, where there is one", () => {
+    const urls = { code: "http://alice.localhost:10002", jupyter: "http://alice.localhost:10003" };
+    writeRun({ web: { urls, tunnel: "ssh -N -L 10002:127.0.0.1:10002 -p 10022 alice@10.88.0.10" } });
+    expect(python(RENDER, WORKSPACE, dir).motd).toBe(`VS Code      http://alice.localhost:10002
+JupyterLab   http://alice.localhost:10003
+
+They open in the browser of your own computer while this runs there:
+  ssh -N -L 10002:127.0.0.1:10002 -p 10022 alice@10.88.0.10
+`);
+    writeRun({ web: { urls } });
+    expect(python(RENDER, WORKSPACE, dir).motd).not.toContain("own computer");
+  });
+
+  it("have a check of their health each", () => {
+    writeRun();
+    const { programs, checks } = python(RENDER, WORKSPACE, dir);
+    expect([...checks, "services"].sort()).toEqual(Object.keys(programs).sort());
   });
 
   it("give Ray's address and token file to shells, notebooks and jobs, and none where there is no cluster", () => {

@@ -93,6 +93,34 @@ describe("Ray that is off", () => {
   });
 });
 
+describe("the services of a workspace that a browser opens", () => {
+  const ports = (seen: Seen[], user: string) => {
+    const found = of(seen, "docker:index/container:Container").find(
+      ({ name }) => name === `berth-workspace-${user}`,
+    );
+    const published = (found?.inputs.ports ?? []) as { internal: number; external: number; ip: string }[];
+    return published.map(({ internal, external, ip }) => `${ip}:${external} ${internal}`);
+  };
+
+  it("are not published: a node's address is every neighbour's too", async () => {
+    const seen = await run([alice, bob], false);
+    expect(ports(seen, "alice")).toEqual(["10.88.0.10:10022 22"]);
+    expect(ports(seen, "bob")).toEqual(["10.88.0.11:10122 22"]);
+  });
+
+  it("are at the node's address where the stack says so, and on loopback again where it no longer does", async () => {
+    const published = { workspaces: { services: "published-insecure" } };
+    expect(ports(await run([alice, bob], false, published), "bob")).toEqual([
+      "10.88.0.11:10122 22",
+      "10.88.0.11:10102 10102",
+      "10.88.0.11:10103 10103",
+      "10.88.0.11:10104 10104",
+    ]);
+    const back = { workspaces: { services: "loopback" } };
+    expect(ports(await run([alice, bob], false, back), "bob")).toEqual(["10.88.0.11:10122 22"]);
+  });
+});
+
 describe("users", () => {
   it("that are stopped keep their container, that are removed leave nothing but what purges them", async () => {
     const seen = await run(

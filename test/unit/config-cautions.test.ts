@@ -44,6 +44,22 @@ describe("a layout", () => {
   });
 });
 
+describe("services at the node's address", () => {
+  it("are told of, with what they give up and the way back; services on loopback are not", () => {
+    const said = (workspaces: object) => cautions({ ...metalStack, workspaces });
+    const [caution, ...more] = said({ services: "published-insecure" });
+    expect(more).toEqual([]);
+    expect(caution).toMatch(
+      /^berth:workspaces\.services is "published-insecure": .* cookies .* Take the key out/,
+    );
+    expect([said({}), said({ services: "loopback" })]).toEqual([[], []]);
+  });
+
+  it.each(["published", true, "private"])("are not asked for by %j", (services) => {
+    expect(paths({ ...metalStack, workspaces: { services } })).toEqual(["workspaces.services"]);
+  });
+});
+
 describe("a profile", () => {
   const gpu = { kind: "mig", profile: "1g.11gb" };
   const user = { name: "alice", node: "metal-0", index: 0 };

@@ -104,6 +104,16 @@ describe("the stack's configuration", () => {
     ["an unknown key", { nodez: 1 }, ["berth:nodez"]],
     ["an unknown key of a user", { users: [{ ...alice, gpu: 1 }] }, ["berth:users[0].gpu"]],
     ["a pool in the users' blocks", { ports: { pool: { start: 19000, end: 21000 } } }, ["berth:ports.pool"]],
+    [
+      "blocks that put alice's Jupyter on a port that every workspace has inside",
+      { ports: { users: { start: 8885, blocks: 2 } } },
+      ["berth:ports.users.start"],
+    ],
+    [
+      "the same of bob's TensorBoard",
+      { ports: { users: { start: 5902, blocks: 2 } } },
+      ["berth:ports.users.start"],
+    ],
     ["an ephemeral Ray port", { ports: { ray: { client: 40000 } } }, ["berth:ports.ray.client"]],
     ["no way in", { firewall: { allowSsh: [] } }, ["berth:firewall.allowSsh"]],
     [

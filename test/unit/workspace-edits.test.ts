@@ -42,6 +42,7 @@ describe("an edit of a user", () => {
     ["memoryReservation", { memoryReservation: "1GiB" }, {}, "goes on"],
     ["pids", { pids: 512 }, {}, "goes on"],
     ["sudo", { sudo: false }, {}, "replaced"],
+    ["workspaces.services", {}, { workspaces: { services: "published-insecure" } }, "replaced"],
     ["credentialsVersion", { credentialsVersion: 2 }, {}, "goes on"],
   ])("%s: the workspace is as the guide says", async (key, edit, more, expected) => {
     const after = await container({ ...alice, ...edit }, more);

@@ -9,6 +9,7 @@ import {
   userState,
 } from "../../../scripts/lib/live.mjs";
 import { overview } from "../../../scripts/lib/overview.mjs";
+import { tunnelText } from "../../../scripts/lib/tunnels.mjs";
 
 const user = (name: string, node: string, desiredState = "running") => ({
   name,
@@ -16,6 +17,7 @@ const user = (name: string, node: string, desiredState = "running") => ({
   desiredState,
   ssh: { host: "10.88.0.10", port: 10022 },
   urls: { code: "http://c", jupyter: "http://j", tensorboard: "http://t" },
+  tunnel: `ssh -N -L 10002:127.0.0.1:10002 -p 10022 ${name}@10.88.0.10`,
 });
 const node = (name: string, role: string, address: string) => ({
   name,
@@ -90,7 +92,7 @@ describe("the whole status", () => {
     const status = assemble("dev", outputs, up);
     expect(Object.keys(status)).toEqual(["stack", "nodes", "users", "ray", "down"]);
     expect(status.nodes[0]).toEqual({ ...outputs.nodes?.[0], state: "up" });
-    expect(Object.keys(status.users[0] ?? {})).toEqual(["name", "node", "state", "ssh", "urls"]);
+    expect(Object.keys(status.users[0] ?? {})).toEqual(["name", "node", "state", "ssh", "urls", "tunnel"]);
     expect(status.ray).toEqual({ ...outputs.ray, nodes: 2 });
     expect(problemsOf(status, outputs)).toEqual([]);
   });
@@ -137,8 +139,24 @@ describe("the overview", () => {
     );
     expect(text).toContain("ssh -p 10022 alice@10.88.0.10");
     expect(text).toContain("--credentials alice --stack lab");
+    for (const name of ["alice", "bob"])
+      expect(text).toMatch(
+        new RegExp(`^${name}\\s+ssh -N -L 10002:127\\.0\\.0\\.1:10002 -p 10022 ${name}@`, "m"),
+      );
+    // Not localhost, whose cookies every server of the operator's computer is sent.
+    expect(text).toContain("then http://ray.localhost:8265");
     expect(text).toContain("-L 8265:10.88.0.10:8265 -i '/home/me/my berth/stacks/lab/id_ed25519'");
     expect(text).toContain("npm run destroy -- --stack lab");
     expect(text).not.toContain("[secret]");
+  });
+});
+
+describe("the commands for browsers", () => {
+  it("stand beside who they are for, and are left out where the node publishes the services", () => {
+    const { tunnel: _, ...published } = user("carol", "node-1");
+    expect(tunnelText([user("alice", "node-0"), published])).toMatch(/\nalice +ssh -N [^\n]*$/);
+    expect(tunnelText([published])).toBe("");
+    const status = assemble("dev", { ...outputs, users: [published] }, new Map());
+    expect(Object.keys(status.users[0] ?? {})).toEqual(["name", "node", "state", "ssh", "urls"]);
   });
 });

@@ -1,16 +1,32 @@
 """Do the workspace's services answer? Each is asked for what it says without a sign-in."""
 
+import json
 import socket
 import sys
+
+# -I leaves the package's own folder out.
+sys.path.insert(0, "/usr/local/lib/berth")
+
+from berth_workspace import render  # noqa: E402
 
 # Seconds for one answer: the engine's own deadline for all of them is the health check's.
 PATIENCE = 4
 
 
-def http_status(port, path):
+def connect(address):
+    """`address`: a port of loopback, or the path of a Unix socket."""
+    if isinstance(address, int):
+        return socket.create_connection(("127.0.0.1", address), timeout=PATIENCE)
+    link = socket.socket(socket.AF_UNIX)
+    link.settimeout(PATIENCE)
+    link.connect(address)
+    return link
+
+
+def http_status(address, path):
     """The status of one GET, or None."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as link:
+        with connect(address) as link:
             link.settimeout(PATIENCE)
             link.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
             words = link.recv(64).split()
@@ -32,18 +48,26 @@ def listens(port):
     return False
 
 
-CHECKS = {
-    "sshd": lambda: listens(22),
-    "code-server": lambda: http_status(8443, "/healthz") == 200,
-    "jupyter": lambda: http_status(8888, "/api") == 200,
-    "tensorboard": lambda: http_status(6006, "/data/environment") == 200,
-    # 401: it stands before TensorBoard and asks for the password.
-    "nginx": lambda: http_status(6007, "/") == 401,
-}
+def doors_open(ports):
+    """Whether nginx, which answers for itself at TensorBoard's door (401: it asks for the password), has all three."""
+    return http_status(ports["tensorboard"], "/") == 401 and listens(ports["code"]) and listens(ports["jupyter"])
+
+
+def checks(ports):
+    """A service's name -> whether it answers; the last asks nothing of the others."""
+    return {
+        "sshd": lambda: listens(render.SSH),
+        "code-server": lambda: http_status(render.CODE_BEHIND, "/healthz") == 200,
+        "jupyter": lambda: http_status(render.JUPYTER_BEHIND, "/api") == 200,
+        "tensorboard": lambda: http_status(render.TENSORBOARD_BEHIND, "/data/environment") == 200,
+        "nginx": lambda: doors_open(ports),
+    }
 
 
 def main():
-    silent = [name for name, check in CHECKS.items() if not check()]
+    with open("/run/berth/workspace.json", encoding="utf8") as file:
+        ports = json.load(file)["ports"]
+    silent = [name for name, check in checks(ports).items() if not check()]
     if silent:
         print(f"no answer from: {', '.join(silent)} (logs: /var/log/berth)")
     return 1 if silent else 0

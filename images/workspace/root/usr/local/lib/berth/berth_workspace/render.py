@@ -1,12 +1,19 @@
 """Texts of the services' files, from the settings. Pure: nothing is read or written here."""
 
 import json
+import re
 
 LOGS = "/var/log/berth"
 ETC = "/etc/berth/services"
 
-# The container's own ports; the node publishes them on the person's block.
-SSH, CODE, JUPYTER, TENSORBOARD, TENSORBOARD_BEHIND = 22, 8443, 8888, 6007, 6006
+# The container's own ports. VS Code, Jupyter and TensorBoard are opened by the person's ports of them, where nginx
+# listens; what stands behind it is on loopback alone, code-server on a Unix socket, as it does not look at Host itself.
+SSH, JUPYTER_BEHIND, TENSORBOARD_BEHIND = 22, 8888, 6006
+CODE_FOLDER = "/run/berth-code"
+CODE_BEHIND = f"{CODE_FOLDER}/http.sock"
+
+# Names of the workspace itself and of the computer that forwards its ports, as a Host header has them.
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -77,9 +84,15 @@ def sudoers(settings):
 
 
 def code_server(settings, password_hash):
-    """code-server's own settings; `password_hash` is argon2's encoded form."""
+    """code-server's own settings; `password_hash` is argon2's encoded form.
+
+    Its WebSockets are refused where Origin is not Host. The cookie's name has the port, as Jupyter's has: a person may
+    have workspaces of two stacks under one name.
+    """
     return f"""# Written by berth-apply.
-bind-addr: 0.0.0.0:{CODE}
+socket: {CODE_BEHIND}
+socket-mode: "0660"
+cookie-suffix: "{settings.ports["code"]}"
 auth: password
 hashed-password: {json.dumps(password_hash)}
 cert: false
@@ -89,13 +102,19 @@ disable-update-check: true
 
 
 def jupyter(settings):
-    """Jupyter's settings, with the token, which no command line and no environment shows."""
+    """Jupyter's settings, with the token, which no command line and no environment shows.
+
+    It looks at Host once more by itself, but knows no other address than loopback's: where the node publishes it,
+    nginx alone looks. A WebSocket by cookie is refused where Origin is not Host.
+    """
     return f"""# Written by berth-apply.
 c = get_config()
 c.IdentityProvider.token = {json.dumps(settings.secrets["jupyterToken"])}
-c.ServerApp.ip = "0.0.0.0"
-c.ServerApp.port = {JUPYTER}
+c.ServerApp.ip = "127.0.0.1"
+c.ServerApp.port = {JUPYTER_BEHIND}
 c.ServerApp.port_retries = 0
+c.ServerApp.allow_remote_access = {settings.published}
+c.ServerApp.local_hostnames = {json.dumps(["localhost", *settings.hosts])}
 c.ServerApp.open_browser = False
 c.ServerApp.root_dir = {json.dumps(settings.home)}
 c.ServerApp.terminado_settings = {{"shell_command": [{json.dumps(settings.shell)}, "-l"]}}
@@ -105,35 +124,95 @@ c.LabApp.news_url = None
 """
 
 
+# What nginx hands on of a request. Forwarded and X-Forwarded-Host would count for code-server in place of Host.
+PASSED_ON = """proxy_set_header Host $http_host;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_header;
+      proxy_set_header Forwarded "";
+      proxy_set_header X-Forwarded-Host "";"""
+
+
+# Without the person's name: whoever led a browser here can read it.
+REFUSAL = "This workspace is not reached by this address, but by YOUR-NAME.localhost, as its sign-in over SSH shows.\n"
+
+
+def host_pattern(settings):
+    """A regular expression for the Host headers that are answered: these names with any port, as people may forward
+    to another port of their own computer, or none."""
+    names = "|".join(re.escape(name) for name in (*settings.hosts, *LOOPBACK))
+    return f"^(?:{names})(?::[0-9]+)?$"
+
+
+def door(settings, service, target, *more):
+    """One server of nginx: the person's port of a service."""
+    address = "0.0.0.0" if settings.published else "127.0.0.1"
+    lines = "".join(f"      {line}\n" for line in more)
+    return f"""
+  server {{
+    listen {address}:{settings.ports[service]};
+    if ($known = 0) {{ return 403 {json.dumps(REFUSAL)}; }}
+    location / {{
+      proxy_pass http://{target};
+      {PASSED_ON}
+{lines}    }}
+  }}
+"""
+
+
 def nginx(settings):
-    """nginx in front of TensorBoard, which has no sign-in of its own."""
+    """nginx in front of VS Code, Jupyter and TensorBoard: by other names than the person's they are not reached, and
+    TensorBoard, which has no sign-in of its own, asks for the password."""
+    board = (
+        f'auth_basic "TensorBoard of {settings.user}";',
+        f"auth_basic_user_file {ETC}/tensorboard.htpasswd;",
+        "# The password is for this door alone.",
+        'proxy_set_header Authorization "";',
+    )
     return f"""# Written by berth-apply.
 user www-data;
 worker_processes 1;
 pid /run/berth-nginx.pid;
 error_log stderr warn;
-events {{ worker_connections 256; }}
+events {{ worker_connections 1024; }}
 http {{
   access_log off;
   server_tokens off;
+  default_type text/plain;
   client_body_temp_path /var/lib/nginx/body;
   # TensorBoard's pages ask for long lists of tags.
   large_client_header_buffers 4 32k;
-  server {{
-    listen {TENSORBOARD};
-    auth_basic "TensorBoard of {settings.user}";
-    auth_basic_user_file {ETC}/tensorboard.htpasswd;
-    location / {{
-      proxy_pass http://127.0.0.1:{TENSORBOARD_BEHIND};
-      proxy_set_header Host $host:$server_port;
-      # The password is for this door alone.
-      proxy_set_header Authorization "";
-      proxy_buffering off;
-      proxy_read_timeout 300s;
-    }}
+  # Files of any size, as they come; WebSockets for as long as they are open.
+  client_max_body_size 0;
+  proxy_http_version 1.1;
+  proxy_request_buffering off;
+  proxy_buffering off;
+  proxy_read_timeout 1d;
+  proxy_send_timeout 1d;
+  # Whoever owns a name can lead a browser here by it (DNS rebinding) and would be handed the answers.
+  map $http_host $known {{
+    default 0;
+    "~*{host_pattern(settings)}" 1;
   }}
-}}
+  map $http_upgrade $connection_header {{
+    default close;
+    "~*^websocket$" upgrade;
+  }}
+  upstream code {{ server unix:{CODE_BEHIND}; }}
+  upstream jupyter {{ server 127.0.0.1:{JUPYTER_BEHIND}; }}
+  upstream tensorboard {{ server 127.0.0.1:{TENSORBOARD_BEHIND}; }}
+{door(settings, "code", "code")}{door(settings, "jupyter", "jupyter")}{door(settings, "tensorboard", "tensorboard", *board)}}}
 """
+
+
+SERVICE_NAMES = {"code": "VS Code", "jupyter": "JupyterLab", "tensorboard": "TensorBoard"}
+
+
+def motd(settings):
+    """/etc/motd: what a person reads who signs in over SSH."""
+    lines = [f"{SERVICE_NAMES[name]:<12} {url}" for name, url in settings.urls.items()]
+    if settings.tunnel:
+        lines += ["", "They open in the browser of your own computer while this runs there:", f"  {settings.tunnel}"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def supervisor(settings):

@@ -12,6 +12,10 @@ def write_all(settings):
     person = (settings.uid, settings.gid)
     os.makedirs(etc, mode=0o755, exist_ok=True)
     os.makedirs(render.LOGS, mode=0o755, exist_ok=True)
+    # nginx comes to code-server's socket by the group, which the socket takes from its folder (setgid).
+    os.makedirs(render.CODE_FOLDER, exist_ok=True)
+    os.chown(render.CODE_FOLDER, settings.uid, www_data())
+    os.chmod(render.CODE_FOLDER, 0o2750)
     changed = set()
 
     def put(service, *file):
@@ -19,6 +23,7 @@ def write_all(settings):
             changed.add(service)
 
     put("shells", "/etc/profile.d/berth.sh", render.profile(settings), 0o644)
+    put("shells", "/etc/motd", render.motd(settings), 0o644)
     put("sshd", "/etc/ssh/sshd_config.d/10-berth.conf", render.sshd(settings), 0o644)
     path = f"{etc}/code-server.yaml"
     password = settings.secrets["codePassword"]

@@ -13,6 +13,12 @@ USER_NAME = re.compile(r"^[a-z_][a-z0-9_-]{0,31}$")
 SECRET = re.compile(r"^[!-9;-~]{8,200}$")
 
 PORTS = ("ssh", "code", "jupyter", "tensorboard", "vnc", "novnc", "rdp")
+# Those that a browser opens; without their ports there is nothing to open.
+WEB = ("code", "jupyter", "tensorboard")
+# A name, an IPv4 address, or an IPv6 address in brackets: what a Host header has before its port.
+HOST = re.compile(r"^(?:[a-z0-9_][a-z0-9._-]{0,252}|\[[0-9a-f:.]{2,45}\])$")
+# Lines that are only shown.
+LINE = re.compile(r"^[ -~]{1,500}$")
 SECRETS = ("password", "codePassword", "jupyterToken", "tensorboardPassword")
 
 
@@ -22,7 +28,11 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """One workspace. `ports` are the node's, by which people reach the services; the container's are fixed."""
+    """One workspace. `ports` are the person's block: VS Code, Jupyter and TensorBoard listen on theirs, sshd on 22.
+
+    `hosts` are the names that the three answer to, beside loopback's own; `published` says that they listen on every
+    address of the container instead of its loopback. `urls` and `tunnel` are for people to read.
+    """
 
     user: str
     uid: int
@@ -31,6 +41,10 @@ class Settings:
     hostname: str
     sudo: bool
     ports: dict
+    hosts: tuple
+    published: bool
+    urls: dict
+    tunnel: str | None
     ray: dict | None
     authorized_keys: str = field(repr=False)
     secrets: dict = field(repr=False)
@@ -68,9 +82,25 @@ def read(folder=RUN):
     check(isinstance(sudo, bool), "sudo", sudo, "true or false")
     check(isinstance(ports, dict), "ports", ports, "an object")
     if isinstance(ports, dict):
-        for name, port in ports.items():
+        for name in dict.fromkeys((*WEB, *ports)):
+            port = ports.get(name)
             check(name in PORTS, f"ports.{name}", port, f"one of {', '.join(PORTS)}")
             check(type(port) is int and 0 < port < 65536, f"ports.{name}", port, "1 to 65535")
+    # What is left out leaves the services as closed as can be.
+    web = workspace.get("web", {})
+    check(isinstance(web, dict), "web", web, "an object")
+    web = web if isinstance(web, dict) else {}
+    hosts, published = web.get("hosts"), web.get("published", False)
+    urls, tunnel = web.get("urls", {}), web.get("tunnel")
+    check(hosts is None or isinstance(hosts, list), "web.hosts", hosts, "a list")
+    for i, host in enumerate(hosts if isinstance(hosts, list) else ()):
+        check(isinstance(host, str) and HOST.match(host), f"web.hosts[{i}]", host, "a host name or an address, no port")
+    check(isinstance(published, bool), "web.published", published, "true or false")
+    check(isinstance(urls, dict), "web.urls", urls, "an object")
+    for name, url in urls.items() if isinstance(urls, dict) else ():
+        check(name in WEB, f"web.urls.{name}", url, f"one of {', '.join(WEB)}")
+        check(isinstance(url, str) and LINE.match(url), f"web.urls.{name}", url, "one line of ASCII")
+    check(tunnel is None or isinstance(tunnel, str) and LINE.match(tunnel), "web.tunnel", tunnel, "one line of ASCII")
     check(ray is None or isinstance(ray, dict), "ray", ray, "an object or nothing")
     for name in ("address", "client", "dashboard") if isinstance(ray, dict) else ():
         value = ray.get(name)
@@ -91,6 +121,10 @@ def read(folder=RUN):
         hostname=str(workspace.get("hostname", "")),
         sudo=sudo,
         ports=ports,
+        hosts=(f"{user}.localhost",) if hosts is None else tuple(hosts),
+        published=published,
+        urls=urls,
+        tunnel=tunnel,
         ray=ray,
         authorized_keys=keys,
         secrets=secrets,
