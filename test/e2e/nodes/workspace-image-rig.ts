@@ -12,6 +12,7 @@ import { docker, removeThings } from "../../lib/docker";
 import { must } from "../../lib/run";
 import { sshArgs } from "../../lib/ssh";
 import { MINUTE } from "../../lib/time";
+import { throughSsh } from "../../lib/tunnel";
 import { until } from "../../lib/until";
 
 export const RAY_UID = 10001;
@@ -165,7 +166,22 @@ export function workspaceRig(SUBNET: string) {
     return (await must("ssh", [...args, command], { deadline: 4 * MINUTE })).stdout.trim();
   }
 
-  /** The same, with a password. */
+  /** Does `work` while the workspace's VS Code, Jupyter and TensorBoard are at these ports of this computer. */
+  function forwarded<T>(ports: Record<"code" | "jupyter" | "tensorboard", number>, work: () => Promise<T>) {
+    const inside = { code: 10002, jupyter: 10003, tensorboard: 10004 };
+    const forwards = (["code", "jupyter", "tensorboard"] as const).flatMap((service) => [
+      "-L",
+      `${ports[service]}:127.0.0.1:${inside[service]}`,
+    ]);
+    const args = sshArgs({ ...target, user: "alice", key: join(dir, "key") });
+    return throughSsh(
+      ["-N", "-o", "ExitOnForwardFailure=yes", ...forwards, ...args],
+      Object.values(ports),
+      work,
+    );
+  }
+
+  /** The same as `ssh`, with a password. */
   async function sshWithPassword(password: string, command: string): Promise<string> {
     writeFileSync(join(dir, "askpass"), `#!/bin/sh\necho '${password}'\n`, { mode: 0o700 });
     const options = { PreferredAuthentications: "password", NumberOfPasswordPrompts: "1" };
@@ -181,7 +197,7 @@ export function workspaceRig(SUBNET: string) {
 
   return {
     ...{ ID, HEAD, WORKER, WORKSPACE, secrets, dir },
-    ...{ healthy, layOut, cleanUp, startRay, startWorkspace, writeRun, ssh, sshWithPassword },
+    ...{ healthy, layOut, cleanUp, startRay, startWorkspace, writeRun, ssh, sshWithPassword, forwarded },
   };
 }
 

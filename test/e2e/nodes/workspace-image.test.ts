@@ -4,10 +4,11 @@
  * What it does not prove: networks and firewalls of a stack (test/e2e of the whole stack does).
  */
 import { writeFileSync } from "node:fs";
+import type { RequestOptions } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildImage, docker } from "../../lib/docker";
-import { basic, get } from "../../lib/http";
+import { ask, basic, cookies, get, UPGRADE } from "../../lib/http";
 import { run } from "../../lib/run";
 import { MINUTE, SECOND } from "../../lib/time";
 import { until } from "../../lib/until";
@@ -15,7 +16,29 @@ import { KERNEL, PORTS, RAY_UID, secret, USER_UID, workspaceRig } from "./worksp
 
 const rig = workspaceRig("10.213.77");
 const { ID, HEAD, WORKER, WORKSPACE, secrets, dir } = rig;
-const { healthy, layOut, cleanUp, startRay, startWorkspace, writeRun, ssh, sshWithPassword } = rig;
+const { healthy, layOut, cleanUp, startRay, startWorkspace, writeRun, ssh, sshWithPassword, forwarded } = rig;
+
+/** Where the workspace's services listen, and where this test has them. */
+const INSIDE = { code: 10002, jupyter: 10003, tensorboard: 10004 };
+const HERE = { code: 19702, jupyter: 19703, tensorboard: 19704 };
+
+/** Asks a service that is forwarded, by the person's own name. */
+const web = (service: keyof typeof HERE, options: RequestOptions = {}, body = "") =>
+  ask(
+    {
+      port: HERE[service],
+      ...options,
+      headers: { Host: `alice.localhost:${HERE[service]}`, ...options.headers },
+    },
+    body,
+  );
+
+/** The cookie that VS Code, which is forwarded, gives for a password; empty: none. */
+async function codeCookie(password: string): Promise<string> {
+  const form = new URLSearchParams({ password, base: "." }).toString();
+  const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+  return cookies(await web("code", { method: "POST", path: "/login", headers }, form));
+}
 
 let rayImage = "";
 let workspaceImage = { ref: "", bytes: 0 };
@@ -124,26 +147,94 @@ describe("workspace image", () => {
     }
   });
 
+  it("listens on its loopback alone, but for SSH", async () => {
+    const listening = (await ssh("ss -Hltn | awk '{print $4}'")).split("\n");
+    for (const port of Object.values(INSIDE)) expect(listening).toContain(`127.0.0.1:${port}`);
+    const elsewhere = listening.filter((at) => !at.startsWith("127.") && !at.startsWith("[::1]"));
+    expect(elsewhere).toContain("0.0.0.0:22");
+    expect(elsewhere.filter((at) => !at.endsWith(":22"))).toEqual([]);
+  });
+
   it("asks for a sign-in at each door, and opens with the right secret only", async () => {
-    const at = `http://${WORKSPACE}`;
-    expect(await get(`${at}:8443/`)).toBe(302);
-    expect(await get(`${at}:8888/api/status`)).toBe(403);
-    expect(await get(`${at}:6007/`)).toBe(401);
+    await forwarded(HERE, async () => {
+      const get = async (...what: Parameters<typeof web>) => (await web(...what)).status;
+      expect(await get("code")).toBe(302);
+      expect(await get("jupyter", { path: "/api/status" })).toBe(403);
+      expect(await get("tensorboard")).toBe(401);
 
-    expect(await get(`${at}:8888/api/status?token=${secrets.jupyterToken}`)).toBe(200);
-    expect(await get(`${at}:8888/api/status`, { Authorization: `token ${secrets.jupyterToken}` })).toBe(200);
-    expect(await get(`${at}:8888/api/status`, { Authorization: "token wrong" })).toBe(403);
-    expect(await get(`${at}:6007/data/runs`, basic("alice", secrets.tensorboardPassword))).toBe(200);
-    expect(await get(`${at}:6007/data/runs`, basic("alice", secrets.password))).toBe(401);
+      const api = (headers: Record<string, string>) => get("jupyter", { path: "/api/status", headers });
+      expect(await get("jupyter", { path: `/api/status?token=${secrets.jupyterToken}` })).toBe(200);
+      expect(await api({ Authorization: `token ${secrets.jupyterToken}` })).toBe(200);
+      expect(await api({ Authorization: "token wrong" })).toBe(403);
+      const runs = (password: string) =>
+        get("tensorboard", { path: "/data/runs", headers: basic("alice", password) });
+      expect(await runs(secrets.tensorboardPassword)).toBe(200);
+      expect(await runs(secrets.password)).toBe(401);
 
-    const signIn = async (password: string) => {
-      const body = new URLSearchParams({ password, base: "." });
-      const answer = await fetch(`${at}:8443/login`, { method: "POST", body, redirect: "manual" });
-      const cookie = answer.headers.get("set-cookie")?.split(";")[0] ?? "";
-      return get(`${at}:8443/?folder=/home/alice`, { Cookie: cookie });
-    };
-    expect(await signIn(secrets.codePassword)).toBe(200);
-    expect(await signIn("wrong-password")).toBe(302);
+      const page = async (password: string) =>
+        get("code", { path: "/?folder=/home/alice", headers: { Cookie: await codeCookie(password) } });
+      expect(await page(secrets.codePassword)).toBe(200);
+      expect(await page("wrong-password")).toBe(302);
+    });
+  });
+
+  it("takes pages and WebSockets by its person's names and from its own pages only", async () => {
+    await forwarded(HERE, async () => {
+      const token = { Authorization: `token ${secrets.jupyterToken}` };
+      const made = await web("jupyter", { method: "POST", path: "/api/kernels", headers: token }, "{}");
+      const kernel = `/api/kernels/${JSON.parse(made.text).id}`;
+      const session = await codeCookie(secrets.codePassword);
+      // Jupyter's cookie has its name from the Host that it was given for.
+      const jupyterCookie = async (Host: string) =>
+        cookies(await web("jupyter", { path: `/lab?token=${secrets.jupyterToken}`, headers: { Host } }));
+      const doors = [
+        ["jupyter", "/api/status", `${kernel}/channels`, jupyterCookie],
+        ["code", "/?folder=/home/alice", "/?type=Management", async () => session],
+      ] as const;
+      const own = ["alice.localhost:10002", "localhost:7", "127.0.0.1", "[::1]:9"];
+      const foreign = ["bob.localhost:10002", "x.alice.localhost", "evil.example", `${WORKSPACE}:10002`];
+      for (const [service, path, socket, cookieOf] of doors) {
+        const page = async (Host: string, Cookie: string) =>
+          (await web(service, { path, headers: { Cookie, Host } })).status;
+        const upgrade = async (Host: string, Origin: string, Cookie: string) =>
+          (await web(service, { path: socket, headers: { ...UPGRADE, Cookie, Host, Origin } })).status;
+        for (const host of own) {
+          const cookie = await cookieOf(host);
+          expect(await page(host, cookie), `${service} ${host}`).toBe(200);
+          expect(await upgrade(host, `http://${host}`, cookie), `${service} ${host}`).toBe(101);
+        }
+        const [host = ""] = own;
+        const cookie = await cookieOf(host);
+        for (const name of foreign) {
+          expect(await page(name, cookie), `${service} ${name}`).toBe(403);
+          expect(await upgrade(name, `http://${name}`, cookie), `${service} ${name}`).toBe(403);
+        }
+        for (const origin of [
+          "http://bob.localhost:10002",
+          "http://alice.localhost:10203",
+          "http://evil.example",
+        ])
+          expect(await upgrade(host, origin, cookie), `${service} ${origin}`).toBe(403);
+      }
+      await web("jupyter", { method: "DELETE", path: kernel, headers: token });
+    });
+  });
+
+  it("shows at sign-in how its services are reached", async () => {
+    writeRun({
+      web: {
+        published: false,
+        hosts: ["alice.localhost"],
+        urls: { code: "http://alice.localhost:10002" },
+        tunnel: "ssh -N it",
+      },
+    });
+    expect(await docker("exec", `${ID}-alice`, "berth-apply")).toBe("shells");
+    expect(await ssh("cat /etc/motd")).toMatch(
+      /^VS Code +http:\/\/alice\.localhost:10002$[\s\S]*^ {2}ssh -N it$/m,
+    );
+    writeRun();
+    await docker("exec", `${ID}-alice`, "berth-apply");
   });
 
   it("gives root inside by sudo, and apt and pip work", { timeout: 5 * MINUTE }, async () => {

@@ -3,13 +3,14 @@
  */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { connect } from "node:net";
+import type { RequestOptions } from "node:http";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
-import { get } from "../../lib/http";
+import { ask, cookies } from "../../lib/http";
 import type { Ran } from "../../lib/run";
-import { type SshTarget, sshArgs } from "../../lib/ssh";
+import { type SshTarget, sshArgs, sshOptions } from "../../lib/ssh";
 import { MINUTE, SECOND } from "../../lib/time";
+import { throughSsh } from "../../lib/tunnel";
 import { CREDENTIAL, folder, home, NODES, ok, pulumi, run } from "./cluster-rig";
 
 export interface Credentials {
@@ -34,11 +35,27 @@ const PLACES = {
 
 export type User = keyof typeof PLACES;
 
-export const address = (user: User, service: "code" | "jupyter" | "tensorboard") =>
-  `${PLACES[user].host}:${PLACES[user].block + { code: 2, jupyter: 3, tensorboard: 4 }[service]}`;
+export type Service = keyof typeof OFFSETS;
+const OFFSETS = { code: 2, jupyter: 3, tensorboard: 4 } as const;
+export const SERVICES: readonly Service[] = ["code", "jupyter", "tensorboard"];
 
-export const url = (user: User, service: "code" | "jupyter" | "tensorboard") =>
-  `http://${address(user, service)}`;
+/** Of the workspace's loopback, and of this computer's while `forwarded` works. */
+export const portOf = (user: User, service: Service) => PLACES[user].block + OFFSETS[service];
+
+/** Where the node would publish it. */
+export const address = (user: User, service: Service) => `${PLACES[user].host}:${portOf(user, service)}`;
+
+export const url = (user: User, service: Service) => `http://${user}.localhost:${portOf(user, service)}`;
+
+/** The command by which the stack says that a person reaches the three. */
+export const tunnel = (user: User) => {
+  const forwards = SERVICES.map((service) => {
+    const port = portOf(user, service);
+    return `-L ${port}:127.0.0.1:${port}`;
+  });
+  const { host, block } = PLACES[user];
+  return `ssh -N -o ExitOnForwardFailure=yes ${forwards.join(" ")} -p ${block + 22} ${user}@${host}`;
+};
 
 /** Only the host keys that the stack wrote down are accepted. */
 const knownHosts = join(folder, "known_hosts");
@@ -61,35 +78,44 @@ export function sshByPassword(user: User, password: string, command: string): Pr
   return run("sshpass", ["-e", "ssh", ...args, command], { env: { SSHPASS: password } });
 }
 
+/** Does `work` while a user's services are on this computer's loopback, by the command that the stack prints. */
+export async function forwarded<T>(user: User, work: () => Promise<T>): Promise<T> {
+  const users: { name: string; tunnel?: string }[] = JSON.parse(
+    await pulumi(["stack", "output", "users", "--json"]),
+  );
+  const printed = users.find(({ name }) => name === user)?.tunnel ?? "";
+  if (printed !== tunnel(user)) throw new Error(`the stack prints for ${user}: ${printed}`);
+  const [, ...words] = printed.split(" ");
+  const options = sshOptions({ key: join(folder, `user-${user}`), knownHosts });
+  const ports = SERVICES.map((service) => portOf(user, service));
+  return throughSsh([...options, ...words], ports, work);
+}
+
+/** Asks a service that is forwarded by its own name, which not every system's resolver knows as a browser does. */
+export const web = (user: User, service: Service, options: RequestOptions = {}, body = "") =>
+  ask(
+    {
+      port: portOf(user, service),
+      ...options,
+      headers: { Host: new URL(url(user, service)).host, ...options.headers },
+    },
+    body,
+  );
+
 /** Runs a script on a node, as the operator. */
 export async function onNode(node: keyof typeof NODES, script: string): Promise<string> {
   const args = sshArgs({ address: NODES[node], key: join(folder, "id_ed25519"), knownHosts });
   return (await ok("ssh", [...args, "bash", "-s"], { input: `set -eu\n${script}\n` })).stdout.trim();
 }
 
-/** Signs in to VS Code and gives the status of its page with the cookie that came back, if any. */
+/** Signs in to VS Code, which is forwarded, and gives the status of its page with the cookie that came back, if any. */
 export async function codeServer(user: User, password: string): Promise<number> {
-  const answer = await fetch(`${url(user, "code")}/login`, {
-    method: "POST",
-    body: new URLSearchParams({ password, base: "." }),
-    redirect: "manual",
-    signal: AbortSignal.timeout(30 * SECOND),
-  });
-  await answer.arrayBuffer();
-  const cookie = answer.headers.get("set-cookie")?.split(";")[0] ?? "";
-  return get(`${url(user, "code")}/?folder=/home/${user}`, { Cookie: cookie });
+  const form = new URLSearchParams({ password, base: "." }).toString();
+  const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+  const answer = await web(user, "code", { method: "POST", path: "/login", headers }, form);
+  const page = { path: `/?folder=/home/${user}`, headers: { Cookie: cookies(answer) } };
+  return (await web(user, "code", page)).status;
 }
-
-/** Whether a TCP port answers within 3 s. */
-export const answers = (host: string, port: number) =>
-  new Promise<boolean>((resolve) => {
-    const socket = connect({ host, port, timeout: 3 * SECOND });
-    const end = (open: boolean) => () => {
-      socket.destroy();
-      resolve(open);
-    };
-    socket.on("connect", end(true)).on("timeout", end(false)).on("error", end(false));
-  });
 
 interface Message {
   msg_type: string;
@@ -103,20 +129,21 @@ interface Message {
   };
 }
 
-/** Runs cells in one new kernel of the user's Jupyter, as JupyterLab does; gives each cell's result as text. */
+/** Runs cells in one new kernel of the user's Jupyter, which is forwarded; gives each cell's result as text. */
 export async function notebook(
   user: User,
   token: string,
   cells: string[],
   deadline = 3 * MINUTE,
 ): Promise<string[]> {
-  const api = `${url(user, "jupyter")}/api/kernels`;
+  const at = `127.0.0.1:${portOf(user, "jupyter")}`;
+  const api = `http://${at}/api/kernels`;
   const headers = { Authorization: `token ${token}` };
   const signal = AbortSignal.timeout(deadline);
   const made = await fetch(api, { method: "POST", headers, body: "{}", signal });
   if (!made.ok) throw new Error(`POST ${api}: HTTP ${made.status} ${await made.text()}`);
   const { id } = (await made.json()) as { id: string };
-  const link = new WebSocket(`ws://${address(user, "jupyter")}/api/kernels/${id}/channels?token=${token}`);
+  const link = new WebSocket(`ws://${at}/api/kernels/${id}/channels?token=${token}`);
   try {
     const results: string[] = [];
     for (const code of cells) results.push(await cell(link, code, signal));

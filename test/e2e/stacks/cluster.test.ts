@@ -10,7 +10,7 @@ import type { Ran } from "../../lib/run";
 import { childrenOf } from "../../lib/stack";
 import { MINUTE } from "../../lib/time";
 import { until } from "../../lib/until";
-import { credentials, notebook, ssh, WHERE } from "./cluster-clients";
+import { credentials, forwarded, notebook, ssh, WHERE } from "./cluster-clients";
 import {
   allUp,
   berth,
@@ -140,7 +140,8 @@ describe("restarts", () => {
     await docker("restart", ...all);
     await allUp(2 * MINUTE);
     const token = (await credentials()).alice?.jupyterToken ?? "";
-    expect((await notebook("alice", token, [WHERE, `on("${WORKER}")`]))[1]).toBe(`'${WORKER}'`);
+    const cells = [WHERE, `on("${WORKER}")`];
+    expect((await forwarded("alice", () => notebook("alice", token, cells)))[1]).toBe(`'${WORKER}'`);
     const service = "curl -s -m 10 -o /dev/null -w '%{http_code}' http://127.0.0.1:9000/";
     await until("alice's service", MINUTE, async () => (await ssh("alice", service)) === "200");
     await nothingToDo();

@@ -4,10 +4,11 @@
 import { expect, it } from "vitest";
 import { MINUTE } from "../../lib/time";
 import { until } from "../../lib/until";
-import { codeServer, credentials, onNode, ssh } from "./cluster-clients";
+import { codeServer, credentials, forwarded, onNode, ssh } from "./cluster-clients";
 import { berth, changes, edit, nothingToDo, pulumi, STACK, student, up } from "./cluster-rig";
 import { refusalCases } from "./gpu-cases";
 import { DEVICES, devicesOf, inside, pool, sorted, started, unitsOf } from "./gpu-clients";
+import { neighbourCases } from "./neighbour-cases";
 
 /** They go on from a stack of alice on node-0 and bob on node-1, and end with alice and carol. */
 export function editCases(): void {
@@ -54,6 +55,7 @@ export function editCases(): void {
     expect(await ssh("bob", loop)).toBe("403");
   });
 
+  neighbourCases();
   refusalCases();
 
   it("removes bob, keeps his home, hands his GPU on in the same update, and opens a port on each node", {
@@ -129,7 +131,7 @@ export function editCases(): void {
     expect(await id()).not.toBe(before);
     expect(await ssh("alice", "cat ~/notebooks/note /workspace/note")).toBe("kept\nhere");
     const password = (await credentials()).alice?.codePassword ?? "";
-    expect(await codeServer("alice", password)).toBe(200);
+    expect(await forwarded("alice", () => codeServer("alice", password))).toBe(200);
     expect(await ssh("alice", "git config user.name")).toBe("Alice Example");
     expect(await unitsOf("node-0", "alice")).toEqual(alices);
     expect(sorted(await inside("node-0", "alice", DEVICES))).toEqual(await devicesOf("node-0", alices));

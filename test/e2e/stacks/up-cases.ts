@@ -4,23 +4,27 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { basic, get } from "../../lib/http";
+import { basic } from "../../lib/http";
 import { MINUTE } from "../../lib/time";
+import { connects } from "../../lib/tunnel";
 import { until } from "../../lib/until";
 import {
   address,
-  answers,
   codeServer,
   credentials,
+  forwarded,
   found,
   notebook,
   onNode,
   openBrowser,
+  SERVICES,
   secrets,
   ssh,
   sshByPassword,
+  tunnel,
   url,
   WHERE,
+  web,
 } from "./cluster-clients";
 import { allUp, CREDENTIAL, HEAD, home, nothingToDo, pulumi, STACK, status, up, WORKER } from "./cluster-rig";
 
@@ -46,6 +50,7 @@ export function upCases(firstUp: () => string | undefined): void {
     const user = (name: "alice" | "bob", place: string, host: string, port: number) => ({
       ...{ name, node: place, state: "running", ssh: { host, port } },
       urls: { code: url(name, "code"), jupyter: url(name, "jupyter"), tensorboard: url(name, "tensorboard") },
+      tunnel: tunnel(name),
     });
     expect(await status()).toEqual({
       code: 0,
@@ -95,17 +100,20 @@ export function upCases(firstUp: () => string | undefined): void {
       const { codePassword, jupyterToken, tensorboardPassword, password } = all[user] ?? {
         ...{ codePassword: "", jupyterToken: "", tensorboardPassword: "", password: "" },
       };
-      expect(await get(`${url(user, "code")}/`)).toBe(302);
-      expect(await codeServer(user, password)).toBe(302);
-      expect(await codeServer(user, codePassword)).toBe(200);
-      const api = `${url(user, "jupyter")}/api/status`;
-      expect([await get(api), await get(`${url(user, "jupyter")}/lab`)]).toEqual([403, 302]);
-      expect(await get(`${api}?token=${codePassword}`)).toBe(403);
-      expect(await get(`${api}?token=${jupyterToken}`)).toBe(200);
-      const board = `${url(user, "tensorboard")}/`;
-      expect(await get(board)).toBe(401);
-      expect(await get(board, basic(user, password))).toBe(401);
-      expect(await get(board, basic(user, tensorboardPassword))).toBe(200);
+      await forwarded(user, async () => {
+        const get = async (...what: Parameters<typeof web>) => (await web(...what)).status;
+        expect(await get(user, "code")).toBe(302);
+        expect(await codeServer(user, password)).toBe(302);
+        expect(await codeServer(user, codePassword)).toBe(200);
+        const api = (path: string) => get(user, "jupyter", { path });
+        expect([await api("/api/status"), await api("/lab")]).toEqual([403, 302]);
+        expect(await api(`/api/status?token=${codePassword}`)).toBe(403);
+        expect(await api(`/api/status?token=${jupyterToken}`)).toBe(200);
+        const board = (headers = {}) => get(user, "tensorboard", { headers });
+        expect(await board()).toBe(401);
+        expect(await board(basic(user, password))).toBe(401);
+        expect(await board(basic(user, tensorboardPassword))).toBe(200);
+      });
     }
   });
 
@@ -117,12 +125,14 @@ export function upCases(firstUp: () => string | undefined): void {
     try {
       const page = await browser.newPage();
       page.setDefaultTimeout(2 * MINUTE);
-      await page.goto(url("alice", "code"));
-      await page.locator("input[name=password]").fill(codePassword);
-      await page.locator("input[type=submit]").click();
-      await page.locator(".monaco-workbench .part.editor").waitFor();
-      await page.goto(`${url("alice", "jupyter")}/lab?token=${jupyterToken}`);
-      await page.locator(".jp-Launcher-body").first().waitFor();
+      await forwarded("alice", async () => {
+        await page.goto(url("alice", "code"));
+        await page.locator("input[name=password]").fill(codePassword);
+        await page.locator("input[type=submit]").click();
+        await page.locator(".monaco-workbench .part.editor").waitFor();
+        await page.goto(`${url("alice", "jupyter")}/lab?token=${jupyterToken}`);
+        await page.locator(".jp-Launcher-body").first().waitFor();
+      });
     } finally {
       await browser.close();
     }
@@ -130,11 +140,9 @@ export function upCases(firstUp: () => string | undefined): void {
 
   it("runs 1+1 in a notebook, and a Ray task on the other node", { timeout: 6 * MINUTE }, async () => {
     const token = (await credentials()).alice?.jupyterToken ?? "";
-    expect(await notebook("alice", token, ["1+1", WHERE, `on("${WORKER}")`])).toEqual([
-      "2",
-      "",
-      `'${WORKER}'`,
-    ]);
+    const cells = ["1+1", WHERE, `on("${WORKER}")`];
+    const results = await forwarded("alice", () => notebook("alice", token, cells));
+    expect(results).toEqual(["2", "", `'${WORKER}'`]);
   });
 
   it("runs a Ray job on both nodes with the token, and none without", { timeout: 6 * MINUTE }, async () => {
@@ -153,8 +161,8 @@ export function upCases(firstUp: () => string | undefined): void {
   it("shows no port of Ray to the outside", async () => {
     const ports = [6379, 8265, 31000, 31999, ...Array.from({ length: 9 }, (_, i) => 30001 + i)];
     for (const host of [HEAD, WORKER]) {
-      expect(await answers(host, 22)).toBe(true);
-      const open = await Promise.all(ports.map(async (port) => ((await answers(host, port)) ? port : 0)));
+      expect(await connects(host, 22)).toBe(true);
+      const open = await Promise.all(ports.map(async (port) => ((await connects(host, port)) ? port : 0)));
       expect(open.filter(Boolean)).toEqual([]);
     }
     // They do listen, so what keeps them closed is the firewall.
@@ -167,15 +175,11 @@ export function upCases(firstUp: () => string | undefined): void {
     expect(await ssh("bob", "sudo -n cat /home/alice/hers.txt 2>&1 || true")).toMatch(/No such file/);
     const search = "sudo -n find / -xdev -name hers.txt 2>/dev/null || true";
     expect(await ssh("bob", search)).toBe("");
-    const ask = (service: "code" | "jupyter" | "tensorboard", path: string) =>
-      ssh(
-        "bob",
-        `curl -s -m 10 -o /dev/null -w '%{http_code}' http://${address("alice", service)}${path} || true`,
-      );
-    // 000: not even a connection.
-    expect(["000", "302"]).toContain(await ask("code", "/"));
-    expect(["000", "403"]).toContain(await ask("jupyter", "/api/contents"));
-    expect(["000", "401"]).toContain(await ask("tensorboard", "/"));
+    for (const service of SERVICES) {
+      const at = `http://${address("alice", service)}/`;
+      // 000: not even a connection.
+      expect(await ssh("bob", `curl -s -m 10 -o /dev/null -w '%{http_code}' ${at} || true`)).toBe("000");
+    }
     const knock = `ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=10 -p 10022 alice@${HEAD} id`;
     expect(await ssh("bob", `${knock} 2>&1 || true`)).toMatch(/Permission denied|timed out|refused/);
   });
