@@ -71,7 +71,13 @@ export async function ssh(user: User, command: string, deadline = MINUTE): Promi
   return (await ok("ssh", args, { deadline })).stdout.trim();
 }
 
-/** The same by password. */
+/** What a person reads who signs in to a terminal and leaves. */
+export async function welcome(user: User): Promise<string> {
+  const args = ["-tt", ...sshArgs({ ...workspace(user), key: join(folder, `user-${user}`) })];
+  return (await run("ssh", args, { input: "exit\n", deadline: MINUTE })).stdout.replaceAll("\r", "");
+}
+
+/** The same as `ssh` by password. */
 export function sshByPassword(user: User, password: string, command: string): Promise<Ran> {
   const options = { PreferredAuthentications: "password", NumberOfPasswordPrompts: "1" };
   const args = sshArgs({ ...workspace(user), options });

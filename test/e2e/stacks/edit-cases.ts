@@ -2,10 +2,12 @@
  * @file Edits of the stack file, each of which touches only what it should: cases of the cluster's test.
  */
 import { expect, it } from "vitest";
+import { ask } from "../../lib/http";
 import { MINUTE } from "../../lib/time";
+import { connects } from "../../lib/tunnel";
 import { until } from "../../lib/until";
-import { codeServer, credentials, forwarded, onNode, ssh } from "./cluster-clients";
-import { berth, changes, edit, nothingToDo, pulumi, STACK, student, up } from "./cluster-rig";
+import { codeServer, credentials, forwarded, onNode, portOf, SERVICES, ssh } from "./cluster-clients";
+import { berth, changes, edit, HEAD, nothingToDo, STACK, student, up, WORKER } from "./cluster-rig";
 import { refusalCases } from "./gpu-cases";
 import { DEVICES, devicesOf, inside, pool, sorted, started, unitsOf } from "./gpu-clients";
 import { neighbourCases } from "./neighbour-cases";
@@ -110,35 +112,56 @@ export function editCases(): void {
     await nothingToDo();
   });
 
-  it("replaces alice's container, keeps her home and her GPU, and frees the GPU of dave who goes", {
+  it("publishes the services, which replaces alice's container, keeps her home and her GPU, and frees dave's who goes", {
     timeout: 15 * MINUTE,
   }, async () => {
-    const container = `berth-${STACK}-workspace-alice`;
-    const id = () => onNode("node-0", `docker inspect -f '{{.Id}}' ${container}`);
+    const id = () => onNode("node-0", `docker inspect -f '{{.Id}}' berth-${STACK}-workspace-alice`);
     const before = await id();
     await ssh("alice", "echo kept > ~/notebooks/note && echo here > /workspace/note");
-    const { deployment } = JSON.parse(await pulumi(["stack", "export"]));
-    const { urn } = deployment.resources.find(
-      ({ type, inputs }: { type: string; inputs?: { name?: string } }) =>
-        type === "docker:index/container:Container" && inputs?.name === container,
-    );
     const alices = await unitsOf("node-0", "alice");
     edit((config) => {
       config["berth:users"] = config["berth:users"].filter(({ name }: { name: string }) => name !== "dave");
+      config["berth:workspaces"] = { services: "published-insecure" };
     });
-    // What a new image does to a container, without the minutes that building another one takes.
-    await up(["--replace", urn]);
+    const steps = await changes();
+    for (const name of ["berth-workspace-alice", "berth-workspace-carol"])
+      expect(steps).toContainEqual({ op: "replace", name });
+    const { text } = await up(["--skip-preview"]);
+    expect(text).toContain('berth:workspaces.services is "published-insecure"');
     expect(await id()).not.toBe(before);
     expect(await ssh("alice", "cat ~/notebooks/note /workspace/note")).toBe("kept\nhere");
-    const password = (await credentials()).alice?.codePassword ?? "";
-    expect(await forwarded("alice", () => codeServer("alice", password))).toBe(200);
     expect(await ssh("alice", "git config user.name")).toBe("Alice Example");
+    const at = (Host: string, path: string) =>
+      ask({ host: HEAD, port: portOf("alice", "jupyter"), path, headers: { Host } });
+    const own = `${HEAD}:${portOf("alice", "jupyter")}`;
+    expect([(await at(own, "/api/status")).status, (await at(own, "/lab")).status]).toEqual([403, 302]);
+    for (const name of [own, "alice.localhost"]) expect((await at(name, "/api")).status, name).toBe(200);
+    for (const name of ["evil.example", "bob.localhost", WORKER])
+      expect((await at(name, "/api")).status, name).toBe(403);
     expect(await unitsOf("node-0", "alice")).toEqual(alices);
     expect(sorted(await inside("node-0", "alice", DEVICES))).toEqual(await devicesOf("node-0", alices));
     await until("dave's slice is free", MINUTE, async () => {
       const { grants } = await pool("node-1");
       return grants.length === 1 && grants[0]?.key === "workspace/carol";
     });
+    await nothingToDo();
+  });
+
+  it("takes the services off the node's address again, and keeps the homes", {
+    timeout: 15 * MINUTE,
+  }, async () => {
+    edit((config) => {
+      delete config["berth:workspaces"];
+    });
+    const touched = (await changes()).map(({ name }) => name);
+    expect(touched.length).toBeGreaterThan(2);
+    for (const name of touched) expect(name).toMatch(/^berth-workspace-(alice|carol)(-|$)/);
+    await up(["--skip-preview"]);
+    for (const service of SERVICES)
+      expect(await connects(HEAD, portOf("alice", service)), service).toBe(false);
+    expect(await ssh("alice", "cat ~/notebooks/note /workspace/note")).toBe("kept\nhere");
+    const password = (await credentials()).alice?.codePassword ?? "";
+    expect(await forwarded("alice", () => codeServer("alice", password))).toBe(200);
     await nothingToDo();
   });
 }

@@ -25,6 +25,7 @@ import {
   url,
   WHERE,
   web,
+  welcome,
 } from "./cluster-clients";
 import { allUp, CREDENTIAL, HEAD, home, nothingToDo, pulumi, STACK, status, up, WORKER } from "./cluster-rig";
 
@@ -115,6 +116,12 @@ export function upCases(firstUp: () => string | undefined): void {
         expect(await board(basic(user, tensorboardPassword))).toBe(200);
       });
     }
+  });
+
+  it("tells who signs in over SSH how VS Code and the others are opened", async () => {
+    const text = await welcome("alice");
+    for (const service of SERVICES) expect(text).toContain(`${url("alice", service)}\n`);
+    expect(text).toContain(`  ${tunnel("alice")}\n`);
   });
 
   it("shows VS Code and JupyterLab in a browser", { timeout: 6 * MINUTE }, async () => {
