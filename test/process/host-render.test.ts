@@ -65,6 +65,7 @@ const scripts = {
   "firewall, with rules": renderFirewall({
     ...firewall,
     sshPort: 2222,
+    rayUid: 10001,
     rules: [{ port: 8080, protocol: "udp", from: ["192.0.2.0/24"] }],
   }),
   "storage, plain": renderStorage({ node }),
