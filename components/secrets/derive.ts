@@ -119,8 +119,9 @@ export const nodeHostKey = (seed: string, node: string) => deriveSshKey(seed, `n
 export const workspaceHostKey = (seed: string, user: string) =>
   deriveSshKey(seed, `workspace/${user}/host-key`);
 
-/** The Ray cluster's token. */
-export const rayToken = (seed: string) => deriveToken(seed, "ray/token");
+/** The Ray cluster's token; another generation gives another one. @param generation empty: that of all users */
+export const rayToken = (seed: string, generation: string) =>
+  deriveToken(seed, generation === "" ? "ray/token" : `ray/token/${generation}`);
 
 /** Who may push images into the stack's registry. */
 export const registryPassword = (seed: string) => derivePassword(seed, "registry/push");

@@ -1,4 +1,4 @@
-import type { LocatedPlan, UserPlan } from "../../config";
+import { hasRay, type LocatedPlan, type UserPlan } from "../../config";
 import { rayAddresses } from "../ray/plan";
 import {
   authorizedKeys,
@@ -35,21 +35,22 @@ export function workspaceFacts(plan: LocatedPlan, user: UserPlan): object {
     hostname: user.name,
     sudo: user.sudo,
     ports,
-    ...(plan.ray.enabled ? { ray: rayAddresses(plan) } : {}),
+    ...(hasRay(plan, user.name) ? { ray: rayAddresses(plan) } : {}),
   };
 }
 
-/** All four files, from the stack's seed. */
+/** All four files, from the stack's seed. `rayGeneration`: of Ray's token. */
 export function workspaceFiles(
   plan: LocatedPlan,
   user: UserPlan,
   seed: string,
+  rayGeneration: string,
   ownPassword?: string,
 ): WorkspaceFiles {
   const { sshPrivateKey: _key, ...credentials } = userCredentials(seed, user, ownPassword);
   const secrets: WorkspaceSecrets = {
     ...credentials,
-    ...(plan.ray.enabled ? { rayToken: rayToken(seed) } : {}),
+    ...(hasRay(plan, user.name) ? { rayToken: rayToken(seed, rayGeneration) } : {}),
   };
   return {
     "workspace.json": `${JSON.stringify(workspaceFacts(plan, user), null, 2)}\n`,

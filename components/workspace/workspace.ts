@@ -31,6 +31,8 @@ export interface WorkspaceArgs {
   gpus?: pulumi.Output<GrantedUnit[]>;
   /** The stack's seed. */
   seed: pulumi.Input<string>;
+  /** Of Ray's token. */
+  rayGeneration: pulumi.Input<string>;
   /** Secrets of the user's from configuration. */
   secrets: { password?: string; credentials?: Record<string, string> };
 }
@@ -112,9 +114,9 @@ export class Workspace extends pulumi.ComponentResource {
     }
 
     const files = pulumi
-      .all([args.seed, args.head])
-      .apply(([seed, head]) =>
-        JSON.stringify(workspaceFiles({ ...plan, head }, user, seed, args.secrets.password)),
+      .all([args.seed, args.head, args.rayGeneration])
+      .apply(([seed, head, generation]) =>
+        JSON.stringify(workspaceFiles({ ...plan, head }, user, seed, generation, args.secrets.password)),
       );
     const prepare = onMachine(host, renderPrepare(node.name, user, containerName));
     const prepared = run(
