@@ -15,6 +15,7 @@ import {
   quote,
   renderBase,
   renderFirewall,
+  renderHostKey,
   renderReady,
   renderRuntime,
   renderStorage,
@@ -52,6 +53,7 @@ const scripts = {
     cloudInitSeconds: 0,
     minFree: [{ path: "/var/lib/docker", bytes: 2 ** 30 }],
   }),
+  "host key": renderHostKey({ node, publicKey: key.split(" ").slice(0, 2).join(" ") }),
   "base, plain": renderBase({ node }),
   "base, all options": renderBase({
     node,
