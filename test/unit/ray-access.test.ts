@@ -6,9 +6,11 @@
  */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { stub } from "../../components/gpu/stub";
 import { nextToken, type TokenInputs } from "../../components/ray/generation";
 import { provider } from "../../components/ray/token-provider";
 import { hasRay } from "../../config";
+import { must } from "../lib/run";
 import { localStack, of, runCluster, type Seen } from "./cluster-recorder";
 import { load, problems } from "./config-helpers";
 
@@ -124,6 +126,16 @@ describe("the token's generation", () => {
     // A refresh gives back what is there; an update that was cut off is the same one the next time.
     expect(await provider.read("ray-token", olds)).toEqual({ id: "ray-token", props: olds, inputs: olds });
     expect((await provider.update("ray-token", olds, taken)).outs).toEqual(taken);
+  });
+});
+
+describe("the code in the state", () => {
+  it("runs the provider of the project that it is called in", async () => {
+    const script = `
+      const handler = (() => { const exports = {}; new Function("exports", "require", process.argv[1])(exports, require); return exports.handler(); })();
+      handler.check({}, { access: ["bob"], without: [] }).then(({ inputs }) => console.log(JSON.stringify([Object.keys(handler), inputs.knows])));`;
+    const { stdout } = await must(process.execPath, ["-e", script, stub("./components/ray/load.cjs")]);
+    expect(JSON.parse(stdout)).toEqual([["check", "diff", "create", "read", "update", "delete"], ["bob"]]);
   });
 });
 
