@@ -8,7 +8,7 @@ import { type GpuPool, nodePool, RAY_KEY, workspaceKey } from "./gpu";
 import { Image, type ImageName } from "./images";
 import { labels, physicalName } from "./labels";
 import { BaremetalNode, DropletNode, LocalNode, located, type Node, standsOn } from "./node";
-import { RayNode, rayAddresses } from "./ray";
+import { RayNode, rayAddresses, rayGeneration } from "./ray";
 import { type ReadyNode, readyNode } from "./ready-node";
 import { Registry, registryHost } from "./registry";
 import { registryPassword, Seed, type UserCredentials, userCredentials } from "./secrets";
@@ -54,6 +54,8 @@ export class Cluster extends pulumi.ComponentResource {
   private readonly plan: Plan;
   private readonly secrets: UserSecrets;
   private readonly seed: pulumi.Output<string>;
+  /** Of Ray's token. */
+  private readonly rayGeneration: pulumi.Output<string>;
   /** The engine on this computer and the network of what runs there; for stacks with a local node. */
   private readonly operator?: { engine: docker.Provider; network: docker.Network };
 
@@ -64,6 +66,7 @@ export class Cluster extends pulumi.ComponentResource {
     this.plan = plan;
     this.secrets = secrets;
     this.seed = new Seed(`${name}-seed`, { protect: plan.production }, { parent: this }).value;
+    this.rayGeneration = rayGeneration(this, `${name}-ray-token`, plan);
     if (plan.nodes.some(({ kind }) => kind === "local")) this.operator = this.operatorEngine();
     const images = this.images();
 
@@ -277,6 +280,7 @@ export class Cluster extends pulumi.ComponentResource {
         ...(host.fabric ? { fabric: host.fabric } : {}),
         ...(pool && host.node.plan.ray.gpu ? { gpus: pool.of(RAY_KEY) } : {}),
         seed: this.seed,
+        generation: this.rayGeneration,
       },
       { parent: this, dependsOn: [host.stages, host.agent] },
     );
@@ -313,6 +317,7 @@ export class Cluster extends pulumi.ComponentResource {
             ...(host.fabric ? { fabric: host.fabric } : {}),
             ...(pool && user.gpu ? { gpus: pool.of(workspaceKey(user.name)) } : {}),
             seed: this.seed,
+            rayGeneration: this.rayGeneration,
             secrets: this.secrets[user.name] ?? {},
           },
           { parent: this, dependsOn: [host.stages, host.agent] },

@@ -17,6 +17,7 @@ import type {
   StorageOptions,
 } from "./host";
 import { volumeName } from "./labels";
+import { RAY_UID } from "./ray/plan";
 
 /** From the plan to what each host stage of a node is asked. Pure. */
 
@@ -33,6 +34,7 @@ export function firewallOptions(plan: Plan, node: PlannedNode): FirewallOptions 
     userPorts: [userRange(plan)],
     clusterAddresses: clusterNetworks(plan),
     clusterPorts: rayPorts(plan),
+    ...(plan.ray.enabled ? { rayUid: RAY_UID } : {}),
     rules: [
       ...nodeOpenings(plan, node).flatMap(({ protocol, ports, from }) =>
         ports.map((port) => ({ port, protocol, from })),

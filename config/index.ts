@@ -27,11 +27,12 @@ export type {
   NodePlan,
   Plan,
   PlannedNode,
+  RayPlan,
   UserPlan,
   UserSecrets,
   VolumePlan,
 } from "./plan";
-export { locate, WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "./plan";
+export { hasRay, locate, WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "./plan";
 export {
   PORTS_PER_USER,
   type PortPlan,

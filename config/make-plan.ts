@@ -56,7 +56,7 @@ export function makePlan(stack: string, config: StackConfig, ports: PortPlan): P
       allowUsers: config.firewall.allowUsers ?? defaultAllowUsers(config, nodes),
       rules: config.firewall.rules,
     },
-    ray: { enabled: config.ray.enabled },
+    ray: { enabled: config.ray.enabled, access: config.ray.access ?? "all" },
     registryPort: config.registryPort,
     dockerFirst: config.dockerFirst,
     workspaceAddress: config.workspaces.address ?? "private",

@@ -17,7 +17,7 @@ export interface Plan {
   head: PlannedNode;
   users: UserPlan[];
   firewall: FirewallPlan;
-  ray: { enabled: boolean };
+  ray: RayPlan;
   /** Host port on the operator's loopback where images are pushed. */
   registryPort: number;
   dockerFirst: boolean;
@@ -41,6 +41,16 @@ export interface Plan {
   /** What holds data is protected, images go by digest. */
   production: boolean;
 }
+
+export interface RayPlan {
+  enabled: boolean;
+  /** Who has Ray's token, and so everything that runs in Ray: every user, or those named. */
+  access: "all" | string[];
+}
+
+/** Whether a user has Ray's token. */
+export const hasRay = ({ ray }: Pick<Plan, "ray">, user: string): boolean =>
+  ray.enabled && (ray.access === "all" || ray.access.includes(user));
 
 export interface GpuPlan extends Pick<GpuConfig, "strategy" | "allocation"> {
   /** The most that one share of a GPU may have; 0: no limit. */

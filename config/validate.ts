@@ -54,6 +54,7 @@ export function validate(config: StackConfig, ports: PortPlan, validateSetup: Se
     for (const p of validateSetup(`users[${i}].setup`, user.setup))
       report(p.path, p.value, "cannot be used in the set-up", p.allowed);
   }
+  checkRayAccess(config, report);
   checkFirewall(config, report);
   checkPorts(ports, report);
   checkMachines(config, report);
@@ -266,6 +267,24 @@ function checkLimits(config: StackConfig, path: string, i: number, report: Repor
         "is more than the workspace's memory",
         `at most ${sizeText(limits.memoryBytes)}`,
       );
+}
+
+/** A name that nobody has would be a person who was meant to have Ray's token, or somebody who should have lost it. */
+function checkRayAccess({ ray, users }: StackConfig, report: Report): void {
+  const names = users.map(({ name }) => name);
+  for (const [i, name] of (ray.access ?? []).entries()) {
+    const path = `ray.access[${i}]`;
+    const twin = ray.access?.indexOf(name) ?? i;
+    if (!names.includes(name))
+      report(
+        path,
+        name,
+        "is no user of this stack",
+        `${names.length > 0 ? `users of it (${names.join(", ")})` : "nobody, as it has no users"}; an empty list for ` +
+          "nobody, no list for everybody",
+      );
+    else if (twin < i) report(path, name, `stands at ray.access[${twin}] already`, "each user once");
+  }
 }
 
 function checkFirewall(config: StackConfig, report: Report): void {

@@ -1,16 +1,19 @@
 /**
- * Who may reach a node. Pure.
+ * Who may reach a node, and what its own processes may reach. Pure.
  *
  * Two paths lead into a node, and one policy is written for both:
  *  - to its own ports (INPUT): ufw, deny by default, with rules of ours marked `berth:<hash>`;
  *  - to published container ports (FORWARD, after Docker's DNAT, which ufw never sees): our chain BERTH-USER,
  *    reached from DOCKER-USER, which Docker creates if need be and never empties. What others forward is not ours.
- * The chain is filled before dockerd starts (ExecStartPre), so no start has an open moment, and dockerd does not
- * start when it cannot be filled. `ufw reload` leaves it alone, since ufw is kept from managing built-in chains.
+ * Who answers on people's ports is decided on the way out (OUTPUT, chain BERTH-OUT, before ufw's), where the kernel knows
+ * whose socket a packet is from: any process of the node's own network could listen there while a workspace is stopped.
+ * The chains are filled before dockerd starts (ExecStartPre), so no start has an open moment, and dockerd does not
+ * start when they cannot be filled. `ufw reload` leaves them alone, since ufw is kept from managing built-in chains.
  */
 import { createHash } from "node:crypto";
 import { type PortRange, WORKSPACE_NETWORK } from "../../config";
 import { checkRange, mergeRanges, type Network, parseNetwork, portGroups, portText } from "./networks";
+import type { Outgoing } from "./outgoing";
 import { type Allow, APPLY, chainStep } from "./published";
 import { readerLibrary } from "./retire/before";
 import { checkWhole, heredoc, quoteAll, StageOptionError } from "./shell";
@@ -29,6 +32,11 @@ export interface FirewallOptions {
   clusterAddresses: readonly string[];
   /** Ray's ports: open to the cluster's nodes and to this node's own workspaces, to nobody else. */
   clusterPorts: readonly PortRange[];
+  /**
+   * The uid of Ray's processes, which are on the node's own network: they reach Ray on all nodes and what is outside the
+   * cluster, and nothing else of this node, its containers or the other nodes. @default Ray does not run here
+   */
+  rayUid?: number;
   /** The bridge between the node and its workspaces. @default WORKSPACE_NETWORK */
   workspaceNetwork?: string;
   /** More ports, on the node itself or published by a container. @default [] */
@@ -44,11 +52,11 @@ export interface FirewallRule {
 
 export function renderFirewall(options: FirewallOptions & { node: string }): string {
   const plan = firewallPlan(options);
-  const rules = ufwRules([...plan.ssh, ...plan.host, ...plan.published]);
+  const rules = ufwRules([...plan.ssh, ...plan.host]);
   const generation = createHash("sha256").update(rules.join("\n")).digest("hex").slice(0, 12);
   const body = {
     ssh: checkSession(plan.ssh.flatMap((allow) => allow.from)),
-    chain: `${readerLibrary}\n${chainStep(plan.published).trim()}`,
+    chain: `${readerLibrary}\n${chainStep(plan.published, plan.outgoing).trim()}`,
     ufw: `${readerLibrary}\n${ufwStep(rules, generation).trim()}`,
   };
   return renderStage({
@@ -62,7 +70,7 @@ export function renderFirewall(options: FirewallOptions & { node: string }): str
         deadlineSeconds: 1200,
       },
       { name: "this connection stays allowed", body: body.ssh },
-      { name: "rules for published ports", body: body.chain },
+      { name: "rules for what is forwarded and sent", body: body.chain },
       { name: "rules for the node's own ports", body: body.ufw },
     ],
   });
@@ -72,7 +80,11 @@ interface FirewallPlanOut {
   ssh: Allow[];
   host: Allow[];
   published: Allow[];
+  outgoing: Outgoing;
 }
+
+/** Below it only root listens (Linux, ip_unprivileged_port_start), so nobody can take the place of a service there. */
+const FIRST_UNPRIVILEGED_PORT = 1024;
 
 function firewallPlan(options: FirewallOptions): FirewallPlanOut {
   const networks = (values: readonly string[], where: string) =>
@@ -102,14 +114,40 @@ function firewallPlan(options: FirewallOptions): FirewallPlanOut {
     return allow([checkRange(port, `${where}.port`)], networks(rule.from, `${where}.from`), rule.protocol);
   });
   const nodes = networks(options.clusterAddresses, "firewall.clusterAddresses");
+  const users = networks(options.allowUsers, "firewall.allowUsers");
+  const openPorts = mergeRanges(extra.flatMap(({ protocol, ports }) => (protocol === "tcp" ? ports : [])));
   return {
     ssh: allow([{ start: sshPort, end: sshPort }], allowSsh),
     host: [
       ...allow(clusterPorts, [...nodes, workspaces]),
-      // Docker's own proxy answers here when a container asks for a port of its own node.
-      ...allow(userPorts, [workspaces]),
+      // People's ports are reached by forwarding, but for two cases in which Docker's own proxy answers on the node: a
+      // workspace that asks for a port of its own node, and IPv6, which Docker forwards from version 27 on.
+      ...allow(userPorts, [workspaces, ...users.filter(({ family }) => family === 6)]),
+      ...extra,
     ],
-    published: [...allow(userPorts, networks(options.allowUsers, "firewall.allowUsers")), ...extra],
+    published: [...allow(userPorts, users), ...extra],
+    outgoing: {
+      userPorts,
+      openPorts: openPorts.flatMap(({ start, end }) =>
+        end < FIRST_UNPRIVILEGED_PORT ? [] : [{ start: Math.max(start, FIRST_UNPRIVILEGED_PORT), end }],
+      ),
+      ...(options.rayUid === undefined
+        ? {}
+        : {
+            ray: {
+              uid: checkWhole(options.rayUid, "firewall.rayUid", 1, 65533),
+              ports: clusterPorts,
+              nodes,
+              workspaces,
+              refused: mergeRanges([
+                { start: 1, end: FIRST_UNPRIVILEGED_PORT - 1 },
+                { start: sshPort, end: sshPort },
+                ...userPorts,
+                ...openPorts,
+              ]),
+            },
+          }),
+    },
   };
 }
 
@@ -217,5 +255,3 @@ fact_json rules "$wanted"
 fact_json otherRules "$(grep -c -e '^ufw ' <<<"$shown" | awk -v ours="$wanted" '{print $1 - ours}')"
 `;
 }
-
-export { type Allow, publishedRules } from "./published";

@@ -17,6 +17,7 @@ export {
   readRuntimeFacts,
 } from "./facts";
 export { type FirewallOptions, type FirewallRule, renderFirewall } from "./firewall";
+export { type HostKeyOptions, renderHostKey } from "./host-key";
 export { type ReadyOptions, renderReady } from "./node-ready";
 export {
   type PreflightFacts,

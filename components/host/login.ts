@@ -1,5 +1,5 @@
-/** Whether a login that is to land in a workspace can. Bash; pure. */
-import { checkLinuxLogin, quote } from "./shell";
+/** Accounts of a server: the login that is to land in a workspace, and whoever stands in the way. Bash; pure. */
+import { checkLinuxLogin, checkWhole, quote } from "./shell";
 
 /**
  * Sets `login_problem`: empty, or what is wrong with the login and how it is mended. Needs no library.
@@ -17,5 +17,18 @@ else
     bash | sh | dash | ksh) ;;
     *) login_problem=${quote(`${where} names the login ${login}, whose shell reads no /etc/profile: `)}"\${entry##*:}. Allowed: bash, sh, dash, ksh (chsh -s /bin/bash ${login})" ;;
   esac
+fi`.trim();
+}
+
+/**
+ * Calls `problem` where somebody has Ray's uid: that account would read Ray's token, and be held to the firewall's rules
+ * for Ray's tasks.
+ */
+export function rayAccountProblem(uid: number): string {
+  const number = checkWhole(uid, "firewall.rayUid", 1, 65533);
+  return `
+account=$(getent passwd ${number} | cut -d : -f 1 || true)
+if [ -n "$account" ]; then
+  problem "the uid ${number} is that of $account here, and Ray's tasks run with it: give $account another one, or have a stack without Ray (berth:ray: {enabled: false})"
 fi`.trim();
 }

@@ -9,8 +9,9 @@ import type { PortRange } from "../../config";
 import { isAddress } from "../../config/addresses";
 import { type BaseOptions, basePackages } from "./base";
 import type { FirewallOptions } from "./firewall";
-import { loginProblem } from "./login";
+import { loginProblem, rayAccountProblem } from "./login";
 import { checkRange } from "./networks";
+import { METADATA } from "./outgoing";
 import { RECORD, readerLibrary } from "./retire/before";
 import { DOCKER, FIREWALLS, helpers, LISTENERS, SYSTEM, VERDICT } from "./retire/looks";
 import { daemonConfig, MERGE, type RuntimeOptions } from "./runtime";
@@ -88,6 +89,7 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
                 loginProblem(options.login, "autoExec"),
                 'if [ -n "$login_problem" ]; then problem "$login_problem"; fi',
               ]),
+          ...(options.firewall.rayUid === undefined ? [] : [rayAccountProblem(options.firewall.rayUid)]),
           fstab(options.storage ?? {}),
         ].join("\n"),
       },
@@ -294,6 +296,9 @@ if [ "$(cat -- "$work/ufw")" != active ]; then
   will "$text"
 elif ! ufw show added | grep -q -e " comment 'berth:"; then
   will 'adds its rules to ufw, each marked berth:…; your own rules stay'
+fi
+if ! grep -q -s -e BERTH-OUT /etc/berth/firewall/v4.rules; then
+  will "adds rules for what this server sends: ${METADATA[4].join(", ")}, where providers serve a machine's metadata, is for root alone"
 fi
 if [ ! -e /usr/local/lib/berth/firewall ] && [ -s "$work/published" ]; then
   closed=$(closed_ports <"$work/published")

@@ -1,5 +1,6 @@
 /**
- * Rules for what is forwarded: published ports are guarded, everything else stays with whose it is. Pure.
+ * The rules beside ufw's, and the script that keeps them in place on a node. What is forwarded is written here: published
+ * ports are guarded, everything else stays with whose it is. What the node itself sends is in outgoing.ts. Pure.
  *
  * Guarded is a packet whose destination was rewritten (`--ctstate DNAT`: a published port, whichever tool published
  * it), and one sent straight to a bridge of Docker's, past its ports. What virtual machines, VPNs, routes and other
@@ -9,7 +10,15 @@
 import type { PortRange } from "../../config";
 import { dockerBridges, KNOWN_BRIDGES, KNOWN_INTERFACES } from "./bridges";
 import { type Network, portText } from "./networks";
-import { heredoc } from "./shell";
+import {
+  METADATA,
+  MONITORING_AGENT,
+  OUTGOING_CHAINS,
+  type Outgoing,
+  outgoingRules,
+  RAY_TO_BRIDGES,
+} from "./outgoing";
+import { heredoc, quote } from "./shell";
 
 /** One permission, in the order written: from these networks to these ports. */
 export interface Allow {
@@ -24,6 +33,27 @@ export const APPLY = "/usr/local/lib/berth/firewall";
 /** The comment of the one rule in FORWARD that keeps the policy which the machine had before Berth. */
 export const OTHERS_RULE = "berth-others";
 
+/** Every chain of ours: what is left of another version's rules goes when they are filled. */
+export const CHAINS = [
+  "BERTH-USER",
+  "BERTH-GUESTS",
+  "BERTH-OUTSIDE",
+  "BERTH-LINK",
+  ...OUTGOING_CHAINS,
+] as const;
+
+/** All of our rules, one family, for iptables-restore. */
+export function firewallRules(family: 4 | 6, allows: readonly Allow[], outgoing: Outgoing): string {
+  return [
+    "*filter",
+    ...CHAINS.map((chain) => `:${chain} - [0:0]`),
+    ...forwardedRules(family, allows),
+    ...outgoingRules(family, outgoing),
+    "COMMIT",
+    "",
+  ].join("\n");
+}
+
 /**
  * Rules for what is forwarded, one family, in iptables-restore's form.
  *
@@ -33,8 +63,10 @@ export const OTHERS_RULE = "berth-others";
  * BERTH-GUESTS is for bridges that have only guests of others on them (virtual machines, pods): a destination that
  * was rewritten for a guest on its way to another guest or out is no published port. It is one again where it leads to Docker, or
  * to an interface that nobody knew when Docker was last asked.
+ *
+ * No container reaches the provider's metadata service (BERTH-LINK); guests of others do, as they did.
  */
-export function publishedRules(family: 4 | 6, allows: readonly Allow[]): string {
+function forwardedRules(family: 4 | 6, allows: readonly Allow[]): string[] {
   const lines = allows.flatMap(({ ports, protocol, from }) =>
     from
       .filter((network) => network.family === family)
@@ -48,10 +80,10 @@ export function publishedRules(family: 4 | 6, allows: readonly Allow[]): string 
   );
   const { docker, podman } = KNOWN_BRIDGES;
   return [
-    "*filter",
-    ":BERTH-USER - [0:0]",
-    ":BERTH-GUESTS - [0:0]",
-    ":BERTH-OUTSIDE - [0:0]",
+    ...METADATA[family].map((network) => `-A BERTH-USER -d ${network} -j BERTH-LINK`),
+    ...[...docker, ...podman].map((bridge) => `-A BERTH-LINK -i ${bridge} -j REJECT`),
+    "# interfaces, as Docker tells them: those of others, to metadata",
+    "-A BERTH-LINK -j REJECT",
     "-A BERTH-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
     ...[...docker, ...podman].map((bridge) => `-A BERTH-USER -i ${bridge} -j RETURN`),
     "# interfaces, as Docker tells them: from its bridges",
@@ -61,14 +93,12 @@ export function publishedRules(family: 4 | 6, allows: readonly Allow[]): string 
     "-A BERTH-GUESTS -m conntrack --ctstate DNAT -j BERTH-OUTSIDE",
     ...new Set(lines),
     "-A BERTH-OUTSIDE -j DROP",
-    "COMMIT",
-    "",
-  ].join("\n");
+  ];
 }
 
 /** Its argument `ask`: dockerd has just started, and systemd does not call it active before this ends. */
 export const APPLY_SCRIPT = `#!/bin/bash
-# Berth: puts the rules for published container ports in place, each family at once. Safe to run at any time.
+# Berth: puts its rules for what is forwarded and for what this node sends in place, each family at once. Safe to run at any time.
 # Runs at boot, before and after each start of dockerd, after a restart of ufw, and when the rules change.
 set -euo pipefail
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -117,11 +147,26 @@ each() {
   done <"$known"
 }
 
+# FILE: DigitalOcean's monitoring agent, where it is installed, asks for the machine's id; it runs as nobody.
+agent() {
+  local name uid
+  case $1 in *v4.rules) ;; *) return 0 ;; esac
+  name=$(sed -n 's/^User=//p' /etc/systemd/system/do-agent.service 2>/dev/null | tail -n 1) || return 0
+  uid=$(id -u -- "$name" 2>/dev/null) || return 0
+  printf -- '-A BERTH-OUT -d 169.254.169.254 -p tcp --dport 80 -m owner --uid-owner %s -j RETURN\n' "$uid"
+}
+
 rules() {
   local line
   while IFS= read -r line; do
     case "$line" in
       '#'*': from its bridges') each docker '-A BERTH-USER -i %s -j RETURN' ;;
+      '#'*', to metadata')
+        each guests '-A BERTH-LINK -i %s -j RETURN'
+        each other '-A BERTH-LINK -i %s -j RETURN'
+        ;;
+      ${quote(RAY_TO_BRIDGES)}) each docker '-A BERTH-RAY -o %s -j REJECT' ;;
+      ${quote(MONITORING_AGENT)}) agent "$1" ;;
       '#'*)
         each docker '-A BERTH-USER -o %s -j BERTH-OUTSIDE'
         each guests '-A BERTH-USER -i %s -g BERTH-GUESTS'
@@ -145,6 +190,11 @@ others() {
   fi
 }
 
+# TOOL: takes the last of our rules in OUTPUT away, so that no moment is without one.
+last() {
+  "$1" -w 10 -D OUTPUT "$("$1" -w 10 -S OUTPUT | sed 1d | grep -n -x -e '-A OUTPUT -j BERTH-OUT' | tail -n 1 | cut -d : -f 1)"
+}
+
 apply() {
   local tool=$1 file=$2
   "$tool" -w 10 -n -L DOCKER-USER >/dev/null 2>&1 || "$tool" -w 10 -N DOCKER-USER
@@ -152,6 +202,11 @@ apply() {
   if [ "$("$tool" -w 10 -S DOCKER-USER | sed -n 2p)" != '-A DOCKER-USER -j BERTH-USER' ]; then
     while "$tool" -w 10 -D DOCKER-USER -j BERTH-USER 2>/dev/null; do :; done
     "$tool" -w 10 -I DOCKER-USER 1 -j BERTH-USER
+  fi
+  # Before ufw's, which accept whatever goes to loopback.
+  if [ "$("$tool" -w 10 -S OUTPUT | sed -n 2p)" != '-A OUTPUT -j BERTH-OUT' ]; then
+    "$tool" -w 10 -I OUTPUT 1 -j BERTH-OUT
+    while [ "$("$tool" -w 10 -S OUTPUT | grep -c -x -e '-A OUTPUT -j BERTH-OUT')" -gt 1 ]; do last "$tool"; done
   fi
   "$tool" -w 10 -C FORWARD -j DOCKER-USER 2>/dev/null || "$tool" -w 10 -I FORWARD 1 -j DOCKER-USER
   others "$tool" "$3"
@@ -165,7 +220,7 @@ if [ -e /proc/net/if_inet6 ]; then apply ip6tables ${DIR}/v6.rules 6; fi
 `;
 
 const UNIT = `[Unit]
-Description=Berth's rules for published container ports
+Description=Berth's rules for what is forwarded and sent
 After=ufw.service
 Before=docker.service
 PartOf=ufw.service
@@ -200,11 +255,11 @@ place 0644 ${DIR}/forward firewall <"$work/forward"
 `.trim();
 
 /** The body of the step; it needs \`readerLibrary\` before it. */
-export function chainStep(published: readonly Allow[]): string {
+export function chainStep(published: readonly Allow[], outgoing: Outgoing): string {
   return `
 ${KEEP}
-place 0644 ${DIR}/v4.rules firewall ${heredoc(publishedRules(4, published))}
-place 0644 ${DIR}/v6.rules firewall ${heredoc(publishedRules(6, published))}
+place 0644 ${DIR}/v4.rules firewall ${heredoc(firewallRules(4, published, outgoing))}
+place 0644 ${DIR}/v6.rules firewall ${heredoc(firewallRules(6, published, outgoing))}
 place 0755 ${APPLY} firewall ${heredoc(APPLY_SCRIPT)}
 place 0644 /etc/systemd/system/berth-firewall.service firewall-unit ${heredoc(UNIT)}
 place 0644 /etc/systemd/system/docker.service.d/10-berth-firewall.conf firewall-unit ${heredoc(DROP_IN)}

@@ -8,6 +8,7 @@ import { physicalName, volumeName } from "../labels";
 import { nodeHostKey, operatorKey } from "../secrets";
 import { type Connection, knownHostsLine, sshConnection } from "./connection";
 import { placeNodeFiles } from "./files";
+import { giveOwnHostKey } from "./host-key";
 import type { Node } from "./types";
 
 export interface DropletNodeArgs {
@@ -32,9 +33,10 @@ const REPLACED = "BERTH_REPLACE_NODE";
 const FIRST_DIAL = { dialErrorLimit: 100, perDialTimeout: 10 } as const;
 
 /**
- * A node that is a droplet, made with our host key, so that the first connection is checked already.
+ * A node that is a droplet, made with our host key, so that the first connection is checked already. That key stays in its
+ * user data for ever, so the first connection gives the droplet another one, which all later ones ask for.
  *
- * Creates: a droplet, its volumes and their attachments, and where asked a reserved IP, DNS records
+ * Creates: a droplet, the command that gives it its own host key, its volumes and their attachments, and where asked a reserved IP, DNS records
  * and the place in the project. Footprint: what the size and the volumes cost.
  *
  * User data is read once, at the first boot. When it changes, the droplet stays as it is and the preview says so.
@@ -121,7 +123,11 @@ export class DropletNode extends pulumi.ComponentResource implements Node {
 
     this.address = address;
     this.privateAddress = droplet.ipv4AddressPrivate;
-    this.hostKey = pulumi.unsecret(seed.apply((value) => nodeHostKey(value, plan.name).publicKey));
+    this.hostKey = giveOwnHostKey(
+      `${name}-host-key`,
+      { plan, address, machine: droplet, seed },
+      { parent: this },
+    );
     this.connection = sshConnection({
       address,
       port: plan.sshPort,

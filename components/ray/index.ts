@@ -9,12 +9,10 @@ import { renderStage } from "../host/stage";
 import { dockerCpus, labels, physicalName } from "../labels";
 import { located, type Node, onMachine, standsOn } from "../node";
 import { rayToken } from "../secrets";
-import { rayEnvironment, raySizes } from "./plan";
+import { RAY_UID, rayEnvironment, raySizes } from "./plan";
 
-export { type RayAddresses, rayAddresses } from "./plan";
-
-/** The uid that images/ray runs as: the only one, root apart, that can read the token on a node. */
-export const RAY_UID = 10001;
+export { RAY_UID, type RayAddresses, rayAddresses } from "./plan";
+export { rayGeneration } from "./token";
 
 const TOKEN_FOLDER = "/var/lib/berth/ray";
 
@@ -31,6 +29,8 @@ export interface RayNodeArgs {
   /** Image on the node, by id. */
   image: pulumi.Input<string>;
   seed: pulumi.Input<string>;
+  /** Of the token. */
+  generation: pulumi.Input<string>;
 }
 
 /** Puts the token where only Ray's container reads it; a changed one restarts Ray. */
@@ -89,7 +89,9 @@ export class RayNode extends pulumi.ComponentResource {
           steps: [{ name: "remove the token", body: `rm -rf -- ${TOKEN_FOLDER}` }],
         }),
         stdin: pulumi.secret(
-          pulumi.output(args.seed).apply((seed) => JSON.stringify({ token: rayToken(seed) })),
+          pulumi
+            .all([args.seed, args.generation])
+            .apply(([seed, generation]) => JSON.stringify({ token: rayToken(seed, generation) })),
         ),
         logging: "none",
         addPreviousOutputInEnv: false,

@@ -4,6 +4,12 @@ import { rayGpus } from "../gpu/devices";
 
 /** Ray's part of a node: what its container is told. Pure. */
 
+/**
+ * The uid that images/ray runs as. It alone, root apart, can read the token on a node, and the firewall tells Ray's
+ * connections by it.
+ */
+export const RAY_UID = 10001;
+
 const MiB = 2 ** 20;
 
 /** Share of the Ray container's memory that holds objects; Ray's own default (DEFAULT_OBJECT_STORE_MEMORY_PROPORTION). */

@@ -112,15 +112,19 @@ export function authorizedKeys(
 /** The key with which Berth signs in to a stack's nodes. */
 export const operatorKey = (seed: string) => deriveSshKey(seed, "operator/ssh");
 
-/** A node's SSH host key. */
+/** The SSH host key that a node is made with. */
 export const nodeHostKey = (seed: string, node: string) => deriveSshKey(seed, `node/${node}/host-key`);
+
+/** The SSH host key of a droplet's own, which its user data does not hold. */
+export const ownHostKey = (seed: string, node: string) => deriveSshKey(seed, `node/${node}/host-key/own`);
 
 /** A workspace's SSH host key: it outlives the container, so clients see no changed key. */
 export const workspaceHostKey = (seed: string, user: string) =>
   deriveSshKey(seed, `workspace/${user}/host-key`);
 
-/** The Ray cluster's token. */
-export const rayToken = (seed: string) => deriveToken(seed, "ray/token");
+/** The Ray cluster's token; another generation gives another one. @param generation empty: that of all users */
+export const rayToken = (seed: string, generation: string) =>
+  deriveToken(seed, generation === "" ? "ray/token" : `ray/token/${generation}`);
 
 /** Who may push images into the stack's registry. */
 export const registryPassword = (seed: string) => derivePassword(seed, "registry/push");

@@ -3,6 +3,7 @@ export {
   authorizedKeys,
   nodeHostKey,
   operatorKey,
+  ownHostKey,
   rayToken,
   registryPassword,
   type SshKeyPair,

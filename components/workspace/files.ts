@@ -1,4 +1,4 @@
-import type { LocatedPlan, UserPlan } from "../../config";
+import { hasRay, type LocatedPlan, type UserPlan } from "../../config";
 import { rayAddresses } from "../ray/plan";
 import {
   authorizedKeys,
@@ -40,25 +40,27 @@ export function workspaceFacts(plan: LocatedPlan, user: UserPlan, host: string):
     sudo: user.sudo,
     ports,
     web: { published: arePublished(plan), ...reach(plan, user, host) },
-    ...(plan.ray.enabled ? { ray: rayAddresses(plan) } : {}),
+    ...(hasRay(plan, user.name) ? { ray: rayAddresses(plan) } : {}),
   };
 }
 
 /**
  * All four files, from the stack's seed.
  * @param host the node's address that the workspace's ports are published on.
+ * @param rayGeneration of Ray's token.
  */
 export function workspaceFiles(
   plan: LocatedPlan,
   user: UserPlan,
   host: string,
   seed: string,
+  rayGeneration: string,
   ownPassword?: string,
 ): WorkspaceFiles {
   const { sshPrivateKey: _key, ...credentials } = userCredentials(seed, user, ownPassword);
   const secrets: WorkspaceSecrets = {
     ...credentials,
-    ...(plan.ray.enabled ? { rayToken: rayToken(seed) } : {}),
+    ...(hasRay(plan, user.name) ? { rayToken: rayToken(seed, rayGeneration) } : {}),
   };
   return {
     "workspace.json": `${JSON.stringify(workspaceFacts(plan, user, host), null, 2)}\n`,

@@ -32,6 +32,8 @@ export interface WorkspaceArgs {
   gpus?: pulumi.Output<GrantedUnit[]>;
   /** The stack's seed. */
   seed: pulumi.Input<string>;
+  /** Of Ray's token. */
+  rayGeneration: pulumi.Input<string>;
   /** Secrets of the user's from configuration. */
   secrets: { password?: string; credentials?: Record<string, string> };
 }
@@ -115,9 +117,11 @@ export class Workspace extends pulumi.ComponentResource {
     }
 
     const files = pulumi
-      .all([args.seed, args.head, address])
-      .apply(([seed, head, known]) =>
-        JSON.stringify(workspaceFiles({ ...plan, head }, user, known, seed, args.secrets.password)),
+      .all([args.seed, args.head, address, args.rayGeneration])
+      .apply(([seed, head, known, generation]) =>
+        JSON.stringify(
+          workspaceFiles({ ...plan, head }, user, known, seed, generation, args.secrets.password),
+        ),
       );
     const prepare = onMachine(host, renderPrepare(node.name, user, containerName));
     const prepared = run(

@@ -5,12 +5,11 @@
  * Proves: who reaches whom before and after, on both families. Does not prove ufw's part, which test/e2e tries.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { renderFirewall } from "../../components/host/firewall";
-import { stageBody } from "../../components/host/stage";
+import { placeFirewall } from "../lib/firewall-script";
 import { standIns } from "../lib/host-scripts";
 
 /** Whether this account and kernel let a test have a network of its own, with iptables in it. */
@@ -49,21 +48,7 @@ const options = {
   clusterPorts: [],
 };
 
-/** Writes the script and its rules, taken out of the stage, below this test's folder. */
-function place(keep: readonly (4 | 6)[] = []): void {
-  const body = stageBody(renderFirewall(options));
-  const file = (path: string) =>
-    new RegExp(`^place \\d+ ${path} firewall <<'(\\w+)'\\n([\\s\\S]*?\\n)\\1$`, "m").exec(body)?.[2] ?? "";
-  for (const name of ["v4.rules", "v6.rules"])
-    writeFileSync(at(`etc/${name}`), file(`/etc/berth/firewall/${name}`));
-  writeFileSync(at("etc/forward"), keep.map((family) => `${family}\n`).join(""));
-  const script = file("/usr/local/lib/berth/firewall")
-    .replaceAll("/etc/berth/firewall", at("etc"))
-    .replaceAll("/var/lib/berth", at("var"))
-    .replaceAll("PATH=/usr/local/sbin", `PATH=${at("bin")}:/usr/local/sbin`);
-  writeFileSync(at("apply"), script);
-  chmodSync(at("apply"), 0o755);
-}
+const place = (keep: readonly (4 | 6)[] = []): void => placeFirewall(options, at, keep);
 
 /**
  * A machine with four neighbours, each a network namespace: `world` on the uplink, `guest` on a virtual machine's

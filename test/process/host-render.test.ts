@@ -15,6 +15,7 @@ import {
   quote,
   renderBase,
   renderFirewall,
+  renderHostKey,
   renderReady,
   renderRuntime,
   renderStorage,
@@ -52,6 +53,7 @@ const scripts = {
     cloudInitSeconds: 0,
     minFree: [{ path: "/var/lib/docker", bytes: 2 ** 30 }],
   }),
+  "host key": renderHostKey({ node, publicKey: key.split(" ").slice(0, 2).join(" ") }),
   "base, plain": renderBase({ node }),
   "base, all options": renderBase({
     node,
@@ -65,6 +67,7 @@ const scripts = {
   "firewall, with rules": renderFirewall({
     ...firewall,
     sshPort: 2222,
+    rayUid: 10001,
     rules: [{ port: 8080, protocol: "udp", from: ["192.0.2.0/24"] }],
   }),
   "storage, plain": renderStorage({ node }),

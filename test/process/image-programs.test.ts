@@ -248,6 +248,35 @@ They open in the browser of your own computer while this runs there:
     expect(Object.keys(env).filter((name) => name.startsWith("RAY_"))).toEqual(["RAY_USAGE_STATS_ENABLED"]);
   });
 
+  it("place Ray's token, and take an old one of Berth's away from whoever lost access, and no other", () => {
+    const PLACE = `
+import os
+from types import SimpleNamespace
+from berth_workspace import account, render
+home, token, before = sys.argv[2], sys.argv[3], sys.argv[4]
+path = os.path.join(home, ".ray", "auth_token")
+if before:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, "w").write(before)
+found = SimpleNamespace(home=home, uid=os.getuid(), gid=os.getgid(), secrets={"rayToken": token} if token else {})
+account.place_ray_token(found)
+print(json.dumps({"token": open(path).read() if os.path.exists(path) else None, "greeting": render.greeting(found)}))
+`;
+    const ours = "0123456789abcdef".repeat(4);
+    const other = "fedcba9876543210".repeat(4);
+    const placed = (token: string, before: string) => {
+      rmSync(join(dir, ".ray"), { recursive: true, force: true });
+      return python(PLACE, WORKSPACE, dir, token, before);
+    };
+    expect(placed(ours, "")).toEqual({ token: ours, greeting: expect.stringContaining("Ray is one room") });
+    expect(placed(ours, other).token).toBe(ours);
+    for (const before of [ours, `${other}\n`])
+      expect(placed("", before)).toEqual({ token: null, greeting: "" });
+    for (const before of ["a-token-of-another-cluster", ours.toUpperCase(), `${ours}0`])
+      expect(placed("", before).token).toBe(before);
+    expect(placed("", "").token).toBe(null);
+  });
+
   it("grant sudo only when the settings do", () => {
     writeRun();
     expect(python(RENDER, WORKSPACE, dir).sudoers).toBe("");

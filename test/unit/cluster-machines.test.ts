@@ -1,6 +1,7 @@
 /** Droplets and servers in the program, against a recording engine: what they are asked, and what stands on them. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { names, of, runCluster, type Seen } from "./cluster-recorder";
+import { nodeHostKey, ownHostKey } from "../../components/secrets";
+import { names, of, runCluster, SEED, type Seen } from "./cluster-recorder";
 
 const DROPLET = "digitalocean:index/droplet:Droplet";
 const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3sVLBFoRzHQYyDZrHPwXfjMVBL2zHkUSo5nZ6QbQ3p";
@@ -90,6 +91,43 @@ describe("a droplet", () => {
       expect(inputs.sshKeys, name).toEqual(["1001"]);
       expect(inputs.tags, name).toContain("berth-dev");
       expect(JSON.stringify(inputs.userData), name).toContain(name.replace("berth-", ""));
+    }
+  });
+
+  it("gets a host key that its user data does not hold, and every connection but the first asks for that", () => {
+    for (const node of ["drop-0", "drop-1"]) {
+      const [made, own] = [nodeHostKey(SEED, node), ownHostKey(SEED, node)];
+      const line = (key: { privateKey: string }) => key.privateKey.split("\n")[3] ?? "?";
+      const userData = JSON.stringify(of(seen, DROPLET).find(({ name }) => name === `berth-${node}`)?.inputs);
+      expect(userData).toContain(line(made));
+      expect(userData).not.toContain(line(own));
+      const given = seen.find(({ name }) => name === `berth-${node}-host-key`);
+      expect(given?.inputs).toMatchObject({
+        create: "node scripts/host-key.mjs # machine 1001",
+        update: "node scripts/host-key.mjs # machine 1001",
+        addPreviousOutputInEnv: true,
+        logging: "none",
+      });
+      const stdin = given?.inputs.stdin as { value?: string } | string | undefined;
+      // As the engine gets a secret.
+      expect(JSON.stringify(stdin)).toContain("4dabf18193072939515e22adb298388d");
+      const job = JSON.parse((typeof stdin === "string" ? stdin : stdin?.value) ?? "{}");
+      expect(job).toMatchObject({
+        ...{ node, machine: "1001", port: 22, user: "root", made: made.publicKey, own: own.publicKey },
+        ...{
+          host: node === "drop-0" ? "203.0.113.9" : "192.0.2.11",
+          secrets: { privateKey: own.privateKey },
+        },
+      });
+      const commands = of(seen, "command:remote:Command").filter(({ name }) =>
+        name.startsWith(`berth-${node}`),
+      );
+      expect(commands.length).toBeGreaterThan(5);
+      for (const { inputs, name } of commands) {
+        const connection = JSON.stringify(inputs.connection);
+        expect(connection, name).toContain(own.publicKey);
+        expect(connection, name).not.toContain(made.publicKey);
+      }
     }
   });
 

@@ -55,7 +55,12 @@ function stdout(name: string): string {
 }
 
 /** What a check would add, which mocks do not run: the planner's word, without a node to ask. */
-async function checked(inputs: Record<string, unknown>): Promise<Record<string, unknown>> {
+async function checked(type: string, inputs: Record<string, unknown>): Promise<Record<string, unknown>> {
+  if (type.endsWith(":RayToken")) {
+    const { provider } = await import("../../components/ray/token-provider.js");
+    return (await provider.check({}, inputs as never)).inputs;
+  }
+  if (!type.endsWith(":GpuPool")) return inputs;
   const { provider } = await import("../../components/gpu/provider.js");
   const { UNKNOWN } = await import("../../components/gpu/inputs.js");
   const { inputs: found, failures = [] } = await provider.check({}, { ...inputs, machine: UNKNOWN });
@@ -88,7 +93,7 @@ async function recorded(config: Record<string, unknown>, preview: boolean): Prom
   await pulumi.runtime.setMocks(
     {
       newResource: async ({ type, name, inputs: given, id }) => {
-        const inputs = type.endsWith(":GpuPool") ? await checked(given) : given;
+        const inputs = await checked(type, given);
         seen.push({ type, name, inputs });
         const unknown = preview && type.startsWith("command:") && !name.endsWith("-seed");
         const more = preview ? {} : computed(type, name);

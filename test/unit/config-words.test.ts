@@ -66,7 +66,7 @@ const full = {
   firewall: { ...firewall, rules: [{ port: 80, protocol: "tcp", from: ["10.0.0.0/8"] }] },
   ports: { users: { start: 10000, blocks: 100 }, pool: { start: 20000, end: 24999 }, ray: { client: 10001 } },
   workspaces: { cpus: 1, memory: "1GiB", address: "private" },
-  ray: { enabled: true, memory: "2GiB", cpus: 1 },
+  ray: { enabled: true, access: ["alice"], memory: "2GiB", cpus: 1 },
   registryPort: 5001,
   digitalocean: { region: "fra1", tags: ["a"], sshKeys: [metal(0).hostKey] },
   gpu: { strategy: "pack", allocation: "shared", memoryLimit: "16GiB" },

@@ -4,10 +4,11 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loginProblem } from "../../components/host/login";
+import { loginProblem, rayAccountProblem } from "../../components/host/login";
 import { renderPreflight } from "../../components/host/preflight";
 import { StageOptionError } from "../../components/host/shell";
 import { stageBody } from "../../components/host/stage";
+import { RAY_UID } from "../../components/ray/plan";
 import { preflightOptions } from "../../components/stage-options";
 import { renderAutoExec } from "../../components/workspace/setup";
 import type { BaremetalNodePlan } from "../../config";
@@ -26,7 +27,7 @@ beforeEach(() => {
   ];
   writeFileSync(join(folder, "passwd"), `${passwd.join("\n")}\n`);
   // As getent: the entry, or nothing and 2.
-  const getent = `#!/bin/sh\nif [ $# -eq 1 ]; then cat ${folder}/passwd; else grep "^$2:" ${folder}/passwd || exit 2; fi\n`;
+  const getent = `#!/bin/sh\nif [ $# -eq 1 ]; then cat ${folder}/passwd; else grep -e "^$2:" -e "^[^:]*:x:$2:" ${folder}/passwd || exit 2; fi\n`;
   writeFileSync(join(folder, "getent"), getent);
   chmodSync(join(folder, "getent"), 0o755);
 });
@@ -85,5 +86,28 @@ describe("a login for a workspace", () => {
       expect(asked(of)).not.toHaveProperty("login");
       expect(renderPreflight({ ...asked(of), node: "metal-0" })).not.toContain("login_problem");
     }
+  });
+});
+
+describe("an account with Ray's uid", () => {
+  const told = (uid: number) => {
+    const text = `set -euo pipefail\nproblem() { echo "$*"; }\n${rayAccountProblem(uid)}`;
+    const env = { PATH: `${folder}:${process.env.PATH}` };
+    return spawnSync("bash", ["--norc", "-c", text], { encoding: "utf8", env });
+  };
+
+  it("stands in the way of adopting a server, and nobody else's does", () => {
+    expect(told(RAY_UID)).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    const found = told(1001);
+    expect(found).toMatchObject({ status: 0, stderr: "" });
+    expect(found.stdout).toMatch(
+      /^the uid 1001 is that of admin2 here.*give admin2 another one, or .*enabled: false/,
+    );
+  });
+
+  it("is looked for where the stack has Ray alone", () => {
+    const body = (more: object) => stageBody(renderPreflight({ ...asked(plan(more)), node: "metal-0" }));
+    expect(body({})).toContain(`getent passwd ${RAY_UID}`);
+    expect(body({ ray: { enabled: false } })).not.toContain(`getent passwd ${RAY_UID}`);
   });
 });

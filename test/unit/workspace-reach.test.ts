@@ -24,7 +24,7 @@ const one = (made: LocatedPlan, i = 0) => {
 };
 const PUBLISHED = { services: "published-insecure" };
 const told = (made: LocatedPlan) =>
-  JSON.parse(workspaceFiles(made, one(made), HOST, "seed")["workspace.json"]).web;
+  JSON.parse(workspaceFiles(made, one(made), HOST, "seed", "")["workspace.json"]).web;
 
 describe("services on loopback", () => {
   const made = plan({});

@@ -1,4 +1,4 @@
-import { OTHERS_RULE } from "../published";
+import { CHAINS, OTHERS_RULE } from "../published";
 
 /**
  * The firewall as it was before Berth: last of all that could be reached, when nothing of Berth's is left to reach.
@@ -19,8 +19,9 @@ fi
 for tool in iptables ip6tables; do
   if ! command -v "$tool" >/dev/null || ! "$tool" -w 10 -n -L BERTH-OUTSIDE >/dev/null 2>&1; then continue; fi
   while "$tool" -w 10 -D DOCKER-USER -j BERTH-USER 2>/dev/null; do :; done
+  while "$tool" -w 10 -D OUTPUT -j BERTH-OUT 2>/dev/null; do :; done
   for action in -F -X; do
-    for chain in BERTH-USER BERTH-GUESTS BERTH-OUTSIDE; do
+    for chain in ${CHAINS.join(" ")}; do
       if "$tool" -w 10 -n -L "$chain" >/dev/null 2>&1; then "$tool" -w 10 "$action" "$chain"; fi
     done
   done

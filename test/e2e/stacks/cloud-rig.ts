@@ -97,7 +97,7 @@ export async function nodes(stack: TestStack): Promise<OutputNode[]> {
   return JSON.parse(await stack.pulumi(["stack", "output", "nodes", "--json"]));
 }
 
-/** Runs a script on a machine as the operator, with the host key that was known before it was made. */
+/** Runs a script on a machine as the operator, with the host key that the stack wrote down. */
 export async function onNode(
   stack: TestStack,
   node: OutputNode,

@@ -2,7 +2,10 @@
  * A stack of droplets, whole: `up` on DigitalOcean's test API, whose droplets boot with the real cloud-init, to a Ray
  * task and a workspace; killed and gone on with; changed; scanned from outside; and taken down.
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { hostKeys } from "../../fakes/digitalocean/machines/rig";
 import { MINUTE } from "../../lib/time";
 import { until } from "../../lib/until";
 import {
@@ -103,6 +106,18 @@ describe("after up", () => {
         "grep -E 'WARNING|ERROR|CRITICAL' /var/log/cloud-init.log || true",
       );
       expect(warnings).toBe("");
+    }
+  });
+
+  it("shows host keys of the machines' own, which their user data does not hold", async () => {
+    const known = readFileSync(join(cloud.stack.folder, "known_hosts"), "utf8");
+    for (const one of await nodes(cloud.stack)) {
+      const [shown = "", ...others] = await hostKeys(one.address);
+      expect(others).toEqual([]);
+      expect(known).toContain(`${one.address} ${shown}\n`);
+      const userData = await onNode(cloud.stack, one, "cat /var/lib/cloud/instance/user-data.txt");
+      expect(userData).toContain("ed25519_private");
+      expect(userData).not.toContain(shown.split(" ")[1]);
     }
   });
 

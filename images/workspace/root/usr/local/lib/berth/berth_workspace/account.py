@@ -3,10 +3,14 @@
 import grp
 import os
 import pwd
+import re
 import shutil
 import subprocess
 
 from . import files
+
+# A token as components/secrets/derive.ts makes it.
+RAY_TOKEN = re.compile(r"^[0-9a-f]{64}\n?$")
 
 # seeds: what a new home has in it.
 FOLDERS = ("projects", "notebooks", "models", "data", "runs", ".config", ".local/bin")
@@ -76,10 +80,24 @@ def fill_home(settings):
     link = os.path.join(settings.home, "workspace")
     if not os.path.lexists(link):
         os.symlink("/workspace", link)
+    place_ray_token(settings)
+
+
+def place_ray_token(settings):
+    """The cluster's Ray token for whoever has access; one of a time before is taken from whoever has none any more."""
+    token = os.path.join(settings.home, ".ray", "auth_token")
     if settings.secrets.get("rayToken"):
-        os.makedirs(os.path.join(settings.home, ".ray"), mode=0o700, exist_ok=True)
-        token = os.path.join(settings.home, ".ray", "auth_token")
+        os.makedirs(os.path.dirname(token), mode=0o700, exist_ok=True)
         files.write(token, settings.secrets["rayToken"], 0o600, settings.uid, settings.gid)
+        return
+    try:
+        with open(token, encoding="ascii") as file:
+            ours = RAY_TOKEN.match(file.read())
+    except (OSError, UnicodeDecodeError):
+        return
+    # Whatever has another form is the token of a cluster of the person's own.
+    if ours:
+        os.unlink(token)
 
 
 def as_person(settings, work):

@@ -78,6 +78,16 @@ SetEnv {pairs}
 """
 
 
+def greeting(settings):
+    """/etc/motd: what a person must know before running something in Ray, which all who have its token share."""
+    if not settings.secrets.get("rayToken"):
+        return ""
+    return """Ray is one room. Everybody who has its token runs code as the same account: they can read what your
+tasks and jobs hold, the files you submit with a job too, and stop them. Give Ray no password
+and no data that the others must not see.
+"""
+
+
 def sudoers(settings):
     """Root in this container is as little of the node as the person already is."""
     return f"{settings.user} ALL=(ALL:ALL) NOPASSWD: ALL\n" if settings.sudo else ""
