@@ -54,6 +54,9 @@ export const networkRows: readonly Row[] = [
       `$BOB_AT:${port}`,
     ),
   ),
+  ...Object.entries({ "VS Code": 8443, Jupyter: 8888, TensorBoard: 6007 }).map(([service, port]) =>
+    knock("alice", `does not reach ${service} on bob's node by its own port`, `$NODE:${port}`),
+  ),
   ...(["$NODE", "$GATEWAY"] as const).flatMap((node) =>
     Object.entries(NODES_OWN).map(([what, port]) =>
       knock("carol", `does not reach ${what} of her node at ${node}`, `${node}:${port}`),

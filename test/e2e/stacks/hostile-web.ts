@@ -30,7 +30,9 @@ interface Service {
 const SERVICES: readonly Service[] = [
   {
     name: "VS Code",
-    port: `sudo -n sed -n 's/^bind-addr: .*://p' ${SETTINGS}/code-server.yaml`,
+    // Where another server stands before it, the person's own port leads to that.
+    port: `sudo -n grep -q '^bind-addr:' ${SETTINGS}/code-server.yaml && sudo -n sed -n 's/^bind-addr: .*://p' ${SETTINGS}/code-server.yaml ||
+  sudo -n jq -r .ports.code /run/berth/workspace.json`,
     signIn: `curl -s -o /dev/null -c "$jar" -d base=. --data-urlencode \\
   "password=$(sudo -n jq -r .codePassword /run/berth/secrets.json)" "http://127.0.0.1:$port/login"
 # The first who comes waits until it has loaded.
