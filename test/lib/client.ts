@@ -12,12 +12,16 @@ export interface ClientOptions {
   address6?: string;
   /** Any with curl and bash, such as the node image. */
   image: string;
+  /** Beside Docker's own set, such as NET_ADMIN. @default none */
+  capabilities?: readonly string[];
 }
 
-export async function startClient({ name, network, address, address6, image }: ClientOptions): Promise<void> {
+export async function startClient(options: ClientOptions): Promise<void> {
+  const { name, network, address, address6, image, capabilities = [] } = options;
   await docker(
     ...["run", "--detach", "--init", "--name", name, "--network", network, "--ip", address],
-    ...[...(address6 ? ["--ip6", address6] : []), "--entrypoint", "sleep", image, "7200"],
+    ...[...(address6 ? ["--ip6", address6] : []), ...capabilities.flatMap((one) => ["--cap-add", one])],
+    ...["--entrypoint", "sleep", image, "7200"],
   );
 }
 

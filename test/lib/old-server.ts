@@ -102,7 +102,7 @@ cat /etc/docker/daemon.json /etc/fstab /etc/default/ufw
 docker info -f '{{.CgroupDriver}} {{.LiveRestoreEnabled}} {{.LoggingDriver}} {{.Labels}}'
 ufw status; ufw show added; systemctl is-enabled ufw.service docker.service
 iptables -S FORWARD | head -n 1; sysctl -n net.ipv4.ip_local_reserved_ports
-sshd -T -C user=root,host=x,addr=10.89.8.1 | sort
+sshd -T -C user=root,host=x,addr=10.89.8.1,laddr=${this.address},lport=22,rdomain= | sort
 ls -A /data
 `);
   }

@@ -39,6 +39,8 @@ export interface Status {
   nodes: { name: string; state: string }[];
   users: { name: string; node: string; state: string }[];
   ray: { nodes: number | null } | null;
+  /** Containers that should run and do not; `node`: null on the operator's own engine. */
+  down: { container: string; node: string | null; state: string; why: string }[];
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: configuration as YAML has it, also wrong on purpose
@@ -130,7 +132,7 @@ export class TestStack {
       throw new Error(`a preview that should be empty ended with ${ran.code}:\n${tail(ran.text)}`);
   }
 
-  async pulumi(args: string[], options: { input?: string } = {}): Promise<string> {
+  async pulumi(args: string[], options: { input?: string; deadline?: number } = {}): Promise<string> {
     if (!this.variables) {
       const { toolEnvironment } = await import("../../scripts/lib/pulumi-env.mjs");
       this.variables = toolEnvironment(this.env).env;

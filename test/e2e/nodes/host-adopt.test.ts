@@ -3,7 +3,8 @@
  *
  * Proves: the preflight tells what is there and what will change, and changes nothing; what stands in the way is told
  * at once, and changes nothing either; the stages leave the operator's account, files, mount and running container
- * (same id, start time and process) as they are; the retirement leaves them too, puts every setting back, takes away
+ * (same id, start time and process) as they are, and the guests of a bridge of theirs go on reaching out; the
+ * retirement leaves them too, puts every setting back, takes away
  * every file, unit, chain, rule and mount of Berth's, keeps homes, never opens a port of Berth's on the way, keeps its
  * own connection, and may run twice, after a cut, and where nothing was set up.
  * Does not prove: real disks (host-storage.test.ts does), NVIDIA's part, InfiniBand, firewalld, swarm.
@@ -84,6 +85,55 @@ const startWorkspace = () =>
       "--restart unless-stopped -p 10002:8000 -p 9000:8000 self:1 python3 -m http.server -d /etc/alternatives 8000",
   );
 
+/** A neighbour that answers: the client beside the server. */
+const NEIGHBOUR = "10.89.8.20";
+
+/**
+ * A bridge of the operator's with a guest on it, as virtual machines and other container tools have them; its name begins
+ * as those of Docker's bridges do. And a port of sshd's that takes passwords.
+ */
+const OWN_NETWORK = `
+set -e
+ip netns add guest
+ip link add br-x type bridge
+ip link add veth-x type veth peer name eth0 netns guest
+ip link set veth-x master br-x up
+ip addr add 10.77.7.1/24 dev br-x
+ip link set br-x up
+nsenter --net=/run/netns/guest sh -c 'ip link set lo up; ip addr add 10.77.7.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.77.7.1'
+iptables -t nat -A POSTROUTING -s 10.77.7.0/24 ! -o br-x -j MASQUERADE
+iptables -I FORWARD -i br-x -j ACCEPT
+iptables -I FORWARD -o br-x -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+printf '%s\\n' 'Match LocalPort 2222' '    PasswordAuthentication yes' >>/etc/ssh/sshd_config
+`;
+
+/** True when the guest gets an answer from the neighbour. */
+const guestReachesOut = async () =>
+  (await server.ssh(`nsenter --net=/run/netns/guest curl -s -m 5 -o /dev/null http://${NEIGHBOUR}:8000/`))
+    .code === 0;
+
+/** What stands in the way, each by a file of its own, until `clear` takes them away. */
+const OBSTACLES = {
+  place: `
+set -e
+mkdir -p /etc/systemd/system/docker.service.d
+printf '%s\\n' '[Service]' ExecStart= 'ExecStart=/usr/sbin/dockerd -H fd:// --log-driver=json-file' \
+  >/etc/systemd/system/docker.service.d/own.conf
+printf '%s\\n' 'MaxSessions 10' >/etc/ssh/sshd_config.d/00-hardening.conf
+systemctl daemon-reload
+systemd-run -q --unit squatter python3 -m http.server -b 127.0.0.1 10022`,
+  clear: `
+set -e
+systemctl stop squatter
+rm -r /etc/systemd/system/docker.service.d
+rm /etc/ssh/sshd_config.d/00-hardening.conf
+systemctl daemon-reload`,
+};
+
+/** The block of sshd's own that takes passwords is told, and stays. */
+const MATCH_STAYS =
+  /^leaves a line of sshd as it is: 'PasswordAuthentication yes' stays, where Match LocalPort 2222 applies \(\/etc\/ssh\/sshd_config line \d+\)$/m;
+
 let own = "";
 let before = "";
 
@@ -91,6 +141,10 @@ beforeAll(async () => {
   await docker("info");
   await server.cleanUp();
   await server.start();
+  await server.onNode(OWN_NETWORK);
+  const serve = ["python3", "-m", "http.server", "-d", "/etc/alternatives", "8000"];
+  await docker("exec", "--detach", server.client, ...serve);
+  await until("the guest's way out", 20 * SECOND, guestReachesOut);
   own = await server.ownThings();
   before = await server.settings();
 }, 1_200_000);
@@ -108,16 +162,21 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
   });
 
   it("is refused with every reason at once, and nothing is recorded", async () => {
-    await server.onNode("systemd-run -q --unit squatter python3 -m http.server -b 127.0.0.1 10022");
+    await server.onNode(OBSTACLES.place);
     await until(
       "the squatter",
       20 * SECOND,
       async () => (await server.ssh("curl -s 127.0.0.1:10022")).code === 0,
     );
     const { code, stdout, stderr } = await server.ssh(
-      renderPreflight({ ...preflightOptions, privateAddress: "10.77.0.1", privateInterface: "eth1" }),
+      renderPreflight({
+        ...preflightOptions,
+        privateAddress: "10.77.0.1",
+        privateInterface: "eth1",
+        login: "ghost",
+      }),
     );
-    await server.onNode("systemctl stop squatter");
+    await server.onNode(OBSTACLES.clear);
     expect(code).not.toBe(0);
     expect(stdout).toBe("");
     expect(stderr).toContain(
@@ -125,6 +184,15 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
     );
     expect(stderr).toMatch(
       /port 10022 is for the users' blocks \(berth:ports\.users\), and python3 \(process \d+\) listens on 127\.0\.0\.1:10022/,
+    );
+    expect(stderr).toContain(
+      "autoExec names the login ghost, and there is none here. Make it (adduser ghost), or name one of: root ada",
+    );
+    expect(stderr).toContain(
+      "dockerd is started with --log-driver=json-file (/etc/systemd/system/docker.service.d/own.conf), and Berth sets log-driver in /etc/docker/daemon.json: dockerd does not start with both",
+    );
+    expect(stderr).toContain(
+      "sshd would not use 'MaxSessions 64 or more': /etc/ssh/sshd_config.d/00-hardening.conf line 1 says MaxSessions 10 before Berth's part is read",
     );
     expect(stderr).toContain("nothing was changed");
     expect(await server.onNode("ls -A /var/lib/berth")).toBe("pending\n");
@@ -159,6 +227,7 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
     const will = facts.willChange.join("\n");
     expect(will).toMatch(/^installs packages: .*pciutils/m);
     expect(will).toContain("adds /etc/ssh/sshd_config.d/10-berth.conf: no password login");
+    expect(will).toMatch(MATCH_STAYS);
     expect(will).toMatch(/^enables ufw: nothing comes in but what the plan allows/m);
     expect(will).toContain(
       "closes published ports of containers to the outside, unless firewall.rules allow them: tcp 8088 (web)",
@@ -191,12 +260,17 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
 
   it("is set up, and everything of the operator's goes on", async () => {
     expect(await server.answers(8088, 15)).toBe(true);
-    for (const command of Object.values(stages)) await server.stage(command);
+    for (const [name, command] of Object.entries(stages)) {
+      const facts = await server.stage(command);
+      if (name === "base")
+        expect(facts.sshdExceptions).toEqual([expect.stringContaining("Match LocalPort 2222")]);
+    }
     expect(await server.onNode("docker info -f '{{.CgroupDriver}} {{.LiveRestoreEnabled}}'")).toBe(
       "cgroupfs true\n",
     );
     expect(await server.ownThings()).toBe(own);
     expect(await server.answers(8088)).toBe(false);
+    expect(await guestReachesOut()).toBe(true);
     expect(await server.onNode("findmnt -n -o TARGET /mnt/storage/homes")).toBe("/mnt/storage/homes\n");
     expect(await server.traces()).not.toBe("");
   });
@@ -208,6 +282,7 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
     const facts = readPreflightFacts((await server.ssh(preflight)).stdout);
     // The daemon comes after the host stages, which alone run here.
     expect(facts.willChange).toEqual([
+      expect.stringMatching(MATCH_STAYS),
       expect.stringMatching(/^adds \/etc\/systemd\/system\/berthd\.service: /),
     ]);
     expect(facts.docker).toMatchObject({ running: 1, containers: 2, liveRestore: true });
@@ -242,6 +317,7 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
     expect(await server.settings()).toBe(before);
     expect(await server.traces()).toBe("");
     expect(await server.answers(8088, 15)).toBe(true);
+    expect(await guestReachesOut()).toBe(true);
     expect(await server.onNode("systemctl --failed --no-legend")).toBe("");
   });
 

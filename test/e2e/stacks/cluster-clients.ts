@@ -77,7 +77,13 @@ export async function welcome(user: User): Promise<string> {
   return (await run("ssh", args, { input: "exit\n", deadline: MINUTE })).stdout.replaceAll("\r", "");
 }
 
-/** The same as `ssh` by password. */
+/** Runs a script in a user's workspace, and gives what it prints. */
+export async function shell(user: User, script: string, deadline = 2 * MINUTE): Promise<string> {
+  const args = [...sshArgs({ ...workspace(user), key: join(folder, `user-${user}`) }), "bash", "-s"];
+  return (await ok("ssh", args, { deadline, input: script })).stdout;
+}
+
+/** A command by password. */
 export function sshByPassword(user: User, password: string, command: string): Promise<Ran> {
   const options = { PreferredAuthentications: "password", NumberOfPasswordPrompts: "1" };
   const args = sshArgs({ ...workspace(user), options });

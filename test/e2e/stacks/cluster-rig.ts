@@ -31,7 +31,8 @@ export const up = (args?: string[]) => own.up(args);
 export const startUp = (): ChildProcess => own.startUp();
 export const changes = () => own.changes();
 export const nothingToDo = () => own.nothingToDo();
-export const pulumi = (args: string[], options?: { input?: string }) => own.pulumi(args, options);
+export const pulumi = (args: string[], options?: { input?: string; deadline?: number }) =>
+  own.pulumi(args, options);
 export const status = () => own.status();
 export const allUp = (deadline: number) => own.allUp(deadline);
 
@@ -67,7 +68,8 @@ export function configuration(): Configuration {
           services: [{ name: "server", command: "exec python -m http.server --bind 127.0.0.1 9000" }],
         },
       },
-      student("bob", "node-1", 1),
+      // Without root in his own workspace.
+      { ...student("bob", "node-1", 1), sudo: false },
     ],
     "berth:limits": { groups: { student: { max_mig_instances: 1, max_gpus_per_container: 2 } } },
     "berth:network": { cidr: "10.91.0.0/24" },

@@ -1,27 +1,42 @@
 /**
  * @file Edits of the stack file, each of which touches only what it should: cases of the cluster's test.
  */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { ask } from "../../lib/http";
 import { MINUTE } from "../../lib/time";
 import { connects } from "../../lib/tunnel";
 import { until } from "../../lib/until";
 import { codeServer, credentials, forwarded, onNode, portOf, SERVICES, ssh } from "./cluster-clients";
-import { berth, changes, edit, HEAD, nothingToDo, STACK, student, up, WORKER } from "./cluster-rig";
+import {
+  berth,
+  changes,
+  declared,
+  edit,
+  folder,
+  HEAD,
+  nothingToDo,
+  STACK,
+  student,
+  up,
+  WORKER,
+} from "./cluster-rig";
 import { refusalCases } from "./gpu-cases";
 import { DEVICES, devicesOf, inside, pool, sorted, started, unitsOf } from "./gpu-clients";
+import { PIDS } from "./hostile-limits";
 import { neighbourCases } from "./neighbour-cases";
 
-/** They go on from a stack of alice on node-0 and bob on node-1, and end with alice and carol. */
-export function editCases(): void {
-  const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
+const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
 
+/** They go on from a stack of alice on node-0 and bob on node-1, and end with carol beside bob. */
+export function additionCases(): void {
   it("adds carol in front of the list with what is free, and touches nothing else", {
     timeout: 15 * MINUTE,
   }, async () => {
     const [bobs, was] = [await unitsOf("node-1", "bob"), await started("node-1", "bob")];
     const alices = await started("node-0", "alice");
-    edit((config) => config["berth:users"].unshift(student("carol", "node-1", 2)));
+    edit((config) => config["berth:users"].unshift({ ...student("carol", "node-1", 2), pids: PIDS }));
     const steps = await changes();
     expect(steps.length).toBeGreaterThan(2);
     // Her node's daemon is told of her, without a restart, and its pool of one grant more.
@@ -59,7 +74,13 @@ export function editCases(): void {
 
   neighbourCases();
   refusalCases();
+}
 
+/** The private key that Berth made for a user of the stack, on this computer. */
+const keyFile = (user: string) => join(folder, `user-${user}`);
+
+/** They go on from there, and end with alice and carol, and a second GPU on node-1 that nobody has. */
+export function removalCases(): void {
   it("removes bob, keeps his home, hands his GPU on in the same update, and opens a port on each node", {
     timeout: 15 * MINUTE,
   }, async () => {
@@ -92,7 +113,9 @@ export function editCases(): void {
     expect(preview.text).toContain(bobs[0]?.uuid);
     expect(preview.text).toMatch(/goes to workspace\/dave; the update stops the container of workspace\/bob/);
     const before = [await started("node-0", "alice"), await started("node-1", "carol")];
+    expect(existsSync(keyFile("bob"))).toBe(true);
     await up(["--skip-preview"]);
+    expect(["bob", "carol", "dave"].filter((user) => existsSync(keyFile(user)))).toEqual(["carol", "dave"]);
     expect([await started("node-0", "alice"), await started("node-1", "carol")]).toEqual(before);
     expect(await onNode("node-1", "cat /mnt/storage/homes/bob/his.txt")).toBe("his");
     expect(
@@ -112,7 +135,7 @@ export function editCases(): void {
     await nothingToDo();
   });
 
-  it("publishes the services, which replaces alice's container, keeps her home and her GPU, and frees dave's who goes", {
+  it("publishes the services, which replaces alice's container, keeps her home and her GPU, and forgets dave, who is purged", {
     timeout: 15 * MINUTE,
   }, async () => {
     const id = () => onNode("node-0", `docker inspect -f '{{.Id}}' berth-${STACK}-workspace-alice`);
@@ -120,7 +143,9 @@ export function editCases(): void {
     await ssh("alice", "echo kept > ~/notebooks/note && echo here > /workspace/note");
     const alices = await unitsOf("node-0", "alice");
     edit((config) => {
-      config["berth:users"] = config["berth:users"].filter(({ name }: { name: string }) => name !== "dave");
+      const dave = config["berth:users"].find(({ name }: { name: string }) => name === "dave");
+      Object.assign(dave, { state: "removed", purge: true });
+      config["berth:nodes"][1].gpus = [...declared, ...declared];
       config["berth:workspaces"] = { services: "published-insecure" };
     });
     const steps = await changes();
@@ -144,6 +169,12 @@ export function editCases(): void {
       const { grants } = await pool("node-1");
       return grants.length === 1 && grants[0]?.key === "workspace/carol";
     });
+    expect(existsSync(keyFile("dave"))).toBe(false);
+    const his = ["homes", "workspaces", "shared/tensorboard"].map((place) => `/mnt/storage/${place}/dave`);
+    expect(
+      await onNode("node-1", `ls -d ${his.join(" ")} /var/lib/berth/workspaces/dave 2>/dev/null || true`),
+    ).toBe("");
+    expect(await onNode("node-1", "cat /mnt/storage/homes/bob/his.txt")).toBe("his");
     await nothingToDo();
   });
 

@@ -2,7 +2,8 @@
  * @file GPUs from the stack file to the devices inside a workspace, as cases of the cluster's test.
  *
  * Prove: a workspace sees exactly the devices of its grant, also where it asks for all, also after systemd reloads its
- * units; what is too much or too many is refused in the preview, with the rule's name.
+ * units; what is too much or too many is refused in the preview, with the rule's name; GPUs that the stack declares no
+ * more are forgotten, and those that somebody holds are not.
  * Do not prove: that NVIDIA's driver lets a container with these device nodes in, and no other.
  */
 import { expect, it } from "vitest";
@@ -10,8 +11,8 @@ import type { Configuration } from "../../lib/stack";
 import { MINUTE, SECOND } from "../../lib/time";
 import { until } from "../../lib/until";
 import { onNode } from "./cluster-clients";
-import { berth, edit, slice, student } from "./cluster-rig";
-import { container, DEVICES, devicesOf, inside, pool, sorted, unitsOf } from "./gpu-clients";
+import { berth, edit, slice, student, up } from "./cluster-rig";
+import { container, DEVICES, devicesOf, inside, pool, sorted, started, unitsOf } from "./gpu-clients";
 
 const OWNERS = [
   ["node-0", "alice"],
@@ -106,5 +107,60 @@ export function refusalCases(): void {
     expect(text).toContain("declared[workspace/dave]");
     expect(text).toMatch(/0:0 by workspace\/bob/);
     expect(text).not.toContain("declared[workspace/bob]");
+  });
+}
+
+/** With alice alone on node-0, and two GPUs on node-1, of which the second is nobody's. They end with one on each. */
+export function takenOutCases(): void {
+  const alices = ({ "berth:users": users }: Configuration): Configuration =>
+    users.find(({ name }: Configuration) => name === "alice");
+
+  it("keeps GPUs that somebody holds, and says who, when they are taken out of the stack", {
+    timeout: 8 * MINUTE,
+  }, async () => {
+    const [before, units] = [await started("node-0", "alice"), await unitsOf("node-0", "alice")];
+    let gpus: unknown;
+    edit((config) => {
+      gpus = config["berth:nodes"][0].gpus;
+      delete config["berth:nodes"][0].gpus;
+      delete alices(config).gpu;
+    });
+    const ran = await berth("up", ["--yes", "--skip-preview"], 6 * MINUTE).finally(() =>
+      edit((config) => {
+        config["berth:nodes"][0].gpus = gpus;
+        alices(config).gpu = slice;
+      }),
+    );
+    expect(ran.code).not.toBe(0);
+    expect(ran.text).toMatch(
+      /GPU 0 \(GPU-\S+\) is no longer declared, and alice \(workspace\/alice\) holds 0:\d/,
+    );
+    expect(ran.text).toContain("take those grants out of the stack");
+    expect(await unitsOf("node-0", "alice")).toEqual(units);
+    expect(await started("node-0", "alice")).toBe(before);
+    expect(sorted(await inside("node-0", "alice", DEVICES))).toEqual(await devicesOf("node-0", units));
+    expect(await onNode("node-0", "ls /etc/berth/agent")).toContain("gpus.json");
+    expect((await pool("node-0")).closed).toBeUndefined();
+  });
+
+  it("forgets a GPU that nobody has when it is taken out of the stack", {
+    timeout: 10 * MINUTE,
+  }, async () => {
+    const uuids = async () => (await pool("node-1")).inventory.gpus.map(({ uuid }) => uuid);
+    const [first, second] = await uuids();
+    expect(second).toBeDefined();
+    const [before, units] = [await started("node-1", "carol"), await unitsOf("node-1", "carol")];
+    expect(units.map(({ gpu }) => gpu)).not.toContain(second);
+    edit((config) => {
+      config["berth:nodes"][1].gpus.pop();
+      config["berth:users"] = config["berth:users"].filter(({ name }: Configuration) => name !== "dave");
+    });
+    await up();
+    expect(await uuids()).toEqual([first]);
+    expect((await pool("node-1")).closed).toBeUndefined();
+    expect(await onNode("node-1", "berth health >/dev/null; nvidia-smi -L | grep -c '^GPU '")).toBe("1");
+    expect(await unitsOf("node-1", "carol")).toEqual(units);
+    expect(await started("node-1", "carol")).toBe(before);
+    expect(sorted(await inside("node-1", "carol", DEVICES))).toEqual(await devicesOf("node-1", units));
   });
 }

@@ -6,30 +6,20 @@
  * (the node's address among its workspaces), BOB_AT (bob's container, past its published ports).
  */
 import { STACK } from "./cluster-rig";
+import { curl, OUT_OF_REACH, type Row } from "./hostile-table";
 
-/** `ray`: a Ray task on node-1; `node`: root of node-1; `bob`, `carol`: in their workspaces on node-1. */
-export interface RayRow {
-  /** Goes on with the place: `ray: …`. */
-  what: string;
-  from: "ray" | "node" | "bob" | "carol";
-  /** For bash. */
-  command: string;
-  /** Of both streams, with `exit CODE` as the last line where that is not 0; a text: all of it. */
-  expect: string | RegExp;
-}
-
-/** curl's codes: nobody there, and no answer in time. */
-const OUT_OF_REACH = /exit (7|28)$/;
-
-const ask = (url: string) => `curl --noproxy '*' -g -sS -m 3 -o /dev/null -w '%{http_code}\\n' "${url}"`;
-const closed = (what: string, at: string): RayRow => ({
+const closed = (what: string, at: string): Row => ({
   from: "ray",
   what: `does not reach ${what} at ${at}`,
-  command: ask(`http://${at}/`),
+  command: curl(`http://${at}/`),
   expect: OUT_OF_REACH,
+  waits: true,
 });
 
-const SERVICES = { SSH: 22, "VS Code": 8443, Jupyter: 8888, TensorBoard: 6007 };
+/** The first letters that a server says by itself. */
+const greeting = (at: string, port: number) =>
+  `timeout 5 bash -c "exec 3<>/dev/tcp/${at}/${port} && head -c 4 <&3"; echo`;
+
 const ray = `berth-${STACK}-ray`;
 
 /** Listens in the place of a service that is down, and says what it heard. */
@@ -50,12 +40,12 @@ const heard = (port: number) =>
 /** A block of ports that is nobody's, as somebody's is whose workspace is stopped. */
 const FREE = 10302;
 
-export const rayRows: readonly RayRow[] = [
+export const rayRows: readonly Row[] = [
   // Controls: the road is there.
   {
     from: "ray",
     what: "gets an answer from Ray on the head, which wants the token",
-    command: ask("http://$OTHER_NODE:8265/api/jobs/"),
+    command: curl("http://$OTHER_NODE:8265/api/jobs/"),
     expect: "401",
   },
   {
@@ -83,11 +73,9 @@ print(caller.recv(5).decode())'`,
   ...["22", "9700", "2375"].map((port) =>
     closed("what is not Ray's of the other node", `$OTHER_NODE:${port}`),
   ),
-  ...Object.entries(SERVICES).map(([service, port]) =>
-    closed(`${service} of bob's workspace past its published port`, `$BOB_AT:${port}`),
-  ),
-  closed("bob's published VS Code on the same node", "$NODE:10102"),
-  closed("alice's published VS Code on the other node", "$OTHER_NODE:10002"),
+  closed("SSH of bob's workspace past its published port", "$BOB_AT:22"),
+  closed("bob's published SSH on the same node", "$NODE:10122"),
+  closed("alice's published SSH on the other node", "$OTHER_NODE:10022"),
   closed("the cloud's metadata", "169.254.169.254"),
   closed("any other address of the link", "169.254.7.7"),
   closed("the cloud's metadata over IPv6", "[fd00:ec2::254]"),
@@ -105,15 +93,15 @@ ${heard(FREE)}`,
   },
   {
     from: "carol",
-    what: "reaches bob's own published VS Code on the same node, by Docker's proxy",
-    command: ask("http://$NODE:10102/login"),
-    expect: "200",
+    what: "reaches bob's published SSH on the same node, by Docker's proxy",
+    command: greeting("$NODE", 10122),
+    expect: "SSH-",
   },
   {
     from: "node",
     what: "reaches a published port of its own",
-    command: ask("http://$NODE:10102/login"),
-    expect: "200",
+    command: greeting("$NODE", 10122),
+    expect: "SSH-",
   },
 ];
 
@@ -121,7 +109,7 @@ ${heard(FREE)}`,
  * After `berth:ray: {access: [alice]}` and an update, in a stack in which bob had the token. OLD_TOKEN is the one from
  * before.
  */
-export const withoutAccessRows: readonly RayRow[] = [
+export const withoutAccessRows: readonly Row[] = [
   {
     from: "bob",
     what: "has no token, and no address of Ray's",
@@ -131,7 +119,7 @@ export const withoutAccessRows: readonly RayRow[] = [
   {
     from: "bob",
     what: "is refused with the token from before",
-    command: `${ask("http://$OTHER_NODE:8265/api/jobs/")} -H "Authorization: Bearer $OLD_TOKEN"`,
+    command: curl("http://$OTHER_NODE:8265/api/jobs/", '-H "Authorization: Bearer $OLD_TOKEN"'),
     expect: "403",
   },
   {

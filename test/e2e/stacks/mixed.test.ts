@@ -2,12 +2,15 @@
  * One cluster of two servers that somebody else had set up, a droplet and a local node.
  *
  * Proves: Ray runs a task on each; the servers' own account, file system and running container (same id, start time
- * and process) are as they were after `up` and after `destroy`, and nothing of Berth's is left on them then.
+ * and process) are as they were after `up` and after `destroy`, and nothing of Berth's is left on them then. One of them
+ * is signed in to by an RSA key in PKCS#8, as cloud consoles give them out.
  * Does not prove: a way between the sites, which is the operator's; here this computer routes between the networks.
  *
  * Needs root and a Docker engine on this computer.
  */
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Api, startApi } from "../../fakes/digitalocean";
 import { type Machines, startMachines } from "../../fakes/digitalocean/machines";
@@ -57,6 +60,17 @@ let api: Api;
 let stack: TestStack;
 let before: string[] = [];
 
+/** The key files of the configuration, by server. */
+const keyFiles = () => servers.map(({ folder, keyFile }, i) => (i === 1 ? join(folder, "pkcs8") : keyFile));
+
+/** Makes the second server's key of the other kind, and lets it in. */
+async function bringForeignKey(): Promise<void> {
+  const [, file = ""] = keyFiles();
+  execFileSync("ssh-keygen", ["-q", "-t", "rsa", "-m", "PKCS8", "-N", "", "-f", file]);
+  const line = readFileSync(`${file}.pub`, "utf8").trim();
+  await servers[1]?.onNode(`printf '%s\\n' '${line}' >>/root/.ssh/authorized_keys`);
+}
+
 function configuration(): Configuration {
   const common = { cpus: 2, memory: "4GiB" };
   const metal = SERVERS.map((address, i) => ({
@@ -66,7 +80,7 @@ function configuration(): Configuration {
     role: i === 0 ? "head" : "worker",
     address: `${address}:${address}`,
     hostKey: servers[i]?.hostKey,
-    keyFile: servers[i]?.keyFile,
+    keyFile: keyFiles()[i],
   }));
   return {
     "berth:nodes": [
@@ -100,6 +114,7 @@ beforeAll(async () => {
   await prepareStore();
   await fillLocalNode(STACK, "node-0");
   await Promise.all(servers.map((server) => server.start()));
+  await bringForeignKey();
   before = await Promise.all(servers.map((server) => server.ownThings()));
   stack.removeHome();
   stack.makeHome();
@@ -135,6 +150,7 @@ const untouched = async () => {
 
 describe("a cluster of servers, a droplet and a local node", () => {
   it("says before what it will find and change on the servers", { timeout: 5 * MINUTE }, async () => {
+    expect(readFileSync(keyFiles()[1] ?? "", "utf8")).toMatch(/^-----BEGIN PRIVATE KEY-----\n/);
     const look = ["scripts/preflight.mjs", "--stack", STACK, "--json"];
     const { nodes } = JSON.parse((await stack.ok(process.execPath, look, { deadline: 3 * MINUTE })).stdout);
     expect(nodes).toEqual(

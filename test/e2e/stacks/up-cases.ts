@@ -60,6 +60,7 @@ export function upCases(firstUp: () => string | undefined): void {
         nodes: [node("node-0", "head", HEAD), node("node-1", "worker", WORKER)],
         users: [user("alice", "node-0", HEAD, 10022), user("bob", "node-1", WORKER, 10122)],
         ray: { address: `${HEAD}:6379`, dashboard: `http://${HEAD}:8265`, nodes: 2 },
+        down: [],
       },
     });
     const outputs = JSON.parse(await pulumi(["stack", "output", "--json"]));
@@ -177,11 +178,14 @@ export function upCases(firstUp: () => string | undefined): void {
     for (const port of [6379, 8265, 30001]) expect(listening).toMatch(new RegExp(`:${port}$`, "m"));
   });
 
-  it("keeps bob out of alice's home and services", async () => {
+  it("keeps alice and bob out of each other's home and services", async () => {
     await ssh("alice", "echo hers > ~/hers.txt && chmod 644 ~/hers.txt");
-    expect(await ssh("bob", "sudo -n cat /home/alice/hers.txt 2>&1 || true")).toMatch(/No such file/);
-    const search = "sudo -n find / -xdev -name hers.txt 2>/dev/null || true";
-    expect(await ssh("bob", search)).toBe("");
+    await ssh("bob", "echo his > ~/his.txt && chmod 644 ~/his.txt");
+    expect(await ssh("bob", "cat /home/alice/hers.txt 2>&1 || true")).toMatch(/No such file/);
+    // As root of her workspace, which he is not of his.
+    expect(await ssh("alice", "sudo -n cat /home/bob/his.txt 2>&1 || true")).toMatch(/No such file/);
+    const search = "sudo -n find / -xdev -name his.txt 2>/dev/null || true";
+    expect(await ssh("alice", search)).toBe("");
     for (const service of SERVICES) {
       const at = `http://${address("alice", service)}/`;
       // 000: not even a connection.

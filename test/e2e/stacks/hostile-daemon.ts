@@ -1,0 +1,198 @@
+/**
+ * @file Hostile rows: what berthd, Ray and the image registry are asked by whoever may not ask it: with no token, a wrong
+ * one and another person's, over TCP and the sockets, with headers that pretend to be somebody.
+ */
+import { curl, json, type Row } from "./hostile-table";
+
+const row = (from: Row["from"], what: string, command: string, expect: Row["expect"]): Row => ({
+  ...{ from, what, command, expect },
+});
+
+/** What a proxy would say of a caller that it knows. */
+const LIES = [
+  "X-Forwarded-User: root",
+  "X-Remote-User: root",
+  "X-Forwarded-For: 127.0.0.1",
+  "X-Real-IP: 127.0.0.1",
+]
+  .map((line) => `-H '${line}'`)
+  .join(" ");
+const body = (options: string, url: string) => `curl --noproxy '*' -sS -m 3 ${options} "${url}"`;
+
+/** Requests that are for operators alone, or concern somebody else, and what each is answered. */
+const ADMINS: readonly (readonly [string, string, string])[] = [
+  ["reads what all hold", "/v1/pool", ""],
+  ["grants as the stack does", "/v1/pool/apply", json("POST", '{"declared": []}')],
+  ["lists tokens", "/v1/tokens", ""],
+  ["makes a token", "/v1/tokens", json("POST", '{"role": "admin"}')],
+  ["lists what Docker could not start", "/v1/held-back", ""],
+  ["puts a GPU out of use", "/v1/gpus/GPU-0/quarantine", json("POST", '{"reason": "mine"}')],
+];
+const ASK = '"ask": {"kind": "mig", "profile": "1g.10gb"}';
+
+/** By a person whose rights end at their own. @param whom somebody else, with their grant */
+const forged = (
+  from: Row["from"],
+  who: string,
+  whom: { name: string; grant: string },
+  ask: (path: string, options?: string) => string,
+): Row[] => [
+  ...ADMINS.map(([what, path, options]) => row(from, `${who} ${what}`, ask(path, options), "403")),
+  row(from, `${who} lists ${whom.name}'s grants`, ask(`/v1/grants?user=${whom.name}`), "403"),
+  row(from, `${who} sees ${whom.name}'s grant`, ask(`/v1/grants/${whom.grant}`), "404"),
+  row(from, `${who} releases ${whom.name}'s grant`, ask(`/v1/grants/${whom.grant}`, "-X DELETE"), "404"),
+  row(
+    from,
+    `${who} asks as ${whom.name}`,
+    ask("/v1/grants", json("POST", `{"user": "${whom.name}", ${ASK}}`)),
+    "403",
+  ),
+];
+
+const SOCKET = "--unix-socket /run/berthd/berth.sock";
+const TCP = "http://127.0.0.1:9700";
+const BOBS = '-H "Authorization: Bearer $BOB_TOKEN"';
+const overSocket = (path: string, options = "") => curl(`http://berthd${path}`, `${SOCKET} ${options}`);
+const overTcp = (path: string, options = "") => curl(`${TCP}${path}`, options);
+
+const WRONG: readonly (readonly [string, string])[] = [
+  ["without a token", ""],
+  ["with a token that never was", `-H "Authorization: Bearer berth_${"A".repeat(43)}"`],
+  ["with a token of another shape", '-H "Authorization: Bearer root"'],
+  ["with a name and a password", "-u root:root"],
+  ["with headers that pretend", LIES],
+];
+
+const RAY = "http://$OTHER_NODE:8265";
+/** Asks one of Ray's gRPC services, and prints the status that it answers. */
+const grpc = (module: string, call: string, port: number) =>
+  `python3 -c 'import grpc, os
+from ray.core.generated import ${module}_pb2 as p, ${module}_pb2_grpc as g
+channel = grpc.insecure_channel(os.environ["OTHER_NODE"] + ":${port}")
+try:
+    ${call}
+    print("answered")
+except grpc.RpcError as error:
+    print(error.code().name)'`;
+
+export const daemonRows: readonly Row[] = [
+  ...forged("carol", "by her socket", { name: "bob", grant: "$BOB_GRANT" }, overSocket),
+  row(
+    "carol",
+    "by her socket takes a grant of hers from under its container",
+    overSocket("/v1/grants/$CAROL_GRANT?force=true", "-X DELETE"),
+    "403",
+  ),
+  row(
+    "carol",
+    "is carol on her socket, whatever she says, also with bob's token",
+    body(`${SOCKET} ${LIES} ${BOBS}`, "http://berthd/v1/whoami"),
+    '{"role":"user","user":"carol","actor":"user:carol"}',
+  ),
+  row("carol", "is no administrator for the command", "berth pool show", /exit 4$/),
+  row(
+    "bob",
+    "releases no grant of carol's by the command",
+    "berth gpu release $CAROL_GRANT",
+    /There is no grant [\s\S]*\nexit 1$/,
+  ),
+
+  ...WRONG.flatMap(([how, options]) => [
+    row("nobody", `${how} lists no grants`, overTcp("/v1/grants", options), "401"),
+    row(
+      "nobody",
+      `${how} releases no grant`,
+      overTcp("/v1/grants/$BOB_GRANT", `-X DELETE ${options}`),
+      "401",
+    ),
+  ]),
+  ...forged("nobody", "with bob's token", { name: "carol", grant: "$CAROL_GRANT" }, (path, options = "") =>
+    overTcp(path, `${BOBS} ${options}`),
+  ),
+  row(
+    "nobody",
+    "with bob's token is bob, whatever the headers say",
+    body(`${LIES} ${BOBS}`, `${TCP}/v1/whoami`),
+    /^\{"role":"user","user":"bob","actor":"token:[0-9a-f]+"\}$/,
+  ),
+  row(
+    "nobody",
+    "is nobody on berthd's socket",
+    curl("http://berthd/v1/grants", `--unix-socket /run/berth/berthd.sock ${LIES}`),
+    "403",
+  ),
+  row(
+    "nobody",
+    "does not come to a person's socket",
+    curl("http://berthd/v1/grants", "--unix-socket /run/berth/users/bob/berth.sock"),
+    /exit 7$/,
+  ),
+  // Where tasks are kept from the node's own services, they do not even get that answer.
+  row("ray", "is asked for a token by berthd", curl(`${TCP}/v1/grants`), /^401$|exit (7|28)$/),
+
+  ...["/api/jobs/", "/api/cluster_status", "/nodes?view=summary", "/api/v0/tasks"].map((path) =>
+    row(
+      "carol",
+      `without the token is told nothing by Ray's dashboard: ${path}`,
+      curl(`${RAY}${path}`),
+      "401",
+    ),
+  ),
+  ...(
+    [
+      ["without the token", "", "401"],
+      ["with a wrong token", '-H "Authorization: Bearer root"', "403"],
+      ["with a wrong token in a cookie", '-H "Cookie: ray-authentication-token=root"', "403"],
+    ] as const
+  ).map(([how, options, code]) =>
+    row(
+      "carol",
+      `${how} starts no job`,
+      curl(`${RAY}/api/jobs/`, `${json("POST", '{"entrypoint": "id"}')} ${options}`),
+      code,
+    ),
+  ),
+  {
+    ...row(
+      "carol",
+      "without the token opens no session at Ray's client port",
+      grpc(
+        "ray_client",
+        "g.RayletDriverStub(channel).ClusterInfo(p.ClusterInfoRequest(type=p.ClusterInfoType.PING), timeout=10)",
+        30001,
+      ),
+      "UNAUTHENTICATED",
+    ),
+    seconds: 40,
+    waits: true,
+  },
+  {
+    ...row(
+      "carol",
+      "without the token is told nothing by Ray's control service",
+      grpc(
+        "gcs_service",
+        "g.NodeInfoGcsServiceStub(channel).GetAllNodeInfo(p.GetAllNodeInfoRequest(), timeout=10)",
+        6379,
+      ),
+      "UNAUTHENTICATED",
+    ),
+    seconds: 40,
+    waits: true,
+  },
+
+  ...(["carol", "outsider"] as const).flatMap((from) => [
+    row(
+      from,
+      "puts no image into the registry where nodes pull from",
+      curl("http://$REGISTRY:5000/v2/berth/workspace/blobs/uploads/", "-X POST -d ''"),
+      "405",
+    ),
+    row(
+      from,
+      "puts no image into the registry where the stack pushes",
+      curl("http://$REGISTRY:5001/v2/berth/workspace/blobs/uploads/", "-X POST -d ''"),
+      "401",
+    ),
+  ]),
+];
