@@ -6,13 +6,10 @@ import { fileRows } from "../e2e/stacks/hostile-files";
 import { kernelRows } from "../e2e/stacks/hostile-kernel";
 import { afterRows, limitRows } from "../e2e/stacks/hostile-limits";
 import { networkRows } from "../e2e/stacks/hostile-network";
-import { rayRows, withoutAccessRows } from "../e2e/stacks/hostile-ray";
+import { rayRows } from "../e2e/stacks/hostile-ray";
 import { webRows } from "../e2e/stacks/hostile-web";
 
-const rows = [
-  ...[fileRows, kernelRows, networkRows, daemonRows, webRows, rayRows, limitRows, afterRows],
-  withoutAccessRows,
-].flat();
+const rows = [fileRows, kernelRows, networkRows, daemonRows, webRows, rayRows, limitRows, afterRows].flat();
 /** What `setUp` of hostile-rig.ts gives, and what bash has or the command sets. */
 const VARIABLES = [
   ...["NODE", "OTHER_NODE", "GATEWAY", "REGISTRY", "BOB_AT", "BOB_GRANT", "BOB_TOKEN"],

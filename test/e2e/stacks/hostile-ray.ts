@@ -1,6 +1,6 @@
 /**
- * @file Hostile rows about Ray: what a task of Ray's reaches, what it can pretend to be, and what is left to somebody who
- * was taken out of `berth:ray.access`. Only rows; whoever runs them lays out what they name.
+ * @file Hostile rows about Ray: what a task of Ray's reaches, and what it can pretend to be. Only rows; whoever runs them
+ * lays out what they name.
  *
  * In the environment of each: NODE and OTHER_NODE (node-1, where bob, carol and the Ray task are, and the head), GATEWAY
  * (the node's address among its workspaces), BOB_AT (bob's container, past its published ports).
@@ -102,30 +102,5 @@ ${heard(FREE)}`,
     what: "reaches a published port of its own",
     command: greeting("$NODE", 10122),
     expect: "SSH-",
-  },
-];
-
-/**
- * After `berth:ray: {access: [alice]}` and an update, in a stack in which bob had the token. OLD_TOKEN is the one from
- * before.
- */
-export const withoutAccessRows: readonly Row[] = [
-  {
-    from: "bob",
-    what: "has no token, and no address of Ray's",
-    command: `cat ~/.ray/auth_token; bash -lc 'echo "\${RAY_ADDRESS:-none} \${RAY_AUTH_TOKEN_PATH:-none}"'`,
-    expect: /^cat: .*auth_token: No such file or directory\nnone none$/,
-  },
-  {
-    from: "bob",
-    what: "is refused with the token from before",
-    command: curl("http://$OTHER_NODE:8265/api/jobs/", '-H "Authorization: Bearer $OLD_TOKEN"'),
-    expect: "403",
-  },
-  {
-    from: "bob",
-    what: "finds the new one nowhere in the workspace",
-    command: "sudo -n grep -c rayToken /run/berth/secrets.json",
-    expect: /^0\nexit 1$/,
   },
 ];
