@@ -11,6 +11,11 @@ SSH, CODE, JUPYTER, TENSORBOARD, TENSORBOARD_BEHIND = 22, 8443, 8888, 6007, 6006
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+# As on nodes: components/host/sshd.ts says what they take away and why. A test holds the two equal.
+SSH_ALGORITHMS = """KexAlgorithms -ecdh-sha2-*,diffie-hellman-*
+MACs -hmac-sha1*,umac-64*,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512
+"""
+
 # How often a service that ends at once is tried again before the supervisor gives up: with waits of 1, 2, 3 ... s
 # between, about 80 minutes.
 RETRIES = 100
@@ -63,10 +68,10 @@ MaxStartups 20:30:60
 # Callers through a published port may all have the node's address: a few wrong passwords of one of them must not
 # shut the others out for long. Each costs PAM's own delay as well.
 PerSourcePenalties authfail:2 noauth:0 grace-exceeded:10
-X11Forwarding yes
+X11Forwarding no
 ClientAliveInterval 60
 ClientAliveCountMax 5
-# A session that no login shell sets up (ssh HOST COMMAND) needs them too.
+{SSH_ALGORITHMS}# A session that no login shell sets up (ssh HOST COMMAND) needs them too.
 SetEnv {pairs}
 """
 
