@@ -28,6 +28,7 @@ export interface WorkspaceSecrets extends Omit<UserCredentials, "sshPrivateKey">
 /** What the container may know that is no secret: `workspace.json`. */
 export function workspaceFacts(plan: LocatedPlan, user: UserPlan): object {
   const { block: _block, ...ports } = user.ports;
+  const { cpus, memoryBytes, shmBytes, pids } = user.limits;
   return {
     user: user.name,
     uid: user.uid,
@@ -35,6 +36,8 @@ export function workspaceFacts(plan: LocatedPlan, user: UserPlan): object {
     hostname: user.name,
     sudo: user.sudo,
     ports,
+    node: user.node,
+    limits: { cpus, memoryBytes, shmBytes, pids },
     ...(plan.ray.enabled ? { ray: rayAddresses(plan) } : {}),
   };
 }

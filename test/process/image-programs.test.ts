@@ -32,6 +32,8 @@ const workspace = {
     novnc: 10001,
     rdp: 10005,
   },
+  node: "node-1",
+  limits: { cpus: 2, memoryBytes: 3 * 2 ** 30, shmBytes: 256 * 2 ** 20, pids: 4096 },
   ray: { address: "10.88.0.10:6379", client: "ray://10.88.0.10:30001", dashboard: "http://10.88.0.10:8265" },
 };
 
@@ -80,6 +82,8 @@ describe("workspace settings", () => {
     ["an unknown port", { ports: { web: 80 } }, "ports.web"],
     ["a port too high", { ports: { ssh: 70000 } }, "ports.ssh"],
     ["a shell that is no path", { shell: "bash; id" }, "shell"],
+    ["a node that is no name", { node: "a\u001b[2J" }, "node"],
+    ["a limit that is no number", { limits: { ...workspace.limits, pids: "many" } }, "limits.pids"],
     ["an address with a quote", { ray: { ...workspace.ray, client: 'ray://x"' } }, "ray.client"],
   ])("refuses %s", (_, change, path) => {
     writeRun(change);
@@ -116,7 +120,7 @@ describe("workspace settings", () => {
 describe("workspace services", () => {
   const RENDER = `
 import configparser
-from berth_workspace import render, settings
+from berth_workspace import render, settings, welcome
 found = settings.read(sys.argv[2])
 supervisor = configparser.RawConfigParser()
 supervisor.read_string(render.supervisor(found))
@@ -125,7 +129,7 @@ print(json.dumps({
   "supervisor": render.supervisor(found), "sshd": render.sshd(found), "nginx": render.nginx(found),
   "code": render.code_server(found, "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"),
   "jupyter": render.jupyter(found), "profile": render.profile(found), "sudoers": render.sudoers(found),
-  "env": render.environment(found),
+  "env": render.environment(found), "motd": welcome.motd(found), "texts": render.code_server_texts(),
 }))
 `;
 
@@ -179,17 +183,65 @@ print(json.dumps({
     expect(programs.tensorboard.command).toContain("--host 127.0.0.1 --port 6006");
   });
 
+  it("open the home as a trusted folder, behind a sign-in page that speaks of no file", () => {
+    writeRun();
+    const { code, texts } = python(RENDER, WORKSPACE, dir);
+    expect(parse(code)).toMatchObject({
+      "disable-workspace-trust": true,
+      i18n: "/etc/berth/services/code-server-texts.json",
+    });
+    const { LOGIN_PASSWORD } = JSON.parse(texts);
+    expect(LOGIN_PASSWORD).toContain("VS Code password");
+    expect(texts).not.toMatch(/config|\$PASSWORD/);
+  });
+
+  it.each<[string, Record<string, unknown>, RegExp[], RegExp[]]>([
+    [
+      "everything",
+      { sudo: true },
+      [
+        /^Berth: the workspace of alice on node-1$/m,
+        /^ {2}Limits +2 CPUs, 3 GiB of memory, 4096 processes, 256 MiB in \/dev\/shm$/m,
+        /^ {2}Files +\/home\/alice is yours and stays/m,
+        /apt install/,
+        /^ {2}Ports +SSH 10022, VS Code 10002, JupyterLab 10003, TensorBoard 10004$/m,
+        /ray job submit --working-dir \. -- python train\.py/,
+        /berth gpu status/,
+        /^ {2}Help /m,
+      ],
+      [],
+    ],
+    ["no sudo", {}, [/berth --help/], [/sudo|apt/]],
+    ["no Ray", { ray: undefined }, [/berth gpu status/], [/ray\.init/]],
+    [
+      "the files of an older node",
+      { node: undefined, limits: undefined },
+      [/^Berth: the workspace of alice$/m],
+      [/Limits|None/],
+    ],
+  ])("tell people at their sign-in what they have, with %s", (_, change, said, unsaid) => {
+    writeRun(change);
+    const { motd } = python(RENDER, WORKSPACE, dir);
+    for (const text of said) expect(motd).toMatch(text);
+    for (const text of unsaid) expect(motd).not.toMatch(text);
+    for (const value of Object.values(secrets)) expect(motd).not.toContain(value);
+    for (const line of motd.split("\n")) expect(line.length).toBeLessThanOrEqual(120);
+  });
+
   it("give Ray's address and token file to shells, notebooks and jobs, and none where there is no cluster", () => {
     writeRun();
     expect(python(RENDER, WORKSPACE, dir).env).toMatchObject({
       RAY_ADDRESS: "ray://10.88.0.10:30001",
       RAY_API_SERVER_ADDRESS: "http://10.88.0.10:8265",
+      RAY_DASHBOARD_ADDRESS: "http://10.88.0.10:8265",
+      BERTH_RAY_GCS: "10.88.0.10:6379",
       RAY_AUTH_MODE: "token",
       RAY_AUTH_TOKEN_PATH: "/home/alice/.ray/auth_token",
     });
     writeRun({ ray: undefined }, { rayToken: undefined });
     const env = python(RENDER, WORKSPACE, dir).env;
     expect(Object.keys(env).filter((name) => name.startsWith("RAY_"))).toEqual(["RAY_USAGE_STATS_ENABLED"]);
+    expect(env).not.toHaveProperty("BERTH_RAY_GCS");
   });
 
   it("grant sudo only when the settings do", () => {
@@ -197,6 +249,56 @@ print(json.dumps({
     expect(python(RENDER, WORKSPACE, dir).sudoers).toBe("");
     writeRun({ sudo: true });
     expect(python(RENDER, WORKSPACE, dir).sudoers).toBe("alice ALL=(ALL:ALL) NOPASSWD: ALL\n");
+  });
+});
+
+describe("ray in a workspace", () => {
+  const client = { RAY_ADDRESS: "ray://10.88.0.10:30001", BERTH_RAY_GCS: "10.88.0.10:6379" };
+  const CHOOSE = `
+from berth_workspace import ray_command
+print(json.dumps(ray_command.choose(json.loads(sys.argv[2]), json.loads(sys.argv[3]))))
+`;
+  const choose = (line: string, env: Record<string, string> = client) =>
+    python(CHOOSE, WORKSPACE, JSON.stringify(line.split(" ").filter(Boolean)), JSON.stringify(env));
+
+  it.each([
+    "status",
+    "status -v",
+    "memory --stats-only",
+    "health-check",
+    "--logging-level debug status",
+    "--logging-level=debug drain-node --node-id 1",
+  ])("asks the GCS for `ray %s`", (line) => {
+    expect(choose(line)).toEqual([{ RAY_ADDRESS: "10.88.0.10:6379" }, null]);
+  });
+
+  it.each([
+    "",
+    "--version",
+    "job submit --working-dir . -- ray status",
+    "list nodes",
+    "summary tasks",
+    "status --address 10.88.0.10:6379",
+    "timeline --help",
+    "kill-actor --address=10.88.0.10:6379",
+  ])("leaves `ray %s` as it is", (line) => expect(choose(line)).toEqual([{}, null]));
+
+  it.each(["timeline", "debug -v", "kill-actor --name x", "global-gc"])(
+    "says where `ray %s` works",
+    (line) => {
+      const [more, refusal] = choose(line);
+      expect(more).toEqual({});
+      expect(refusal).toMatch(
+        new RegExp(`^ray ${line.split(" ")[0]} works on a node[^]*ray job submit -- ray ${line}$`),
+      );
+    },
+  );
+
+  it.each([
+    ["whoever chose a cluster of their own", { ...client, RAY_ADDRESS: "10.0.0.1:6379" }],
+    ["a workspace without a cluster", {}],
+  ])("changes nothing for %s", (_, env) => {
+    for (const line of ["status", "timeline"]) expect(choose(line, env)).toEqual([{}, null]);
   });
 });
 

@@ -102,6 +102,10 @@ describe("workspace image", () => {
     expect(await ssh("readlink workspace; stat -c '%a' .ssh .ray/auth_token")).toBe("/workspace\n700\n600");
     expect(await ssh("touch /workspace/x /shared/tensorboard/alice/x && echo written")).toBe("written");
     await expect(ssh("touch /shared/x")).rejects.toThrow(/Read-only/);
+    // What pam_motd shows at a sign-in: Berth's words, and none of the distribution's.
+    expect(await ssh("cat /etc/motd; ls -A /etc/update-motd.d")).toMatch(
+      /^Berth: the workspace of alice\n[^]*berth --help; [^\n]*$/,
+    );
   });
 
   it("shows its secrets to nobody else", async () => {
@@ -136,6 +140,9 @@ describe("workspace image", () => {
     expect(await get(`${at}:6007/data/runs`, basic("alice", secrets.tensorboardPassword))).toBe(200);
     expect(await get(`${at}:6007/data/runs`, basic("alice", secrets.password))).toBe(401);
 
+    const page = await (await fetch(`${at}:8443/login`)).text();
+    expect(page).toContain("your VS Code password");
+    expect(page).not.toMatch(/config(uration)? file/i);
     const signIn = async (password: string) => {
       const body = new URLSearchParams({ password, base: "." });
       const answer = await fetch(`${at}:8443/login`, { method: "POST", body, redirect: "manual" });

@@ -34,8 +34,10 @@ def environment(settings):
     }
     if settings.ray:
         env["RAY_ADDRESS"] = settings.ray["client"]
-        # `ray job` and the jobs SDK speak HTTP and would not understand a ray:// address.
-        env["RAY_API_SERVER_ADDRESS"] = settings.ray["dashboard"]
+        # `ray job`, the jobs SDK and `serve` speak HTTP and would not understand a ray:// address.
+        env["RAY_API_SERVER_ADDRESS"] = env["RAY_DASHBOARD_ADDRESS"] = settings.ray["dashboard"]
+        # For `ray status` and its like: see ray_command.py.
+        env["BERTH_RAY_GCS"] = settings.ray["address"]
     if settings.secrets.get("rayToken"):
         env["RAY_AUTH_MODE"] = "token"
         env["RAY_AUTH_TOKEN_PATH"] = f"{settings.home}/.ray/auth_token"
@@ -82,7 +84,11 @@ def sudoers(settings):
 
 
 def code_server(settings, password_hash):
-    """code-server's own settings; `password_hash` is argon2's encoded form."""
+    """code-server's own settings; `password_hash` is argon2's encoded form.
+
+    Workspace Trust is off: VS Code opens the home, and whoever trusts that trusts every folder below it. With it on,
+    people begin in Restricted Mode, in which their own terminals, tasks and extensions do not work.
+    """
     return f"""# Written by berth-apply.
 bind-addr: 0.0.0.0:{CODE}
 auth: password
@@ -90,7 +96,19 @@ hashed-password: {json.dumps(password_hash)}
 cert: false
 disable-telemetry: true
 disable-update-check: true
+disable-workspace-trust: true
+i18n: {ETC}/code-server-texts.json
 """
+
+
+def code_server_texts():
+    """What code-server's sign-in page says; without it, that the password stands in a file, which nobody may read."""
+    texts = {
+        "LOGIN_TITLE": "VS Code",
+        "WELCOME": "Your workspace",
+        "LOGIN_PASSWORD": "The password is your VS Code password; whoever runs the cluster hands it out.",
+    }
+    return json.dumps(texts, indent=2) + "\n"
 
 
 def jupyter(settings):

@@ -13,6 +13,7 @@ USER_NAME = re.compile(r"^[a-z_][a-z0-9_-]{0,31}$")
 SECRET = re.compile(r"^[!-9;-~]{8,200}$")
 
 PORTS = ("ssh", "code", "jupyter", "tensorboard", "vnc", "novnc", "rdp")
+LIMITS = ("cpus", "memoryBytes", "shmBytes", "pids")
 SECRETS = ("password", "codePassword", "jupyterToken", "tensorboardPassword")
 
 
@@ -22,7 +23,10 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """One workspace. `ports` are the node's, by which people reach the services; the container's are fixed."""
+    """One workspace. `ports` are the node's, by which people reach the services; the container's are fixed.
+
+    `node` and `limits` are what people are told when they sign in; "" and None where the node did not write them.
+    """
 
     user: str
     uid: int
@@ -32,6 +36,8 @@ class Settings:
     sudo: bool
     ports: dict
     ray: dict | None
+    node: str
+    limits: dict | None
     authorized_keys: str = field(repr=False)
     secrets: dict = field(repr=False)
 
@@ -71,6 +77,12 @@ def read(folder=RUN):
         for name, port in ports.items():
             check(name in PORTS, f"ports.{name}", port, f"one of {', '.join(PORTS)}")
             check(type(port) is int and 0 < port < 65536, f"ports.{name}", port, "1 to 65535")
+    node, limits = workspace.get("node", ""), workspace.get("limits")
+    check(isinstance(node, str) and re.match(r"^[a-z0-9-]{0,63}$", node), "node", node, "a node's name")
+    check(limits is None or isinstance(limits, dict), "limits", limits, "an object or nothing")
+    for name in LIMITS if isinstance(limits, dict) else ():
+        value = limits.get(name)
+        check(type(value) in (int, float) and value > 0, f"limits.{name}", value, "a number above 0")
     check(ray is None or isinstance(ray, dict), "ray", ray, "an object or nothing")
     for name in ("address", "client", "dashboard") if isinstance(ray, dict) else ():
         value = ray.get(name)
@@ -92,6 +104,8 @@ def read(folder=RUN):
         sudo=sudo,
         ports=ports,
         ray=ray,
+        node=node,
+        limits=limits,
         authorized_keys=keys,
         secrets=secrets,
     )
