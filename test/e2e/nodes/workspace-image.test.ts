@@ -104,7 +104,7 @@ describe("workspace image", () => {
     await expect(ssh("touch /shared/x")).rejects.toThrow(/Read-only/);
     // What pam_motd shows at a sign-in: Berth's words, and none of the distribution's.
     expect(await ssh("cat /etc/motd; ls -A /etc/update-motd.d")).toMatch(
-      /^Berth: the workspace of alice\n[^]*berth --help; [^\n]*$/,
+      /^Berth: the workspace of alice\n[\s\S]*berth --help; [^\n]*$/,
     );
   });
 
