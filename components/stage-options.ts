@@ -4,6 +4,7 @@ import {
   clusterNetworks,
   nfsNode,
   nodeOpenings,
+  REGISTRY_PORTS,
   REGISTRY_PULL_PORT,
   rayPorts,
   userRange,
@@ -137,7 +138,7 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
           ]
         : []),
       ...(agent === undefined ? [] : [at("berth:agent.port", "berthd's API", one(agent))]),
-      ...(node.role === "head" ? [at("fixed", "the image registry", registryPorts)] : []),
+      ...(node.role === "head" ? [at("fixed", "the image registry", REGISTRY_PORTS)] : []),
     ],
     base: baseOptions(node),
     firewall: firewallOptions(plan, node),
@@ -151,6 +152,3 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
         }),
   };
 }
-
-/** The head's registry: pulls, and pushes on loopback. */
-const registryPorts: PortRange = { start: REGISTRY_PULL_PORT, end: REGISTRY_PULL_PORT + 1 };

@@ -37,6 +37,7 @@ export {
   type PortPlan,
   type PortRange,
   type RayPorts,
+  REGISTRY_PORTS,
   type UserPorts,
   userPorts,
 } from "./ports";

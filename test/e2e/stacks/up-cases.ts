@@ -59,6 +59,7 @@ export function upCases(firstUp: () => string | undefined): void {
     const outputs = JSON.parse(await pulumi(["stack", "output", "--json"]));
     expect(Object.keys(outputs).sort()).toEqual(["credentials", "nodes", "ray", "users"]);
     expect(outputs.credentials).toBe("[secret]");
+    expect(Object.keys(outputs.users)).toEqual(["alice", "bob"]);
   });
 
   it("has nothing more to do", { timeout: 10 * MINUTE }, async () => {

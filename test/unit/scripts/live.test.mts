@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
+import { dashboardLines } from "../../../scripts/lib/dashboard.mjs";
+import { outputsOf } from "../../../scripts/lib/down.mjs";
 import {
   assemble,
   type Outputs,
@@ -8,7 +10,9 @@ import {
   readProbe,
   userState,
 } from "../../../scripts/lib/live.mjs";
+import { asLists } from "../../../scripts/lib/outputs.mjs";
 import { overview } from "../../../scripts/lib/overview.mjs";
+import { statusTable } from "../../../scripts/lib/status-table.mjs";
 
 const user = (name: string, node: string, desiredState = "running") => ({
   name,
@@ -126,6 +130,59 @@ describe("a node that is out", () => {
   });
   it("is out also where its mark cannot be read", () => {
     expect(problems("{")).toContain("node node-1 is out since ? (/var/lib/berth/drained there is no JSON)");
+  });
+});
+
+describe("what stands under the tables", () => {
+  const where = { stack: "lab", folder: "/home/me/lab" };
+  const status = () => assemble("lab", outputs, new Map());
+
+  it("is how the dashboard is opened from here, not the address that answers the cluster alone", () => {
+    const text = statusTable(status(), outputs, where);
+    expect(text).toContain(
+      "Its dashboard: ssh -N -L 8265:10.88.0.10:8265 -i /home/me/lab/id_ed25519 " +
+        "-o UserKnownHostsFile=/home/me/lab/known_hosts root@10.88.0.10\n",
+    );
+    expect(text).toContain(
+      "then http://localhost:8265, with the token from: npm run -s status -- --ray-token --stack lab",
+    );
+    expect(text).not.toMatch(/http:\/\/10\.88\.0\.10:8265/);
+    expect(statusTable({ ...status(), ray: null }, { ...outputs, ray: undefined }, where)).not.toMatch(
+      /Ray|8265/,
+    );
+  });
+
+  it("names the login, the port and the way of a server that was adopted", () => {
+    const options = [
+      "-i",
+      "/my keys/k",
+      "-o",
+      "ControlMaster=auto",
+      "-o",
+      "ControlPath=/x",
+      "-o",
+      "IdentitiesOnly=yes",
+    ];
+    const head = { ...node("node-0", "head", "192.0.2.7"), ssh: { user: "ops", port: 2222, options } };
+    const [tunnel] = dashboardLines({ ...outputs, nodes: [head] }, where);
+    expect(tunnel).toBe(
+      "ssh -N -L 8265:10.88.0.10:8265 -i '/my keys/k' -o IdentitiesOnly=yes -p 2222 ops@192.0.2.7",
+    );
+  });
+});
+
+describe("the stack's outputs", () => {
+  it("are read by name, and as an older version left them", () => {
+    const { nodes, users } = outputs;
+    const named = (list: { name: string }[] = []) => Object.fromEntries(list.map((one) => [one.name, one]));
+    const rest = { ray: outputs.ray, credentials: "[secret]" };
+    const read = asLists({ ...rest, nodes: named(nodes), users: named(users) });
+    expect(read).toEqual({ ...rest, nodes, users });
+    expect(asLists({ ...rest, nodes, users })).toEqual({ ...rest, nodes, users });
+    expect(asLists({ ...rest, users: {} })).toEqual({ ...rest, users: [] });
+    const state = { resources: [{ type: "pulumi:pulumi:Stack", outputs: { nodes: named(nodes) } }] };
+    expect(outputsOf(state)).toEqual({ nodes });
+    expect(outputsOf(undefined)).toEqual({});
   });
 });
 
