@@ -10,4 +10,26 @@ if (!require.extensions[".ts"]) {
   require("ts-node").register({ project: join(root, "tsconfig.json"), cwd: root });
 }
 
-module.exports = require("./provider").provider;
+/**
+ * An error that is meant for people, told once: Pulumi's process prints `${error}: ${error.stack}` of what check, diff,
+ * read and delete throw, beside the message that the engine shows. A fault of the program keeps its stack.
+ * @template {unknown[]} A
+ * @template R
+ * @param {(...args: A) => Promise<R>} method
+ */
+const toldOnce =
+  (method) =>
+  /** @param {A} args */
+  async (...args) => {
+    try {
+      return await method(...args);
+    } catch (error) {
+      if (error instanceof Error && error.constructor === Error)
+        Object.assign(error, { toString: () => "GPU pool", stack: "see the error of this resource" });
+      throw error;
+    }
+  };
+
+module.exports = Object.fromEntries(
+  Object.entries(require("./provider").provider).map(([name, method]) => [name, toldOnce(method)]),
+);
