@@ -4,6 +4,8 @@
  */
 const { join } = require("node:path");
 
+/** @typedef {(...args: never[]) => Promise<unknown>} Method */
+
 const root = join(__dirname, "..", "..");
 if (!require.extensions[".ts"]) {
   // With the transpiler that tsconfig.json names: what it translated once it keeps.
@@ -13,13 +15,11 @@ if (!require.extensions[".ts"]) {
 /**
  * An error that is meant for people, told once: Pulumi's process prints `${error}: ${error.stack}` of what check, diff,
  * read and delete throw, beside the message that the engine shows. A fault of the program keeps its stack.
- * @template {unknown[]} A
- * @template R
- * @param {(...args: A) => Promise<R>} method
+ * @param {Method} method
+ * @returns {Method}
  */
 const toldOnce =
   (method) =>
-  /** @param {A} args */
   async (...args) => {
     try {
       return await method(...args);
@@ -30,6 +30,6 @@ const toldOnce =
     }
   };
 
-module.exports = Object.fromEntries(
-  Object.entries(require("./provider").provider).map(([name, method]) => [name, toldOnce(method)]),
-);
+const methods = /** @type {[string, Method][]} */ (Object.entries(require("./provider").provider));
+
+module.exports = Object.fromEntries(methods.map(([name, method]) => [name, toldOnce(method)]));
