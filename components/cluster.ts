@@ -44,8 +44,10 @@ export interface NodeInfo {
  * droplets a token of DigitalOcean.
  */
 export class Cluster extends pulumi.ComponentResource {
-  readonly nodes: NodeInfo[];
-  readonly users: pulumi.Output<UserInfo>[];
+  /** By name, so that a preview shows who comes and goes: in a list, whoever follows takes a place over. */
+  readonly nodes: Record<string, NodeInfo>;
+  /** By name. */
+  readonly users: Record<string, pulumi.Output<UserInfo>>;
   readonly ray: pulumi.Output<{ address: string; client: string; dashboard: string }> | undefined;
   /** Secret; by user. */
   readonly credentials: pulumi.Output<Record<string, UserCredentials>>;
@@ -91,14 +93,13 @@ export class Cluster extends pulumi.ComponentResource {
       ? hosts.flatMap((host) => this.workspaces(host, head, image, pools.get(host)))
       : [];
 
-    this.nodes = nodes.map(({ plan: { name, kind, role }, address, privateAddress }) => ({
-      name,
-      kind,
-      role,
-      address,
-      privateAddress,
-    }));
-    this.users = workspaces.map((workspace) => workspace.info);
+    this.nodes = Object.fromEntries(
+      nodes.map(({ plan: { name, kind, role }, address, privateAddress }) => [
+        name,
+        { name, kind, role, address, privateAddress },
+      ]),
+    );
+    this.users = Object.fromEntries(workspaces.map(({ user, info }) => [user, info]));
     this.ray = plan.ray.enabled
       ? head.apply((found) => rayAddresses({ head: found, ports: plan.ports }))
       : undefined;

@@ -4,6 +4,7 @@ import {
   clusterNetworks,
   nfsNode,
   nodeOpenings,
+  REGISTRY_PORTS,
   REGISTRY_PULL_PORT,
   rayPorts,
   userRange,
@@ -139,7 +140,7 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
           ]
         : []),
       ...(agent === undefined ? [] : [at("berth:agent.port", "berthd's API", one(agent))]),
-      ...(node.role === "head" ? [at("fixed", "the image registry", registryPorts)] : []),
+      ...(node.role === "head" ? [at("fixed", "the image registry", REGISTRY_PORTS)] : []),
     ],
     base: baseOptions(node),
     firewall: firewallOptions(plan, node),
@@ -153,6 +154,3 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
         }),
   };
 }
-
-/** The head's registry: pulls, and pushes on loopback. */
-const registryPorts: PortRange = { start: REGISTRY_PULL_PORT, end: REGISTRY_PULL_PORT + 1 };

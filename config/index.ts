@@ -38,6 +38,7 @@ export {
   type PortPlan,
   type PortRange,
   type RayPorts,
+  REGISTRY_PORTS,
   type UserPorts,
   userPorts,
   WEB_SERVICES,

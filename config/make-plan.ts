@@ -1,6 +1,7 @@
 import { parseAddressPair } from "./addresses";
 import { groupOfUser } from "./check-gpu";
 import { hostAddress, parseCidr } from "./net";
+import { servedByHead } from "./openings";
 import {
   FIRST_UID,
   type KeyPlan,
@@ -10,7 +11,7 @@ import {
   type UserPlan,
   userLimits,
 } from "./plan";
-import { defaultPorts, type PortPlan, userPorts } from "./ports";
+import { defaultPorts, type PortPlan, REGISTRY_PORTS, userPorts } from "./ports";
 import { type Access, resolveAccess, resolveStorage } from "./resolve";
 import { declaredGpus, nodeLimits, nodeRuntime, userAsk } from "./resolve-gpu";
 import type {
@@ -34,6 +35,7 @@ export function mergePorts(config: StackConfig): PortPlan {
     pool: pool ?? defaultPorts.pool,
     ray: { ...defaultPorts.ray, ...defined(ray) },
     ...(config.agent.listen === "off" ? {} : { agent: config.agent.port }),
+    ...(servedByHead(config) ? { registry: REGISTRY_PORTS } : {}),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Plan, PlannedNode } from "./plan";
-import { PORTS_PER_USER, type PortRange } from "./ports";
+import { PORTS_PER_USER, type PortRange, REGISTRY_PORTS } from "./ports";
 
 /** Who may reach which ports of the stack's machines: one list for every firewall. Pure. */
 
@@ -12,7 +12,7 @@ export interface Opening {
 }
 
 /** Where nodes pull images from the head, in stacks whose nodes are not all on this computer. */
-export const REGISTRY_PULL_PORT = 5000;
+export const REGISTRY_PULL_PORT = REGISTRY_PORTS.start;
 
 /** NFS 4 needs this port alone (RFC 7530, 3.1). */
 export const NFS_PORT = 2049;
@@ -20,7 +20,8 @@ export const NFS_PORT = 2049;
 const single = (port: number): PortRange => ({ start: port, end: port });
 
 /** True when images are served by the head: no node but a local one reaches the operator's computer. */
-export const servedByHead = (plan: Pick<Plan, "nodes">) => plan.nodes.some(({ kind }) => kind !== "local");
+export const servedByHead = (plan: { nodes: readonly { kind: PlannedNode["kind"] }[] }) =>
+  plan.nodes.some(({ kind }) => kind !== "local");
 
 /**
  * Where the stack's nodes stand among themselves. Droplets are in by their private network, which is the stack's

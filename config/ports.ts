@@ -32,6 +32,8 @@ export interface PortPlan {
   ray: RayPorts;
   /** berthd's HTTP API; left out where it listens on no port. */
   agent?: number;
+  /** The image registry on the head; left out where the operator's computer serves all nodes. */
+  registry?: PortRange;
 }
 
 /** Ports in one user's block. 100 each: room for the user's own servers beside Berth's. */
@@ -91,6 +93,12 @@ export const defaultPorts: PortPlan = {
  */
 export const RAY_HEAD_METRICS: PortRange = { start: 30008, end: 30009 };
 
+/**
+ * The image registry on the head: nodes pull at the first, and images are pushed at the second, on its loopback.
+ * `berth:registryPort` is another one, on the operator's computer.
+ */
+export const REGISTRY_PORTS: PortRange = { start: 5000, end: 5001 };
+
 /** The block and service ports of the user with this index. */
 export function userPorts(plan: PortPlan, index: number): UserPorts {
   const base = plan.users.start + PORTS_PER_USER * index;
@@ -129,6 +137,7 @@ export function namedRanges(plan: PortPlan): NamedRange[] {
       one(`berth:ports.ray.${key}`, `Ray's ${key} port`, port),
     ),
     { path: "Ray's head metrics", what: "Ray's head metrics", ...RAY_HEAD_METRICS },
+    ...(plan.registry ? [{ path: "the image registry", what: "the image registry", ...plan.registry }] : []),
     ...(plan.agent === undefined ? [] : [one("berth:agent.port", "berthd's API", plan.agent)]),
     { path: "berth:ports.ray.workers", what: "Ray's worker ports", ...workers },
   ];

@@ -16,6 +16,8 @@ const HELP = `npm run bench -- [--json] [NAME…]
 Runs the measurements in test/bench, or those whose file names hold a NAME.
 
   --json   each figure as a line of JSON instead of a table
+
+Exit codes: 0 all bounds hold, 1 one is broken or a measurement failed, 2 wrong options, 130 stopped by Ctrl-C.
 `;
 
 /** One measurement brings up whole clusters more than once. */

@@ -8,12 +8,17 @@ import { ROOT } from "./lib/paths.mjs";
 import { handleSignals } from "./lib/process.mjs";
 import { toolEnvironment } from "./lib/pulumi-env.mjs";
 import { FAST, runSuite, summary } from "./lib/suites.mjs";
-import { missingTools, tellMissing } from "./lib/test-tools.mjs";
+import { missingTools, tellMissing, toolsOf } from "./lib/test-tools.mjs";
 
 const HELP = `npm run check
 
 Types (tsc), lint and format (biome), unit tests (vitest), side by side. Mend format: npx biome check --write .
-Tests that need a program which this computer lacks (sshd, shellcheck) are left out, and named. \`npm test\` installs it.
+Beside npm's packages the tests call programs of these packages of Debian:
+${[...new Set(toolsOf(["unit"]).map((tool) => tool.package))].join(", ")}.
+What cannot be tested without a missing one is said before and after the run. \`npm test\` installs them but for the
+optional ones.
+
+Exit codes: 0 all holds, 1 something does not, 2 wrong options, 130 stopped by Ctrl-C.
 `;
 
 /** Far more than they take: seconds. */

@@ -10,6 +10,10 @@ const HELP = `eval "$(npm run -s env -- [--stack NAME])"
 
 Prints what a POSIX shell needs for plain pulumi commands: PATH, backend, passphrase file (its name, not
 the passphrase), plugins. What you have set yourself (PULUMI_BACKEND_URL, …) stays.
+
+  --stack NAME   the stack that pulumi works on; default dev
+
+Exit codes: 0 done, 2 wrong options.
 `;
 
 await runMain(async () => {

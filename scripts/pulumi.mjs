@@ -2,10 +2,12 @@
  * @file `npm run preview | up | destroy`: Pulumi with Berth's backend, plugins and passphrase.
  */
 import { spawn } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { readArgs, UsageError } from "./lib/args.mjs";
+import { changeWords, readSteps } from "./lib/change-words.mjs";
 import { showDown, takeUpDown } from "./lib/down.mjs";
 import { which } from "./lib/files.mjs";
 import { runMain } from "./lib/main.mjs";
@@ -18,11 +20,16 @@ import { stackFile, withCleanStackFile } from "./lib/stack-file.mjs";
 
 const HELP = `npm run preview|up|destroy -- [--stack NAME] [--yes] [--remove] [options of pulumi]
 
+preview shows what up would do: as Pulumi says it, then in words (which steps of a stage, who gets which GPU, whose
+workspace goes). up does it, after a question. destroy takes the stack down, homes on local nodes too.
+
   --stack NAME   the stack; default dev
   --yes          do not ask (needed where there is no terminal)
   --remove       destroy only: also forget the stack itself, with its history
 
 All else goes to pulumi as it is: npm run preview -- --diff
+
+Exit codes: 0 done, 1 refused by the person or failed, 2 wrong options, 130 stopped by Ctrl-C; else Pulumi's own.
 `;
 
 await runMain(async () => {
@@ -69,8 +76,9 @@ await runMain(async () => {
   const where = { at, env, cwd: ROOT };
   if (command === "preview" && !chosen) rest.unshift(...(await showDown(where, stack, note)));
   if (command === "up" && !chosen) await takeUpDown(where, stack, note);
-  const args = [command, "--stack", stack, ...(yes && command !== "preview" ? ["--yes"] : []), ...rest];
-  const code = await withCleanStackFile(at, stack, () => handOver("pulumi", args, env, terminal && !yes));
+  const code = await withCleanStackFile(at, stack, () =>
+    runPulumi({ command, stack, env, rest, yes: yes && command !== "preview", terminal }),
+  );
   if (
     command === "destroy" &&
     code === 0 &&
@@ -116,6 +124,60 @@ async function confirmDestroy(stack) {
   const answer = await ask.question(`This takes down stack ${stack}: ${what}.\nType its name to go on: `);
   ask.close();
   if (answer.trim() === stack) return true;
+  process.stdout.write("Nothing was done.\n");
+  return false;
+}
+
+/** Options that `pulumi up` has and `pulumi preview` lacks: with them Pulumi itself shows its plan and asks. */
+const UP_ALONE = /^(-y|-f|--(yes|skip-preview|continue-on-error|plan|secrets-provider))/;
+
+/**
+ * Runs the command, and says in words what it does. On a terminal `up` previews first, so that the words stand above
+ * the question.
+ * @param {{command: string, stack: string, env: NodeJS.ProcessEnv, rest: string[], yes: boolean, terminal: boolean}} of
+ * @returns {Promise<number>} Pulumi's exit code
+ */
+async function runPulumi({ command, stack, env, rest, yes, terminal }) {
+  const words = (/** @type {string[]} */ ...more) => ["--stack", stack, ...more, ...rest];
+  if (command === "destroy") return handOver("pulumi", ["destroy", ...words("--yes")], env, false);
+  if (command === "up" && terminal && !yes && !rest.some((word) => UP_ALONE.test(word))) {
+    const code = await inWords(["preview", ...words()], env, terminal);
+    if (code !== 0) return code;
+    if (!(await confirmUp(stack))) return 1;
+    return handOver("pulumi", ["up", ...words("--skip-preview", "--yes")], env, false);
+  }
+  return inWords([command, ...words(...(yes ? ["--yes"] : []))], env, terminal && !yes);
+}
+
+/**
+ * Runs Pulumi with its log of events, and prints what stands there in words.
+ * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @param {boolean} interactive
+ */
+async function inWords(args, env, interactive) {
+  const folder = mkdtempSync(join(tmpdir(), "berth-events-"));
+  const log = join(folder, "events.jsonl");
+  try {
+    // The option is there while PULUMI_DEBUG_COMMANDS is set, as Pulumi's own Automation API sets it.
+    const more = { ...env, PULUMI_DEBUG_COMMANDS: "true" };
+    const code = await handOver("pulumi", [...args, "--event-log", log], more, interactive);
+    const json = args.includes("--json") || args.includes("-j");
+    const lines =
+      json || code !== 0 || !existsSync(log) ? [] : changeWords(readSteps(readFileSync(log, "utf8")));
+    if (lines.length > 0) process.stdout.write(`In words:\n${lines.map((line) => `  ${line}\n`).join("")}\n`);
+    return code;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** @param {string} stack */
+async function confirmUp(stack) {
+  const ask = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await ask.question(`Update stack ${stack} so? (yes/no) `);
+  ask.close();
+  if (/^y(es)?$/i.test(answer.trim())) return true;
   process.stdout.write("Nothing was done.\n");
   return false;
 }

@@ -14,6 +14,7 @@ import { handleSignals, Interrupted } from "./lib/process.mjs";
 import { ensureHome } from "./lib/pulumi-env.mjs";
 import { ensureStack, inStep, newContext, SETUP_STEPS, setUp } from "./lib/setup.mjs";
 import { takeTurn } from "./lib/single.mjs";
+import { withAccess } from "./lib/ssh.mjs";
 import { stackFile } from "./lib/stack-file.mjs";
 import { Ui } from "./lib/ui.mjs";
 import { readOutputs, runUp } from "./lib/up.mjs";
@@ -25,6 +26,8 @@ plugins), then the cluster of Pulumi.<stack>.yaml, and prints how to use it. Run
 
   --stack NAME   the stack; default dev
   --setup-only   stop before the cluster
+
+Exit codes: 0 done, 1 a step failed, 2 wrong options, 130 stopped by Ctrl-C; the same command goes on from there.
 `;
 
 /** @type {Ui | undefined} */
@@ -65,7 +68,7 @@ await runMain(
         way: await runUp(context, stack, ROOT),
         value: undefined,
       }));
-      const outputs = await readOutputs(context, stack, ROOT);
+      const outputs = withAccess(await readOutputs(context, stack, ROOT), stackDir(at, stack));
       ui.say(`\n${overview(outputs, { stack, folder: stackDir(at, stack) })}\n\nDone in ${ui.elapsed()}.`);
     } finally {
       endTurn();

@@ -7,14 +7,13 @@ import { expectedOf } from "./lib/containers.mjs";
 import { credentialText } from "./lib/credentials.mjs";
 import { askOperator, readDeployment } from "./lib/down.mjs";
 import { which } from "./lib/files.mjs";
-import { table } from "./lib/format.mjs";
 import { askNodes, assemble, problemsOf } from "./lib/live.mjs";
 import { runMain } from "./lib/main.mjs";
 import { ROOT, stackDir } from "./lib/paths.mjs";
 import { CommandError, handleSignals, run } from "./lib/process.mjs";
 import { toolEnvironment } from "./lib/pulumi-env.mjs";
 import { asRoot, sshToNode, withAccess } from "./lib/ssh.mjs";
-import { tunnelText } from "./lib/tunnels.mjs";
+import { statusTable } from "./lib/status-table.mjs";
 import { readOutputs } from "./lib/up.mjs";
 
 /** Where a node keeps the token (components/ray). */
@@ -22,12 +21,14 @@ const RAY_TOKEN = "/var/lib/berth/ray/token";
 
 const HELP = `npm run status -- [--stack NAME] [--json] [--credentials USER] [--ray-token]
 
-What is up: nodes, workspaces, Ray, and why what is down is down. Exit code 0: all is up; 3: something is down.
+What is up: nodes, workspaces, Ray, and why what is down is down; how to reach it from this computer.
 
   --json               JSON: {stack, nodes, users, ray, down} (with npm run -s)
-  --credentials USER   prints that user's passwords and tokens instead; with --json under the names of the stack's output
+  --credentials USER   prints that user's passwords and tokens instead; with --json under the output's names
   --ray-token          prints the token that Ray's dashboard asks for instead
   --stack NAME         the stack; default dev
+
+Exit codes: 0 all is up, 3 something is down, 1 it cannot be told, 2 wrong options, 130 stopped by Ctrl-C.
 `;
 
 await runMain(async () => {
@@ -70,40 +71,10 @@ await runMain(async () => {
   if (flags.has("json")) process.stdout.write(`${JSON.stringify(status, null, 2)}\n`);
   else
     process.stdout.write(
-      `${asTable(status)}\n${problems.length > 0 ? `\nNot as it should be:\n${problems.map((line) => `  ${line}`).join("\n")}\n` : ""}`,
+      `${statusTable(status, outputs, { stack, folder: stackDir(at, stack) })}\n${problems.length > 0 ? `\nNot as it should be:\n${problems.map((line) => `  ${line}`).join("\n")}\n` : ""}`,
     );
   return problems.length > 0 ? 3 : 0;
 });
-
-/** @param {import("./lib/live.mjs").Status} status */
-function asTable({ nodes, users, ray }) {
-  const parts = [
-    table(
-      ["NODE", "KIND", "ROLE", "ADDRESS", "STATE"],
-      nodes.map(({ name, kind, role, address, state }) => [name, kind, role, address, state]),
-    ),
-  ];
-  if (users.length > 0) {
-    const head = ["USER", "NODE", "STATE", "SSH", "VS CODE", "JUPYTER", "TENSORBOARD"];
-    const rows = users.map(({ name, node, state, ssh, urls }) => [
-      name,
-      node,
-      state,
-      `ssh -p ${ssh.port} ${name}@${ssh.host}`,
-      urls.code,
-      urls.jupyter,
-      urls.tensorboard,
-    ]);
-    parts.push(table(head, rows));
-    const tunnels = tunnelText(users);
-    if (tunnels) parts.push(tunnels);
-  }
-  if (ray)
-    parts.push(
-      `Ray: ${ray.nodes ?? "?"} of ${nodes.length} nodes alive at ${ray.address}; dashboard ${ray.dashboard}`,
-    );
-  return parts.join("\n\n");
-}
 
 /**
  * @param {NodeJS.ProcessEnv} env

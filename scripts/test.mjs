@@ -36,13 +36,15 @@ const HELP = `npm test -- [--only PART] [--lanes 1|2] [--deadline MINUTES] [--re
 Brings what is missing, then runs types, lint and unit tests, then two lanes side by side where 16 GB of memory are
 free: "nodes" (a real Pulumi with small programs, machines by themselves) and "stacks" (programs as processes, whole
 stacks with real clients), then what nothing may run beside. At the end: the slowest files, what each lane took of its
-budget, and "N passed, N failed"; exit code 1 when a test failed or a lane was over its budget.
+budget, and "N passed, N failed".
 
-  --only PART          ${PARTS.join(", ")}; unit: types and lint too; e2e: nodes, stacks and last; unit and process
-                       need no container engine
+  --only PART          ${PARTS.join(", ")}; unit: types and lint too;
+                       e2e: nodes, stacks and last; unit and process need no container engine
   --lanes 1|2          one lane after the other, or both side by side, whatever the memory
   --deadline MINUTES   for all of it; default 85
   --remember-times     write what each file took into ${TIMES}, which the next over-long lane is compared with
+
+Exit codes: 0 all passed, 1 a test failed or a lane was over its budget, 2 wrong options, 130 stopped by Ctrl-C.
 `;
 
 /** @type {import("./lib/suites.mjs").Result[]} */
@@ -266,7 +268,7 @@ function judge(ui, lanes, share) {
  * @param {string[]} parts
  */
 async function ensureTestTools(context, parts) {
-  const wanted = missingTools(parts, context.env);
+  const wanted = missingTools(parts, context.env).filter(({ optional }) => !optional);
   if (wanted.length === 0) return "there before";
   const names = wanted.map((tool) => tool.package);
   if (!canInstall(context.env))

@@ -25,10 +25,17 @@ const SECOND = 1000;
 const LOOK = { deadline: 40 * SECOND };
 const APPLY = 90 * SECOND;
 
+/**
+ * Why a pool cannot be, as the engine takes it. `property` stays empty: where it names one, the engine prints that
+ * property's whole value before the reason, as Go prints a map (GetResourcePropertyInvalidValueError).
+ */
 interface CheckFailure {
-  property: string;
+  property: "";
   reason: string;
 }
+
+const failuresFrom = (reasons: readonly string[]): CheckFailure[] =>
+  reasons.map((reason) => ({ property: "", reason }));
 
 /** What the node says of itself: `GET /v1/pool`. */
 interface Snapshot {
@@ -53,7 +60,8 @@ interface View {
   instead?: string;
   /** Why nobody knows who holds what by now, though there is, or was, a ledger. */
   unseen?: string;
-  failure?: CheckFailure;
+  /** Why nothing may be planned with what answers there. */
+  failure?: string;
 }
 
 /** Shown with the resource's other messages. */
@@ -108,7 +116,7 @@ async function look(news: Props, before: Props): Promise<View> {
     case "absent":
       return nothing;
     case "untrusted":
-      return { ...offline, failure: { property: "target", reason: `${reach.target}: ${told.reason}` } };
+      return { ...offline, failure: `${reach.target}: ${told.reason}` };
     default:
       return notAsked(offline, told.reason);
   }
@@ -161,21 +169,19 @@ function forStack(refusal: Refusal): Refusal {
 }
 
 /** Every reason at once why a plan cannot be. */
-function failuresOf(node: string, found: PoolPlan, closed: string | undefined): CheckFailure[] {
-  const refused = found.refusals.map(({ key, refusal }) => ({
-    property: `declared[${key}]`,
-    reason: `${key} on ${node}: ${refusalText(forStack(refusal))}`,
-  }));
+function failuresOf(node: string, found: PoolPlan, closed: string | undefined): string[] {
+  const refused = found.refusals.map(
+    ({ key, refusal }) => `${key} on ${node}: ${refusalText(forStack(refusal))}`,
+  );
   const wanted = [...found.added, ...found.moved.map(({ key }) => key)];
-  const shut = wanted.map((key) => ({
-    property: `declared[${key}]`,
-    reason: `${key} on ${node}: nothing new is granted there at the moment: ${closed}`,
-  }));
+  const shut = wanted.map(
+    (key) => `${key} on ${node}: nothing new is granted there at the moment: ${closed}`,
+  );
   return closed === undefined ? refused : [...refused, ...shut];
 }
 
 /** GPUs that somebody holds are not divided anew; nor those of a known node that does not say who holds them. */
-function layoutFailures(node: string, news: Props, before: Props, view: View): CheckFailure[] {
+function layoutFailures(node: string, news: Props, before: Props, view: View): string[] {
   const { now, grants, unseen } = view;
   const declared = given(news, "inventory");
   const layouts = given(news, "layouts");
@@ -191,8 +197,7 @@ function layoutFailures(node: string, news: Props, before: Props, view: View): C
     const changed = layouts === given(before, "layouts") ? undefined : layouts;
     return [unseenLayouts(has, wanted(changed), unseen)];
   };
-  const property = declared || has?.source === "declared" ? "inventory" : "layouts";
-  return said().flatMap((text) => (text === undefined ? [] : [{ property, reason: `${node}: ${text}` }]));
+  return said().flatMap((text) => (text === undefined ? [] : [`${node}: ${text}`]));
 }
 
 async function check(olds: Props, news: Props): Promise<{ inputs: Props; failures?: CheckFailure[] }> {
@@ -204,7 +209,7 @@ async function check(olds: Props, news: Props): Promise<{ inputs: Props; failure
   if (!wanted) return { inputs: { ...news, ...optional("grants", kept) } };
 
   const view = await look(news, before);
-  if (view.failure) return { inputs: news, failures: [view.failure] };
+  if (view.failure) return { inputs: news, failures: failuresFrom([view.failure]) };
   if (view.instead !== undefined) {
     const then = view.inventory ? "planned with what was known of it" : "who gets which GPU is not known yet";
     tell(node, `it was not asked for its GPUs (${view.instead}); ${then}. An update asks it again.`);
@@ -212,7 +217,7 @@ async function check(olds: Props, news: Props): Promise<{ inputs: Props; failure
   const cut = layoutFailures(node, news, before, view);
   if (!view.inventory)
     return cut.length > 0
-      ? { inputs: news, failures: cut }
+      ? { inputs: news, failures: failuresFrom(cut) }
       : { inputs: { ...news, ...optional("grants", kept) } };
 
   const found = plan(wanted, view, readGrants(kept));
@@ -225,7 +230,7 @@ async function check(olds: Props, news: Props): Promise<{ inputs: Props; failure
     );
   }
   const failures = [...failuresOf(node, found, view.closed), ...cut];
-  if (failures.length > 0) return { inputs: news, failures };
+  if (failures.length > 0) return { inputs: news, failures: failuresFrom(failures) };
   return {
     inputs: { ...news, inventory: view.inventory, grants: showAssignment(found.assignment) },
   };

@@ -3,6 +3,17 @@ import { heredoc } from "./shell";
 import type { StageStep } from "./stage";
 
 /**
+ * What sshd does not offer, as sshd_config(5) takes lists away: new algorithms of a newer OpenSSH stay. Taken away is
+ * what ssh-audit 3.3 marks: NIST's curves, finite-field Diffie-Hellman (DHEat, CVE-2002-20001), SHA-1, 64-bit tags, and
+ * MACs over the plain text. What stays holds a client of OpenSSH 6.5 (2014), ssh2 and Go: curve25519 and `-etm` MACs or
+ * GCM. Signatures of host keys are not limited: the configuration may know an adopted server by its ECDSA key.
+ * images/workspace has the same lines for workspaces.
+ */
+export const SSH_ALGORITHMS = `KexAlgorithms -ecdh-sha2-*,diffie-hellman-*
+MACs -hmac-sha1*,umac-64*,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512
+`;
+
+/**
  * MaxStartups and MaxSessions: the Docker provider opens many connections at once, and over a shared one many
  * sessions; sshd's own limits (10:30:100, 10) drop bursts. Forwarding stays on: the dashboard is reached by a tunnel.
  */
@@ -16,7 +27,7 @@ MaxStartups 100:30:200
 MaxSessions 64
 ClientAliveInterval 30
 ClientAliveCountMax 10
-`;
+${SSH_ALGORITHMS}`;
 
 /** Where sshd finds the operator's keys: a file of ours, so that the person's own authorized_keys is never touched. */
 export const KEYS_DIR = "/etc/ssh/berth-keys";
@@ -33,7 +44,8 @@ export const DROP_IN = "/etc/ssh/sshd_config.d/10-berth.conf";
  * `CONFIG DROP_IN TEXT`: reads the configuration as it would be with the text as the drop-in, and prints
  *  - `problem …` for each setting of Berth's that an earlier line decides otherwise, with that line's file and number, or
  *    that no Include reaches;
- *  - `except KEYWORD …` for each line in a Match block that says otherwise for some connections.
+ *  - `except KEYWORD …` for each line in a Match block that says otherwise for some connections;
+ *  - `own KEYWORD …` for each list of algorithms that somebody else has chosen: theirs may be shorter than Berth's.
  *
  * As sshd reads it (sshd_config(5)): the first value of a keyword counts, an Include stands for its files in the order of
  * their names, a Match block ends at the next one or with its file, and what it says wins over all that is outside.
@@ -46,7 +58,8 @@ def number(value):
 WANTED = {"passwordauthentication": ("PasswordAuthentication no", lambda value: value == "no"),
           "kbdinteractiveauthentication": ("KbdInteractiveAuthentication no", lambda value: value == "no"),
           "maxsessions": ("MaxSessions 64 or more", number)}
-first, blocks, reached = {}, [], False
+ALGORITHMS = ("kexalgorithms", "macs")
+first, blocks, own, reached = {}, [], {}, False
 def lines(path):
     try:
         with open(text if path == drop_in else path, encoding="utf-8", errors="replace") as file:
@@ -77,6 +90,8 @@ def walk(path, match, depth):
                 files = set(glob.glob(pattern)) | ({drop_in} if fnmatch.fnmatchcase(drop_in, pattern) else set())
                 for name in sorted(files):
                     walk(name, match, depth + 1)
+        elif keyword in ALGORITHMS and path != drop_in:
+            own.setdefault(keyword, "%s %s (%s line %d)" % (found.group(1), words[0], path, i))
         elif keyword in WANTED:
             said = (words[0].lower(), "%s line %d" % (path, i), "%s %s" % (found.group(1), words[0]))
             if match:
@@ -98,6 +113,8 @@ for keyword, criteria, value, where, said in blocks:
     wanted, good = WANTED[keyword]
     if not good(value):
         print("except %s '%s' stays, where %s applies (%s)" % (keyword, said, ", ".join(criteria), where))
+for keyword, said in own.items():
+    print("own %s %s" % (keyword, said))
 `;
 
 /**
@@ -107,12 +124,15 @@ for keyword, criteria, value, where, said in blocks:
 const EFFECTIVE =
   "effective() { sshd -T -C user=root,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22,rdomain=; }";
 
-/** Fills $work/sshd with the program's lines. */
+/** Fills $work/sshd with the program's lines, and $work/sshd-text with the drop-in, less what others have chosen. */
 const LOOK = (text: string) =>
   `
 cat >"$work/sshd.py" ${heredoc(SSHD_PROGRAM)}
 cat >"$work/sshd-text" ${heredoc(text)}
 python3 "$work/sshd.py" /etc/ssh/sshd_config ${DROP_IN} "$work/sshd-text" >"$work/sshd"
+while read -r kind keyword _; do
+  if [ "$kind" = own ]; then sed -i "/^$keyword /Id" "$work/sshd-text"; fi
+done <"$work/sshd"
 `.trim();
 
 /**
@@ -129,6 +149,7 @@ install -d -m 0755 /run/sshd
 if ! sshd -t; then fail 'sshd refuses its configuration as it is, without any change of Berth: mend that first'; fi
 ${LOOK(sshdDropIn(operatorKeys))}
 if grep -e '^problem ' "$work/sshd"; then fail 'nothing of sshd was changed: see above'; fi
+sed -n 's/^own [a-z]* /left as it is: /p' "$work/sshd"
 sed -n 's/^except [a-z]* //p' "$work/sshd" | tee "$work/sshd-exceptions"
 fact_json sshdExceptions "$(json_lines <"$work/sshd-exceptions")"
 if pending sshd; then was_pending=yes; fi
@@ -159,14 +180,14 @@ fi
 export const SSHD_CHANGES = `
 ${EFFECTIVE}
 if [ ! -e ${DROP_IN} ]; then
-  text='adds ${DROP_IN}: no password login'
+  text='adds ${DROP_IN}: no password login, no X11 forwarding, no SSH client older than OpenSSH 6.5'
   if effective 2>/dev/null | awk 'tolower($0) == "passwordauthentication yes" {found = 1} END {exit !found}'; then
     text="$text (today passwords are taken: make sure that everybody has a key)"
   fi
   will "$text"
 fi
 if [ -e "$work/sshd" ]; then
-  sed -n 's/^except [a-z]* /leaves a line of sshd as it is: /p' "$work/sshd" >>"$work/will"
+  sed -n 's/^\\(except\\|own\\) [a-z]* /leaves a line of sshd as it is: /p' "$work/sshd" >>"$work/will"
 fi
 `.trim();
 

@@ -1,13 +1,13 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { bracketed, REGISTRY_PULL_PORT } from "../../config";
+import { bracketed, REGISTRY_PORTS, REGISTRY_PULL_PORT } from "../../config";
 import type { Image } from "../images";
 import { labels, physicalName } from "../labels";
 import { type Node, onMachine, sshTarget, standsOn } from "../node";
 
 /** Where the operator pushes, with a password; published on loopback alone. */
-const PUSH_PORT = 5001;
+const PUSH_PORT = REGISTRY_PORTS.end;
 const PUSH_USER = "berth";
 
 /** On the operator's engine, in the stack's network. */

@@ -82,11 +82,14 @@ export function workspaceHost(
  * container, and the in-container set-up. Needs on the host: the storage and runtime stages.
  */
 export class Workspace extends pulumi.ComponentResource {
+  /** Whose it is. */
+  readonly user: string;
   readonly info: pulumi.Output<UserInfo>;
 
   constructor(name: string, args: WorkspaceArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:workspace:Workspace", name, {}, opts);
     const { plan, user, node: host } = args;
+    this.user = user.name;
     const node = host.plan;
     const containerName = physicalName(plan.stack, "workspace", user.name);
     const address = workspaceHost(plan, host);

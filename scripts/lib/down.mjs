@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { called, expectedOf } from "./containers.mjs";
 import { shellQuote } from "./format.mjs";
 import { askEngine, askNodes, downOn } from "./live.mjs";
+import { asLists } from "./outputs.mjs";
 import { PLUGINS, PROJECT, stackDir } from "./paths.mjs";
 import { CommandError, run } from "./process.mjs";
 import { installed } from "./provider-plugins.mjs";
@@ -43,7 +44,7 @@ export function outputsOf(deployment) {
     (/** @type {any} */ one) => one.type === "pulumi:pulumi:Stack" && one.delete !== true,
   );
   const nodes = root?.outputs?.nodes;
-  return Array.isArray(nodes) ? { nodes } : {};
+  return nodes ? asLists({ nodes }) : {};
 }
 
 /**

@@ -3,6 +3,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { dashboardLines } from "./dashboard.mjs";
 import { shellQuote, table } from "./format.mjs";
 import { tunnelText } from "./tunnels.mjs";
 
@@ -35,18 +36,8 @@ export function overview(outputs, { stack, folder }) {
       lines.push(`Keys made for SSH:     ${shellQuote(folder)}/user-${key}  (ssh -i KEY …)`);
     }
   }
-  const dashboard = outputs.ray?.dashboard;
-  if (typeof dashboard === "string" && dashboard) {
-    const { hostname, port } = new URL(dashboard);
-    const head = (outputs.nodes ?? []).find((/** @type {any} */ node) => node.role === "head");
-    const key = `-i ${shellQuote(join(folder, "id_ed25519"))}`;
-    const known = `-o UserKnownHostsFile=${shellQuote(join(folder, "known_hosts"))}`;
-    const target = head?.address ?? hostname;
-    lines.push(
-      `Ray dashboard:         ssh -N -L ${port}:${hostname}:${port} ${key} ${known} root@${target}`,
-      `                       then http://ray.localhost:${port}, with the token from: npm run -s status -- --ray-token${option}`,
-    );
-  }
+  const [tunnel, then] = dashboardLines(outputs, { stack, folder });
+  if (tunnel !== undefined) lines.push(`Ray dashboard:         ${tunnel}`, `                       ${then}`);
   lines.push(
     "",
     "Next:",

@@ -5,10 +5,11 @@
 import { delimiter } from "node:path";
 import { which } from "./files.mjs";
 
-/** @typedef {{command: string, package: string, parts: string[], tests: string}} TestTool */
+/** @typedef {{command: string, package: string, parts: string[], tests: string, optional?: true}} TestTool */
 
 /**
- * `tests`: what is not tested without the program.
+ * `tests`: what is not tested without the program. `optional`: nothing is installed for it, since its package would do
+ * more to a computer than bring a program; the tests run where it is.
  * @type {TestTool[]}
  */
 export const TEST_TOOLS = [
@@ -51,6 +52,33 @@ export const TEST_TOOLS = [
     parts: ["process"],
     tests: "who is let through to a workspace's VS Code, Jupyter and TensorBoard",
   },
+  {
+    command: "python3",
+    package: "python3",
+    parts: ["unit", "process"],
+    tests: "what nodes and images run in Python, whose tests fail",
+  },
+  {
+    command: "zsh",
+    package: "zsh",
+    parts: ["unit"],
+    tests: "completion in zsh",
+    optional: true,
+  },
+  {
+    command: "cloud-init",
+    package: "cloud-init",
+    parts: ["unit"],
+    tests: "that cloud-init takes the user data of droplets",
+    optional: true,
+  },
+  {
+    command: "systemd-analyze",
+    package: "systemd",
+    parts: ["unit"],
+    tests: "that systemd takes the slices of users",
+    optional: true,
+  },
 ];
 
 /** Where sshd and programs for file systems are, which is not on every account's PATH. */
@@ -67,22 +95,32 @@ export function findTool(command, env = process.env) {
 
 /**
  * @param {string[]} parts
+ * @returns {TestTool[]} those that these parts need
+ */
+export function toolsOf(parts) {
+  return TEST_TOOLS.filter((tool) => tool.parts.some((part) => parts.includes(part)));
+}
+
+/**
+ * @param {string[]} parts
  * @param {NodeJS.ProcessEnv} [env]
  * @returns {TestTool[]} those that these parts need and this computer lacks
  */
 export function missingTools(parts, env = process.env) {
-  return TEST_TOOLS.filter(
-    (tool) => tool.parts.some((part) => parts.includes(part)) && !findTool(tool.command, env),
-  );
+  return toolsOf(parts).filter((tool) => !findTool(tool.command, env));
 }
 
 /**
- * What people read of missing programs, a line each.
+ * What people read of missing programs: a line each, and how those are had that `npm test` installs.
  * @param {TestTool[]} missing
  */
 export function tellMissing(missing) {
+  const packages = missing.filter((tool) => !tool.optional).map((tool) => tool.package);
   return [
-    ...missing.map((tool) => `NOT TESTED, for want of ${tool.command}: ${tool.tests}.`),
-    `To test it too: sudo apt-get install ${missing.map((tool) => tool.package).join(" ")}`,
+    ...missing.map((tool) => {
+      const note = tool.optional ? ` (optional; Debian's package ${tool.package})` : "";
+      return `NOT TESTED, for want of ${tool.command}: ${tool.tests}${note}.`;
+    }),
+    ...(packages.length > 0 ? [`To test it too: sudo apt-get install ${packages.join(" ")}`] : []),
   ].join("\n");
 }

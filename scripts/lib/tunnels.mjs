@@ -4,7 +4,7 @@
 import { table } from "./format.mjs";
 
 /**
- * @param {{name: string, tunnel?: string}[]} users as in the stack's output `users`
+ * @param {{name: string, tunnel?: string}[]} users of the stack's output `users`
  * @returns {string} nothing where no workspace needs one
  */
 export function tunnelText(users) {

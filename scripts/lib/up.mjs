@@ -2,6 +2,7 @@
  * @file `pulumi up` with output for people: what goes on now as a moving line, errors whole, all else in the log.
  */
 import { takeUpDown } from "./down.mjs";
+import { asLists } from "./outputs.mjs";
 import { CommandError, run } from "./process.mjs";
 import { clearLocks, repairPending } from "./recovery.mjs";
 import { withCleanStackFile } from "./stack-file.mjs";
@@ -45,7 +46,7 @@ export async function runUp(context, stack, cwd) {
 }
 
 /**
- * The stack's outputs; secrets show as "[secret]".
+ * The stack's outputs, `nodes` and `users` as lists; secrets show as "[secret]".
  * @param {{env: NodeJS.ProcessEnv}} context
  * @param {string} stack
  * @param {string} cwd
@@ -53,5 +54,5 @@ export async function runUp(context, stack, cwd) {
  */
 export async function readOutputs({ env }, stack, cwd) {
   const args = ["stack", "output", "--json", "--stack", stack];
-  return JSON.parse((await run("pulumi", args, { env, cwd, deadlineMs: 60_000 })).stdout);
+  return asLists(JSON.parse((await run("pulumi", args, { env, cwd, deadlineMs: 60_000 })).stdout));
 }

@@ -173,6 +173,30 @@ describe.runIf(process.getuid?.() === 0 && !missing("sshd", "ssh-keygen"))("sshd
     expect(base().facts).toMatchObject({ changed: [at(DROP_IN)] });
   });
 
+  it.each<[string, string, Record<string, string>, string]>([
+    ["in sshd_config", "MACs hmac-sha2-512-etm@openssh.com\n", {}, "MACs"],
+    ["in a later file", "", { "50-own.conf": "kexalgorithms=curve25519-sha256\n" }, "KexAlgorithms"],
+    ["in an earlier file", "", { "00-own.conf": "MACs hmac-sha2-512-etm@openssh.com\n" }, "MACs"],
+  ])(
+    "keeps the algorithms that an operator has chosen %s, which may be fewer",
+    (_, more, dropIns, keyword) => {
+      written(more, dropIns);
+      expect(preflight()).toMatch(
+        new RegExp(`^own ${keyword.toLowerCase()} ${keyword} .* line \\d+\\)$`, "im"),
+      );
+      const { stderr, facts } = base();
+      expect(stderr).toBe("");
+      expect(facts).toMatchObject({ changed: [at(DROP_IN)] });
+      const keywords = readFileSync(at(DROP_IN), "utf8").match(/^(KexAlgorithms|MACs)/gm);
+      expect(keywords).toEqual(["KexAlgorithms", "MACs"].filter((one) => one !== keyword));
+      const effective = spawnSync(at("bin/sshd"), ["-T"], { encoding: "utf8" }).stdout;
+      const own = more || Object.values(dropIns).join("");
+      const value = own.trim().split(/[ =]/)[1];
+      expect(effective).toContain(`${keyword.toLowerCase()} ${value}\n`);
+      expect(base().facts).toMatchObject({ changed: [] });
+    },
+  );
+
   it.each([
     ["before", "Port nonsense\n", /sshd refuses its configuration as it is, without any change of Berth/],
     // Its test passes, and then it does not tell what it would use.

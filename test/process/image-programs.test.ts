@@ -32,6 +32,8 @@ const workspace = {
     novnc: 10001,
     rdp: 10005,
   },
+  node: "node-1",
+  limits: { cpus: 2, memoryBytes: 3 * 2 ** 30, shmBytes: 256 * 2 ** 20, pids: 4096 },
   ray: { address: "10.88.0.10:6379", client: "ray://10.88.0.10:30001", dashboard: "http://10.88.0.10:8265" },
 };
 
@@ -86,6 +88,8 @@ describe("workspace settings", () => {
     ["services that are published perhaps", { web: { published: "no" } }, "web.published"],
     ["a command of two lines", { web: { tunnel: "ssh -N\nrm" } }, "web.tunnel"],
     ["a shell that is no path", { shell: "bash; id" }, "shell"],
+    ["a node that is no name", { node: "a\u001b[2J" }, "node"],
+    ["a limit that is no number", { limits: { ...workspace.limits, pids: "many" } }, "limits.pids"],
     ["an address with a quote", { ray: { ...workspace.ray, client: 'ray://x"' } }, "ray.client"],
   ])("refuses %s", (_, change, path) => {
     writeRun(change);
@@ -122,7 +126,7 @@ describe("workspace settings", () => {
 describe("workspace services", () => {
   const RENDER = `
 import configparser
-from berth_workspace import health, render, settings
+from berth_workspace import health, render, settings, welcome
 found = settings.read(sys.argv[2])
 supervisor = configparser.RawConfigParser()
 supervisor.read_string(render.supervisor(found))
@@ -130,8 +134,9 @@ print(json.dumps({
   "programs": {s[8:]: dict(supervisor[s]) for s in supervisor.sections() if s.startswith("program:")},
   "supervisor": render.supervisor(found), "sshd": render.sshd(found), "nginx": render.nginx(found),
   "code": render.code_server(found, "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"),
-  "jupyter": render.jupyter(found), "motd": render.motd(found), "checks": list(health.checks(found.ports)), "profile": render.profile(found), "sudoers": render.sudoers(found),
-  "env": render.environment(found),
+  "jupyter": render.jupyter(found), "profile": render.profile(found), "sudoers": render.sudoers(found),
+  "env": render.environment(found), "motd": welcome.motd(found), "texts": render.code_server_texts(),
+  "checks": list(health.checks(found.ports)),
 }))
 `;
 
@@ -216,23 +221,67 @@ print(json.dumps({
     expect(jupyter).toContain("c.ServerApp.allow_remote_access = True\n");
   });
 
-  it("are shown at sign-in with the command that they need, where there is one", () => {
-    const urls = { code: "http://alice.localhost:10002", jupyter: "http://alice.localhost:10003" };
-    writeRun({ web: { urls, tunnel: "ssh -N -L 10002:127.0.0.1:10002 -p 10022 alice@10.88.0.10" } });
-    expect(python(RENDER, WORKSPACE, dir).motd).toBe(`VS Code      http://alice.localhost:10002
-JupyterLab   http://alice.localhost:10003
-
-They open in the browser of your own computer while this runs there:
-  ssh -N -L 10002:127.0.0.1:10002 -p 10022 alice@10.88.0.10
-`);
-    writeRun({ web: { urls } });
-    expect(python(RENDER, WORKSPACE, dir).motd).not.toContain("own computer");
-  });
-
   it("have a check of their health each", () => {
     writeRun();
     const { programs, checks } = python(RENDER, WORKSPACE, dir);
     expect([...checks, "services"].sort()).toEqual(Object.keys(programs).sort());
+  });
+
+  it("open the home as a trusted folder, behind a sign-in page that speaks of no file", () => {
+    writeRun();
+    const { code, texts } = python(RENDER, WORKSPACE, dir);
+    expect(parse(code)).toMatchObject({
+      "disable-workspace-trust": true,
+      i18n: "/etc/berth/services/code-server-texts.json",
+    });
+    const { LOGIN_PASSWORD } = JSON.parse(texts);
+    expect(LOGIN_PASSWORD).toContain("VS Code password");
+    expect(texts).not.toMatch(/config|\$PASSWORD/);
+  });
+
+  const web = {
+    urls: { code: "http://alice.localhost:10002", jupyter: "http://alice.localhost:10003" },
+    tunnel: "ssh -N -L 10002:127.0.0.1:10002 -p 10022 alice@10.88.0.10",
+  };
+  it.each<[string, Record<string, unknown>, RegExp[], RegExp[]]>([
+    [
+      "everything",
+      { sudo: true, web },
+      [
+        /^Berth: the workspace of alice on node-1$/m,
+        /^ {2}Limits +2 CPUs, 3 GiB of memory, 4096 processes, 256 MiB in \/dev\/shm$/m,
+        /^ {2}Files +\/home\/alice is yours and stays/m,
+        /apt install/,
+        /^ {2}Browser +VS Code +http:\/\/alice\.localhost:10002\n +JupyterLab +http:\/\/alice\.localhost:10003\n.*runs there:\n {2}ssh -N .* alice@10\.88\.0\.10\n/m,
+        /ray job submit --working-dir \. -- python train\.py\n +Ray is one room: [\s\S]*must not see\.\n/,
+        /berth gpu status/,
+        /^ {2}Help /m,
+      ],
+      [],
+    ],
+    ["no sudo", {}, [/berth --help/], [/sudo|apt/]],
+    ["no Ray", { ray: undefined }, [/Ray +the cluster's is not given/], [/ray job|ray status|one room/]],
+    [
+      "services at the node's address",
+      { web: { published: true, urls: { code: "http://10.88.0.10:10002" } } },
+      [/^ {2}Browser +VS Code +http:\/\/10\.88\.0\.10:10002\n {2}Ray/m],
+      [/own computer|ssh -N/],
+    ],
+    [
+      "the files of an older node",
+      { node: undefined, limits: undefined },
+      [/^Berth: the workspace of alice$/m],
+      [/Limits|Browser|None/],
+    ],
+  ])("tell people at their sign-in what they have, with %s", (_, change, said, unsaid) => {
+    writeRun(change);
+    const { motd } = python(RENDER, WORKSPACE, dir);
+    for (const text of said) expect(motd).toMatch(text);
+    for (const text of unsaid) expect(motd).not.toMatch(text);
+    for (const value of Object.values(secrets)) expect(motd).not.toContain(value);
+    // The command is one line, as people copy it.
+    for (const line of motd.split("\n").filter((text: string) => !text.startsWith("  ssh -N ")))
+      expect(line.length).toBeLessThanOrEqual(120);
   });
 
   it("give Ray's address and token file to shells, notebooks and jobs, and none where there is no cluster", () => {
@@ -240,19 +289,22 @@ They open in the browser of your own computer while this runs there:
     expect(python(RENDER, WORKSPACE, dir).env).toMatchObject({
       RAY_ADDRESS: "ray://10.88.0.10:30001",
       RAY_API_SERVER_ADDRESS: "http://10.88.0.10:8265",
+      RAY_DASHBOARD_ADDRESS: "http://10.88.0.10:8265",
+      BERTH_RAY_GCS: "10.88.0.10:6379",
       RAY_AUTH_MODE: "token",
       RAY_AUTH_TOKEN_PATH: "/home/alice/.ray/auth_token",
     });
     writeRun({ ray: undefined }, { rayToken: undefined });
     const env = python(RENDER, WORKSPACE, dir).env;
     expect(Object.keys(env).filter((name) => name.startsWith("RAY_"))).toEqual(["RAY_USAGE_STATS_ENABLED"]);
+    expect(env).not.toHaveProperty("BERTH_RAY_GCS");
   });
 
   it("place Ray's token, and take an old one of Berth's away from whoever lost access, and no other", () => {
     const PLACE = `
 import os
 from types import SimpleNamespace
-from berth_workspace import account, render
+from berth_workspace import account
 home, token, before = sys.argv[2], sys.argv[3], sys.argv[4]
 path = os.path.join(home, ".ray", "auth_token")
 if before:
@@ -260,7 +312,7 @@ if before:
     open(path, "w").write(before)
 found = SimpleNamespace(home=home, uid=os.getuid(), gid=os.getgid(), secrets={"rayToken": token} if token else {})
 account.place_ray_token(found)
-print(json.dumps({"token": open(path).read() if os.path.exists(path) else None, "greeting": render.greeting(found)}))
+print(json.dumps(open(path).read() if os.path.exists(path) else None))
 `;
     const ours = "0123456789abcdef".repeat(4);
     const other = "fedcba9876543210".repeat(4);
@@ -268,13 +320,12 @@ print(json.dumps({"token": open(path).read() if os.path.exists(path) else None, 
       rmSync(join(dir, ".ray"), { recursive: true, force: true });
       return python(PLACE, WORKSPACE, dir, token, before);
     };
-    expect(placed(ours, "")).toEqual({ token: ours, greeting: expect.stringContaining("Ray is one room") });
-    expect(placed(ours, other).token).toBe(ours);
-    for (const before of [ours, `${other}\n`])
-      expect(placed("", before)).toEqual({ token: null, greeting: "" });
+    expect(placed(ours, "")).toBe(ours);
+    expect(placed(ours, other)).toBe(ours);
+    for (const before of [ours, `${other}\n`]) expect(placed("", before)).toBe(null);
     for (const before of ["a-token-of-another-cluster", ours.toUpperCase(), `${ours}0`])
-      expect(placed("", before).token).toBe(before);
-    expect(placed("", "").token).toBe(null);
+      expect(placed("", before)).toBe(before);
+    expect(placed("", "")).toBe(null);
   });
 
   it("grant sudo only when the settings do", () => {
@@ -282,6 +333,56 @@ print(json.dumps({"token": open(path).read() if os.path.exists(path) else None, 
     expect(python(RENDER, WORKSPACE, dir).sudoers).toBe("");
     writeRun({ sudo: true });
     expect(python(RENDER, WORKSPACE, dir).sudoers).toBe("alice ALL=(ALL:ALL) NOPASSWD: ALL\n");
+  });
+});
+
+describe("ray in a workspace", () => {
+  const client = { RAY_ADDRESS: "ray://10.88.0.10:30001", BERTH_RAY_GCS: "10.88.0.10:6379" };
+  const CHOOSE = `
+from berth_workspace import ray_command
+print(json.dumps(ray_command.choose(json.loads(sys.argv[2]), json.loads(sys.argv[3]))))
+`;
+  const choose = (line: string, env: Record<string, string> = client) =>
+    python(CHOOSE, WORKSPACE, JSON.stringify(line.split(" ").filter(Boolean)), JSON.stringify(env));
+
+  it.each([
+    "status",
+    "status -v",
+    "memory --stats-only",
+    "health-check",
+    "--logging-level debug status",
+    "--logging-level=debug drain-node --node-id 1",
+  ])("asks the GCS for `ray %s`", (line) => {
+    expect(choose(line)).toEqual([{ RAY_ADDRESS: "10.88.0.10:6379" }, null]);
+  });
+
+  it.each([
+    "",
+    "--version",
+    "job submit --working-dir . -- ray status",
+    "list nodes",
+    "summary tasks",
+    "status --address 10.88.0.10:6379",
+    "timeline --help",
+    "kill-actor --address=10.88.0.10:6379",
+  ])("leaves `ray %s` as it is", (line) => expect(choose(line)).toEqual([{}, null]));
+
+  it.each(["timeline", "debug -v", "kill-actor --name x", "global-gc"])(
+    "says where `ray %s` works",
+    (line) => {
+      const [more, refusal] = choose(line);
+      expect(more).toEqual({});
+      expect(refusal).toMatch(
+        new RegExp(`^ray ${line.split(" ")[0]} works on a node[^]*ray job submit -- ray ${line}$`),
+      );
+    },
+  );
+
+  it.each([
+    ["whoever chose a cluster of their own", { ...client, RAY_ADDRESS: "10.0.0.1:6379" }],
+    ["a workspace without a cluster", {}],
+  ])("changes nothing for %s", (_, env) => {
+    for (const line of ["status", "timeline"]) expect(choose(line, env)).toEqual([{}, null]);
   });
 });
 

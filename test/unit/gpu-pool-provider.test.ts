@@ -4,6 +4,7 @@
  * Proves: nothing is granted but what was shown; a pool is never replaced; a refresh shows what the node holds; a delete
  * tells the node, or says why it could not.
  */
+import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { type Props, UNKNOWN } from "../../components/gpu/inputs";
 import { provider } from "../../components/gpu/provider";
@@ -12,6 +13,26 @@ import { grant, held, inputs, inventory, slice, snapshot, unit, unreachable } fr
 import { poolNode } from "./gpu-pool-node";
 
 const { ssh, told } = poolNode();
+
+describe("an error", () => {
+  it("is printed once, and keeps its stack where it is the program's own", () => {
+    const program = `
+      const pool = require("./components/gpu/load.cjs");
+      const print = (error) => console.log(JSON.stringify([\`\${error}: \${error.stack}\`, error.message]));
+      pool.read("node-0", {}).catch(print).then(() => pool.read("node-0", null)).catch(print);
+    `;
+    const done = spawnSync(process.execPath, ["-e", program], { encoding: "utf8" });
+    const [told, fault] = done.stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(told).toEqual([
+      "GPU pool: see the error of this resource",
+      "node-0: the state does not say how it is reached",
+    ]);
+    expect(fault[0]).toMatch(/^TypeError: .*\n +at /s);
+  });
+});
 
 describe("diff", () => {
   const olds = inputs(["alice"], {

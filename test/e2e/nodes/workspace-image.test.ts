@@ -125,6 +125,10 @@ describe("workspace image", () => {
     expect(await ssh("readlink workspace; stat -c '%a' .ssh .ray/auth_token")).toBe("/workspace\n700\n600");
     expect(await ssh("touch /workspace/x /shared/tensorboard/alice/x && echo written")).toBe("written");
     await expect(ssh("touch /shared/x")).rejects.toThrow(/Read-only/);
+    // What pam_motd shows at a sign-in: Berth's words, and none of the distribution's.
+    expect(await ssh("cat /etc/motd; ls -A /etc/update-motd.d")).toMatch(
+      /^Berth: the workspace of alice\n[\s\S]*berth --help; [^\n]*$/,
+    );
   });
 
   it("shows its secrets to nobody else", async () => {
@@ -175,6 +179,9 @@ describe("workspace image", () => {
         get("code", { path: "/?folder=/home/alice", headers: { Cookie: await codeCookie(password) } });
       expect(await page(secrets.codePassword)).toBe(200);
       expect(await page("wrong-password")).toBe(302);
+      const { text } = await web("code", { path: "/login" });
+      expect(text).toContain("your VS Code password");
+      expect(text).not.toMatch(/config(uration)? file/i);
     });
   });
 
@@ -231,7 +238,7 @@ describe("workspace image", () => {
     });
     expect(await docker("exec", `${ID}-alice`, "berth-apply")).toBe("shells");
     expect(await ssh("cat /etc/motd")).toMatch(
-      /^VS Code +http:\/\/alice\.localhost:10002$[\s\S]*^ {2}ssh -N it$/m,
+      /^ {2}Browser +VS Code +http:\/\/alice\.localhost:10002$[\s\S]*^ {2}ssh -N it$/m,
     );
     writeRun();
     await docker("exec", `${ID}-alice`, "berth-apply");

@@ -94,7 +94,7 @@ export interface OutputNode {
 }
 
 export async function nodes(stack: TestStack): Promise<OutputNode[]> {
-  return JSON.parse(await stack.pulumi(["stack", "output", "nodes", "--json"]));
+  return Object.values(JSON.parse(await stack.pulumi(["stack", "output", "nodes", "--json"])));
 }
 
 /** Runs a script on a machine as the operator, with the host key that the stack wrote down. */

@@ -92,10 +92,10 @@ export function sshByPassword(user: User, password: string, command: string): Pr
 
 /** Does `work` while a user's services are on this computer's loopback, by the command that the stack prints. */
 export async function forwarded<T>(user: User, work: () => Promise<T>): Promise<T> {
-  const users: { name: string; tunnel?: string }[] = JSON.parse(
+  const users: Record<string, { tunnel?: string }> = JSON.parse(
     await pulumi(["stack", "output", "users", "--json"]),
   );
-  const printed = users.find(({ name }) => name === user)?.tunnel ?? "";
+  const printed = users[user]?.tunnel ?? "";
   if (printed !== tunnel(user)) throw new Error(`the stack prints for ${user}: ${printed}`);
   const [, ...words] = printed.split(" ");
   const options = sshOptions({ key: join(folder, `user-${user}`), knownHosts });

@@ -66,6 +66,7 @@ export function upCases(firstUp: () => string | undefined): void {
     const outputs = JSON.parse(await pulumi(["stack", "output", "--json"]));
     expect(Object.keys(outputs).sort()).toEqual(["credentials", "nodes", "ray", "users"]);
     expect(outputs.credentials).toBe("[secret]");
+    expect(Object.keys(outputs.users)).toEqual(["alice", "bob"]);
   });
 
   it("has nothing more to do", { timeout: 10 * MINUTE }, async () => {
@@ -159,6 +160,9 @@ export function upCases(firstUp: () => string | undefined): void {
     await ssh("alice", `mkdir -p ~/job && echo ${text} | base64 -d > ~/job/where.py`);
     const submit = "cd ~/job && ray job submit --working-dir . -- python where.py 2>&1";
     expect(await ssh("alice", `bash -lc '${submit}'`, 4 * MINUTE)).toContain(`ran on ${HEAD} ${WORKER}`);
+    for (const user of ["alice", "bob"] as const)
+      expect(await ssh(user, "ray status 2>&1", 2 * MINUTE)).toContain("node_node-1");
+    expect(await ssh("alice", "ray timeline 2>&1 || true")).toContain("ray job submit -- ray timeline");
     const ask = `curl -s -o /dev/null -w '%{http_code}' http://${HEAD}:8265/api/jobs/`;
     for (const user of ["alice", "bob"] as const) {
       expect(await ssh(user, ask)).toBe("401");

@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
+import { dashboardLines } from "../../../scripts/lib/dashboard.mjs";
+import { outputsOf } from "../../../scripts/lib/down.mjs";
 import {
   assemble,
   type Outputs,
@@ -8,7 +10,9 @@ import {
   readProbe,
   userState,
 } from "../../../scripts/lib/live.mjs";
+import { asLists } from "../../../scripts/lib/outputs.mjs";
 import { overview } from "../../../scripts/lib/overview.mjs";
+import { statusTable } from "../../../scripts/lib/status-table.mjs";
 import { tunnelText } from "../../../scripts/lib/tunnels.mjs";
 
 const user = (name: string, node: string, desiredState = "running") => ({
@@ -131,6 +135,59 @@ describe("a node that is out", () => {
   });
 });
 
+describe("what stands under the tables", () => {
+  const where = { stack: "lab", folder: "/home/me/lab" };
+  const status = () => assemble("lab", outputs, new Map());
+
+  it("is how the dashboard is opened from here, not the address that answers the cluster alone", () => {
+    const text = statusTable(status(), outputs, where);
+    expect(text).toContain(
+      "Its dashboard: ssh -N -L 8265:10.88.0.10:8265 -i /home/me/lab/id_ed25519 " +
+        "-o UserKnownHostsFile=/home/me/lab/known_hosts root@10.88.0.10\n",
+    );
+    expect(text).toContain(
+      "then http://ray.localhost:8265, with the token from: npm run -s status -- --ray-token --stack lab",
+    );
+    expect(text).not.toMatch(/http:\/\/10\.88\.0\.10:8265/);
+    expect(statusTable({ ...status(), ray: null }, { ...outputs, ray: undefined }, where)).not.toMatch(
+      /Ray|8265/,
+    );
+  });
+
+  it("names the login, the port and the way of a server that was adopted", () => {
+    const options = [
+      "-i",
+      "/my keys/k",
+      "-o",
+      "ControlMaster=auto",
+      "-o",
+      "ControlPath=/x",
+      "-o",
+      "IdentitiesOnly=yes",
+    ];
+    const head = { ...node("node-0", "head", "192.0.2.7"), ssh: { user: "ops", port: 2222, options } };
+    const [tunnel] = dashboardLines({ ...outputs, nodes: [head] }, where);
+    expect(tunnel).toBe(
+      "ssh -N -L 8265:10.88.0.10:8265 -i '/my keys/k' -o IdentitiesOnly=yes -p 2222 ops@192.0.2.7",
+    );
+  });
+});
+
+describe("the stack's outputs", () => {
+  it("are read by name, and as an older version left them", () => {
+    const { nodes, users } = outputs;
+    const named = (list: { name: string }[] = []) => Object.fromEntries(list.map((one) => [one.name, one]));
+    const rest = { ray: outputs.ray, credentials: "[secret]" };
+    const read = asLists({ ...rest, nodes: named(nodes), users: named(users) });
+    expect(read).toEqual({ ...rest, nodes, users });
+    expect(asLists({ ...rest, nodes, users })).toEqual({ ...rest, nodes, users });
+    expect(asLists({ ...rest, users: {} })).toEqual({ ...rest, users: [] });
+    const state = { resources: [{ type: "pulumi:pulumi:Stack", outputs: { nodes: named(nodes) } }] };
+    expect(outputsOf(state)).toEqual({ nodes });
+    expect(outputsOf(undefined)).toEqual({});
+  });
+});
+
 describe("the overview", () => {
   it("shows how to get in, and no secret", () => {
     const text = overview(
@@ -152,11 +209,21 @@ describe("the overview", () => {
 });
 
 describe("the commands for browsers", () => {
+  const where = { stack: "dev", folder: "/home/me/dev" };
   it("stand beside who they are for, and are left out where the node publishes the services", () => {
     const { tunnel: _, ...published } = user("carol", "node-1");
     expect(tunnelText([user("alice", "node-0"), published])).toMatch(/\nalice +ssh -N [^\n]*$/);
     expect(tunnelText([published])).toBe("");
     const status = assemble("dev", { ...outputs, users: [published] }, new Map());
     expect(Object.keys(status.users[0] ?? {})).toEqual(["name", "node", "state", "ssh", "urls"]);
+  });
+
+  it.each<[string, (outputs: Outputs) => string]>([
+    ["status", (told) => statusTable(assemble("dev", told, new Map()), told, where)],
+    ["the end of npm start", (told) => overview(told, where)],
+  ])("stand below the people in %s, once", (_, print) => {
+    const { tunnel: _tunnel, ...published } = user("carol", "node-1");
+    expect(print(outputs).split(tunnelText(outputs.users ?? []))).toHaveLength(2);
+    expect(print({ ...outputs, users: [published] })).not.toContain("where this runs");
   });
 });

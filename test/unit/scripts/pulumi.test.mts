@@ -49,6 +49,60 @@ describe("npm run preview | up | destroy", () => {
   });
 });
 
+describe("npm run preview", () => {
+  /** In Pulumi's place: knows the stack, and writes the log of events that it is asked for. */
+  function preview(code: number, ...args: string[]) {
+    mkdirSync(join(folder, "bin"));
+    mkdirSync(join(folder, "tmp"));
+    const labels = { "berth.owner": "carol", "berth.component": "workspace", "berth.node": "node-1" };
+    const inputs = { labels: Object.entries(labels).map(([label, value]) => ({ label, value })) };
+    const urn = "urn:pulumi:dev::berth::docker:index/container:Container::berth-workspace-carol";
+    const metadata = { op: "create", type: "docker:index/container:Container", urn, new: { inputs } };
+    const event = JSON.stringify({ resourcePreEvent: { planning: true, metadata } });
+    const script = `#!/bin/sh
+case "$1 $2" in
+  "stack ls") echo '[{"name": "organization/berth/dev"}]' ;;
+  "stack export") echo '{"version": 3, "deployment": {}}' ;;
+  preview*)
+    echo Pulumi says so
+    while [ $# -gt 1 ]; do if [ "$1" = --event-log ]; then echo '${event}' >"$2"; fi; shift; done
+    exit ${code} ;;
+esac
+`;
+    writeFileSync(join(folder, "bin/pulumi"), script, { mode: 0o755 });
+    const env = {
+      ...process.env,
+      ...{
+        BERTH_HOME: join(folder, "home"),
+        BERTH_CACHE: join(folder, "cache"),
+        TMPDIR: join(folder, "tmp"),
+      },
+      PATH: `${join(folder, "bin")}:${process.env.PATH}`,
+    };
+    const done = spawnSync(process.execPath, ["scripts/pulumi.mjs", "preview", ...args], {
+      encoding: "utf8",
+      env,
+    });
+    // The log holds what the program knows, so it goes with the run.
+    expect(readdirSync(join(folder, "tmp"))).toEqual([]);
+    return done;
+  }
+
+  it("says in words what Pulumi's own preview does not", () => {
+    expect(preview(0)).toMatchObject({
+      status: 0,
+      stdout: "Pulumi says so\nIn words:\n  carol's workspace on node-1: is new\n\n",
+    });
+  });
+
+  it.each<[string, number, string[]]>([
+    ["programs", 0, ["--json"]],
+    ["a preview that failed", 255, []],
+  ])("says nothing of its own to %s", (_, code, args) => {
+    expect(preview(code, ...args)).toMatchObject({ status: code, stdout: "Pulumi says so\n" });
+  });
+});
+
 describe("the environment of Pulumi", () => {
   it("names the passphrase's file, never its text, and leaves the user's own backend alone", () => {
     const own = pulumiVariables({}, at());

@@ -26,6 +26,19 @@ it("counts a program as there when it is on the PATH, and only for the parts tha
   expect(names("unit")).not.toContain("shellcheck");
 });
 
+it("tells of optional programs, and asks nobody to install what changes a computer", () => {
+  const all = missingTools(["unit"], { PATH: folder });
+  const told = tellMissing(TEST_TOOLS.filter(({ parts }) => parts.includes("unit")));
+  expect(told).toMatch(
+    /^NOT TESTED, for want of cloud-init: .* \(optional; Debian's package cloud-init\)\.$/m,
+  );
+  expect(told.split("\n").at(-1)).toBe(
+    "To test it too: sudo apt-get install shellcheck openssh-server openssh-client python3",
+  );
+  expect(tellMissing(TEST_TOOLS.filter(({ optional }) => optional))).not.toContain("apt-get");
+  expect(all.map(({ command }) => command)).toContain("zsh");
+});
+
 it("says what is not tested without it, and how to get it", () => {
   const missing = TEST_TOOLS.filter(({ command }) => ["sshd", "shellcheck"].includes(command));
   const told = tellMissing(missing);

@@ -14,6 +14,10 @@ install -d -m 0755 /usr/local/share/bash-completion/completions /usr/local/share
 ln -s "$agent/bin/berth" /usr/local/bin/berth
 ln -s "$agent/completion/berth.bash" /usr/local/share/bash-completion/completions/berth
 ln -s "$agent/completion/_berth" /usr/local/share/zsh/site-functions/_berth
+# Ray's own command takes RAY_ADDRESS for what a workspace has not: see berth_workspace/ray_command.py.
+install -m 0755 /usr/local/lib/berth/ray /opt/venv/bin/ray
+# What people read when they sign in is Berth's, not the distribution's.
+rm -f /etc/update-motd.d/* /etc/motd
 git lfs install --system --skip-repo
 # Packages that a person adds with pip go to their home; the image's own cannot be written anyway.
 printf '[global]\ndisable-pip-version-check = true\n[install]\nuser = true\n' > /opt/venv/pip.conf

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from . import account, files, render, services, settings
+from . import account, render, services, settings
 
 
 def make(found):
@@ -13,7 +13,6 @@ def make(found):
     account.make_keys(found)
     account.make_sudo(found, render.sudoers(found))
     account.make_home(found)
-    files.write("/etc/motd", render.greeting(found))
     os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
     return services.write_all(found)
 

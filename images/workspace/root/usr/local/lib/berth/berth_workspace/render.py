@@ -18,6 +18,11 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+# As on nodes: components/host/sshd.ts says what they take away and why. A test holds the two equal.
+SSH_ALGORITHMS = """KexAlgorithms -ecdh-sha2-*,diffie-hellman-*
+MACs -hmac-sha1*,umac-64*,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512
+"""
+
 # How often a service that ends at once is tried again before the supervisor gives up: with waits of 1, 2, 3 ... s
 # between, about 80 minutes.
 RETRIES = 100
@@ -36,8 +41,10 @@ def environment(settings):
     }
     if settings.ray:
         env["RAY_ADDRESS"] = settings.ray["client"]
-        # `ray job` and the jobs SDK speak HTTP and would not understand a ray:// address.
-        env["RAY_API_SERVER_ADDRESS"] = settings.ray["dashboard"]
+        # `ray job`, the jobs SDK and `serve` speak HTTP and would not understand a ray:// address.
+        env["RAY_API_SERVER_ADDRESS"] = env["RAY_DASHBOARD_ADDRESS"] = settings.ray["dashboard"]
+        # For `ray status` and its like: see ray_command.py.
+        env["BERTH_RAY_GCS"] = settings.ray["address"]
     if settings.secrets.get("rayToken"):
         env["RAY_AUTH_MODE"] = "token"
         env["RAY_AUTH_TOKEN_PATH"] = f"{settings.home}/.ray/auth_token"
@@ -70,21 +77,11 @@ MaxStartups 20:30:60
 # Callers through a published port may all have the node's address: a few wrong passwords of one of them must not
 # shut the others out for long. Each costs PAM's own delay as well.
 PerSourcePenalties authfail:2 noauth:0 grace-exceeded:10
-X11Forwarding yes
+X11Forwarding no
 ClientAliveInterval 60
 ClientAliveCountMax 5
-# A session that no login shell sets up (ssh HOST COMMAND) needs them too.
+{SSH_ALGORITHMS}# A session that no login shell sets up (ssh HOST COMMAND) needs them too.
 SetEnv {pairs}
-"""
-
-
-def greeting(settings):
-    """/etc/motd: what a person must know before running something in Ray, which all who have its token share."""
-    if not settings.secrets.get("rayToken"):
-        return ""
-    return """Ray is one room. Everybody who has its token runs code as the same account: they can read what your
-tasks and jobs hold, the files you submit with a job too, and stop them. Give Ray no password
-and no data that the others must not see.
 """
 
 
@@ -95,6 +92,9 @@ def sudoers(settings):
 
 def code_server(settings, password_hash):
     """code-server's own settings; `password_hash` is argon2's encoded form.
+
+    Workspace Trust is off: VS Code opens the home, and whoever trusts that trusts every folder below it. With it on,
+    people begin in Restricted Mode, in which their own terminals, tasks and extensions do not work.
 
     Its WebSockets are refused where Origin is not Host. The cookie's name has the port, as Jupyter's has: a person may
     have workspaces of two stacks under one name.
@@ -108,7 +108,19 @@ hashed-password: {json.dumps(password_hash)}
 cert: false
 disable-telemetry: true
 disable-update-check: true
+disable-workspace-trust: true
+i18n: {ETC}/code-server-texts.json
 """
+
+
+def code_server_texts():
+    """What code-server's sign-in page says; without it, that the password stands in a file, which nobody may read."""
+    texts = {
+        "LOGIN_TITLE": "VS Code",
+        "WELCOME": "Your workspace",
+        "LOGIN_PASSWORD": "The password is your VS Code password; whoever runs the cluster hands it out.",
+    }
+    return json.dumps(texts, indent=2) + "\n"
 
 
 def jupyter(settings):
@@ -212,17 +224,6 @@ http {{
   upstream tensorboard {{ server 127.0.0.1:{TENSORBOARD_BEHIND}; }}
 {door(settings, "code", "code")}{door(settings, "jupyter", "jupyter")}{door(settings, "tensorboard", "tensorboard", *board)}}}
 """
-
-
-SERVICE_NAMES = {"code": "VS Code", "jupyter": "JupyterLab", "tensorboard": "TensorBoard"}
-
-
-def motd(settings):
-    """/etc/motd: what a person reads who signs in over SSH."""
-    lines = [f"{SERVICE_NAMES[name]:<12} {url}" for name, url in settings.urls.items()]
-    if settings.tunnel:
-        lines += ["", "They open in the browser of your own computer while this runs there:", f"  {settings.tunnel}"]
-    return "".join(f"{line}\n" for line in lines)
 
 
 def supervisor(settings):

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from . import files, render
+from . import files, render, welcome
 
 
 def write_all(settings):
@@ -23,11 +23,12 @@ def write_all(settings):
             changed.add(service)
 
     put("shells", "/etc/profile.d/berth.sh", render.profile(settings), 0o644)
-    put("shells", "/etc/motd", render.motd(settings), 0o644)
+    put("shells", "/etc/motd", welcome.motd(settings), 0o644)
     put("sshd", "/etc/ssh/sshd_config.d/10-berth.conf", render.sshd(settings), 0o644)
     path = f"{etc}/code-server.yaml"
     password = settings.secrets["codePassword"]
     put("code-server", path, render.code_server(settings, code_hash(path, password)), 0o400, *person)
+    put("code-server", f"{etc}/code-server-texts.json", render.code_server_texts(), 0o644)
     put("jupyter", f"{etc}/jupyter.py", render.jupyter(settings), 0o400, *person)
     put("nginx", f"{etc}/nginx.conf", render.nginx(settings), 0o644)
     path = f"{etc}/tensorboard.htpasswd"
