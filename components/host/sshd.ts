@@ -7,7 +7,6 @@ import type { StageStep } from "./stage";
  * sessions; sshd's own limits (10:30:100, 10) drop bursts. Forwarding stays on: the dashboard is reached by a tunnel.
  */
 const SSHD = `# Berth: keys only. This file is rendered.
-PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitEmptyPasswords no
@@ -21,7 +20,10 @@ ClientAliveCountMax 10
 /** Where sshd finds the operator's keys: a file of ours, so that the person's own authorized_keys is never touched. */
 export const KEYS_DIR = "/etc/ssh/berth-keys";
 
-/** The drop-in's text. @param operatorKeys whether keys of an operator lie in KEYS_DIR */
+/**
+ * The drop-in's text, but for root's line, which SSHD_PROGRAM decides about.
+ * @param operatorKeys whether keys of an operator lie in KEYS_DIR
+ */
 export const sshdDropIn = (operatorKeys: boolean): string =>
   operatorKeys
     ? `${SSHD}AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 ${KEYS_DIR}/%u\n`
@@ -33,7 +35,9 @@ export const DROP_IN = "/etc/ssh/sshd_config.d/10-berth.conf";
  * `CONFIG DROP_IN TEXT`: reads the configuration as it would be with the text as the drop-in, and prints
  *  - `problem …` for each setting of Berth's that an earlier line decides otherwise, with that line's file and number, or
  *    that no Include reaches;
- *  - `except KEYWORD …` for each line in a Match block that says otherwise for some connections.
+ *  - `except KEYWORD …` for each line in a Match block that says otherwise for some connections;
+ *  - `add LINE` for a line that belongs into the text as well: root's login, by keys alone, where others let root in with
+ *    a password. Where they say `no`, or nothing, which means the same as Berth's line, theirs stays: nothing is opened.
  *
  * As sshd reads it (sshd_config(5)): the first value of a keyword counts, an Include stands for its files in the order of
  * their names, a Match block ends at the next one or with its file, and what it says wins over all that is outside.
@@ -46,7 +50,7 @@ def number(value):
 WANTED = {"passwordauthentication": ("PasswordAuthentication no", lambda value: value == "no"),
           "kbdinteractiveauthentication": ("KbdInteractiveAuthentication no", lambda value: value == "no"),
           "maxsessions": ("MaxSessions 64 or more", number)}
-first, blocks, reached = {}, [], False
+first, blocks, reached, root = {}, [], False, None
 def lines(path):
     try:
         with open(text if path == drop_in else path, encoding="utf-8", errors="replace") as file:
@@ -54,7 +58,7 @@ def lines(path):
     except OSError:
         return []
 def walk(path, match, depth):
-    global reached
+    global reached, root
     outer = match
     reached = reached or (path == drop_in and not match)
     for i, line in enumerate(lines(path), 1):
@@ -77,6 +81,8 @@ def walk(path, match, depth):
                 files = set(glob.glob(pattern)) | ({drop_in} if fnmatch.fnmatchcase(drop_in, pattern) else set())
                 for name in sorted(files):
                     walk(name, match, depth + 1)
+        elif keyword == "permitrootlogin" and not match and path != drop_in:
+            root = root or words[0].lower()
         elif keyword in WANTED:
             said = (words[0].lower(), "%s line %d" % (path, i), "%s %s" % (found.group(1), words[0]))
             if match:
@@ -84,6 +90,8 @@ def walk(path, match, depth):
             else:
                 first.setdefault(keyword, said)
 walk(config, [], 0)
+if root == "yes":
+    print("add PermitRootLogin prohibit-password")
 for keyword, (wanted, good) in WANTED.items():
     value, where, said = first.get(keyword, ("", "", ""))
     if good(value):
@@ -107,12 +115,13 @@ for keyword, criteria, value, where, said in blocks:
 const EFFECTIVE =
   "effective() { sshd -T -C user=root,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22,rdomain=; }";
 
-/** Fills $work/sshd with the program's lines. */
+/** Fills $work/sshd with the program's lines, and $work/sshd-text with the drop-in's text. */
 const LOOK = (text: string) =>
   `
 cat >"$work/sshd.py" ${heredoc(SSHD_PROGRAM)}
 cat >"$work/sshd-text" ${heredoc(text)}
 python3 "$work/sshd.py" /etc/ssh/sshd_config ${DROP_IN} "$work/sshd-text" >"$work/sshd"
+sed -n 's/^add //p' "$work/sshd" >>"$work/sshd-text"
 `.trim();
 
 /**
@@ -160,8 +169,16 @@ export const SSHD_CHANGES = `
 ${EFFECTIVE}
 if [ ! -e ${DROP_IN} ]; then
   text='adds ${DROP_IN}: no password login'
-  if effective 2>/dev/null | awk 'tolower($0) == "passwordauthentication yes" {found = 1} END {exit !found}'; then
+  effective 2>/dev/null >"$work/sshd-now" || true
+  if grep -q -i -x -e 'passwordauthentication yes' "$work/sshd-now"; then
     text="$text (today passwords are taken: make sure that everybody has a key)"
+  fi
+  if [ -e "$work/sshd-text" ]; then
+    while read -r key value _; do
+      now=$(awk -v key="$key" 'tolower($1) == tolower(key) {print $2}' "$work/sshd-now")
+      case $key in '#'* | PasswordAuthentication) continue ;; esac
+      if [ -n "$now" ] && [ "$now" != "$value" ]; then text="$text; $key $value (now $now)"; fi
+    done <"$work/sshd-text"
   fi
   will "$text"
 fi
