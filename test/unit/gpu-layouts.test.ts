@@ -131,15 +131,18 @@ describe("a GPU of the node's own driver", () => {
     ["NVIDIA A10", 23028, undefined],
     ["NVIDIA RTX A6000", 49140, undefined],
     ["NVIDIA DGX Display", 4096, undefined],
-  ] as const)("is left alone by a layout for all of them where it cannot be divided: %s, %i MiB, offers %j", (...one) => {
-    const [model, memoryMiB, profiles] = one;
-    const [first, second] = now.gpus;
-    if (!first || !second) throw new Error("unreachable");
-    const other: Gpu = { ...second, model, memoryMiB, ...(profiles && { profiles }) };
-    const mixed: Inventory = { ...now, gpus: [first, other] };
-    for (const layout of [{ "1g.10gb": 7 }, "all-1g.10gb"] as const)
-      expect(heldLayouts(mixed, held, { mig: [{ gpu: "all", layout }] })).toEqual([]);
-  });
+  ] as const)(
+    "is left alone by a layout for all of them where it cannot be divided: %s, %i MiB, offers %j",
+    (...one) => {
+      const [model, memoryMiB, profiles] = one;
+      const [first, second] = now.gpus;
+      if (!first || !second) throw new Error("unreachable");
+      const other: Gpu = { ...second, model, memoryMiB, ...(profiles && { profiles }) };
+      const mixed: Inventory = { ...now, gpus: [first, other] };
+      for (const layout of [{ "1g.10gb": 7 }, "all-1g.10gb"] as const)
+        expect(heldLayouts(mixed, held, { mig: [{ gpu: "all", layout }] })).toEqual([]);
+    },
+  );
 
   describe("of a model that Berth does not know", () => {
     const [first, second] = now.gpus;
