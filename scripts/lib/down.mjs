@@ -122,7 +122,7 @@ function readsHarmlessly({ at, env }) {
  *   `before`, `after`: it is started as it is, before or after the update; `wait`: Docker or berthd does by itself;
  *   `none`: nothing that is done here
  */
-export function remedyOf({ component, state, held, pending }, harmless) {
+function remedyOf({ component, state, held, pending }, harmless) {
   if (pending && state === "missing") return "plan";
   if (state === "unknown") return "none";
   if (state === "missing") return "read";
