@@ -6,7 +6,6 @@ import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { readArgs, UsageError } from "./lib/args.mjs";
-import { showDown, takeUpDown } from "./lib/down.mjs";
 import { which } from "./lib/files.mjs";
 import { runMain } from "./lib/main.mjs";
 import { PROJECT, ROOT, stackDir } from "./lib/paths.mjs";
@@ -15,6 +14,7 @@ import { ensureHome, ownBackend, toolEnvironment } from "./lib/pulumi-env.mjs";
 import { clearLocks, repairPending } from "./lib/recovery.mjs";
 import { ensureStack } from "./lib/setup.mjs";
 import { stackFile, withCleanStackFile } from "./lib/stack-file.mjs";
+import { planOptions, update } from "./lib/up.mjs";
 
 const HELP = `npm run preview|up|destroy -- [--stack NAME] [--yes] [--remove] [options of pulumi]
 
@@ -67,10 +67,22 @@ await runMain(async () => {
   // Whoever chooses what is planned or read knows better.
   const chosen = rest.some((word) => /^(-t|-r|--target|--exclude|--refresh|--import-file)/.test(word));
   const where = { at, env, cwd: ROOT };
-  if (command === "preview" && !chosen) rest.unshift(...(await showDown(where, stack, note)));
-  if (command === "up" && !chosen) await takeUpDown(where, stack, note);
-  const args = [command, "--stack", stack, ...(yes && command !== "preview" ? ["--yes"] : []), ...rest];
-  const code = await withCleanStackFile(at, stack, () => handOver("pulumi", args, env, terminal && !yes));
+  const only = command === "preview" || rest.includes("--preview-only");
+  const pulumi = (/** @type {string[]} */ options) => {
+    const args = [command, "--stack", stack, ...options, ...rest];
+    const asks = terminal && !options.includes("--yes");
+    return withCleanStackFile(at, stack, () => handOver("pulumi", args, env, asks));
+  };
+  /** @type {number} */
+  let code;
+  if (command === "up" && !only && !chosen) {
+    // With the last two Pulumi does not ask either.
+    const agreed = yes || rest.some((word) => ["-y", "-f", "--skip-preview"].includes(word));
+    code = await update(where, stack, note, { agreed, ask: confirmUpdate, pulumi });
+  } else {
+    const options = command !== "destroy" && !chosen ? await planOptions(where, stack, note) : [];
+    code = await pulumi([...(yes && command !== "preview" ? ["--yes"] : []), ...options]);
+  }
   if (
     command === "destroy" &&
     code === 0 &&
@@ -116,6 +128,18 @@ async function confirmDestroy(stack) {
   const answer = await ask.question(`This takes down stack ${stack}: ${what}.\nType its name to go on: `);
   ask.close();
   if (answer.trim() === stack) return true;
+  process.stdout.write("Nothing was done.\n");
+  return false;
+}
+
+/** Pulumi's own question comes too late where containers are brought back beside its plan. */
+async function confirmUpdate() {
+  const ask = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await ask.question(
+    "Do this, with what is said above of containers that are down? (yes/no) ",
+  );
+  ask.close();
+  if (/^y(es)?$/i.test(answer.trim())) return true;
   process.stdout.write("Nothing was done.\n");
   return false;
 }

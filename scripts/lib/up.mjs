@@ -1,11 +1,53 @@
 /**
- * @file `pulumi up` with output for people: what goes on now as a moving line, errors whole, all else in the log.
+ * @file `pulumi up` and what is down beside it; for `npm start` with output for people: what goes on now as a moving
+ * line, errors whole, all else in the log.
  */
-import { takeUpDown } from "./down.mjs";
+import { lookForDown, previewOptions, startLeft, takeUpDown, tellDown, wouldAct } from "./down.mjs";
 import { CommandError, run } from "./process.mjs";
 import { clearLocks, repairPending } from "./recovery.mjs";
 import { withCleanStackFile } from "./stack-file.mjs";
 import { UpReader } from "./up-output.mjs";
+
+/**
+ * Says what is down, and gives the options with which Pulumi's preview shows what an update would do about it.
+ * @param {import("./down.mjs").Where} where
+ * @param {string} stack
+ * @param {(line: string) => void} note
+ * @returns {Promise<string[]>}
+ */
+export async function planOptions(where, stack, note) {
+  const look = await lookForDown(where, stack, note);
+  tellDown(look, note);
+  return previewOptions(look);
+}
+
+/**
+ * An update that also brings back what is down. Nothing is changed, the state included, before the operator agreed:
+ * where something is down, the plan is shown first and the question asked here, for Pulumi asks only about its own part.
+ * @param {import("./down.mjs").Where} where
+ * @param {string} stack
+ * @param {(line: string) => void} note
+ * @param {object} by
+ * @param {boolean} by.agreed the operator said `--yes`
+ * @param {() => Promise<boolean>} by.ask whether what was shown is to be done
+ * @param {(options: string[]) => Promise<number>} by.pulumi runs `pulumi up` with these options; gives its exit code
+ * @returns {Promise<number>} the exit code; 1: the operator said no
+ */
+export async function update(where, stack, note, { agreed, ask, pulumi }) {
+  const look = await lookForDown(where, stack, note);
+  tellDown(look, note);
+  let options = agreed ? ["--yes"] : [];
+  if (!agreed && wouldAct(look)) {
+    const code = await pulumi(["--preview-only", ...previewOptions(look)]);
+    if (code !== 0) return code;
+    if (!(await ask())) return 1;
+    options = ["--yes", "--skip-preview"];
+  }
+  await takeUpDown(where, stack, look, note);
+  const code = await pulumi(options);
+  if (code === 0) await startLeft(where, stack, look, note);
+  return code;
+}
 
 /**
  * @param {import("./context.mjs").Context} context
@@ -18,7 +60,10 @@ export async function runUp(context, stack, cwd) {
   const { at, env, step, ui } = context;
   await clearLocks(at, stack, step.note);
   const repaired = await repairPending({ at, env, cwd }, stack, step.note);
-  await takeUpDown({ at, env, cwd }, stack, step.note);
+  const where = { at, env, cwd };
+  const look = await lookForDown(where, stack, step.note);
+  tellDown(look, step.note);
+  await takeUpDown(where, stack, look, step.note);
   step.note("pulumi up");
   const reader = new UpReader();
   /** @param {string} line */
@@ -39,6 +84,7 @@ export async function runUp(context, stack, cwd) {
     const lines = reader.diagnostics.length > 0 ? reader.diagnostics : error.output;
     throw new Error(`pulumi up failed:\n${lines.join("\n").trim()}`);
   }
+  await startLeft(where, stack, look, step.note);
   const changes = reader.changes.filter((line) => !/unchanged/.test(line));
   const what = changes.length > 0 ? reader.summary() : `no change (${reader.summary()})`;
   return repaired > 0 ? `${what}; ${repaired} interrupted operations repaired` : what;
