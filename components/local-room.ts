@@ -47,36 +47,28 @@ export function roomProblems(plan: Plan, computer: Computer): Problem[] {
 }
 
 /**
- * What the operator's engine says of its computer.
+ * One answer of the operator's engine.
  *
  * @param host as DOCKER_HOST has it; only what can be asked without keys is asked: `unix://…` and `tcp://…`
- * @returns undefined where no engine answers within 5 s: whoever makes the nodes tells that better
+ * @returns JSON; undefined where no engine answers within 5 s: whoever makes the nodes tells that better
  */
-export function askEngine(
+function askDocker(
+  path: string,
   host = process.env.DOCKER_HOST || `unix://${DEFAULT_SOCKET}`,
-): Promise<Computer | undefined> {
+): Promise<unknown> {
   const [, kind, rest = ""] = /^(unix|tcp):\/\/(.+)$/.exec(host) ?? [];
   if (kind === undefined || (kind === "tcp" && process.env.DOCKER_TLS_VERIFY))
     return Promise.resolve(undefined);
   return new Promise((resolve) => {
     const give = (text: string) => {
       try {
-        const { NCPU: cpus, MemTotal: memoryBytes } = JSON.parse(text) as {
-          NCPU?: unknown;
-          MemTotal?: unknown;
-        };
-        const whole =
-          Number.isInteger(cpus) &&
-          Number.isInteger(memoryBytes) &&
-          Number(cpus) > 0 &&
-          Number(memoryBytes) > 0;
-        resolve(whole ? { cpus: Number(cpus), memoryBytes: Number(memoryBytes) } : undefined);
+        resolve(JSON.parse(text));
       } catch {
         resolve(undefined);
       }
     };
     try {
-      const url = new URL("/info", kind === "unix" ? "http://docker" : `http://${rest}`);
+      const url = new URL(path, kind === "unix" ? "http://docker" : `http://${rest}`);
       const options = {
         timeout: 5000,
         agent: false as const,
@@ -102,22 +94,72 @@ export function askEngine(
 }
 
 /**
- * Ends an update whose local nodes are said to have more than there is; a preview, which may run on another computer (on
- * a pull request), is told so.
+ * What the operator's engine says of its computer.
+ *
+ * @param host as DOCKER_HOST has it
+ * @returns undefined where no engine answers
+ */
+export async function askEngine(host?: string): Promise<Computer | undefined> {
+  const { NCPU: cpus, MemTotal: memoryBytes } = ((await askDocker("/info", host)) ?? {}) as Record<
+    string,
+    unknown
+  >;
+  const whole = (value: unknown): value is number => Number.isInteger(value) && Number(value) > 0;
+  return whole(cpus) && whole(memoryBytes) ? { cpus, memoryBytes } : undefined;
+}
+
+/**
+ * The local nodes of a stack that the operator's engine has already, by name.
+ *
+ * @param host as DOCKER_HOST has it
+ */
+export async function askNodes(stack: string, host?: string): Promise<Set<string>> {
+  const label = [`berth.stack=${stack}`, "berth.component=node"];
+  const filters = encodeURIComponent(JSON.stringify({ label }));
+  const found = await askDocker(`/containers/json?all=true&filters=${filters}`, host);
+  const names = (Array.isArray(found) ? found : []).map(
+    (one: { Labels?: Record<string, string> } | null) => one?.Labels?.["berth.node"],
+  );
+  return new Set(names.filter((name) => name !== undefined));
+}
+
+export interface Asked {
+  /** @default {@link askEngine} */
+  engine?: () => Promise<Computer | undefined>;
+  /** Nodes that are there already. @default {@link askNodes} */
+  nodes?: () => Promise<ReadonlySet<string>>;
+  /** @default Pulumi's log */
+  warn?: (message: string) => void;
+}
+
+/**
+ * Ends an update whose local nodes are said to have more than there is. Whoever may go on is told so: a preview, which
+ * may run on another computer (on a pull request), and a node that is there already, whose memory is a limit that
+ * Docker took before; more CPUs than there are it refuses at each start.
  *
  * @throws ConfigError
  */
 export async function checkRoom(
   plan: Plan,
   preview: boolean,
-  ask: () => Promise<Computer | undefined> = askEngine,
-  warn: (message: string) => void = (message) => void pulumi.log.warn(message),
+  {
+    engine = askEngine,
+    nodes = () => askNodes(plan.stack),
+    warn = (message) => void pulumi.log.warn(message),
+  }: Asked = {},
 ): Promise<void> {
   if (!plan.nodes.some(({ kind }) => kind === "local")) return;
-  const computer = await ask();
+  const computer = await engine();
   const problems = computer ? roomProblems(plan, computer) : [];
   if (problems.length === 0) return;
-  if (!preview) throw new ConfigError(plan.stack, problems);
+  const there = preview ? undefined : await nodes();
+  const stays = ({ path }: Problem) => {
+    const [, i] = /\[(\d+)\]\.memory$/.exec(path) ?? [];
+    return i !== undefined && there?.has(plan.nodes[Number(i)]?.name ?? "") === true;
+  };
+  const refused = preview ? [] : problems.filter((problem) => !stays(problem));
+  if (refused.length > 0) throw new ConfigError(plan.stack, refused);
+  const then = preview ? "An update there would be refused." : "The node is there, and stays as it is.";
   for (const { path, value, problem, allowed } of problems)
-    warn(`${path} = ${value} ${problem} (${allowed}). An update there would be refused.`);
+    warn(`${path} = ${value} ${problem} (${allowed}). ${then}`);
 }

@@ -54,7 +54,12 @@ export function readyNode(parent: pulumi.Resource, name: string, args: ReadyNode
       },
       labels: labels({ stack: plan.stack, owner: "system", component: "workspace", node: node.plan.name }),
     },
-    { parent, provider: engine, ...standsOn(node), deleteBeforeReplace: true, dependsOn: [stages] },
+    {
+      ...{ parent, provider: engine, ...standsOn(node), deleteBeforeReplace: true, dependsOn: [stages] },
+      // A network of a version that did not state its gateway has Docker's choice, the same one. The official plugin
+      // would make it anew for that, and all workspaces of the node with it. Its subnet never changes.
+      ignoreChanges: ["ipamConfigs"],
+    },
   );
   autoExec(parent, name, args, stages);
   return { node, stages, docker: engine, network, ...(nccl ? { fabric: nccl } : {}) };

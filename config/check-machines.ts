@@ -9,13 +9,20 @@ import {
 } from "./addresses";
 import { INTERFACE_RULE, isInterface } from "./check-storage";
 import { cidrsOverlap, parseCidr } from "./net";
-import { checkNetworks, freePool, type Network, POOL_CANDIDATES, readNetwork } from "./networks";
+import {
+  behindPrefix,
+  checkNetworks,
+  freePool,
+  type Network,
+  POOL_CANDIDATES,
+  readNetwork,
+} from "./networks";
 import { WORKSPACE_NETWORK } from "./plan";
 import type { Report } from "./problems";
 import { accessPath, resolveAccess } from "./resolve";
 import type { BaremetalNodeConfig, StackConfig } from "./schema";
 import { sizeText } from "./schema-base";
-import { checkPublicKey, HOST_KEY_TYPES, hostKeyProblem } from "./ssh-keys";
+import { checkPublicKey, HOST_KEY_TYPES, hostKeyProblem, PLAIN_PATH } from "./ssh-keys";
 
 /** Nodes that are real machines: bare metal and droplets. Pure. */
 
@@ -198,9 +205,6 @@ function checkBaremetal(config: StackConfig, report: Report): void {
   }
 }
 
-/** What ssh is handed through a shell without quotes. */
-export const PLAIN_PATH = /^[A-Za-z0-9_@+=:,./~-]+$/;
-
 /** Debian's useradd rule (NAME_REGEX), with the length limit of utmp. */
 const LOGIN = /^[a-z_][a-z0-9_-]{0,31}$/;
 
@@ -316,12 +320,13 @@ function checkShared(
   const cidr = parseCidr(shared.vpcCidr);
   const ranges = PRIVATE_IPV4.map(parseCidr);
   const inside = cidr && ranges.some((r) => r && r.first <= cidr.first && cidr.last <= r.last);
+  const behind = behindPrefix(shared.vpcCidr);
   if (!cidr || !inside || cidr.prefix < 16 || cidr.prefix > 28)
     report(
       `${path}.vpcCidr`,
       shared.vpcCidr,
-      "is no private network that DigitalOcean takes",
-      `a network from /16 to /28 in ${PRIVATE_IPV4.join(", ")}, such as "10.110.0.0/20"`,
+      behind?.problem ?? "is no private network that DigitalOcean takes",
+      behind?.allowed ?? `a network from /16 to /28 in ${PRIVATE_IPV4.join(", ")}, such as "10.110.0.0/20"`,
     );
   else
     for (const other of [WORKSPACE_NETWORK, ...(hasLocal(config) ? [config.network.cidr] : [])]) {

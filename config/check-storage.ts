@@ -39,18 +39,18 @@ const UUID = /^[A-Fa-f0-9][A-Fa-f0-9-]{3,63}$/;
 
 /**
  * `HOST:/path` of an NFS export in its two parts, an IPv6 address in brackets; undefined for anything else. The path is
- * in its shortest form: fstab holds it, and the mount that is there is found by it.
+ * in its shortest form, as `tidyExport` makes it: fstab holds it, and the mount that is there is found by it. Of
+ * characters it has none that fstab(5) or a shell's words give a meaning to.
  */
 export function nfsExport(from: string): { host: string; path: string } | undefined {
-  const match = /^(?:\[([^\]]+)\]|([^:/[\]]+)):(\/|(?:\/[A-Za-z0-9._+@-]+)+)$/.exec(from);
+  const match = /^(?:\[([^\]]+)\]|([^:/[\]]+)):(\/|(?:\/[A-Za-z0-9._+@~#%=()-]+)+)$/.exec(from);
   const [, six, plain, path = ""] = match ?? [];
   const host = six ?? plain ?? "";
   if (!isHost(host) || host.includes(":") !== (six !== undefined)) return undefined;
   return path.split("/").some((part) => part === "." || part === "..") ? undefined : { host, path };
 }
 
-const NFS_RULE =
-  '"HOST:/path", the path in its shortest form, without a "/" at its end, of letters, digits, ".", "_", "+", "@" and "-"';
+const NFS_RULE = '"HOST:/path", the path in its shortest form, of letters, digits and . _ + @ ~ # % = ( ) -';
 
 /** The node that an NFS mount names in front of its path, if it names one. */
 export function nfsNode(names: readonly string[], from: string): string | undefined {

@@ -1,4 +1,5 @@
 /** IPv4 arithmetic on plain numbers: enough for the plan. Networks of both families are read in networks.ts. */
+import { readNetwork } from "./networks";
 
 const OCTET = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const IPV4 = new RegExp(`^${OCTET}(\\.${OCTET}){3}$`);
@@ -24,17 +25,12 @@ export interface Cidr {
   prefix: number;
 }
 
-/** Parses `a.b.c.d/p`; undefined when it is no network or has host bits set. */
+/** Reads `a.b.c.d/p`; undefined when it is no network or has bits set behind the prefix. */
 export function parseCidr(text: string): Cidr | undefined {
-  const [address, prefixText, rest] = text.split("/");
-  if (address === undefined || prefixText === undefined || rest !== undefined) return undefined;
-  if (!isIpv4(address) || !/^\d{1,2}$/.test(prefixText)) return undefined;
-  const prefix = Number(prefixText);
-  if (prefix > 32) return undefined;
-  const size = 2 ** (32 - prefix);
-  const first = ipv4ToNumber(address);
-  if (first % size !== 0) return undefined;
-  return { first, last: first + size - 1, prefix };
+  const [, prefix] = text.split("/");
+  const read = readNetwork(text);
+  if (prefix === undefined || "problem" in read || read.family !== 4) return undefined;
+  return { first: Number(read.first), last: Number(read.last), prefix: Number(prefix) };
 }
 
 export function cidrContains(cidr: Cidr, address: string): boolean {

@@ -12,6 +12,14 @@ export interface Network {
 
 export const NETWORK_RULE = "an IPv4 or IPv6 address or network, such as '10.0.0.0/8' or 'fd00::/8'";
 
+const BEHIND_PREFIX = "has bits set behind its prefix";
+
+/** What is wrong with a network whose only fault are bits behind its prefix; undefined for all others. */
+export function behindPrefix(text: string): { problem: string; allowed: string } | undefined {
+  const read = readNetwork(text);
+  return "problem" in read && read.problem === BEHIND_PREFIX ? read : undefined;
+}
+
 /**
  * An address or a network in CIDR notation; an address counts as a network of one.
  *
@@ -32,7 +40,7 @@ export function readNetwork(text: string): Network | { problem: string; allowed:
   const first = given - (given % size);
   if (first !== given)
     return {
-      problem: "has bits set behind its prefix",
+      problem: BEHIND_PREFIX,
       allowed: `${NETWORK_RULE}, with no bit set behind the prefix: '${numberToAddress(first, family)}/${prefix}', or the address '${address}'`,
     };
   return { family, text: `${address}/${prefix}`, first, last: first + size - 1n };
@@ -65,16 +73,23 @@ export function freePool(avoid: readonly Network[]): string | undefined {
   });
 }
 
+/**
+ * An IPv6 address spelled out: its eight groups of 16 bits, in hexadecimal digits without leading zeros. Whoever compares
+ * addresses or masks them does it on these.
+ *
+ * @param address what `net.isIPv6` takes, without a zone (`%eth0`)
+ */
+export function ipv6Groups(address: string): string[] {
+  // The URL parser writes the embedded IPv4 form (::ffff:1.2.3.4) in plain groups and drops leading zeros.
+  const [head = "", tail = ""] = new URL(`http://[${address}]/`).hostname.slice(1, -1).split("::");
+  const groups = (text: string) => (text === "" ? [] : text.split(":"));
+  const [left, right] = [groups(head), groups(tail)];
+  return [...left, ...Array<string>(8 - left.length - right.length).fill("0"), ...right];
+}
+
 function addressToNumber(address: string, family: 4 | 6): bigint {
   if (family === 4) return address.split(".").reduce((sum, part) => sum * 256n + BigInt(part), 0n);
-  // The URL parser writes the embedded IPv4 form (::ffff:1.2.3.4) in plain groups and drops leading zeros.
-  const plain = new URL(`http://[${address}]/`).hostname.slice(1, -1);
-  const [head = "", tail] = plain.split("::");
-  const groups = (text: string) => (text === "" ? [] : text.split(":"));
-  const left = groups(head);
-  const right = tail === undefined ? [] : groups(tail);
-  const zeros = Array.from({ length: 8 - left.length - right.length }, () => "0");
-  return [...left, ...zeros, ...right].reduce((sum, part) => sum * 65536n + BigInt(`0x${part}`), 0n);
+  return ipv6Groups(address).reduce((sum, part) => sum * 65536n + BigInt(`0x${part}`), 0n);
 }
 
 function numberToAddress(value: bigint, family: 4 | 6): string {

@@ -10,6 +10,18 @@ const match = z.union(
   '{ serial: "…" } or { uuid: "…" }',
 );
 
+/**
+ * `HOST:/path` with the path in its shortest form: a slash at the end and doubled ones say nothing, and the kernel shows a
+ * mount without them.
+ */
+export function tidyExport(from: string): string {
+  const at = from.indexOf(":/");
+  const path = from.slice(at + 1).replace(/\/+/g, "/");
+  return at < 0 ? from : `${from.slice(0, at)}:${path === "/" ? path : path.replace(/\/$/, "")}`;
+}
+
+const exported = text.trim().overwrite(tidyExport);
+
 /** Sizes stay text here, as the storage stage takes them. */
 const sized = (fits: (value: string) => boolean, allowed: string) =>
   z.string().superRefine((value, context) => {
@@ -65,7 +77,7 @@ export const storage = z.strictObject({
           exports: z.array(z.strictObject({ path: text, to: z.array(text).min(1), options })).min(1),
         })
         .optional(),
-      mounts: z.array(z.strictObject({ from: text, mount: text, options })).optional(),
+      mounts: z.array(z.strictObject({ from: exported, mount: text, options })).optional(),
     })
     .optional(),
   /** What of Berth's tree really lies elsewhere, such as `{ workspaces: "/data/workspaces" }`. */

@@ -49,7 +49,7 @@ function step(schema: Schema, key: PropertyKey): Schema | undefined {
 }
 
 /** The schemas that may hold at a path of the given values; none where the schema knows no such place. */
-export function schemasAt(schema: Schema, path: readonly PropertyKey[], values: unknown): Schema[] {
+function schemasAt(schema: Schema, path: readonly PropertyKey[], values: unknown): Schema[] {
   const [key, ...rest] = path;
   const here = alternatives(schema, values);
   if (key === undefined) return here;

@@ -41,3 +41,6 @@ function hostKeyLine(text: string): string | undefined {
   if (at === 1 && /^[@#|]/.test(words[0] as string)) return undefined;
   return /[\r\n]/.test(text.trim()) ? undefined : `${words[at]} ${words[at + 1] ?? ""}`;
 }
+
+/** A path of a key that ssh's ProxyCommand, which a shell reads, carries without quotes. */
+export const PLAIN_PATH = /^[A-Za-z0-9_@+=:,./~-]+$/;

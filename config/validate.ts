@@ -3,7 +3,7 @@ import { checkMachines } from "./check-machines";
 import { checkRuntime } from "./check-runtime";
 import { checkStorage } from "./check-storage";
 import { cidrContains, cidrsOverlap, hostAddress, isIpv4, parseCidr } from "./net";
-import { checkNetworks } from "./networks";
+import { behindPrefix, checkNetworks } from "./networks";
 import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
 import {
   FIRST_EPHEMERAL_PORT,
@@ -67,11 +67,12 @@ export function validate(config: StackConfig, ports: PortPlan, validateSetup: Se
 function checkNetwork(config: StackConfig, report: Report): void {
   const cidr = parseCidr(config.network.cidr);
   if (!cidr || cidr.prefix < 16 || cidr.prefix > 27) {
+    const behind = behindPrefix(config.network.cidr);
     report(
       "network.cidr",
       config.network.cidr,
-      "is not a network",
-      'an IPv4 network from /16 to /27 such as "10.88.0.0/24"',
+      behind?.problem ?? "is not a network",
+      behind?.allowed ?? 'an IPv4 network from /16 to /27 such as "10.88.0.0/24"',
     );
     return;
   }

@@ -8,7 +8,6 @@ import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { readArgs, UsageError } from "./lib/args.mjs";
 import { changeWords, readSteps } from "./lib/change-words.mjs";
-import { showDown, takeUpDown } from "./lib/down.mjs";
 import { which } from "./lib/files.mjs";
 import { runMain } from "./lib/main.mjs";
 import { PROJECT, ROOT, stackDir } from "./lib/paths.mjs";
@@ -17,6 +16,7 @@ import { ensureHome, ownBackend, toolEnvironment } from "./lib/pulumi-env.mjs";
 import { clearLocks, repairPending } from "./lib/recovery.mjs";
 import { ensureStack } from "./lib/setup.mjs";
 import { stackFile, withCleanStackFile } from "./lib/stack-file.mjs";
+import { planOptions, update } from "./lib/up.mjs";
 
 const HELP = `npm run preview|up|destroy -- [--stack NAME] [--yes] [--remove] [options of pulumi]
 
@@ -74,11 +74,25 @@ await runMain(async () => {
   // Whoever chooses what is planned or read knows better.
   const chosen = rest.some((word) => /^(-t|-r|--target|--exclude|--refresh|--import-file)/.test(word));
   const where = { at, env, cwd: ROOT };
-  if (command === "preview" && !chosen) rest.unshift(...(await showDown(where, stack, note)));
-  if (command === "up" && !chosen) await takeUpDown(where, stack, note);
-  const code = await withCleanStackFile(at, stack, () =>
-    runPulumi({ command, stack, env, rest, yes: yes && command !== "preview", terminal }),
-  );
+  const only = command === "preview" || rest.includes("--preview-only");
+  const pulumi = (/** @type {string[]} */ options) => {
+    const args = [command, "--stack", stack, ...options, ...rest];
+    // What was told above the question is not told once more.
+    const told = command === "destroy" || options.includes("--skip-preview");
+    const asks = terminal && !options.includes("--yes");
+    return withCleanStackFile(at, stack, () => (told ? handOver : inWords)("pulumi", args, env, asks));
+  };
+  /** @type {number} */
+  let code;
+  if (command === "up" && !only) {
+    // With these Pulumi does not ask either.
+    const agreed = yes || rest.some((word) => ["-y", "-f", "--skip-preview"].includes(word));
+    const ask = (/** @type {boolean} */ down) => confirmUpdate(stack, down);
+    code = await update(where, stack, note, { agreed, chosen, ask, pulumi });
+  } else {
+    const options = command !== "destroy" && !chosen ? await planOptions(where, stack, note) : [];
+    code = await pulumi([...(yes && command !== "preview" ? ["--yes"] : []), ...options]);
+  }
   if (
     command === "destroy" &&
     code === 0 &&
@@ -128,40 +142,20 @@ async function confirmDestroy(stack) {
   return false;
 }
 
-/** Options that `pulumi up` has and `pulumi preview` lacks: with them Pulumi itself shows its plan and asks. */
-const UP_ALONE = /^(-y|-f|--(yes|skip-preview|continue-on-error|plan|secrets-provider))/;
-
-/**
- * Runs the command, and says in words what it does. On a terminal `up` previews first, so that the words stand above
- * the question.
- * @param {{command: string, stack: string, env: NodeJS.ProcessEnv, rest: string[], yes: boolean, terminal: boolean}} of
- * @returns {Promise<number>} Pulumi's exit code
- */
-async function runPulumi({ command, stack, env, rest, yes, terminal }) {
-  const words = (/** @type {string[]} */ ...more) => ["--stack", stack, ...more, ...rest];
-  if (command === "destroy") return handOver("pulumi", ["destroy", ...words("--yes")], env, false);
-  if (command === "up" && terminal && !yes && !rest.some((word) => UP_ALONE.test(word))) {
-    const code = await inWords(["preview", ...words()], env, terminal);
-    if (code !== 0) return code;
-    if (!(await confirmUp(stack))) return 1;
-    return handOver("pulumi", ["up", ...words("--skip-preview", "--yes")], env, false);
-  }
-  return inWords([command, ...words(...(yes ? ["--yes"] : []))], env, terminal && !yes);
-}
-
 /**
  * Runs Pulumi with its log of events, and prints what stands there in words.
+ * @param {string} program
  * @param {string[]} args
  * @param {NodeJS.ProcessEnv} env
  * @param {boolean} interactive
  */
-async function inWords(args, env, interactive) {
+async function inWords(program, args, env, interactive) {
   const folder = mkdtempSync(join(tmpdir(), "berth-events-"));
   const log = join(folder, "events.jsonl");
   try {
     // The option is there while PULUMI_DEBUG_COMMANDS is set, as Pulumi's own Automation API sets it.
     const more = { ...env, PULUMI_DEBUG_COMMANDS: "true" };
-    const code = await handOver("pulumi", [...args, "--event-log", log], more, interactive);
+    const code = await handOver(program, [...args, "--event-log", log], more, interactive);
     const json = args.includes("--json") || args.includes("-j");
     const lines =
       json || code !== 0 || !existsSync(log) ? [] : changeWords(readSteps(readFileSync(log, "utf8")));
@@ -172,10 +166,15 @@ async function inWords(args, env, interactive) {
   }
 }
 
-/** @param {string} stack */
-async function confirmUp(stack) {
+/**
+ * Pulumi's own question comes too late where containers are brought back beside its plan, and before its plan's words.
+ * @param {string} stack
+ * @param {boolean} down what is down is brought back too
+ */
+async function confirmUpdate(stack, down) {
   const ask = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await ask.question(`Update stack ${stack} so? (yes/no) `);
+  const more = down ? ", and bring back what is said above to be down" : "";
+  const answer = await ask.question(`Update stack ${stack} so${more}? (yes/no) `);
   ask.close();
   if (/^y(es)?$/i.test(answer.trim())) return true;
   process.stdout.write("Nothing was done.\n");

@@ -150,7 +150,7 @@ export class Berthd {
         ...(this.parts?.servers.problem === undefined ? [] : [this.parts.servers.problem]),
         ...inventory.watch.state.warnings,
       ],
-      busy: () => mig.problem,
+      busy: () => mig.look(),
       onFatal: this.options.onFatal,
     });
     ledger = made;

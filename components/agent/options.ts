@@ -45,6 +45,8 @@ export const AGENT = {
   /** One folder a user, with that user's socket. */
   sockets: "/run/berth/users",
   socket: "/run/berth/berthd.sock",
+  /** While it is locked berthd grants nothing. The node's program for MIG layouts has it too. */
+  lock: "/etc/berth/mig.lock",
   unit: "/etc/systemd/system/berthd.service",
   folders: "/etc/tmpfiles.d/berth-agent.conf",
   /** In a workspace: the user's folder of `sockets`. */

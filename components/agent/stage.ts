@@ -85,6 +85,7 @@ if [ -e "$fresh/gpus.json" ]; then
 fi
 ${HOLDERS}
 BERTH_AGENT_ROOT=$work/agent "${AGENT.programs}/$version/bin/berthd" --check "\${told[@]}"
+hold_grants
 install -d -m 0700 -- "$state/agent" "$logs"
 install -d -m 0755 -- ${AGENT.config}
 place 0644 ${AGENT.folders} ${heredoc(renderFolders(users))}

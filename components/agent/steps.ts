@@ -1,7 +1,7 @@
 /** The steps of the agent stage. Pure text. */
 import { AGENT } from "./options";
 
-const { berth, programs, config, socket, sockets, state, unit } = AGENT;
+const { berth, programs, config, lock, socket, sockets, state, unit } = AGENT;
 
 /** What carries the files from the image; it never runs. */
 const PARCEL = "berth-agent-parcel";
@@ -118,23 +118,38 @@ export const NO_NVIDIA = `
 
 /**
  * `told` names a file with who holds which GPU, where the node's declared GPUs are about to change: to take one away is
- * to take it from its holder. Asked of the berthd that runs; of one that does not, the containers tell.
+ * to take it from its holder. Asked of the berthd that runs, which grants nothing from then on (the lock, held until
+ * this step ends) and is stopped once the answer was checked (`hold_grants`); of one that does not run, the containers
+ * tell. `asked` keeps for which GPUs an answer was good, where a run was cut off after that.
  */
 export const HOLDERS = `
 told=()
+asked=$state/agent-asked
+next_gpus() { cat -- "$fresh/gpus.json" 2>/dev/null | sha256sum; }
 if [ -x ${berth} ] && [ -e ${config}/gpus.json ] && ! cmp -s -- "$fresh/gpus.json" ${config}/gpus.json; then
   if systemctl is-active -q berthd.service; then
+    exec 8>>${lock}
+    if ! flock -w 60 8; then
+      fail "the GPUs that this node declares are to change, and another program has held ${lock} for more than 60 s; nothing was changed"
+    fi
     if ! timeout 90 ${berth} pool show --json >"$work/pool.json" 2>"$work/pool.said"; then
       fail "the GPUs that this node declares are to change, and berthd, which knows who holds them, does not tell: $(head -c 400 -- "$work/pool.said"). See why (journalctl -u berthd), or leave them as they were until berth pool show answers; nothing was changed"
     fi
     told=("$work/pool.json")
-  else
+  elif [ "$(next_gpus)" != "$(cat -- "$asked" 2>/dev/null)" ]; then
     having=$(docker ps --all --filter label=berth.gpus --format '{{.Names}} {{.Label "berth.gpus"}}' | awk 'NF > 1 { print $1 }' | paste -s -d ' ' -)
     if [ -n "$having" ]; then
       fail "the GPUs that this node declares are to change, berthd does not run, and these containers were given some: $having. Start it (systemctl start berthd) or remove them; nothing was changed"
     fi
   fi
 fi
+hold_grants() {
+  if [ "\${#told[@]}" = 0 ]; then return 0; fi
+  next_gpus >"$asked"
+  # Whatever fails from here on must not leave the node without one.
+  trap 'if [ "$?" != 0 ]; then flock -u 8; systemctl start berthd.service; fi' EXIT
+  systemctl stop berthd.service
+}
 `.trim();
 
 /** `stand_ins VERSION`: nvidia-smi and CDI devices where gpus.json is, none where it is not. */
@@ -216,6 +231,7 @@ fi
 since=$(date +%s)
 wanted=any
 if [ -e "$before/ready" ]; then wanted=ready; fi
+rm -f -- "$state/agent-asked"
 if come_up "$wanted"; then
   changed 'berthd started'
   settled berthd

@@ -12,6 +12,13 @@ import type { FirewallOptions } from "./firewall";
 import { loginProblem, rayAccountProblem } from "./login";
 import { checkRange } from "./networks";
 import { METADATA } from "./outgoing";
+import {
+  existingDirectories,
+  fstabProblems,
+  guardChanges,
+  mountChanges,
+  storageDirectories,
+} from "./preflight-storage";
 import { RECORD, readerLibrary } from "./retire/before";
 import { DOCKER, FIREWALLS, helpers, LISTENERS, SYSTEM, VERDICT } from "./retire/looks";
 import { daemonConfig, MERGE, type RuntimeOptions } from "./runtime";
@@ -28,7 +35,7 @@ import {
 } from "./shell";
 import { SSHD_CHANGES, sshdProblems } from "./sshd";
 import { renderStage } from "./stage";
-import { defaultStorage, fstabLibrary, type StorageOptions, storageSteps, storageTree } from "./storage";
+import { type StorageOptions, storageSteps } from "./storage";
 
 export { type PreflightDisk, type PreflightFacts, readPreflightFacts } from "./retire/preflight-facts";
 
@@ -90,7 +97,7 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
                 'if [ -n "$login_problem" ]; then problem "$login_problem"; fi',
               ]),
           ...(options.firewall.rayUid === undefined ? [] : [rayAccountProblem(options.firewall.rayUid)]),
-          fstab(options.storage ?? {}),
+          fstabProblems(options.storage ?? {}),
         ].join("\n"),
       },
       { name: "Docker", body: `${helpers}\n${DOCKER}`, deadlineSeconds: 120 },
@@ -108,7 +115,7 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
         body:
           options.record === false
             ? `${readerLibrary}\nfact before "$(if has_before; then echo recorded; else echo unrecorded; fi)"`
-            : `${readerLibrary}\nstack=${quote(options.stack)}\n${existing(options.storage ?? {})}\n${RECORD}`,
+            : `${readerLibrary}\nstack=${quote(options.stack)}\n${existingDirectories(options.storage ?? {})}\n${RECORD}`,
       },
       { name: "what will change", body: changes(options), deadlineSeconds: 120 },
     ],
@@ -151,47 +158,12 @@ function room(options: PreflightOptions): string {
     .join("\n");
 }
 
-/** Lines of others in fstab for a place that the storage stage mounts something at. */
-function fstab(storage: StorageOptions): string {
-  const places = wantedMounts(storage).map(({ mount }) => checkPath(mount, "storage.mount"));
-  if (places.length === 0) return "";
-  return `
-if [ -e /etc/fstab ]; then
-  ${fstabLibrary}
-  theirs >"$work/theirs"
-  for place in ${quoteAll(places)}; do
-    if in_fstab "$place" "$work/theirs"; then
-      problem "/etc/fstab has a line for $place that is not Berth's: take it out, or leave $place out of the configuration"
-    fi
-  done
-fi`.trim();
-}
-
 function clashes(ports: readonly PlannedPorts[]): string {
   const lines = ports.map((range, i) => {
     const { start, end } = checkRange(range, `preflight.ports[${i}]`);
     return `planned ${start} ${end} ${quote(range.what)} ${quote(range.path)}`;
   });
   return lines.join("\n");
-}
-
-/** Directories that the storage stage would make, of which those that are there are the operator's. */
-function storageDirectories(storage: StorageOptions): string[] {
-  const root = checkPath(storage.root ?? defaultStorage.root, "storage.root");
-  return [
-    ...(storage.directories ?? defaultStorage.directories),
-    ...storageTree.map(({ path }) => (path === "" ? root : `${root}/${path}`)),
-    ...Object.values(storage.bind ?? {}),
-    ...[...(storage.devices ?? []), ...(storage.lvm?.volumes ?? []), ...(storage.nfs?.mounts ?? [])].map(
-      ({ mount }) => mount,
-    ),
-  ].map((path, i) => checkPath(path, `storage.directories[${i}]`));
-}
-
-function existing(storage: StorageOptions): string {
-  return `for path in ${quoteAll(storageDirectories(storage))}; do
-  if [ -d "$path" ]; then printf '%s\\n' "$path"; fi
-done >"$work/existing"`;
 }
 
 /** From the options of each stage to lines that say what it does to this server; nothing where it is done already. */
@@ -221,7 +193,8 @@ for path in ${quoteAll([...new Set(storageDirectories(storage))])}; do
   if [ ! -d "$path" ]; then printf '%s\\n' "$path"; fi
 done >"$work/make"
 if [ -s "$work/make" ]; then will "makes directories: $(paste -s -d ' ' -- "$work/make")"; fi
-${mounts(storage)}
+${mountChanges(storage)}
+${guardChanges(storage)}
 # The stage "runtime".
 ${daemonJson(runtime)}
 # The stage "agent".
@@ -313,38 +286,6 @@ if [ ! -e /usr/local/lib/berth/firewall ] && [ -s "$work/redirected" ]; then
   fi
 fi
 `.trim();
-}
-
-/** What the storage stage mounts, and where. */
-function wantedMounts(storage: StorageOptions): { mount: string; text: string }[] {
-  const devices = (storage.devices ?? []).map(({ match, mount, filesystem }) =>
-    "serial" in match
-      ? {
-          mount,
-          text: `the device with serial ${match.serial} (an empty one gets a file system, ${filesystem ?? "ext4"})`,
-        }
-      : { mount, text: `the file system ${match.uuid}` },
-  );
-  const volumes = (storage.lvm?.volumes ?? []).map(({ name, mount }) => ({
-    mount,
-    text: `the logical volume ${storage.lvm?.group}/${name} (made where it is missing)`,
-  }));
-  const nfs = (storage.nfs?.mounts ?? []).map(({ from, mount }) => ({ mount, text: from }));
-  const root = storage.root ?? defaultStorage.root;
-  const binds = Object.entries(storage.bind ?? {}).map(([name, from]) => ({
-    mount: `${root}/${name === "state" ? "docker-volumes" : name}`,
-    text: from,
-  }));
-  return [...devices, ...volumes, ...nfs, ...binds];
-}
-
-function mounts(storage: StorageOptions): string {
-  return wantedMounts(storage)
-    .map(
-      ({ mount, text }) =>
-        `if ! findmnt -n --mountpoint ${quote(mount)} >/dev/null; then will ${quote(`mounts ${text} at ${mount}, by lines of its own in /etc/fstab`)}; fi`,
-    )
-    .join("\n");
 }
 
 /** NEW OLD: the keys of the new file that are not in the old one, or say something else there. */

@@ -64,6 +64,9 @@ export function firewallRules(family: 4 | 6, allows: readonly Allow[], outgoing:
  * was rewritten for a guest on its way to another guest or out is no published port. It is one again where it leads to Docker, or
  * to an interface that nobody knew when Docker was last asked.
  *
+ * A network that Docker made since then has a bridge called `br-` and a part of its id, unless its maker gave it a name: what
+ * is sent to such a bridge is closed as well. Before the first answer nothing is known of bridges that look so.
+ *
  * No container reaches the provider's metadata service (BERTH-LINK); guests of others do, as they did.
  */
 function forwardedRules(family: 4 | 6, allows: readonly Allow[]): string[] {
@@ -90,6 +93,7 @@ function forwardedRules(family: 4 | 6, allows: readonly Allow[]): string[] {
     ...docker.map((bridge) => `-A BERTH-USER -o ${bridge} -j BERTH-OUTSIDE`),
     "# interfaces, as Docker tells them: to its bridges, and between guests of others",
     "-A BERTH-USER -m conntrack --ctstate DNAT -j BERTH-OUTSIDE",
+    "# interfaces, as Docker tells them: made since, by the names that it gives",
     "-A BERTH-GUESTS -m conntrack --ctstate DNAT -j BERTH-OUTSIDE",
     ...new Set(lines),
     "-A BERTH-OUTSIDE -j DROP",
@@ -108,12 +112,13 @@ ${dockerBridges}
 
 links() { ip -o link show "$@" 2>/dev/null | sed -n 's/^[0-9]*: \\([^:@ ]*\\)[:@].*/\\1/p'; }
 
-# True for a bridge with nothing on it but guests: pairs to other namespaces (veth) and virtual machines (tun, tap).
+# True for a bridge with nothing on it but guests: pairs to other namespaces (veth) and virtual machines (tun, tap). One
+# without any may get the machine's own network card next.
 only_guests() {
   local all virtual
   all=$(links master "$1" | wc -l)
   virtual=$({ links master "$1" type veth; links master "$1" type tun; } | wc -l)
-  [ "$all" = "$virtual" ]
+  [ "$all" -gt 0 ] && [ "$all" = "$virtual" ]
 }
 
 # Lines "docker NAME", "guests NAME", "other NAME". Where Docker cannot be asked, the last answer counts: an interface
@@ -131,12 +136,12 @@ look() {
   mv -f -T -- "$known.new" "$known"
 }
 
-# KIND FORMAT: the format once for each name of the kind.
+# KIND FORMAT [BEGIN]: the format once for each name of the kind, or for those with this beginning.
 each() {
   local kind name
   if [ ! -f "$known" ]; then return 0; fi
   while read -r kind name; do
-    if [ "$kind" != "$1" ]; then continue; fi
+    if [ "$kind" != "$1" ] || [[ $name != "\${3:-}"* ]]; then continue; fi
     # iptables takes a name of 15 letters at most, and reads + at its end as any rest.
     if [[ ! $name =~ ^[A-Za-z0-9_.:@-]{1,15}$ ]]; then
       echo "no rule is written for the interface $name: its name holds more than letters, digits, and _.:@-" >&2
@@ -167,6 +172,14 @@ rules() {
         ;;
       ${quote(RAY_TO_BRIDGES)}) each docker '-A BERTH-RAY -o %s -j REJECT' ;;
       ${quote(MONITORING_AGENT)}) agent "$1" ;;
+      '#'*': made since'*)
+        # Docker's own isolation judges what comes from such a bridge; what is known not to be Docker's is let by.
+        if [ -f "$known" ]; then
+          each other '-A BERTH-USER -o %s -j RETURN' br-
+          each other '-A BERTH-USER -i %s -o br-+ -j BERTH-OUTSIDE' br-
+          printf -- '-A BERTH-%s\\n' 'USER -i br-+ -j RETURN' 'USER -o br-+ -j BERTH-OUTSIDE' 'GUESTS -o br-+ -j BERTH-OUTSIDE'
+        fi
+        ;;
       '#'*)
         each docker '-A BERTH-USER -o %s -j BERTH-OUTSIDE'
         each guests '-A BERTH-USER -i %s -g BERTH-GUESTS'

@@ -2,7 +2,7 @@
 import { readerLibrary } from "./retire/before";
 import { DOCKER } from "./retire/docker";
 import { FIREWALL } from "./retire/firewall";
-import { CONTAINERS, FABRIC, LAST, NVIDIA, SERVICES, SETTINGS, UNBIND } from "./retire/leave";
+import { CONTAINERS, FABRIC, LAST, NVIDIA, SERVICES, SETTINGS, UNBIND, UNGUARD } from "./retire/leave";
 import { MERGE } from "./runtime";
 import { checkLabel, checkPath, checkWhole, heredoc, quote, quoteAll } from "./shell";
 import { renderStage, type StageStep } from "./stage";
@@ -34,7 +34,8 @@ export interface RetireOptions {
  * Stays: installed packages, with the package sources and pins that they need for their updates, and the configuration
  * of a toolkit of NVIDIA's that Berth installed; accounts; Docker's images and volumes; and all data. A file system that was mounted by Berth and is in use stays mounted until the next
  * start. Containers of others run on: dockerd restarts only while live-restore is on.
- * Facts: `kept` (directories with data, and the file system that each lies on), `leftMounted`, `changed`.
+ * Facts: `kept` (directories with data, and the file system that each lies on), `leftMounted`, `leftGuarded` (folders whose
+ * mounts stay nosuid and nodev until the next start), `changed`.
  *
  * Safe to run again, after a cut too, and where only some stages ran. The connection it runs over stays open.
  */
@@ -58,6 +59,7 @@ export function renderRetire(options: RetireOptions & { node: string }): string 
       step("containers of Berth", `filters=(${mine.join(" ")})\n${CONTAINERS}`),
       step("services of Berth", SERVICES),
       ...unmounting(storage),
+      step("guard of what people write", UNGUARD),
       step("InfiniBand", FABRIC),
       step(
         "Docker",

@@ -18,7 +18,6 @@ MACs -hmac-sha1*,umac-64*,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512
  * sessions; sshd's own limits (10:30:100, 10) drop bursts. Forwarding stays on: the dashboard is reached by a tunnel.
  */
 const SSHD = `# Berth: keys only. This file is rendered.
-PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitEmptyPasswords no
@@ -32,7 +31,10 @@ ${SSH_ALGORITHMS}`;
 /** Where sshd finds the operator's keys: a file of ours, so that the person's own authorized_keys is never touched. */
 export const KEYS_DIR = "/etc/ssh/berth-keys";
 
-/** The drop-in's text. @param operatorKeys whether keys of an operator lie in KEYS_DIR */
+/**
+ * The drop-in's text. SSHD_PROGRAM decides about root's line, and whether the algorithms' stay in it.
+ * @param operatorKeys whether keys of an operator lie in KEYS_DIR
+ */
 export const sshdDropIn = (operatorKeys: boolean): string =>
   operatorKeys
     ? `${SSHD}AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 ${KEYS_DIR}/%u\n`
@@ -45,7 +47,9 @@ export const DROP_IN = "/etc/ssh/sshd_config.d/10-berth.conf";
  *  - `problem …` for each setting of Berth's that an earlier line decides otherwise, with that line's file and number, or
  *    that no Include reaches;
  *  - `except KEYWORD …` for each line in a Match block that says otherwise for some connections;
- *  - `own KEYWORD …` for each list of algorithms that somebody else has chosen: theirs may be shorter than Berth's.
+ *  - `own KEYWORD …` for each list of algorithms that somebody else has chosen: theirs may be shorter than Berth's;
+ *  - `add LINE` for a line that belongs into the text as well: root's login, by keys alone, where others let root in with
+ *    a password. Where they say `no`, or nothing, which means the same as Berth's line, theirs stays: nothing is opened.
  *
  * As sshd reads it (sshd_config(5)): the first value of a keyword counts, an Include stands for its files in the order of
  * their names, a Match block ends at the next one or with its file, and what it says wins over all that is outside.
@@ -59,7 +63,7 @@ WANTED = {"passwordauthentication": ("PasswordAuthentication no", lambda value: 
           "kbdinteractiveauthentication": ("KbdInteractiveAuthentication no", lambda value: value == "no"),
           "maxsessions": ("MaxSessions 64 or more", number)}
 ALGORITHMS = ("kexalgorithms", "macs")
-first, blocks, own, reached = {}, [], {}, False
+first, blocks, own, reached, root = {}, [], {}, False, None
 def lines(path):
     try:
         with open(text if path == drop_in else path, encoding="utf-8", errors="replace") as file:
@@ -67,7 +71,7 @@ def lines(path):
     except OSError:
         return []
 def walk(path, match, depth):
-    global reached
+    global reached, root
     outer = match
     reached = reached or (path == drop_in and not match)
     for i, line in enumerate(lines(path), 1):
@@ -92,6 +96,8 @@ def walk(path, match, depth):
                     walk(name, match, depth + 1)
         elif keyword in ALGORITHMS and path != drop_in:
             own.setdefault(keyword, "%s %s (%s line %d)" % (found.group(1), words[0], path, i))
+        elif keyword == "permitrootlogin" and not match and path != drop_in:
+            root = root or words[0].lower()
         elif keyword in WANTED:
             said = (words[0].lower(), "%s line %d" % (path, i), "%s %s" % (found.group(1), words[0]))
             if match:
@@ -99,6 +105,8 @@ def walk(path, match, depth):
             else:
                 first.setdefault(keyword, said)
 walk(config, [], 0)
+if root == "yes":
+    print("add PermitRootLogin prohibit-password")
 for keyword, (wanted, good) in WANTED.items():
     value, where, said = first.get(keyword, ("", "", ""))
     if good(value):
@@ -124,7 +132,7 @@ for keyword, said in own.items():
 const EFFECTIVE =
   "effective() { sshd -T -C user=root,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22,rdomain=; }";
 
-/** Fills $work/sshd with the program's lines, and $work/sshd-text with the drop-in, less what others have chosen. */
+/** Fills $work/sshd with the program's lines, and $work/sshd-text with the drop-in's text, less what others have chosen. */
 const LOOK = (text: string) =>
   `
 cat >"$work/sshd.py" ${heredoc(SSHD_PROGRAM)}
@@ -133,6 +141,7 @@ python3 "$work/sshd.py" /etc/ssh/sshd_config ${DROP_IN} "$work/sshd-text" >"$wor
 while read -r kind keyword _; do
   if [ "$kind" = own ]; then sed -i "/^$keyword /Id" "$work/sshd-text"; fi
 done <"$work/sshd"
+sed -n 's/^add //p' "$work/sshd" >>"$work/sshd-text"
 `.trim();
 
 /**
@@ -180,9 +189,20 @@ fi
 export const SSHD_CHANGES = `
 ${EFFECTIVE}
 if [ ! -e ${DROP_IN} ]; then
-  text='adds ${DROP_IN}: no password login, no X11 forwarding, no SSH client older than OpenSSH 6.5'
-  if effective 2>/dev/null | awk 'tolower($0) == "passwordauthentication yes" {found = 1} END {exit !found}'; then
+  text='adds ${DROP_IN}: no password login'
+  effective 2>/dev/null >"$work/sshd-now" || true
+  if grep -q -i -x -e 'passwordauthentication yes' "$work/sshd-now"; then
     text="$text (today passwords are taken: make sure that everybody has a key)"
+  fi
+  if [ -e "$work/sshd-text" ]; then
+    while read -r key value _; do
+      now=$(awk -v key="$key" 'tolower($1) == tolower(key) {print $2}' "$work/sshd-now")
+      case $key in
+        '#'* | PasswordAuthentication | MACs) continue ;;
+        KexAlgorithms) text="$text; no SSH client older than OpenSSH 6.5"; continue ;;
+      esac
+      if [ -n "$now" ] && [ "$now" != "$value" ]; then text="$text; $key $value (now $now)"; fi
+    done <"$work/sshd-text"
   fi
   will "$text"
 fi

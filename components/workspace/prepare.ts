@@ -1,12 +1,15 @@
 import type { UserPlan } from "../../config";
 import { quote } from "../host/shell";
-import { renderStage } from "../host/stage";
+import { parseFacts, renderStage } from "../host/stage";
 import { userFolders, type WorkspaceFiles } from "./files";
 
 /**
  * The stages that a workspace needs on its node: its folders and secrets before the container exists, its limits
  * and running state after. Pure.
  */
+
+/** From a start until its services answer: seconds on a computer with room, a minute and more on a full one. */
+const HEALTHY_SECONDS = 120;
 
 const FILES: readonly (keyof WorkspaceFiles)[] = [
   "workspace.json",
@@ -68,13 +71,24 @@ install -d -m 0700 -- /var/lib/berth/workspaces ${quote(folders.berth)}`,
         body: `
 if pending ${quote(container)}; then
   if [ "$(docker container inspect -f '{{.State.Running}}' ${quote(container)} 2>/dev/null)" = true ]; then
-    docker exec ${quote(container)} berth-apply
+    # Its owner is root in it and may have broken it: that must not end an update of everybody.
+    docker exec ${quote(container)} berth-apply || fact unwell "does not take its new files over before it is started again"
   fi
   settled ${quote(container)}
 fi`,
       },
     ],
   });
+}
+
+/**
+ * What a stage of a workspace found wrong with it, as the end of a sentence; undefined: nothing, or it has not run yet.
+ *
+ * @param stdout what the stage printed
+ */
+export function readUnwell(stdout: string | undefined): string | undefined {
+  const said = stdout ? parseFacts(stdout).unwell : undefined;
+  return typeof said === "string" && said !== "" ? said : undefined;
 }
 
 /** Takes away what a workspace left on its node except its folders: the home stays. */
@@ -111,6 +125,9 @@ done`,
 /**
  * The limits that the container resource has no field for, and whether it runs. The container's id is part of the
  * text, so that a new container gets them too.
+ *
+ * Whoever works in it can keep it from starting or from getting well (a home outlives its container). So that is told
+ * ({@link readUnwell}), and is no failure: an update stops at the first failure, in the middle of other people's changes.
  */
 export function renderPower(node: string, user: UserPlan, container: string, containerId: string): string {
   const name = quote(container);
@@ -118,9 +135,20 @@ export function renderPower(node: string, user: UserPlan, container: string, con
     user.state === "stopped"
       ? `docker container stop -t 20 ${name} >/dev/null`
       : `
-docker container start ${name} >/dev/null
-healthy() { [ "$(docker container inspect -f '{{.State.Health.Status}}' ${name})" = healthy ]; }
-wait_for 120 "the services of ${user.name}'s workspace" healthy`;
+if ! said=$(docker container start ${name} 2>&1 >/dev/null); then
+  printf '%s\\n' "$said"
+  fact unwell "could not be started: \${said:0:300}"
+  return 0
+fi
+state() { docker container inspect -f '{{.State.Status}} {{.State.Health.Status}}' ${name}; }
+over() { case $(state) in "running healthy") ;; "running "*) return 1;; esac; }
+end=$((SECONDS + ${HEALTHY_SECONDS}))
+until over || [ "$SECONDS" -ge "$end" ]; do sleep 0.3; done
+case $(state) in
+  "running healthy") ;;
+  "running "*) fact unwell "did not get healthy within ${HEALTHY_SECONDS} s";;
+  *) fact unwell "ended soon after its start";;
+esac`;
   return renderStage({
     name: `power-${user.name}`,
     node,

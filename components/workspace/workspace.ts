@@ -10,7 +10,7 @@ import { dockerCpus, labels, physicalName } from "../labels";
 import { type Node, onMachine, standsOn } from "../node";
 import { userFolders, workspaceFiles } from "./files";
 import { type UserInfo, userInfo } from "./outputs";
-import { renderForget, renderPower, renderPrepare, renderPurge } from "./prepare";
+import { readUnwell, renderForget, renderPower, renderPrepare, renderPurge } from "./prepare";
 import { arePublished } from "./reach";
 import { renderSetup } from "./setup";
 
@@ -137,12 +137,14 @@ export class Workspace extends pulumi.ComponentResource {
       },
       [],
     );
+    this.tell(user.name, prepared);
     const container = this.container(name, args, containerName, prepared);
     const power = onMachine(
       host,
       container.id.apply((id) => renderPower(node.name, user, containerName, id)),
     );
     const powered = run("power", { create: power, update: power }, [container]);
+    this.tell(user.name, powered);
 
     if (plan.dockerFirst && user.setup && user.state === "running") {
       const options = {
@@ -161,6 +163,18 @@ export class Workspace extends pulumi.ComponentResource {
       );
     }
     this.registerOutputs({ info: this.info });
+  }
+
+  /** Its owner may have broken it: the operator is told, and the update goes on. */
+  private tell(user: string, stage: command.remote.Command): void {
+    pulumi.unsecret(stage.stdout).apply((stdout) => {
+      const unwell = readUnwell(stdout);
+      if (unwell === undefined) return;
+      pulumi.log.warn(
+        `when it was last set up, ${user}'s workspace ${unwell}; npm run status says how it is now`,
+        this,
+      );
+    });
   }
 
   private container(name: string, args: WorkspaceArgs, containerName: string, prepared: pulumi.Resource) {

@@ -1,6 +1,7 @@
 /**
  * @file Containers that should run, whether they do, and why not. Pure: who asks the engines is live.mjs and down.mjs.
  */
+import { asLists } from "./outputs.mjs";
 
 /**
  * @typedef {object} Container  as its engine has it
@@ -8,7 +9,8 @@
  * @property {string} name
  * @property {string} owner a user, or `system`
  * @property {string} component `workspace`, `ray`, `registry`, `node`, …
- * @property {string} state as Docker says it: running, exited, created, restarting, paused, dead
+ * @property {string} state as Docker says it: running, exited, created, restarting, paused, dead; or `unknown`: Docker
+ *   lists it and did not describe it
  * @property {string} health `healthy`, `unhealthy`, `starting`; empty: it has no check
  * @property {number} exitCode of its last end
  * @property {boolean} oom it ended because its memory was used up
@@ -29,8 +31,10 @@
  * @property {string | undefined} node whose engine it is on; undefined: the operator's own
  * @property {string | undefined} host the operator's engine, as the provider has it
  * @property {string} [machine] of a local node's own container: the node
+ * @property {true} [pending] an update that was cut off had removed it and not made it again; the next one makes it
  *
- * @typedef {Expected & {state: string, why: string}} Down
+ * @typedef {Expected & {state: string, why: string, held?: true}} Down  `held`: berthd holds it back, and starts it
+ *   itself as soon as it may
  */
 
 // By the names of docker's own types: with `.Id` it would go by the answer's JSON, where a container without a check has
@@ -69,6 +73,29 @@ export function readContainer(line) {
   };
 }
 
+/**
+ * What an engine has, from its list and from what it described of it. The two are asked one after the other: one that
+ * was listed and not described went meanwhile, or the engine failed. It does not count as removed.
+ * @param {readonly string[]} ids all that it listed
+ * @param {readonly Container[]} described
+ * @returns {Container[]}
+ */
+export function withUndescribed(ids, described) {
+  const known = new Set(described.map(({ id }) => id));
+  const blank = {
+    name: "",
+    owner: "",
+    component: "",
+    health: "",
+    exitCode: 0,
+    oom: false,
+    since: "",
+    error: "",
+  };
+  const others = ids.filter((id) => !known.has(id)).map((id) => ({ ...blank, id, state: "unknown" }));
+  return [...described, ...others];
+}
+
 /** @param {string} json */
 function textOf(json) {
   try {
@@ -79,7 +106,9 @@ function textOf(json) {
 }
 
 /**
- * The containers that must run, from an exported deployment: whatever kind they are, on whatever engine.
+ * The containers that must run, from an exported deployment: whatever kind they are, on whatever engine. Only a
+ * workspace may be wanted down, and whether it is stands in the stack's outputs: after a refresh `mustRun` says what the
+ * plugin read, no longer what the program wants.
  * @param {any} deployment the `deployment` of `pulumi stack export`
  * @returns {Expected[]}
  */
@@ -90,11 +119,12 @@ export function expectedOf(deployment) {
       .filter((/** @type {any} */ one) => one.type === "pulumi:providers:docker")
       .map((/** @type {any} */ one) => [`${one.urn}::${one.id}`, one.inputs?.host]),
   );
+  const stopped = stoppedUsers(resources);
   /** @type {Expected[]} */
   const expected = [];
-  for (const { type, urn, id, inputs, provider, delete: old } of resources) {
+  for (const { type, urn, id, inputs, provider, delete: old, pendingReplacement } of resources) {
     if (type !== "docker:index/container:Container" || old === true || !id) continue;
-    if (inputs?.mustRun === false || inputs?.start === false) continue;
+    if (inputs?.start === false) continue;
     const labels = new Map(
       (Array.isArray(inputs?.labels) ? inputs.labels : []).map((/** @type {any} */ one) => [
         one?.label,
@@ -103,6 +133,7 @@ export function expectedOf(deployment) {
     );
     const [owner, component] = [labels.get("berth.owner"), labels.get("berth.component")];
     if (typeof owner !== "string" || typeof component !== "string") continue;
+    if (component === "workspace" && stopped.has(owner)) continue;
     const node = labels.get("berth.node");
     const host = hosts.get(provider);
     const remote = typeof host === "string" && host.startsWith("ssh://");
@@ -111,9 +142,35 @@ export function expectedOf(deployment) {
       node: remote && typeof node === "string" ? node : undefined,
       host: !remote && typeof host === "string" ? host : undefined,
       ...(component === "node" && typeof node === "string" ? { machine: node } : {}),
+      ...(pendingReplacement === true ? { pending: /** @type {const} */ (true) } : {}),
     });
   }
   return expected;
+}
+
+/**
+ * The users whose workspace the stack wants down.
+ * @param {readonly any[]} resources
+ * @returns {Set<string>}
+ */
+function stoppedUsers(resources) {
+  /** @type {any[]} */
+  const users = rootOutputs(resources).users ?? [];
+  return new Set(
+    users
+      .filter((one) => typeof one?.desiredState === "string" && one.desiredState !== "running")
+      .map(({ name }) => name),
+  );
+}
+
+/**
+ * What the program exports, as of the last update that ended well; `nodes` and `users` as lists.
+ * @param {readonly any[]} resources of an exported deployment
+ * @returns {Record<string, any>}
+ */
+export function rootOutputs(resources) {
+  const root = resources.find(({ type, delete: old }) => type === "pulumi:pulumi:Stack" && old !== true);
+  return asLists(root?.outputs ?? {});
 }
 
 /**
@@ -129,8 +186,18 @@ export function downOf(expected, answer) {
     if (!said) return [];
     const found = said.containers.find(({ id }) => id === one.id);
     if (found?.state === "running") return [];
+    if (!found && one.pending)
+      return [{ ...one, state: "missing", why: "was being replaced when an update was cut off" }];
     const held = said.heldBack?.find(({ container }) => container === one.id);
-    return [{ ...one, state: found?.state ?? "missing", why: whyDown(found, held) }];
+    const why = whyDown(found, held);
+    return [
+      {
+        ...one,
+        state: found?.state ?? "missing",
+        why,
+        ...(held ? { held: /** @type {const} */ (true) } : {}),
+      },
+    ];
   });
 }
 
@@ -140,7 +207,7 @@ export function downOf(expected, answer) {
  * @returns {string} a part of a sentence that begins with the container
  */
 export function whyDown(container, held) {
-  if (!container) return "is not there: somebody removed it";
+  if (!container) return "is no longer there";
   const { state, exitCode, oom, error, since } = container;
   const ended = /^[1-9]/.test(since) ? ` at ${since.replace(/\.\d+/, "")}` : "";
   const code = oom ? `status ${exitCode} (out of memory)` : `status ${exitCode}`;
@@ -151,6 +218,8 @@ export function whyDown(container, held) {
       return `was made and never started${said}${berthd}`;
     case "restarting":
       return `ended with ${code}${ended}, and is started again and again${said}`;
+    case "unknown":
+      return "could not be looked at: Docker lists it and did not describe it";
     case "paused":
       return "is paused: docker unpause goes on with it";
     case "exited":

@@ -4,10 +4,9 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { called, expectedOf } from "./containers.mjs";
+import { called, expectedOf, rootOutputs } from "./containers.mjs";
 import { shellQuote } from "./format.mjs";
 import { askEngine, askNodes, downOn } from "./live.mjs";
-import { asLists } from "./outputs.mjs";
 import { PLUGINS, PROJECT, stackDir } from "./paths.mjs";
 import { CommandError, run } from "./process.mjs";
 import { installed } from "./provider-plugins.mjs";
@@ -23,7 +22,8 @@ import { asRoot, sshToNode, withAccess } from "./ssh.mjs";
  * What Pulumi remembers of a stack. Berth's own backend is read as it lies there, which takes no second.
  * @param {Where} where
  * @param {string} stack
- * @returns {Promise<any>} the `deployment` of `pulumi stack export`; undefined: there is none yet
+ * @returns {Promise<any>} the `deployment` of `pulumi stack export`; undefined: Berth's own backend has none yet
+ * @throws {CommandError} another backend has none, or does not answer
  */
 export async function readDeployment({ at, env, cwd }, stack) {
   if (!ownBackend(env, at)) {
@@ -40,11 +40,8 @@ export async function readDeployment({ at, env, cwd }, stack) {
  * @returns {import("./live.mjs").Outputs}
  */
 export function outputsOf(deployment) {
-  const root = deployment?.resources?.find(
-    (/** @type {any} */ one) => one.type === "pulumi:pulumi:Stack" && one.delete !== true,
-  );
-  const nodes = root?.outputs?.nodes;
-  return nodes ? asLists({ nodes }) : {};
+  const { nodes } = rootOutputs(deployment?.resources ?? []);
+  return nodes ? { nodes } : {};
 }
 
 /**
@@ -68,11 +65,18 @@ export async function askOperator(stack, expected, env, warn) {
 }
 
 /**
+ * @typedef {object} Look
+ * @property {Down[]} down containers that should run and do not
+ * @property {import("./live.mjs").Outputs} outputs
+ * @property {boolean} silent somebody who was asked did not answer, or not wholly
+ * @property {boolean} harmless as {@link readsHarmlessly}
+ */
+
+/**
  * @param {Where} where
  * @param {string} stack
  * @param {(line: string) => void} note
- * @returns {Promise<{down: Down[], outputs: import("./live.mjs").Outputs, silent: boolean}>} `silent`: somebody who
- *   was asked did not answer
+ * @returns {Promise<Look>}
  */
 export async function lookForDown(where, stack, note) {
   const { at, env } = where;
@@ -80,7 +84,8 @@ export async function lookForDown(where, stack, note) {
   const expected = expectedOf(deployment);
   const folder = stackDir(at, stack);
   const outputs = withAccess(outputsOf(deployment), folder);
-  if (expected.length === 0) return { down: [], outputs, silent: false };
+  const harmless = readsHarmlessly(where);
+  if (expected.length === 0) return { down: [], outputs, silent: false, harmless };
   let silent = false;
   const warn = (/** @type {string} */ line) => {
     silent = true;
@@ -92,7 +97,8 @@ export async function lookForDown(where, stack, note) {
     askNodes(stack, { nodes }, { folder, env, warn }),
     askOperator(stack, expected, env, warn),
   ]);
-  return { down: downOn(expected, answers, engine), outputs, silent };
+  const down = downOn(expected, answers, engine);
+  return { down, outputs, silent: silent || down.some(({ state }) => state === "unknown"), harmless };
 }
 
 /**
@@ -105,41 +111,118 @@ function readsHarmlessly({ at, env }) {
   return plugin !== undefined && installed(env.PULUMI_HOME || at.pulumiHome, plugin) === "ours";
 }
 
+/** @typedef {"plan" | "read" | "before" | "after" | "wait" | "none"} Remedy */
+
 /**
- * What `preview` says of them, and the options with which it shows what `up` would do.
- * @param {Where} where
- * @param {string} stack
- * @param {(line: string) => void} note
- * @returns {Promise<string[]>}
+ * What brings one that is down back. Whoever has root in a workspace can make it end again and again, or keep it from
+ * starting, so no update waits for a workspace, or fails for it.
+ * @param {Down} one
+ * @param {boolean} harmless as {@link readsHarmlessly}
+ * @returns {Remedy} `plan`: Pulumi makes it in any case; `read`: Pulumi makes or starts it once it was read anew;
+ *   `before`, `after`: it is started as it is, before or after the update; `wait`: Docker or berthd does by itself;
+ *   `none`: nothing that is done here
  */
-export async function showDown(where, stack, note) {
-  const { down, silent } = await lookForDown(where, stack, note);
-  for (const one of down) note(`${called(one)} ${one.why}; npm run up brings it back`);
-  // Everything is read anew then: whoever is silent now would fail the preview.
-  return down.length > 0 && !silent && readsHarmlessly(where) ? ["--refresh"] : [];
+function remedyOf({ component, state, held, pending }, harmless) {
+  if (pending && state === "missing") return "plan";
+  if (state === "unknown") return "none";
+  if (state === "missing") return "read";
+  const workspace = component === "workspace";
+  if (workspace && state === "restarting") return "wait";
+  if (harmless) return "read";
+  // Its GPUs may be another one's by now, which the ledger knows.
+  if (held) return "wait";
+  if (startWord(state) === undefined) return "none";
+  return workspace ? "after" : "before";
+}
+
+/** @type {Record<Remedy, string>} */
+const WILL = {
+  plan: "; the update makes it again",
+  read: "; the update brings it back",
+  before: "; it is started before the update",
+  after: "; it is started after the update",
+  wait: "; it is tried again by itself, and the update does not wait for it",
+  none: "",
+};
+
+/**
+ * Says what is down, why, and what an update does about it.
+ * @param {Pick<Look, "down" | "harmless">} look
+ * @param {(line: string) => void} note
+ */
+export function tellDown({ down, harmless }, note) {
+  for (const one of down) note(`${called(one)} ${one.why}${WILL[remedyOf(one, harmless)]}`);
 }
 
 /**
- * What `up` does about them before Pulumi plans: with Berth's docker plugin it reads them, so that the plan starts or
- * makes them; with the official one, those that are there are started as they are.
+ * @param {Pick<Look, "down" | "harmless">} look
+ * @returns {boolean} whether {@link takeUpDown} or {@link startLeft} would do something
+ */
+export function wouldAct({ down, harmless }) {
+  return down.some((one) => ["read", "before", "after"].includes(remedyOf(one, harmless)));
+}
+
+/**
+ * The options with which a preview shows what an update would do about them.
+ * @param {Look} look
+ * @returns {string[]}
+ */
+export function previewOptions({ down, silent, harmless }) {
+  const read = down.some((one) => remedyOf(one, harmless) === "read");
+  // Everything is read anew then: whoever is silent now would fail the preview.
+  return read && !silent && harmless ? ["--refresh"] : [];
+}
+
+/**
+ * What an update does about them before Pulumi plans. With Berth's docker plugin it reads them, so that the plan starts
+ * or makes them. With the official one it reads those that are gone, and starts what the update itself needs: the
+ * registry, nodes, Ray.
  * @param {Where} where
  * @param {string} stack
+ * @param {Look} look
  * @param {(line: string) => void} note
  */
-export async function takeUpDown(where, stack, note) {
-  const { down, outputs } = await lookForDown(where, stack, note);
-  if (down.length === 0) return;
-  for (const one of down) note(`${called(one)} ${one.why}`);
-  const harmless = readsHarmlessly(where);
-  const read = down.filter(({ state }) => harmless || state === "missing");
+export async function takeUpDown(where, stack, { down, outputs, harmless }, note) {
+  const by = (/** @type {Remedy} */ way) => down.filter((one) => remedyOf(one, harmless) === way);
+  const read = by("read");
   if (read.length > 0) {
+    // Into the state alone: nothing on an engine is changed.
     const args = ["refresh", "--stack", stack, "--yes", "--skip-preview", "--non-interactive"];
     args.push("--suppress-outputs", "--suppress-progress", ...read.flatMap(({ urn }) => ["--target", urn]));
     await trying(note, "what is down could not be read", () =>
       run("pulumi", args, { env: where.env, cwd: where.cwd, interruptGroup: false }),
     );
   }
-  for (const one of harmless ? [] : down) {
+  await startAll(where, stack, outputs, by("before"), note);
+}
+
+/**
+ * What an update does after it, with the official plugin: starts the workspaces that were down before it and still are.
+ * Those that it stopped, removed or made anew are left as they are.
+ * @param {Where} where
+ * @param {string} stack
+ * @param {Pick<Look, "down" | "harmless">} before
+ * @param {(line: string) => void} note
+ */
+export async function startLeft(where, stack, before, note) {
+  const ids = new Set(
+    before.down.flatMap((one) => (remedyOf(one, before.harmless) === "after" ? [one.id] : [])),
+  );
+  if (ids.size === 0) return;
+  const { down, outputs, harmless } = await lookForDown(where, stack, note);
+  const left = down.filter((one) => ids.has(one.id) && remedyOf(one, harmless) === "after");
+  await startAll(where, stack, outputs, left, note);
+}
+
+/**
+ * @param {Where} where
+ * @param {string} stack
+ * @param {import("./live.mjs").Outputs} outputs
+ * @param {readonly Down[]} down
+ * @param {(line: string) => void} note
+ */
+async function startAll(where, stack, outputs, down, note) {
+  for (const one of down) {
     const verb = startWord(one.state);
     if (verb === undefined) continue;
     await trying(note, `${called(one)} could not be started`, () =>
@@ -152,7 +235,7 @@ export async function takeUpDown(where, stack, note) {
  * @param {string} state
  * @returns {"start" | "unpause" | undefined} undefined: nothing that docker could do
  */
-export function startWord(state) {
+function startWord(state) {
   if (state === "exited" || state === "created") return "start";
   return state === "paused" ? "unpause" : undefined;
 }

@@ -2,7 +2,7 @@
  * @file What is up just now: asked of the nodes themselves, over one SSH connection each, side by side.
  */
 import { MARK } from "../node/facts.mjs";
-import { CONTAINER_FORMAT, called, downOf, readContainer } from "./containers.mjs";
+import { CONTAINER_FORMAT, called, downOf, readContainer, withUndescribed } from "./containers.mjs";
 import { CommandError, run } from "./process.mjs";
 import { asRoot, sshToNode } from "./ssh.mjs";
 
@@ -21,7 +21,7 @@ const ASK_MS = 10_000;
  * @typedef {"up" | "out" | "unreachable"} NodeState `out`: it answers, and `npm run node` took it out of the cluster
  * @typedef {Pick<import("../node/plan.mjs").Mark, "since" | "reason" | "by" | "keep">} Out
  * @typedef {"running" | "starting" | "unhealthy" | "stopped" | "missing" | "unknown"} UserState `unknown`: its node
- *   cannot be asked
+ *   cannot be asked, or did not describe all of its containers
  *
  * @typedef {import("./containers.mjs").Container} Container
  * @typedef {import("./containers.mjs").Down} Down
@@ -55,7 +55,8 @@ export function probeScript(stack, head) {
   const lines = [
     "set -eu",
     `ids=$(docker ps --all --quiet --no-trunc --filter label=berth.stack=${stack})`,
-    // One that goes meanwhile is no error.
+    // One that goes meanwhile is no error. Those that are listed and not described are told apart by the list.
+    `for id in $ids; do printf 'I\\t%s\\n' "$id"; done`,
     `[ -z "$ids" ] || docker inspect --type container --format '${CONTAINER_FORMAT}' $ids 2>/dev/null || true`,
     `if [ -S ${BERTHD} ]; then`,
     `  held=$(curl -sf -m 3 --unix-socket ${BERTHD} http://berthd/v1/held-back | base64 -w 0) || held=`,
@@ -92,14 +93,17 @@ export function readProbe(text) {
   if (!lines.includes("END")) return undefined;
   /** @type {NodeAnswer} */
   const answer = { containers: [], rayNodes: null };
+  const ids = [];
   for (const line of lines) {
     const container = readContainer(line);
     if (container) answer.containers.push(container);
     const [kind, value = ""] = line.split("\t");
+    if (kind === "I") ids.push(value);
     if (kind === "H") answer.heldBack = readHeldBack(value);
     if (kind === "M") answer.out = readMark(value);
     if (kind === "R" && /^\d+$/.test(value)) answer.rayNodes = Number(value);
   }
+  answer.containers = withUndescribed(ids, answer.containers);
   return answer;
 }
 
@@ -138,7 +142,7 @@ function readMark(text) {
 export function userState(answer, user) {
   if (!answer) return "unknown";
   const found = answer.containers.find(({ owner, component }) => owner === user && component === "workspace");
-  if (!found) return "missing";
+  if (!found) return answer.containers.some(({ state }) => state === "unknown") ? "unknown" : "missing";
   if (found.state === "restarting") return "unhealthy";
   if (found.state !== "running") return "stopped";
   if (found.health === "unhealthy") return "unhealthy";
@@ -273,10 +277,13 @@ export async function askEngine(stack, host, env) {
   const list = ["ps", "--all", "--quiet", "--no-trunc", "--filter", `label=berth.stack=${stack}`];
   const ids = (await docker(list, [0])).stdout.split(/\s+/).filter(Boolean);
   if (ids.length === 0) return [];
-  // 1: one of them went meanwhile.
+  // 1: one of them went meanwhile, or the engine failed.
   const { stdout } = await docker(
     ["inspect", "--type", "container", "--format", CONTAINER_FORMAT, ...ids],
     [0, 1],
   );
-  return stdout.split("\n").flatMap((line) => readContainer(line) ?? []);
+  return withUndescribed(
+    ids,
+    stdout.split("\n").flatMap((line) => readContainer(line) ?? []),
+  );
 }

@@ -1,12 +1,58 @@
 /**
- * @file `pulumi up` with output for people: what goes on now as a moving line, errors whole, all else in the log.
+ * @file `pulumi up` and what is down beside it; for `npm start` with output for people: what goes on now as a moving
+ * line, errors whole, all else in the log.
  */
-import { takeUpDown } from "./down.mjs";
+import { lookForDown, previewOptions, startLeft, takeUpDown, tellDown, wouldAct } from "./down.mjs";
 import { asLists } from "./outputs.mjs";
 import { CommandError, run } from "./process.mjs";
 import { clearLocks, repairPending } from "./recovery.mjs";
 import { withCleanStackFile } from "./stack-file.mjs";
 import { UpReader } from "./up-output.mjs";
+
+/**
+ * Says what is down, and gives the options with which Pulumi's preview shows what an update would do about it.
+ * @param {import("./down.mjs").Where} where
+ * @param {string} stack
+ * @param {(line: string) => void} note
+ * @returns {Promise<string[]>}
+ */
+export async function planOptions(where, stack, note) {
+  const look = await lookForDown(where, stack, note);
+  tellDown(look, note);
+  return previewOptions(look);
+}
+
+/** Where the operator chooses what is planned: nobody is asked, and nothing is brought back. */
+const NO_LOOK = { down: [], outputs: {}, silent: false, harmless: false };
+
+/**
+ * An update that also brings back what is down. Nothing is changed, the state included, before the operator agreed: the
+ * plan is shown first and the question asked here, for Pulumi's own comes before the plan is told in words, and is about
+ * its own part alone.
+ * @param {import("./down.mjs").Where} where
+ * @param {string} stack
+ * @param {(line: string) => void} note
+ * @param {object} by
+ * @param {boolean} by.agreed the operator said `--yes`
+ * @param {boolean} by.chosen the operator chooses what is planned, so what is down is not looked for
+ * @param {(down: boolean) => Promise<boolean>} by.ask whether what was shown is to be done; `down`: containers are
+ *   brought back beside Pulumi's plan
+ * @param {(options: string[]) => Promise<number>} by.pulumi runs `pulumi up` with these options; gives its exit code
+ * @returns {Promise<number>} the exit code; 1: the operator said no
+ */
+export async function update(where, stack, note, { agreed, chosen, ask, pulumi }) {
+  const look = chosen ? NO_LOOK : await lookForDown(where, stack, note);
+  tellDown(look, note);
+  if (!agreed) {
+    const code = await pulumi(["--preview-only", ...previewOptions(look)]);
+    if (code !== 0) return code;
+    if (!(await ask(wouldAct(look)))) return 1;
+  }
+  await takeUpDown(where, stack, look, note);
+  const code = await pulumi(agreed ? ["--yes"] : ["--yes", "--skip-preview"]);
+  if (code === 0) await startLeft(where, stack, look, note);
+  return code;
+}
 
 /**
  * @param {import("./context.mjs").Context} context
@@ -19,7 +65,10 @@ export async function runUp(context, stack, cwd) {
   const { at, env, step, ui } = context;
   await clearLocks(at, stack, step.note);
   const repaired = await repairPending({ at, env, cwd }, stack, step.note);
-  await takeUpDown({ at, env, cwd }, stack, step.note);
+  const where = { at, env, cwd };
+  const look = await lookForDown(where, stack, step.note);
+  tellDown(look, step.note);
+  await takeUpDown(where, stack, look, step.note);
   step.note("pulumi up");
   const reader = new UpReader();
   /** @param {string} line */
@@ -40,6 +89,7 @@ export async function runUp(context, stack, cwd) {
     const lines = reader.diagnostics.length > 0 ? reader.diagnostics : error.output;
     throw new Error(`pulumi up failed:\n${lines.join("\n").trim()}`);
   }
+  await startLeft(where, stack, look, step.note);
   const changes = reader.changes.filter((line) => !/unchanged/.test(line));
   const what = changes.length > 0 ? reader.summary() : `no change (${reader.summary()})`;
   return repaired > 0 ? `${what}; ${repaired} interrupted operations repaired` : what;

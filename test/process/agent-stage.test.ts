@@ -163,6 +163,50 @@ asRoot("the agent stage on a node", { timeout: 180_000 }, () => {
       spawnSync("chmod", ["-R", "0755", at("usr/local/lib/berth/agent/111111111111/bin")]);
       forget();
     }
+    const agrees = () => machine.tool("../usr/local/lib/berth/agent/111111111111/bin/berthd", "exit 0");
+    const LOCK = () => at("etc/berth/mig.lock");
+    const free = () => spawnSync("flock", ["-n", LOCK(), "true"]).status === 0;
+    /** Nobody is given a GPU between the look and the end of the berthd that granted: it is locked, then stopped. */
+    it("has no moment to grant once it told who holds them", () => {
+      declared(`flock -n ${LOCK()} true || echo locked >>${at("calls")}; echo '{}'`);
+      agrees();
+      expect(run(one, { gpus: other }).changed).toContain("/etc/berth/agent/gpus.json");
+      const order = calls().filter((call) => /^(locked|berth |systemctl (stop|restart))/.test(call));
+      expect(order.map((call) => call.split(" ").slice(0, 2).join(" "))).toEqual([
+        "berth pool",
+        "locked",
+        "systemctl stop",
+        "systemctl restart",
+      ]);
+      expect(free()).toBe(true);
+      expect(exists("var/lib/berth/agent-asked")).toBe(false);
+    });
+
+    it("goes on after a cut between the two, without asking the berthd that is down", () => {
+      declared("echo '{}'");
+      agrees();
+      write("cut/stop", "");
+      expect(run(one, { gpus: other }).status).not.toBe(0);
+      expect([exists("active"), free()]).toEqual([false, true]);
+      expect(JSON.parse(read("etc/berth/agent/gpus.json"))).toEqual(gpus);
+      machine.tool("docker", `case $1 in ps) printf 'berth-dev-alice MIG-1\\n' ;; esac`);
+      // For other GPUs than those that were asked for it goes by the containers again.
+      expect(run(one, { gpus: { ...gpus, gpus: [] } }).stderr).toContain("berth-dev-alice. Start it");
+      expect(run(one, { gpus: other }).changed).toEqual(
+        expect.arrayContaining(["/etc/berth/agent/gpus.json", "berthd started"]),
+      );
+      expect(asked()).toBe(1);
+    });
+
+    it("leaves a berthd running where its files cannot be placed", () => {
+      declared("echo '{}'");
+      agrees();
+      machine.tool("systemd-tmpfiles", "exit 1");
+      expect(run(one, { gpus: other }).status).not.toBe(0);
+      expect(calls().at(-1)).toBe("systemctl start berthd.service");
+      expect(free()).toBe(true);
+    });
+
     const kept = () => {
       expect(JSON.parse(read("etc/berth/agent/gpus.json"))).toEqual(gpus);
       expect(started()).toBe(0);

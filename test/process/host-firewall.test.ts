@@ -188,6 +188,52 @@ ${ask(Object.keys(known))}`);
     expect(out).toBe(answers(unknown) + answers(known));
   });
 
+  it("is closed to a network that Docker made since it was last asked, and goes on to bridges that only look so", () => {
+    place();
+    const since = {
+      // Its container gets out, and to one beside it; nobody comes straight to it, from outside or another bridge.
+      "fresh 10.0.1.2 80": "yes",
+      "fresh fd00:1::2 80": "yes",
+      "world 10.0.5.2 80": "no",
+      "world fd00:5::2 80": "no",
+      "guest 10.0.5.2 80": "no",
+      "lan 10.0.5.2 80": "no",
+      "peer fd00:5::2 80": "no",
+      "lan 10.0.1.2 80": "yes",
+      "world 10.0.6.2 80": "yes",
+      "world fd00:6::2 80": "yes",
+      "peer 10.0.6.2 80": "yes",
+    };
+    const before = { "world 10.0.6.2 80": "yes", "world fd00:6::2 80": "yes" };
+    const out = inMachine(`
+answer() { until [ "$(asks "$1" 10.0.1.2 80)$(asks "$1" fd00:1::2 80)" = "$1 10.0.1.2 80 yes$1 fd00:1::2 80 yes" ]; do sleep 0.1; done; }
+neighbour 6 lan veth6 br-lan
+answer lan
+until [ "$(asks world fd00:6::2 80)" = 'world fd00:6::2 80 yes' ]; do sleep 0.1; done
+rm ${at("docker-runs")}
+${at("apply")}
+${ask(Object.keys(before))}
+: >${at("docker-runs")}
+${at("apply")}
+neighbour 5 fresh veth5 br-0123456789ab
+answer fresh
+${ask(Object.keys(since))}`);
+    expect(out).toBe(answers(before) + answers(since));
+  });
+
+  it("is no guests' affair on a bridge that has none yet", () => {
+    place();
+    const out = inMachine(`
+ip link add brnew type bridge
+${at("apply")}
+iptables -S BERTH-USER | grep -c -e '-i brnew -g BERTH-GUESTS' || true
+ip link add vm0 type veth peer name vm1
+ip link set vm0 master brnew
+${at("apply")}
+iptables -S BERTH-USER | grep -c -e '-i brnew -g BERTH-GUESTS'`);
+    expect(out).toBe("0\n1\n");
+  });
+
   it("is let through last of all where it was before ufw closed FORWARD, one family alone if need be", () => {
     place([4]);
     // What Docker writes for a container that may get out, and for one that is published.

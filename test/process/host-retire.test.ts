@@ -10,7 +10,7 @@ import { LINKS } from "../../components/agent/options";
 import { renderFolders } from "../../components/agent/unit";
 import { renderRetire } from "../../components/host/retire";
 import { RECORD, readerLibrary, recordedSysctls } from "../../components/host/retire/before";
-import { RESTORE } from "../../components/host/retire/docker";
+import { RESTORE, WITH } from "../../components/host/retire/docker";
 import { daemonConfig, MERGE } from "../../components/host/runtime";
 import { StageOptionError } from "../../components/host/shell";
 import { renderStage, stageBody } from "../../components/host/stage";
@@ -89,6 +89,7 @@ describe("the order", () => {
       "quotas of homes",
       "bound directories",
       "unmount what is no longer asked for",
+      "guard of what people write",
       "InfiniBand",
       "Docker",
       "NVIDIA",
@@ -164,6 +165,20 @@ describe("daemon.json", () => {
     expect(life(text)).toBe(text);
     for (const name of ["now", "last", "none"]) rmSync(at(name), { force: true });
     expect(life(`\uFEFF${text}`)).toBe(`\uFEFF${text}`);
+  });
+
+  it.each<[string, boolean, BufferEncoding]>([
+    ['{"live-restore": true}', true, "utf8"],
+    ['\uFEFF{"live-restore": true}', true, "utf8"],
+    ['\uFEFF{"live-restore": true}', true, "utf16le"],
+    ['\uFEFF{"live-restore": false}', false, "utf16le"],
+    ["\uFEFF{}", false, "utf16le"],
+    ["", false, "utf8"],
+  ])("%j is asked for live-restore as dockerd reads it: %s, %s", (text, on, encoding) => {
+    writeFileSync(at("decided"), Buffer.from(text, encoding));
+    const ran = spawnSync("python3", ["-c", WITH, at("decided"), "live"], { encoding: "utf8" });
+    expect(ran.stderr).toBe("");
+    expect(ran.status).toBe(on ? 0 : 1);
   });
 
   it("keeps what the operator changed meanwhile", () => {

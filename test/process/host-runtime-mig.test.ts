@@ -151,8 +151,25 @@ asRoot("a GPU in use", () => {
 
   it("by a process that only the driver tells of is not touched", () => {
     node();
-    write("apps", `${A}, 77, /opt/train\n`);
+    write("apps", `${A}, 77\n`);
+    write("proc/77/cmdline", "/opt/train\0--epochs\0");
     refused("process 77 (train)");
+    // Of another process namespace, for instance.
+    write("apps", `MIG-0b6a7a0e-1a1c-5c0b-8b5e-2f1f5a0f7f10, 78\n`);
+    refused("process 78 (?)");
+  });
+
+  it("by a process whose name its owner chose is told of in one line", () => {
+    node();
+    holder(4242, "a\nchanged GPU 0\u001b[2J");
+    refused("process 4242 (a?changed GPU 0?[2J)");
+  });
+
+  it("is not told by lines that no driver writes", () => {
+    node();
+    const lines = [`${A}, x, train`, `${A}`, `${A}, -1`, `${A}, 77, more`, "", "No running processes found"];
+    write("apps", `${lines.join("\n")}\n`);
+    expect(run(layout).status).toBe(0);
   });
 
   it("by what keeps the driver alive is not in use", () => {

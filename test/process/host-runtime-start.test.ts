@@ -95,6 +95,33 @@ asRoot("a new daemon.json", () => {
     ]);
   });
 
+  it.each([
+    ["is whole again after a run that was cut at the reload", undefined],
+    [
+      "is the operator's who has written it since such a run",
+      '{"userland-proxy": true, "dns": ["10.0.0.1"]}',
+    ],
+  ])("%s", (_, since) => {
+    running({ live: false, containers: ["aaa"] });
+    const own = '{"live-restore": true,\n "userland-proxy": true, "dns": []}';
+    write("etc/docker/daemon.json", own);
+    write("hooks/reload-docker.service", "kill -KILL 0");
+    changed();
+    expect(start().status).not.toBe(0);
+    expect(JSON.parse(read("etc/docker/daemon.json"))).toEqual({ "live-restore": true, dns: [] });
+    if (since) write("etc/docker/daemon.json", since);
+    tool("dockerd", "echo 'Docker version 20.10.24, build x'");
+    expect(
+      machine.run(
+        { gpu: "off" },
+        ["what Docker is told by others", "daemon.json"],
+        'echo docker.io >"$work/docker-package"',
+      ).stderr,
+    ).toBe("");
+    expect(JSON.parse(read("etc/docker/daemon.json"))).toMatchObject(JSON.parse(since ?? own));
+    expect(existsSync(at("state/daemon-whole.json"))).toBe(false);
+  });
+
   it("is restarted for without a reload where live-restore is in force already", () => {
     running({ live: true, containers: ["aaa"] });
     changed();

@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { renderBase } from "../../components/host/base";
 import { type PreflightOptions, renderPreflight } from "../../components/host/preflight";
+import { SSHD_CHANGES } from "../../components/host/sshd";
 import { parseFacts, renderStage, stageBody } from "../../components/host/stage";
 import { standIns } from "../lib/host-scripts";
 import { missing, programPath } from "../lib/programs";
@@ -77,6 +78,18 @@ const preflight = () => {
   expect(ran.stderr).toBe("");
   return readFileSync(at("told"), "utf8");
 };
+
+/** What sshd would use, outside of Match blocks of others. */
+const effective = (keyword: string) =>
+  spawnSync(
+    at("bin/sshd"),
+    ["-T", "-C", "user=ada,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22,rdomain="],
+    {
+      encoding: "utf8",
+    },
+  )
+    .stdout.split("\n")
+    .find((line) => line.startsWith(`${keyword} `));
 
 describe.runIf(process.getuid?.() === 0 && !missing("sshd", "ssh-keygen"))("sshd", () => {
   it.each([
@@ -166,6 +179,42 @@ describe.runIf(process.getuid?.() === 0 && !missing("sshd", "ssh-keygen"))("sshd
     expect(stderr).toContain("nothing of sshd was changed");
     expect(existsSync(at(DROP_IN))).toBe(false);
     expect(calls()).toEqual([]);
+  });
+
+  it.each([
+    ["says nothing", "", "", ""],
+    ["says no", "PermitRootLogin no\n", "", ""],
+    ["says no in a file of its own", "", "PermitRootLogin no\n", ""],
+    ["lets single commands in", "PermitRootLogin forced-commands-only\n", "", ""],
+    ["lets root in by keys", "PermitRootLogin prohibit-password\n", "", ""],
+    ["says no first, and yes behind", "PermitRootLogin yes\n", "PermitRootLogin no\n", ""],
+    ["says yes for some alone", "Match User root\n  PermitRootLogin yes\n", "", ""],
+    ["says yes", "PermitRootLogin yes\n", "", "PermitRootLogin prohibit-password\n"],
+  ])("lets root in by no more than where the operator %s", (_, more, dropIn, line) => {
+    written(more, dropIn === "" ? {} : { "50-own.conf": dropIn });
+    const before = effective("permitrootlogin");
+    const first = base();
+    expect(first.stderr).toBe("");
+    expect(/^PermitRootLogin.*\n/m.exec(readFileSync(at(DROP_IN), "utf8"))?.[0] ?? "").toBe(line);
+    expect(effective("permitrootlogin")).toBe(line === "" ? before : "permitrootlogin without-password");
+    expect(base().facts).toMatchObject({ changed: [] });
+  });
+
+  it("tells each value that changes, with the one of today", () => {
+    written("X11Forwarding yes\nMaxSessions 4\nClientAliveInterval 30\nPermitRootLogin yes\n");
+    const ran = run(
+      "preflight",
+      `will() { printf '%s\\n' "$*" >>"$work/will"; }
+${stepOf(renderPreflight({ node: "n", ...options }), "sshd")}
+${SSHD_CHANGES.replaceAll("/etc/", `${at("etc")}/`)}
+cat "$work/will" >${at("told")}`,
+    );
+    expect(ran.stderr).toBe("");
+    expect(readFileSync(at("told"), "utf8")).toBe(
+      `adds ${at(DROP_IN)}: no password login (today passwords are taken: make sure that everybody has a key)` +
+        "; X11Forwarding no (now yes); MaxStartups 100:30:200 (now 10:30:100); MaxSessions 64 (now 4)" +
+        "; ClientAliveCountMax 10 (now 3); no SSH client older than OpenSSH 6.5; PermitRootLogin prohibit-password (now yes)\n",
+    );
   });
 
   it("takes an earlier file that says no less", () => {

@@ -6,7 +6,7 @@
  * Does not prove that those tools do what they are told: file systems are tried for real in test/e2e.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { parseFacts } from "../../components/host/stage";
 import type { StorageOptions } from "../../components/host/storage";
@@ -22,7 +22,7 @@ asRoot("mounts", () => {
       `for last; do :; done
 case "$*" in *--mountpoint*) ;; *) exit 0 ;; esac
 f=${at("mounted-")}$(basename "$last"); [ -e "$f" ] || exit 1
-case "$*" in *MAJ:MIN*) echo 259:77 ;; *OPTIONS*) cat "$f" ;; *SOURCE*) echo 10.0.0.5:/shared ;; esac`,
+case "$*" in *MAJ:MIN*) echo 259:77 ;; *FSROOT*) echo / ;; *OPTIONS*) cat "$f" ;; *SOURCE*) echo 10.0.0.5:/shared ;; esac`,
     );
     tool("lsblk", "echo '259:77'");
     tool("blkid", "echo 0b7cf3d4-2f7c-4d7c-8f57-0a3cbe0f2f11");
@@ -38,7 +38,11 @@ case "$*" in *MAJ:MIN*) echo 259:77 ;; *OPTIONS*) cat "$f" ;; *SOURCE*) echo 10.
       `record "$@"; for last; do :; done; awk -v t="$last" '$2 == t {print $4}' ${at("etc/fstab")} >${at("mounted-")}$(basename "$last")`,
     );
     tool("umount", `record "$@"; for last; do :; done; rm -f ${at("mounted-")}$(basename "$last")`);
-    tool("systemctl", ":");
+    tool("systemctl", "exit 3");
+    tool("dockerd", "exit 1");
+    tool("docker", "exit 1");
+    // The guard, which mounts nothing here.
+    tool("guard", 'record "$@"');
   }
   const spec = (quotas: StorageOptions["quotas"]): StorageOptions => ({
     devices: [{ match: { serial: "S6Z1NX0T123456" }, mount: "/mnt/storage" }],
@@ -48,23 +52,27 @@ case "$*" in *MAJ:MIN*) echo 259:77 ;; *OPTIONS*) cat "$f" ;; *SOURCE*) echo 10.
   const go = (quotas: StorageOptions["quotas"]) => {
     rmSync(at("calls"), { force: true });
     const places = `printf '%s %s\\n' 'storage.devices[0]' /dev/sdz1 >"$work/places"`;
-    return run(spec(quotas), ["mounts"], places, { "/srv/share": at("share") });
+    return run(spec(quotas), ["mounts"], places, {
+      "/srv/share": at("share"),
+      "/usr/local/lib/berth/guard-storage": at("bin/guard"),
+    });
   };
 
   it("are lines of fstab that a boot can do without, next to the operator's", () => {
     mounts();
     writeFileSync(at("etc/fstab"), "UUID=1 / ext4 defaults 0 1\n");
     expect(go([]).stderr).toBe("");
-    const local = "noatime,nofail,x-systemd.device-timeout=30s,x-systemd.before=docker.service";
+    const local = "noatime,nosuid,nodev,nofail,x-systemd.device-timeout=30s,x-systemd.before=docker.service";
     expect(read("etc/fstab")).toBe(
       `UUID=1 / ext4 defaults 0 1
 # Berth storage: begin. Rendered: a change here is lost.
-10.0.0.5:/shared ${at("share")} nfs _netdev,nofail,hard,timeo=600,retrans=2,nfsvers=4.2,noatime,ro 0 0
+10.0.0.5:/shared ${at("share")} nfs nosuid,nodev,_netdev,nofail,x-systemd.before=docker.service,hard,timeo=600,retrans=2,nfsvers=4.2,noatime,ro 0 0
 UUID=0b7cf3d4-2f7c-4d7c-8f57-0a3cbe0f2f11 ${at("tree")} ext4 ${local} 0 2
 # Berth storage: end
 `,
     );
     expect(calls()).toEqual([`mount -- ${at("share")}`, `mount -- ${at("tree")}`]);
+    // What is mounted rightly is no affair of the guard's.
     const again = go([]);
     expect(parseFacts(again.stdout).changed).toEqual([]);
     expect(calls()).toEqual([]);
@@ -78,11 +86,12 @@ UUID=0b7cf3d4-2f7c-4d7c-8f57-0a3cbe0f2f11 ${at("tree")} ext4 ${local} 0 2
     expect(refused.stderr).toContain(
       `quotas on ${at("tree")} start with a fresh mount, and it is in use by process 4242`,
     );
-    expect(calls()).toEqual([]);
+    expect(calls()).toEqual(["guard start"]);
     expect(read("etc/fstab")).not.toContain("prjquota");
     mounts();
     expect(go([home("alice", 21001)]).stderr).toBe("");
     expect(calls()).toEqual([
+      `guard off ${at("tree")}`,
       `umount -- ${at("tree")}`,
       "e2fsck -p /dev/sdz1",
       "tune2fs -O project,quota -Q prjquota /dev/sdz1",
@@ -109,7 +118,7 @@ UUID=0b7cf3d4-2f7c-4d7c-8f57-0a3cbe0f2f11 ${at("tree")} ext4 ${local} 0 2
           `/etc/fstab has a line for ${at("tree")} that is not Berth's`.replace("/etc", at("etc")),
         );
         expect(read("etc/fstab")).toContain(line);
-        expect(calls()).toEqual([]);
+        expect(calls()).toEqual(["guard start"]);
       }
     },
   );
@@ -122,8 +131,46 @@ UUID=0b7cf3d4-2f7c-4d7c-8f57-0a3cbe0f2f11 ${at("tree")} ext4 ${local} 0 2
     );
     expect(go([]).stderr).toContain("has lost one of Berth's two marks");
     expect(read("etc/fstab")).toContain("/precious");
-    expect(calls()).toEqual([]);
+    expect(calls()).toEqual(["guard start"]);
   });
+
+  it.each<[string, string, boolean]>([
+    ["below the mount", "@/docker", false],
+    ["the mount itself", "@", false],
+    ["around the mount", "@/..", false],
+    ["elsewhere", "/var/lib/docker", true],
+    ["beside it, with the same beginning", "@-docker", true],
+  ])("leave Docker's own data as it is: %s", (_, place, guarded) => {
+    mounts();
+    const root = place.replace("@/..", at("")).replace("@", at("tree")).replace(/\/$/, "");
+    const line = () => new RegExp(`${at("tree")} ext4 (\\S+)`).exec(read("etc/fstab"))?.[1];
+    mkdirSync(at("etc/docker"));
+    writeFileSync(at("etc/docker/daemon.json"), `\uFEFF{"data-root": "${root}"}`);
+    expect(go([]).stderr).toBe("");
+    expect(line()?.includes("nosuid,nodev,")).toBe(guarded);
+    // A dockerd that runs knows best.
+    tool("systemctl", '[ "$*" = "is-active -q docker.service" ]');
+    tool(
+      "docker",
+      `[ "$*" = "info -f {{.DockerRootDir}}" ] && echo ${guarded ? at("tree/docker") : "/elsewhere"}`,
+    );
+    expect(go([]).stderr).toBe("");
+    expect(line()?.includes("nosuid,nodev,")).toBe(!guarded);
+  });
+
+  it.each(["@", "@/docker/people"])(
+    "are not bound from %s, where Docker has its data in @/docker",
+    (from) => {
+      mounts();
+      mkdirSync(at("etc/docker"));
+      writeFileSync(at("etc/docker/daemon.json"), JSON.stringify({ "data-root": at("disk/docker") }));
+      const ran = run({ bind: { homes: "/srv/from" } }, ["mounts"], "", {
+        "/srv/from": from.replace("@", at("disk")),
+      });
+      expect(ran.stderr).toContain(`and Docker's own data, ${at("disk/docker")}, are one in the other`);
+      expect(calls()).toEqual([]);
+    },
+  );
 });
 
 asRoot("limits of homes", () => {

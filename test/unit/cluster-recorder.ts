@@ -9,6 +9,8 @@ export interface Seen {
   type: string;
   name: string;
   inputs: Record<string, unknown>;
+  /** Left out: none. */
+  ignoreChanges?: string[];
 }
 
 /** The same for each run, as it stands in what is recorded. */
@@ -90,11 +92,19 @@ async function recorded(config: Record<string, unknown>, preview: boolean): Prom
   // With a token the account would be asked what it offers; there is none here.
   for (const name of ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"]) delete process.env[name];
   const seen: Seen[] = [];
+  // Mocks are not told of options.
+  const ignored = new Map<string, string[]>();
+  const noteIgnored = ({ type, name, opts }: pulumi.ResourceTransformationArgs) => {
+    const { ignoreChanges = [] } = opts as pulumi.CustomResourceOptions;
+    if (ignoreChanges.length > 0) ignored.set(`${type} ${name}`, ignoreChanges);
+    return undefined;
+  };
   await pulumi.runtime.setMocks(
     {
       newResource: async ({ type, name, inputs: given, id }) => {
         const inputs = await checked(type, given);
-        seen.push({ type, name, inputs });
+        const ignoreChanges = ignored.get(`${type} ${name}`);
+        seen.push({ type, name, inputs, ...(ignoreChanges && { ignoreChanges }) });
         const unknown = preview && type.startsWith("command:") && !name.endsWith("-seed");
         const more = preview ? {} : computed(type, name);
         const state = unknown ? inputs : { ...inputs, ...more, stdout: stdout(name) };
@@ -112,7 +122,7 @@ async function recorded(config: Record<string, unknown>, preview: boolean): Prom
   const { Cluster } = await import("../../components/cluster.js");
   const raw = Object.fromEntries(Object.entries(config).map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]));
   const { plan, secrets } = loadConfig("dev", raw, () => [], { placeholders: preview ? "allow" : "refuse" });
-  new Cluster("berth", { plan, secrets });
+  new Cluster("berth", { plan, secrets }, { transformations: [noteIgnored] });
   await pulumi.runtime.disconnect();
   return seen;
 }

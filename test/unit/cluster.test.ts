@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import { WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "../../config";
 import { localStack, names, of, runCluster, type Seen } from "./cluster-recorder";
 
 const alice = { name: "alice", node: "node-0", index: 0 };
@@ -60,6 +61,16 @@ describe.each([
       );
       expect(inputs.envs).toContain("NVIDIA_VISIBLE_DEVICES=void");
       expect(inputs.devices).toBeUndefined();
+    }
+  });
+
+  // A change of the network makes all workspaces of the node anew, with either docker plugin.
+  it("states the gateway of each node's network, and keeps one that was made without", () => {
+    const networks = seen.filter(({ name }) => /-workspaces$/.test(name));
+    expect(networks).toHaveLength(2);
+    for (const { inputs, ignoreChanges } of networks) {
+      expect(inputs.ipamConfigs).toEqual([{ subnet: WORKSPACE_NETWORK, gateway: WORKSPACE_GATEWAY }]);
+      expect(ignoreChanges).toEqual(["ipamConfigs"]);
     }
   });
 

@@ -103,8 +103,8 @@ const refused: [string, Record<string, unknown>, string][] = [
     exported({ path: "/data", to: ["10.0.0.0/8"] }, { path: "/data", to: ["::/0"] }),
     "storage.nfs.server.exports[1].path",
   ],
-  ["an NFS path with a / at its end", nfs("10.0.0.5:/export/"), "storage.nfs.mounts[0].from"],
-  ["an NFS path with // in it", nfs("10.0.0.5://export"), "storage.nfs.mounts[0].from"],
+  ["an NFS path with a blank", nfs("10.0.0.5:/my files"), "storage.nfs.mounts[0].from"],
+  ["an NFS path with a way out of fstab's words", nfs("10.0.0.5:/a\\040b"), "storage.nfs.mounts[0].from"],
   ["an NFS path that climbs", nfs("10.0.0.5:/export/../x"), "storage.nfs.mounts[0].from"],
   ["an NFS path with a comma", nfs("10.0.0.5:/a,b"), "storage.nfs.mounts[0].from"],
   ["an interface that is an option", fabric({ ...ib, interface: "-ib0" }), "nodes[0].fabric.interface"],
@@ -172,6 +172,9 @@ const taken: [string, Record<string, unknown>][] = [
   ["the root of an NFS server", nfs("nas.example.com:/")],
   ["an NFS server by IPv6", nfs("[fd00::5]:/export")],
   ["one by an IPv6 address that holds an IPv4 one", nfs("[::ffff:10.0.0.5]:/export")],
+  ["an NFS path with a / at its end", nfs("10.0.0.5:/export/")],
+  ["an NFS path with doubled slashes", nfs("10.0.0.5://export//home//")],
+  ["an NFS path with signs that mean nothing there", nfs("10.0.0.5:/~ann/50%=(a)#1")],
   ["a login with _ first", { ...metalStack, baremetal: { user: "_ops" } }],
   [
     "as many keys as fit",
@@ -200,6 +203,16 @@ describe("one rule for each value", () => {
     expect(() => renderAll(load(config))).not.toThrow();
   });
 
+  it.each([
+    ["10.0.0.5:/export/", "10.0.0.5:/export"],
+    ["nas.example.com://export//home//", "nas.example.com:/export/home"],
+    ["[fd00::5]:/", "[fd00::5]:/"],
+    ["[fd00::5]:///", "[fd00::5]:/"],
+    [" 10.0.0.5:/export\n", "10.0.0.5:/export"],
+  ])("writes an NFS export as the kernel shows the mount: %j", (given, written) => {
+    expect(load(nfs(given)).nodes[0]?.storage.nfs?.mounts?.[0]?.from).toBe(written);
+  });
+
   it("names the network that was perhaps meant", () => {
     const allowed = (network: string) => {
       try {
@@ -211,6 +224,23 @@ describe("one rule for each value", () => {
     };
     expect(allowed("fd12:3456::1/16")).toContain("'fd12::/16', or the address 'fd12:3456::1'");
     expect(allowed("10.1.2.3/8")).toContain("'10.0.0.0/8', or the address '10.1.2.3'");
+  });
+
+  it.each([
+    [
+      "the local nodes' network",
+      { nodes: [local("node-0", "head", "10.88.0.10")], network: { cidr: "10.88.0.10/24" } },
+    ],
+    ["a VPC", { nodes: [droplet(0)], digitalocean: { ...digitalocean, vpcCidr: "10.88.0.10/24" } }],
+  ])("says the same of bits behind a prefix: %s", (_, config) => {
+    try {
+      load(config);
+      expect.unreachable();
+    } catch (error) {
+      const problem = (error as ConfigError).problems.find(({ path }) => /cidr$/i.test(path));
+      expect(problem?.problem).toBe("has bits set behind its prefix");
+      expect(problem?.allowed).toContain("'10.88.0.0/24'");
+    }
   });
 
   it("judges the stack's name too", () => {

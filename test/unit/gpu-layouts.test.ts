@@ -123,16 +123,26 @@ describe("a GPU of the node's own driver", () => {
     expect(heldLayouts(now, [], { mig: [{ gpu: 0, layout: "all-disabled" }] })).toEqual([]);
   });
 
-  it("is left alone by a layout for all of them where it cannot be divided", () => {
-    const [first, second] = now.gpus;
-    if (!first || !second) throw new Error("unreachable");
-    const mixed: Inventory = {
-      ...now,
-      gpus: [first, { ...second, model: "Tesla T4", memoryMiB: 15360, profiles: {} }],
-    };
-    const mig = [{ gpu: "all", layout: { "1g.10gb": 7 } }];
-    expect(heldLayouts(mixed, held, { mig })).toEqual([]);
-  });
+  // The preview that comes before an upgrade asks the berthd of before, which does not know what its driver offers.
+  it.each([
+    ["Tesla T4", 15360, {}],
+    ["Tesla T4", 15360, undefined],
+    ["NVIDIA L4", 23034, undefined],
+    ["NVIDIA A10", 23028, undefined],
+    ["NVIDIA RTX A6000", 49140, undefined],
+    ["NVIDIA DGX Display", 4096, undefined],
+  ] as const)(
+    "is left alone by a layout for all of them where it cannot be divided: %s, %i MiB, offers %j",
+    (...one) => {
+      const [model, memoryMiB, profiles] = one;
+      const [first, second] = now.gpus;
+      if (!first || !second) throw new Error("unreachable");
+      const other: Gpu = { ...second, model, memoryMiB, ...(profiles && { profiles }) };
+      const mixed: Inventory = { ...now, gpus: [first, other] };
+      for (const layout of [{ "1g.10gb": 7 }, "all-1g.10gb"] as const)
+        expect(heldLayouts(mixed, held, { mig: [{ gpu: "all", layout }] })).toEqual([]);
+    },
+  );
 
   describe("of a model that Berth does not know", () => {
     const [first, second] = now.gpus;
@@ -171,7 +181,8 @@ describe("a GPU of the node's own driver", () => {
         "and nobody counted, all of them",
         undefined,
         { gpu: "all", layout: "all-9g.99gb" },
-        ["9g.99gb", "9g.99gb"],
+        // The undivided one is the node's to judge.
+        ["9g.99gb"],
       ],
       [
         "and nobody counted, by the instance",

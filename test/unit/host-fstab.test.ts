@@ -18,10 +18,10 @@ function taken(fstab: string, ...places: string[]): string[] {
   writeFileSync(at("fstab"), fstab.replaceAll("@", at("")));
   const words = places.map((place) => `'${at(place)}'`).join(" ");
   const body = `${fstabLibrary.replaceAll("/etc/fstab", at("fstab"))}
-theirs >"$work/theirs"
+theirs | places >"$work/places"
 : >"$work/taken"
 for place in ${words}; do
-  if in_fstab "$place" "$work/theirs"; then printf '%s\\n' "$place" >>"$work/taken"; fi
+  if in_fstab "$place" "$work/places"; then printf '%s\\n' "$place" >>"$work/taken"; fi
 done`;
   expect(look(body).stderr).toBe("");
   return seen("taken")
@@ -38,6 +38,7 @@ describe("a line of fstab", () => {
     ["UUID=cccc @/link xfs", "data"],
     ["UUID=cccc @/data xfs", "link"],
     ["UUID=cccc @/data/set\\040a xfs", "data/set a"],
+    ["UUID=cccc @/link/set\\040a/../not//there xfs", "data/not/there"],
   ])("%j is for %s", (line, place) => {
     expect(taken(`${line}\n`, place)).toEqual([place]);
   });

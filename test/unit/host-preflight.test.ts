@@ -1,12 +1,13 @@
 /** The stage that looks at a server before it is adopted: its script, and what is read from its output. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { renderBase } from "../../components/host/base";
 import { type PreflightOptions, readPreflightFacts, renderPreflight } from "../../components/host/preflight";
+import { guardChanges } from "../../components/host/preflight-storage";
 import { DOCKER, FIREWALLS, LISTENERS } from "../../components/host/retire/looks";
 import { StageOptionError } from "../../components/host/shell";
 import { stageBody } from "../../components/host/stage";
@@ -352,5 +353,25 @@ describe("what is seen, with recorded output of the tools", () => {
     );
     expect(status).toBe(0);
     expect(readFileSync(at("closed"), "utf8")).toBe("udp 161 (snmpd)");
+  });
+});
+
+describe("what people write", () => {
+  const { at, tool, look, seen } = lookMachine();
+  const told = () => {
+    const body = guardChanges({ root: at("tree"), bind: { homes: at("srv/homes") } });
+    expect(look(body.replaceAll("/usr/local/lib/berth/guard-storage", at("guard"))).stderr).toBe("");
+    return seen("will");
+  };
+
+  it("is told of before it loses what it could do for others, with the folders that are there", () => {
+    for (const name of ["tree/shared", "srv/homes"]) mkdirSync(at(name), { recursive: true });
+    expect(told()).toMatch(
+      /^mounts what people write nosuid and nodev, .*There already: \S+\/tree\/shared \S+\/srv\/homes$/m,
+    );
+    tool("dockerd", "exit 1");
+    expect(told()).toContain("where they cannot be had, dockerd does not start");
+    writeFileSync(at("guard"), "");
+    expect(told()).toBe("");
   });
 });

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { askEngine, checkRoom, roomProblems } from "../../components/local-room";
+import { askEngine, askNodes, checkRoom, roomProblems } from "../../components/local-room";
 import { ConfigError } from "../../config";
 import { load, local, metalStack } from "./config-helpers";
 
@@ -49,27 +49,49 @@ describe("a local node", () => {
 });
 
 describe("checkRoom", () => {
-  const small = async () => ({ memoryBytes: 4 * GiB, cpus: 1 });
+  const engine = async () => ({ memoryBytes: 4 * GiB, cpus: 1 });
+  const nodes = async () => new Set<string>();
   it("ends an update before anything is made", async () => {
-    await expect(checkRoom(plan("8GiB"), false, small)).rejects.toThrow(ConfigError);
-    await expect(checkRoom(plan("8GiB"), false, small)).rejects.toThrow(
+    const ended = checkRoom(plan("8GiB"), false, { engine, nodes });
+    await expect(ended).rejects.toThrow(ConfigError);
+    await expect(ended).rejects.toThrow(
       /has 4 problems; nothing was touched[\s\S]*"8GiB"[\s\S]*at most 5GiB/,
     );
   });
 
   it("warns in a preview, which may run on another computer", async () => {
     const warnings: string[] = [];
-    await checkRoom(plan("8GiB", 1), true, small, (text) => warnings.push(text));
+    await checkRoom(plan("8GiB", 1), true, { engine, nodes, warn: (text) => warnings.push(text) });
     expect(warnings[0]).toMatch(
       /^berth:nodes\[0\]\.memory = 8GiB is more than .*\(at most 5GiB\).*An update there would be refused\.$/,
     );
     expect(warnings).toHaveLength(3);
   });
 
+  it("warns of the memory of nodes that are there: Docker took it, and their updates went well", async () => {
+    const warnings: string[] = [];
+    const warn = (text: string) => void warnings.push(text);
+    const roomy = async () => ({ memoryBytes: 4 * GiB, cpus: 2 });
+    const both = async () => new Set(["node-0", "node-1"]);
+    await checkRoom(plan("8GiB"), false, { engine: roomy, nodes: both, warn });
+    expect(warnings).toEqual([
+      expect.stringMatching(/^berth:nodes\[0\]\.memory = 8GiB .*at most 5GiB.*The node is there/),
+      expect.stringMatching(/^berth:nodes\[1\]\.memory/),
+    ]);
+    const one = async () => new Set(["node-0"]);
+    await expect(checkRoom(plan("8GiB"), false, { engine: roomy, nodes: one, warn })).rejects.toThrow(
+      /has a problem;[\s\S]*nodes\[1\]\.memory/,
+    );
+    // A container with more CPUs than there are does not start.
+    await expect(checkRoom(plan("8GiB"), false, { engine, nodes: both, warn })).rejects.toThrow(
+      /has 2 problems;[\s\S]*nodes\[0\]\.cpus[\s\S]*nodes\[1\]\.cpus/,
+    );
+  });
+
   it("asks no engine for a stack of servers, and goes on where none answers", async () => {
     const never = () => Promise.reject(new Error("asked"));
-    await checkRoom(load(metalStack), false, never);
-    await checkRoom(plan("8000GiB"), false, async () => undefined);
+    await checkRoom(load(metalStack), false, { engine: never, nodes: never });
+    await checkRoom(plan("8000GiB"), false, { engine: async () => undefined, nodes: never });
   });
 });
 
@@ -103,6 +125,18 @@ describe("the engine", () => {
     await listen(info, 0);
     const { port } = (server as Server).address() as AddressInfo;
     expect(await askEngine(`tcp://127.0.0.1:${port}`)).toEqual({ cpus: 4, memoryBytes: 8 * GiB });
+  });
+
+  it("names the nodes of a stack that it has", async () => {
+    const labels = (node: string) => ({ Labels: { "berth.component": "node", "berth.node": node } });
+    const asked = await listen(JSON.stringify([labels("node-0"), labels("node-1"), { Labels: {} }, null]), 0);
+    const { port } = (server as Server).address() as AddressInfo;
+    expect([...(await askNodes("dev", `tcp://127.0.0.1:${port}`))]).toEqual(["node-0", "node-1"]);
+    expect(decodeURIComponent(asked[0] ?? "")).toBe(
+      'GET /containers/json?all=true&filters={"label":["berth.stack=dev","berth.component=node"]}',
+    );
+    for (const broken of ["unix:///nowhere", "ssh://x"])
+      expect(await askNodes("dev", broken)).toEqual(new Set());
   });
 
   it.each(["no JSON", "{}", '{"NCPU":0,"MemTotal":0}', '{"NCPU":"4","MemTotal":"x"}'])(

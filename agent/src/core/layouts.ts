@@ -52,15 +52,16 @@ function offeredBy({ profiles, model, memoryMiB }: Gpu): Record<string, number> 
 }
 
 /**
- * The layout that the stack wants of a GPU; undefined where it leaves it as it is. A GPU that nobody here knows is taken
- * to be divided as wanted: its holder is asked for rather than surprised.
+ * The layout that the stack wants of a GPU; undefined where it leaves it as it is. A GPU that the stack names and nobody
+ * here knows is taken to be divided as wanted: its holder is asked for rather than surprised.
  */
 function wantedOf(gpu: Gpu, mig: MigConfig): Layout | undefined {
   const entry = mig.find(({ gpu: which }) => which === "all" || which === gpu.index || which === gpu.uuid);
   if (!entry) return undefined;
   const offered = offeredBy(gpu);
-  // "all" passes over those that cannot be divided.
-  if (entry.gpu === "all" && !gpu.mig && offered && Object.keys(offered).length === 0) return undefined;
+  // "all" passes over a GPU that cannot be divided. One that nobody here knows counts as such: a berthd from before
+  // `profiles` says nothing of a T4, and the node, which does know, asks its ledger again before it cuts.
+  if (entry.gpu === "all" && !gpu.mig && Object.keys(offered ?? {}).length === 0) return undefined;
   if (typeof entry.layout !== "string") return entry.layout;
   const profile = entry.layout.replace(/^all-/, "");
   if (profile === "disabled") return "whole";

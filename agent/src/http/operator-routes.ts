@@ -130,6 +130,8 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
       schema: { response: answers(200, s.pool, "What the stack's grants hold, and all else that is held.") },
     },
     async () => {
+      // A stage of the same `up` may have divided them a moment ago; the grants that follow wait for that as well.
+      await ledger.settled();
       const closed = ledger.closed();
       return {
         assignment: ledger.pool(),

@@ -236,27 +236,40 @@ export class Servers {
       : caller.kind === "known"
         ? caller.identity
         : undefined;
-    if (tcp && identity && !this.guests.prove(socket, accountOf(identity))) {
+    const crowded = tcp && identity ? this.guests.prove(socket, accountOf(identity)) : undefined;
+    if (crowded) {
       response.setHeader("connection", "close");
-      return {
-        code: "busy",
-        message: "Your account has as many connections to berthd as it may have.",
-        allowed: this.guests.allowed,
-        fix: "Close some, then ask again.",
-      };
+      return crowded === "account"
+        ? {
+            code: "busy",
+            message: "Your account has as many connections to berthd as it may have.",
+            allowed: this.guests.allowed,
+            fix: "Close some, then ask again.",
+          }
+        : {
+            code: "busy",
+            message: "All accounts together have as many connections to berthd as they may have.",
+            allowed: this.guests.allowed,
+            fix: "Ask on a connection that you have, or again in a while.",
+          };
     }
     const bytes = bytesOf(request);
     // An operator sends what a stack needs, and could do worse.
     if (bytes === 0 || identity?.role === "admin") return undefined;
     const nobody = tcp ? `address ${socket.remoteAddress}` : "strangers";
-    const done = this.bodies.take(identity ? accountOf(identity) : nobody, bytes);
-    if (!done) {
+    const done = this.bodies.take(identity ? accountOf(identity) : nobody, bytes, identity !== undefined);
+    if (typeof done === "string") {
       return {
         code: "busy",
         message:
-          "Your account has as much under way to berthd as it may have: other requests are not here whole yet.",
+          done === "account"
+            ? "Your account has as much under way to berthd as it may have: other requests are not here whole yet."
+            : "All accounts together have as much under way to berthd as they may have: other requests are not here whole yet.",
         allowed: this.bodies.allowed,
-        fix: "Let those end, then send this one again.",
+        fix:
+          done === "account"
+            ? "Let those end, then send this one again."
+            : "Let your own end, or wait a while, then send this one again.",
       };
     }
     for (const stream of [request, response]) stream.once("close", done);

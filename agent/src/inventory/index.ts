@@ -23,7 +23,7 @@ export {
 } from "./fake";
 export { computeInstanceCap, gpuInstanceCap } from "./fake-data";
 export { fileLog, journalLog, type KernelLine, type KernelLog } from "./kernel-log";
-export { MigGuard, type MigGuardOptions } from "./mig-guard";
+export { type Busy, MigGuard, type MigGuardOptions } from "./mig-guard";
 export { NvidiaSmi, type NvidiaSmiOptions } from "./nvidia-smi";
 export { type MigPlacement, migModelOf, placeInstances } from "./placements";
 export {

@@ -2,14 +2,24 @@ import { closeSync, openSync, statSync } from "node:fs";
 import { isLocked } from "../libc";
 
 export interface MigGuardOptions {
-  /** The file that the node's program for MIG layouts locks while it divides (components/host/runtime/mig-program.ts). */
+  /**
+   * The file that is locked while GPUs change: by the node's program for MIG layouts (components/host/runtime/mig-program.ts),
+   * and by the agent stage, which takes declared ones away (components/agent/steps.ts).
+   */
   file: string;
   /** Reads the GPUs; a reading that is under way may be the one that is waited for. */
   refresh(): Promise<unknown>;
-  /** What `problem` says may have changed. */
+  /** What `look` says may have changed. */
   changed(): void;
   /** Whether somebody has the lock; throws where that cannot be told. @default asks the kernel */
   held?(file: string): boolean;
+}
+
+/** Why nothing new may be granted. */
+export interface Busy {
+  why: string;
+  /** Within seconds it is over by itself: GPUs that were changed are being read. */
+  passes: boolean;
 }
 
 /**
@@ -30,8 +40,8 @@ export class MigGuard {
     this.seen = this.time();
   }
 
-  /** Why nothing new may be granted. Asked before each turn: it costs one call of the kernel where there is no MIG. */
-  get problem(): string | undefined {
+  /** Looks, and begins a reading where something changed. Asked before each turn: one call of the kernel without MIG. */
+  look(): Busy | undefined {
     let held: boolean;
     try {
       const time = this.time();
@@ -39,12 +49,15 @@ export class MigGuard {
       if (held || time !== this.seen) this.happened++;
       this.seen = time;
     } catch (error) {
-      return `whether the GPUs are divided anew cannot be told: ${(error as Error).message}`;
+      return {
+        why: `whether the GPUs are divided anew cannot be told: ${(error as Error).message}`,
+        passes: false,
+      };
     }
-    if (held) return "the GPUs are being divided anew (MIG)";
+    if (held) return { why: "the GPUs are being divided anew (MIG), or declared anew", passes: false };
     if (this.happened === this.known) return undefined;
     this.readAgain();
-    return "the GPUs were divided anew (MIG), and are being read";
+    return { why: "the GPUs were divided anew (MIG), and are being read", passes: true };
   }
 
   private time(): number | undefined {
@@ -55,14 +68,14 @@ export class MigGuard {
     if (this.reading) return;
     this.reading = true;
     const upTo = this.happened;
-    void this.readTwice()
-      .then(() => {
-        this.known = upTo;
-      })
-      .finally(() => {
-        this.reading = false;
-        this.options.changed();
-      });
+    const ended = () => {
+      this.reading = false;
+      this.options.changed();
+    };
+    void this.readTwice().then(() => {
+      this.known = upTo;
+      ended();
+    }, ended);
   }
 
   /** The first may have begun before; what cannot be read is the inventory's own affair, and tried again by it. */

@@ -55,7 +55,7 @@ export class NvidiaSmi {
   readonly #stuck: { [K in Question]?: string } = {};
   /** Neighbours by UUID, and of which GPUs: links do not change while the GPUs are the same. */
   #links: { key: string; reached: ReadonlyMap<string, readonly string[]> } | undefined;
-  /** What GPUs can be divided into, by UUID, and of which GPUs. */
+  /** What GPUs can be divided into, by UUID, and of which GPUs and driver. */
   #offers: { key: string; profiles: ReadonlyMap<string, Record<string, number>> } | undefined;
   /** Until then `mig -lgip`, which failed, is not asked again. */
   #noOffersUntil = Number.NEGATIVE_INFINITY;
@@ -150,11 +150,15 @@ export class NvidiaSmi {
     known: readonly Known[],
   ): Promise<Reading> {
     const found = nothing(lost);
-    for (const { uuid, index, pci } of asked) {
-      const one = await this.#run(["-q", "-x", "-i", uuid], end);
-      // It was pulled, or taken from this machine: it counts as missing, and the rest are still to be read.
-      if (noDevice(one)) continue;
-      if (one.code !== 0 && one.code !== 14) {
+    // Side by side: one after another, eight GPUs of a driver that takes a second for each call are past the deadline,
+    // and any process can bring a reading onto this way by its name. The answers are judged in the order of the GPUs.
+    const answers = await Promise.allSettled(asked.map((one) => this.#one(one, end, known)));
+    for (const [i, { uuid, index, pci }] of asked.entries()) {
+      const settled = answers[i] as PromiseSettledResult<ExecResult | Reading | undefined>;
+      if (settled.status === "rejected") throw settled.reason;
+      const one = settled.value;
+      if (one === undefined) continue;
+      if (!("inventory" in one)) {
         const [named] = unreachableGpus(`${one.stdout}\n${one.stderr}`);
         if (!named) throw this.#failed(["-q", "-x", "-i", uuid], one);
         const at = pci ?? named.pci;
@@ -163,17 +167,31 @@ export class NvidiaSmi {
         else lost.push({ ...(at !== undefined && { pci: at }), uuid, reason: named.reason });
         continue;
       }
-      const part = await this.#parsed(partDocument(one.stdout, true), end, ["-i", uuid], known);
-      found.inventory.driver = part.inventory.driver;
+      found.inventory.driver = one.inventory.driver;
       // Alone, every GPU is the first.
-      for (const gpu of part.inventory.gpus) found.inventory.gpus.push({ ...gpu, index });
-      for (const reading of part.readings) found.readings.push({ ...reading, index });
-      lost.push(...part.lost);
-      found.warnings.push(...part.warnings);
+      for (const gpu of one.inventory.gpus) found.inventory.gpus.push({ ...gpu, index });
+      for (const reading of one.readings) found.readings.push({ ...reading, index });
+      lost.push(...one.lost);
+      found.warnings.push(...one.warnings);
     }
     await this.#linked(found, end);
     const named = lost.filter(({ pci, uuid }) => pci !== undefined || uuid !== undefined);
     return { ...found, lost: named.length > 0 ? named : lost };
+  }
+
+  /**
+   * One GPU by itself: its reading, or the answer that says why there is none. Undefined: it was pulled, or taken from
+   * this machine; it counts as missing, and the rest are still to be read.
+   */
+  async #one(
+    { uuid }: Asked,
+    end: number,
+    known: readonly Known[],
+  ): Promise<ExecResult | Reading | undefined> {
+    const one = await this.#run(["-q", "-x", "-i", uuid], end);
+    if (noDevice(one)) return undefined;
+    if (one.code !== 0 && one.code !== 14) return one;
+    return this.#parsed(partDocument(one.stdout, true), end, ["-i", uuid], known);
   }
 
   /** Reads the list and the links when the XML needs them. */
@@ -183,15 +201,16 @@ export class NvidiaSmi {
     select: string[],
     known: readonly Known[],
   ): Promise<Reading> {
-    const several = document.cut.length > 1;
+    // Position is not number when a GPU is missing: between others, or before the only one that is left.
+    const numbered = document.cut.length === 1 && (document.lost.length === 0 || select.length > 0);
     const args = ["-L", ...select];
     // The list alone has the UUIDs of instances.
     if (document.body.includes("<mig_device>")) {
       const reading = parseDocument(document, (await this.#ok(args, end)).stdout);
       return this.#linked(reading, end);
     }
-    if (!several) return parseDocument(document);
-    // Position is not number when a GPU is missing between others. But a number is for people: it decides nothing.
+    if (numbered || document.cut.length === 0) return parseDocument(document);
+    // A number is for people, and for what they write in the stack: a list that fails closes nothing.
     let list: string | undefined;
     let problem: string | undefined;
     try {
@@ -231,10 +250,11 @@ export class NvidiaSmi {
    * Says what each GPU can be divided into, which a preview asks for: whose GPU would be cut must not depend on which
    * models Berth knows. Silent where the driver does not say: the table of models stands in.
    */
-  async #offered({ inventory: { gpus }, readings }: Reading, end: number): Promise<void> {
+  async #offered({ inventory: { gpus, driver }, readings }: Reading, end: number): Promise<void> {
     const whole = new Set(readings.flatMap((one) => (one.migMode === "unsupported" ? [one.uuid] : [])));
     const able = gpus.filter(({ uuid }) => !whole.has(uuid));
-    const key = able.map(({ uuid, index }) => `${index}=${uuid}`).join(" ");
+    // Another driver may call them otherwise.
+    const key = [driver, ...able.map(({ uuid, index }) => `${index}=${uuid}`)].join(" ");
     if (able.length > 0 && this.#offers?.key !== key && this.#now() >= this.#noOffersUntil) {
       try {
         const soon = Math.min(end, this.#now() + ASIDE.deadlineMs);

@@ -5,7 +5,10 @@ import type { ContainersPort } from "./ports";
 import type { PoolView } from "./types";
 import type { Writer } from "./writer";
 
-/** Milliseconds that the stack waits for GPUs that were divided anew a moment ago, by a stage of the same `up`. */
+/**
+ * Milliseconds that the stack waits for GPUs that were divided anew a moment ago, by a stage of the same `up`: two
+ * readings, of which each mostly takes a second or two.
+ */
 const busyFor = 30_000;
 const busyEvery = 100;
 /** Seconds that a container of a dropped grant gets to end, where somebody else was promised its GPU. */
@@ -13,11 +16,17 @@ const stopWithin = 30;
 
 export interface DeclaredContext {
   writer: Writer;
-  /** Why nothing can be granted for the moment. */
-  busy(): string | undefined;
+  /** Whether nothing can be granted for the moment. */
+  busy(): boolean;
   containers: ContainersPort;
   stopped(container: string): Promise<Result<Grant[]>>;
   log: Logger;
+}
+
+/** Waits while `busy`, and not for ever: whoever asked is told then what is wrong. */
+export async function whileBusy(busy: () => boolean): Promise<void> {
+  const end = Date.now() + busyFor;
+  while (busy() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, busyEvery));
 }
 
 /**
@@ -30,9 +39,7 @@ export async function applyDeclared(
   expect?: Assignment,
   by?: string,
 ): Promise<Result<PoolView>> {
-  const end = Date.now() + busyFor;
-  while (busy() !== undefined && Date.now() < end)
-    await new Promise((resolve) => setTimeout(resolve, busyEvery));
+  await whileBusy(busy);
   let holders: Grant[] = [];
   const result = await writer.submit((turn) => {
     const decided = turn.take(applyPool(turn.state, turn.ctx, { declared, expect }), by);

@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { type Ctx, createState, type LedgerState, planPool, release, reserve } from "../core";
-import type { Assignment, DeclaredGrant, Grant, Inventory, Refusal, Result, Strategy } from "../core/model";
-import type { EventLog } from "../events";
-import type { Logger } from "../log";
-import type { Store, StoredToken, StoreError } from "../store";
-import { applyDeclared } from "./declared";
+import type { Assignment, DeclaredGrant, Grant, Inventory, Result } from "../core/model";
+import type { StoredToken, StoreError } from "../store";
+import { applyDeclared, whileBusy } from "./declared";
+import { healthOf } from "./health";
 import { HeldBack } from "./held-back";
 import { Keeper } from "./keeper";
-import type { ContainersPort, InventoryPort, LimitsPort, SeenContainer } from "./ports";
+import type { LedgerOptions } from "./options";
+import type { SeenContainer } from "./ports";
 import { Reservations } from "./reservations";
 import type {
   GrantFilter,
@@ -22,36 +22,6 @@ import type {
 import { WaitingRoom, withdrawn } from "./waiting";
 import { World } from "./world";
 import { Writer } from "./writer";
-
-export interface LedgerOptions {
-  store: Store;
-  events: EventLog;
-  inventory: InventoryPort;
-  containers: ContainersPort;
-  limits: LimitsPort & { readonly closed?: string };
-  /** What the stack says now: it may change while berthd runs. */
-  node(): {
-    strategy: Strategy;
-    allocation: "exclusive" | "shared";
-    memoryLimitMiB?: number;
-    reserveSeconds: number;
-  };
-  log: Logger;
-  now?: () => number;
-  onCommit?(seconds: number): void;
-  onBeat?(): void;
-  onRefusal?(code: Refusal["code"]): void;
-  /** What else is wrong, for `health`. */
-  problems?(): string[];
-  /** Why else nothing may be granted now; asked before each turn. */
-  busy?(): string | undefined;
-  /** The database cannot be trusted any more: the process must end, and the next start rebuilds it. */
-  onFatal(error: Error): void;
-  /** Milliseconds. @default 1000 */
-  tickEvery?: number;
-  /** Milliseconds between two whole looks at the containers. @default 60000 */
-  lookEvery?: number;
-}
 
 export class Ledger implements LedgerService {
   private readonly state: LedgerState;
@@ -171,28 +141,21 @@ export class Ledger implements LedgerService {
 
   /** `viewer`: a user, who is told nothing of others; undefined: an operator, who is told all. */
   health = (viewer?: string): Health => {
-    const reasons = [
-      this.closed(),
-      viewer === undefined || this.options.limits.problem === undefined
-        ? this.options.limits.problem
-        : "the limits document on disk is not in force; the last good one is",
-      this.writer.problem?.message,
-      this.options.events.problem,
-      ...(this.options.problems?.() ?? []),
-      ...this.state.inventory.gpus.flatMap(({ index, uuid, quarantined }) =>
-        quarantined === undefined ? [] : [`GPU ${index} (${uuid}) is quarantined: ${quarantined}`],
-      ),
-      ...[...this.state.grants.values()].flatMap(({ id, user, reason }) =>
-        reason === undefined || (viewer !== undefined && viewer !== user) ? [] : [`grant ${id}: ${reason}`],
-      ),
-    ].filter((reason) => reason !== undefined);
-    return { status: reasons.length === 0 ? "ok" : "degraded", reasons: [...new Set(reasons)] };
+    const { limits, events } = this.options;
+    return healthOf({
+      viewer,
+      closed: this.closed(),
+      limits: limits.problem,
+      others: [this.writer.problem?.message, events.problem, ...(this.options.problems?.() ?? [])],
+      gpus: this.state.inventory.gpus,
+      grants: this.state.grants.values(),
+    });
   };
 
   closed = (): string | undefined => {
     if (this.stopping) return "berthd is stopping";
     const { limits } = this.options;
-    return this.keeper.problem ?? limits.closed ?? this.options.busy?.();
+    return this.keeper.problem ?? limits.closed ?? this.options.busy?.()?.why;
   };
 
   /** Seconds since the GPUs were read whole. */
@@ -314,6 +277,10 @@ export class Ledger implements LedgerService {
 
   // The stack's grants
 
+  settled(): Promise<void> {
+    return whileBusy(() => this.options.busy?.()?.passes === true);
+  }
+
   pool(): Assignment {
     return this.plan(this.declaredNow()).assignment;
   }
@@ -345,7 +312,7 @@ export class Ledger implements LedgerService {
     return applyDeclared(
       {
         writer: this.writer,
-        busy: () => this.options.busy?.(),
+        busy: () => this.options.busy?.() !== undefined,
         containers: this.options.containers,
         stopped: (container) => this.containerGone(container),
         log: this.options.log,

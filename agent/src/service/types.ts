@@ -137,6 +137,8 @@ export interface LedgerService {
   /** A line in the event log, written with the next transaction; resolves when that is durable. */
   emit(event: LedgerEvent): Promise<void>;
 
+  /** Resolves once GPUs that were changed a moment ago are read; after 30 s in any case. */
+  settled(): Promise<void>;
   pool(): Assignment;
   planPool(declared: readonly DeclaredGrant[]): PoolView;
   /** Commits exactly `expect` (when given), or nothing. */

@@ -7,7 +7,7 @@
  * What the file is to be at the end is decided once and kept, for a run that is cut in between.
  */
 
-import { LOGIN_RECORD } from "../runtime/engine";
+import { LOGIN_RECORD, WHOLE } from "../runtime/engine";
 import { LOAD_JSON, READ_OPTIONS } from "../runtime/told";
 import { DROP_IN } from "../storage/guard";
 
@@ -39,10 +39,12 @@ elif merged:
  * `FILE true`: the same with live-restore on. `FILE reload-true`, `FILE reload-false`: for a reload alone, without
  * \`userland-proxy\`, which no reload applies, and with which dockerd refuses one ("userland-proxy is enabled, but
  * userland-proxy-path is not set": it knows the path only at its start). `FILE FILE`: do two files say the same but for
- * live-restore?
+ * live-restore? `FILE live`: is it on?
  */
-const WITH = `${LOAD_JSON}
+export const WITH = `${LOAD_JSON}
 data, how = load(sys.argv[1]), sys.argv[2]
+if how == "live":
+    sys.exit(0 if data.get("live-restore") is True else 1)
 if how in ("true", "reload-true", "reload-false"):
     data["live-restore"] = how.endswith("true")
     if how.startswith("reload"):
@@ -72,6 +74,8 @@ if pending docker-unit; then
 fi
 file=/etc/docker/daemon.json decided=$state/retire-daemon.json
 if [ ! -e "$state/daemon.json" ] && [ ! -e "$decided" ]; then return 0; fi
+${WHOLE}
+whole_again
 cat >"$work/merge.py" MERGE_TEXT
 ${READ_OPTIONS}
 cat >"$work/restore.py" <<'RESTORE'
@@ -92,7 +96,8 @@ mortal() { [ "$(docker info -f '{{.LiveRestoreEnabled}}' 2>/dev/null)" = false ]
 if systemctl is-active -q docker.service; then
   wait_for 120 'docker info answers' docker info
   running=$(docker ps -q --no-trunc | sort)
-  stays=$(python3 -c 'import json, sys; print(json.loads(open(sys.argv[1], encoding="utf-8-sig").read() or "{}").get("live-restore") is True)' "$decided")
+  stays=no
+  if python3 "$work/with.py" "$decided" live; then stays=yes; fi
   if ! python3 "$work/with.py" "$decided" "$work/now"; then
     if [ -n "$running" ] && ! live; then
       python3 "$work/with.py" "$work/now" reload-true >"$work/alive"
@@ -115,7 +120,7 @@ if systemctl is-active -q docker.service; then
     gone=$(comm -23 <(printf '%s\\n' "$running") <(docker ps -q --no-trunc | sort) | sed '/^$/d' | paste -s -d ' ')
     if [ -n "$gone" ]; then fail "the restart of dockerd stopped containers: $gone"; fi
   fi
-  if [ "$stays" = False ] && ! mortal; then
+  if [ "$stays" = no ] && ! mortal; then
     python3 "$work/with.py" "$decided" reload-false >"$work/mortal"
     place 0644 "$file" <"$work/mortal"
     systemctl reload docker.service

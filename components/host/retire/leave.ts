@@ -1,6 +1,7 @@
 /** The steps of the retirement that take single things away. Each looks at what is there, and runs again unharmed. Pure text. */
 import { quote } from "../shell";
 import { PROGRAM } from "../storage/guard";
+import { GUARDED } from "../storage/guard-program";
 import { recordedSysctls } from "./before";
 
 /** What the stack's own destroy left: containers that its services made, or of a run that was cut. Volumes are data. */
@@ -63,6 +64,7 @@ done
  * bind: the kernel says whether it is in use.
  */
 export const UNBIND = `
+# What does not go is tried again below.
 if [ -x ${PROGRAM} ]; then ${PROGRAM} off || true; fi
 if [ ! -f "$state/storage/mounts" ]; then return 0; fi
 while read -r _ target type _ whose; do
@@ -70,6 +72,16 @@ while read -r _ target type _ whose; do
     if umount -- "$target"; then changed "unmounted $target"; fi
   fi
 done < <(tac -- "$state/storage/mounts")
+`;
+
+/** After the unmounts, which may have had something on or below a bind of the guard's. */
+export const UNGUARD = `
+: >"$work/left-guarded"
+if [ -x ${PROGRAM} ] && ! ${PROGRAM} off; then
+  printf 'What people wrote stays guarded in these places until the next start of the machine:\\n'
+  cat -- ${GUARDED} | tee "$work/left-guarded"
+fi
+fact_json leftGuarded "$(json_lines <"$work/left-guarded")"
 `;
 
 /** Addresses that interfaces have now stay until the next start: the connection may run over one. */

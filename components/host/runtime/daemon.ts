@@ -2,6 +2,7 @@
 import { WORKSPACE_NETWORK } from "../../../config";
 import { dockerPool, parseNetwork } from "../networks";
 import { checkHostPort, heredoc, StageOptionError } from "../shell";
+import { WHOLE } from "./engine";
 import type { RuntimeOptions } from "./options";
 import { DOCKER_OPTIONS, LOAD_JSON, toldCheck } from "./told";
 
@@ -138,6 +139,8 @@ except (OSError, ValueError, AttributeError):
 /** Needs what the step of `refusals` left in $work. */
 export function daemonJson(config: DaemonConfig): string {
   return `
+${WHOLE}
+whole_again
 version=
 if command -v dockerd >/dev/null; then
   version=$(dockerd --version | sed -n 's/^Docker version \\([0-9.]*\\).*/\\1/p')

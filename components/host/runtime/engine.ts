@@ -1,7 +1,8 @@
 /** Docker itself: whose packages, which version, and how it is started without ending anyone's work. Bash. */
-import { checkLinuxName, StageOptionError } from "../shell";
+import { checkLinuxName, heredoc, StageOptionError } from "../shell";
 import { KEYS, OS_RELEASE } from "./keys";
 import type { DockerOptions } from "./options";
+import { LOAD_JSON } from "./told";
 
 /** Docker's release key, as docs.docker.com/engine/install prints it; one for Debian's and Ubuntu's packages. */
 export const DOCKER_KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88";
@@ -139,6 +140,33 @@ const otherVersion = (version: string) => `installed=$(dpkg-query -W -f '\${Vers
   return 0`;
 
 /**
+ * A reload refuses a file that says "userland-proxy": true, the default (seen with Docker 26), and applies neither that
+ * nor the firewall backend: both are out of the file for as long as a reload takes. `leave_out` takes them out, and keeps
+ * the whole file in the stage's state, for a run that is cut meanwhile; `whole_again` puts it back, unless somebody has
+ * written the file since.
+ */
+export const WHOLE = `
+whole=$state/daemon-whole.json
+without() {
+  python3 - "$1" ${heredoc(`${LOAD_JSON}data = load(sys.argv[1])
+gone = [data.pop(key) for key in ("userland-proxy", "firewall-backend") if key in data]
+if not gone: sys.exit(1)
+json.dump(data, sys.stdout, indent=2, sort_keys=True)`)}
+}
+# shellcheck disable=SC2317,SC2329 # not every step calls each
+leave_out() {
+  if ! without /etc/docker/daemon.json >"$work/without.json"; then return 0; fi
+  place 0600 "$whole" </etc/docker/daemon.json
+  place 0644 /etc/docker/daemon.json <"$work/without.json"
+}
+whole_again() {
+  if [ ! -e "$whole" ]; then return 0; fi
+  if without "$whole" | cmp -s - /etc/docker/daemon.json; then place 0644 /etc/docker/daemon.json <"$whole"; fi
+  rm -f -- "$whole"
+}
+`.trim();
+
+/**
  * A new daemon.json is taken over without ending anyone's containers: a dockerd without live-restore would end them
  * on its way down, so that setting is reloaded first, and the restart waits until it is in force.
  */
@@ -157,21 +185,13 @@ names = {line.strip() for line in open(sys.argv[2])}
 sys.exit(any("/" not in name and name not in names for name in json.load(open(sys.argv[1])).get("insecure-registries", [])))' \\
       /etc/docker/daemon.json "$work/registries"
 }
-# A reload refuses a file that says "userland-proxy": true, the default (seen with Docker 26), and applies neither that
-# nor the firewall backend: both are out of the file for as long as it takes.
+${WHOLE}
 reload_until() {
   local rc=0
-  if python3 -c 'import json, sys
-data = json.load(open(sys.argv[1]))
-gone = [data.pop(key) for key in ("userland-proxy", "firewall-backend") if key in data]
-if not gone: sys.exit(1)
-json.dump(data, sys.stdout, indent=2, sort_keys=True)' /etc/docker/daemon.json >"$work/without.json"; then
-    cat /etc/docker/daemon.json >"$work/whole.json"
-    cat "$work/without.json" >/etc/docker/daemon.json
-  fi
+  leave_out
   systemctl reload docker.service
   (wait_for "$@") || rc=$?
-  if [ -s "$work/whole.json" ]; then cat "$work/whole.json" >/etc/docker/daemon.json; fi
+  whole_again
   return "$rc"
 }
 if pending docker && systemctl is-active -q docker.service; then

@@ -177,6 +177,16 @@ def applied(gpu, path):
     fail("nvidia-mig-parted could not look at GPU %d: %s" % (gpu["index"], (ran.stdout + ran.stderr).strip()))
 
 
+def program(pid):
+    """What a process calls itself, in characters that one can see; None where it is gone."""
+    try:
+        with open("%s/%s/cmdline" % (PROC, pid), "rb") as file:
+            name = os.path.basename(file.read().split(b"\0")[0].decode("utf-8", "replace"))
+    except OSError:
+        return None
+    return "".join(char if char.isprintable() else "?" for char in name) or "?"
+
+
 def processes(uuids):
     """Who has a GPU's device open. Seen from the host, containers' processes are among them."""
     minors = {}
@@ -194,18 +204,15 @@ def processes(uuids):
         if not match or minors.get(match.group(1), uuids[0]) not in uuids:
             continue
         pid = link.split("/")[-3]
-        try:
-            with open("%s/%s/cmdline" % (PROC, pid), "rb") as file:
-                name = os.path.basename(file.read().split(b"\0")[0].decode("utf-8", "replace")) or "?"
-        except OSError:
-            continue
-        if name not in KEEPERS:
+        name = program(pid)
+        if name is not None and name not in KEEPERS:
             holders[pid] = name
-    told = run("nvidia-smi", "--query-compute-apps=gpu_uuid,pid,process_name", "--format=csv,noheader", check=False)
+    # Not the names: whoever chooses one could write lines of this list with it.
+    told = run("nvidia-smi", "--query-compute-apps=gpu_uuid,pid", "--format=csv,noheader", check=False)
     for line in told.stdout.splitlines():
-        cells = [cell.strip() for cell in line.split(",", 2)]
-        if len(cells) == 3 and (cells[0] in uuids or cells[0].startswith("MIG-")):
-            holders.setdefault(cells[1], os.path.basename(cells[2]))
+        match = re.fullmatch(r"\s*([A-Za-z0-9/-]+)\s*,\s*([0-9]+)\s*", line)
+        if match and (match.group(1) in uuids or match.group(1).startswith("MIG-")):
+            holders.setdefault(match.group(2), program(match.group(2)) or "?")
     return ["process %s (%s)" % item for item in sorted(holders.items(), key=lambda item: int(item[0]))]
 
 

@@ -3,112 +3,107 @@
  * (nosuid: setuid, setgid, capabilities of files) nor stand for a device (nodev), on the node and in containers, whose
  * mounts of these folders take the options over. Pure.
  *
+ * Not so a read-only mount of Docker before 25: it says `ro`, and runc then mounts the folder anew with that option alone
+ * (runc 1.1, libcontainer/rootfs_linux.go, remount). Docker 25 says `rro` on Linux from 5.12 on, which adds the option by
+ * mount_setattr(2) (docs.docker.com/engine/storage/bind-mounts, "Recursive mounts"). The one such mount of what people write
+ * is /shared: there a file with the setuid bit still runs as its owner, in a container that has it mounted. Nothing comes of
+ * it: without sudo a workspace has no-new-privileges, and with it, root anyway.
+ *
  * The options are of a mount, not of a file system (mount(8), "nosuid", "nodev"; capabilities(7) on MNT_NOSUID), so a
  * folder that is no mount of its own is bound to itself. It happens at each start, before dockerd: a container keeps
  * the options that its folders had when it started.
  */
-import { checkPath, heredoc, quote } from "../shell";
+import { checkPath, heredoc, quoteAll } from "../shell";
 import type { StageStep } from "../stage";
-import { defaultStorage, type TreeOptions } from "./tree";
+import { guardProgram } from "./guard-program";
+import type { StorageOptions } from "./spec";
+import { defaultStorage } from "./tree";
 
 export const PROGRAM = "/usr/local/lib/berth/guard-storage";
 const UNIT = "/etc/systemd/system/berth-storage.service";
 export const DROP_IN = "/etc/systemd/system/docker.service.d/10-berth-storage.conf";
-/** The folders that were bound to themselves, one a line: gone with the binds at the next start. */
-export const GUARDED = "/run/berth-guarded";
 
 /** Below the root: what holds folders that people write to. */
 const FOLDERS = ["homes", "workspaces", "docker-volumes", "shared"] as const;
 
 /**
- * The program. Without an argument it guards; `off [PATH]` takes its binds at and below PATH away, all without one.
- * It runs any number of times, and changes what lacks the options alone.
+ * What people write to: the folders of the tree, and what `storage.bind` puts in the place of some, which is the same
+ * files by another path.
+ * @throws StageOptionError for a path that cannot be.
  */
-export function guardProgram(root: string): string {
-  return `#!/bin/bash
-# Berth: nothing that people write runs with another one's rights. Rendered: a change here is lost.
-set -euo pipefail
-root=${quote(root)} record=${quote(GUARDED)}
-
-# Fills \`options\`: the options of each mount at or below $1, by its place. Of several at one place the last one is seen.
-look() {
-  local target given
-  options=()
-  while read -r _ _ _ _ target given _; do
-    # The kernel writes blanks and the like as \\ooo.
-    target=$(printf '%b' "\${target//\\\\/\\\\0}")
-    case $target/ in "$1"/*) options[$target]=$given ;; esac
-  done </proc/self/mountinfo
+export function guardedFolders(options: Pick<StorageOptions, "root" | "bind">): string[] {
+  const root = checkPath(options.root ?? defaultStorage.root, "storage.root");
+  const sources = Object.entries(options.bind ?? {}).map(([name, path]) =>
+    checkPath(path, `storage.bind.${name}`),
+  );
+  return [...new Set([...FOLDERS.map((name) => `${root}/${name}`), ...sources])];
 }
 
-off() {
-  local target
-  [ -e "$record" ] || return 0
-  tac -- "$record" | while IFS= read -r target; do
-    case $target/ in "$1"/*) if mountpoint -q -- "$target"; then umount -- "$target"; fi ;; esac
-  done
-  while IFS= read -r target; do
-    case $target/ in "$1"/*) ;; *) printf '%s\\n' "$target" ;; esac
-  done <"$record" >"$record.new"
-  mv -f -T -- "$record.new" "$record"
-}
+/**
+ * Seconds until a start of dockerd is given up for the guard: docker.service has no limit of its own. Every question to a
+ * file system has a shorter one, but that for where a folder really is.
+ */
+const SECONDS = 60;
 
-guard() {
-  local folder target
-  local -A options
-  for folder in ${FOLDERS.map((name) => quote(`${root}/${name}`)).join(" ")}; do
-    [ -d "$folder" ] || continue
-    if ! mountpoint -q -- "$folder"; then
-      # With what is mounted below it, which would be hidden else.
-      mount --rbind -- "$folder" "$folder"
-      printf '%s\\n' "$folder" >>"$record"
-    fi
-    look "$folder"
-    for target in "\${!options[@]}"; do
-      case ,\${options[$target]}, in *,nosuid,*) case ,\${options[$target]}, in *,nodev,*) continue ;; esac ;; esac
-      mount -o "remount,bind,\${options[$target]},nosuid,nodev" -- "$target"
-      printf 'guarded %s\\n' "$target"
-    done
-  done
-}
-
-case \${1:-on} in
-  on) guard ;;
-  off) off "\${2:-$root}" ;;
-  *)
-    echo "usage: \${0##*/} [on | off [PATH]]" >&2
-    exit 2
-    ;;
-esac
-`;
-}
-
-const UNIT_TEXT = `[Unit]
+/**
+ * `after`: the mount units of the folders and of all that they lie in. Berth's own lines in fstab are `nofail`, and an
+ * operator's may be, so that local-fs.target and remote-fs.target do not wait for them (systemd.mount(5), "nofail"). A unit
+ * that is waited for ends its job mounted or not: 90 s at most for a server that is away (DefaultTimeoutStartSec).
+ */
+const unitText = (after: string) => `[Unit]
 Description=Berth's guard of what people write: nosuid, nodev
 After=local-fs.target remote-fs.target
+After=${after}
 Before=docker.service
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=${PROGRAM}
+TimeoutStartSec=${SECONDS}
+ExecStart=${PROGRAM} start
 
 [Install]
 WantedBy=multi-user.target
 `;
 
-const DROP_IN_TEXT = `# Berth: no container starts before what people write is guarded.
+const dropInText = (after: string) => `# Berth: no container starts before what people write is guarded.
+[Unit]
+After=${after}
+
 [Service]
-ExecStartPre=${PROGRAM}
+ExecStartPre=/usr/bin/timeout -k 5 ${SECONDS} ${PROGRAM} start
 `;
 
-/** Guards the tree now and at each start. */
-export function guardStep(options: TreeOptions): StageStep {
-  const root = checkPath(options.root ?? defaultStorage.root, "storage.root");
+/** Stands for the units' names in a text, until the node is asked where the folders really are. */
+const HERE = "@AFTER@";
+
+/**
+ * Guards the tree now and at each start. Needs nothing; reads $work/released where the steps for mounts left it: what was
+ * taken away for a moment, and is put back, is no change.
+ */
+export function guardStep(options: Pick<StorageOptions, "root" | "bind">): StageStep {
+  const folders = guardedFolders(options);
   const body = `
-place 0755 ${PROGRAM} ${heredoc(guardProgram(root))}
-place 0644 ${UNIT} storage-unit ${heredoc(UNIT_TEXT)}
-place 0644 ${DROP_IN} storage-unit ${heredoc(DROP_IN_TEXT)}
+place 0755 ${PROGRAM} ${heredoc(guardProgram(folders))}
+# The unit of a mount is named after where it really is (systemd.unit(5), "String Escaping").
+holders() {
+  local folder path
+  for folder in ${quoteAll(folders)}; do
+    for path in "$folder" "$(timeout -k 1 5 realpath -m -- "$folder")"; do
+      while [ -n "$path" ]; do
+        printf '%s\\n' "$path"
+        path=\${path%/*}
+      done
+    done
+  done | LC_ALL=C sort -u
+}
+mapfile -t holders < <(holders)
+after=$(systemd-escape -p --suffix=mount -- "\${holders[@]}")
+after_units() { sed "s|${HERE}|\${after//\\\\/\\\\\\\\}|"; }
+after_units >"$work/unit" ${heredoc(unitText(HERE))}
+place 0644 ${UNIT} storage-unit <"$work/unit"
+after_units >"$work/unit" ${heredoc(dropInText(HERE))}
+place 0644 ${DROP_IN} storage-unit <"$work/unit"
 if pending storage-unit; then
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
@@ -116,8 +111,10 @@ if pending storage-unit; then
   fi
   settled storage-unit
 fi
-${PROGRAM} >"$work/guarded" || fail "what people write could not be mounted with nosuid and nodev: see the lines above"
-while IFS= read -r line; do changed "$line"; done <"$work/guarded"
+${PROGRAM} on >"$work/guarded" || fail "what people write could not be mounted with nosuid and nodev: see the lines above"
+while IFS= read -r line; do
+  if ! grep -q -s -x -F -e "released \${line#guarded }" -- "$work/released"; then changed "$line"; fi
+done <"$work/guarded"
 `;
   return { name: "guard what people write", body };
 }

@@ -1,5 +1,6 @@
 /** The storage stage: devices, file systems, mounts, quotas, and the directories that users know. */
-export { fstabLibrary } from "./mounts";
+export { fstabLibrary } from "./fstab";
+export { guardedFolders, PROGRAM as GUARD } from "./guard";
 export { renderStorage, storageSteps } from "./render";
 export {
   type BindName,

@@ -3,26 +3,37 @@
  *
  * fstab, not mount units: systemd makes its units from it, and `mount`, `findmnt` and people know it. Pure.
  */
-import { quote } from "../shell";
+import { LOAD_JSON } from "../runtime/told";
+import { heredoc, quote } from "../shell";
 import type { StageStep } from "../stage";
 import { placed } from "./devices";
-import { GUARDED, PROGRAM } from "./guard";
-import type { StoragePlan } from "./spec";
+import { fstabLibrary } from "./fstab";
+import { PROGRAM } from "./guard";
+import { GUARDED } from "./guard-program";
+import { GUARD_OPTIONS, type StoragePlan } from "./spec";
 
 /** Needs `numbers` of blocksLibrary. `$records/mounts` holds SOURCE TARGET TYPE OPTIONS WHOSE, one mount per line. */
 const mountsLibrary = `
 records=$state/storage
-# The guard holds folders that something is to be mounted on, or that are to be unmounted.
-unguard() { if [ -x ${PROGRAM} ]; then ${PROGRAM} off "$1"; fi; }
+# The guard binds folders that something is to be mounted on, or that are to be unmounted. It comes again at the stage's
+# end, and at once where that is not reached: what it puts back then is no change.
+unguard() { if [ -x ${PROGRAM} ]; then ${PROGRAM} off "$1" >>"$work/released"; fi; }
+fail_guarded() {
+  if [ -x ${PROGRAM} ]; then ${PROGRAM} start || true; fi
+  fail "$@"
+}
 mounted() { findmnt -n --mountpoint "$1" >/dev/null; }
 numbers() { lsblk -d -n -o MAJ:MIN -- "$1" | tr -d ' '; }
 mounted_numbers() { findmnt -n -r -o MAJ:MIN --mountpoint "$1" | tail -n 1; }
-# What still uses the file system mounted at a place, beside that mount and those in $work/passing.
+of_mount() { findmnt -n -r -o "$1" --mountpoint "$2" | tail -n 1; }
+# PLACE TYPE: what still uses the file system mounted at a place, beside that mount, those in $work/passing and the
+# guard's. Of a bound folder (none): who has that folder; what else lies on its file system says nothing.
 users_of() {
-  local device pid mine target
+  local device root=/ pid mine target
   device=$(mounted_numbers "$1")
-  findmnt -n -r -o MAJ:MIN,TARGET | awk -v d="$device" '$1 == d {print $2}' | while read -r target; do
-    if [ "$target" != "$1" ] && ! grep -q -x -F -e "$target" -- "$work/passing"; then
+  if [ "$2" = none ]; then root=$(of_mount FSROOT "$1"); fi
+  findmnt -n -r -o MAJ:MIN,TARGET | awk -v d="$device" -v type="$2" '$1 == d && type != "none" {print $2}' | while read -r target; do
+    if [ "$target" != "$1" ] && ! grep -q -s -x -F -e "$target" -- "$work/passing" ${GUARDED}; then
       printf 'the mount %s\\n' "$target"
     fi
   done
@@ -31,49 +42,73 @@ users_of() {
   mine=$(readlink /proc/self/ns/mnt)
   for pid in /proc/[0-9]*; do
     if [ "$(readlink "$pid/ns/mnt" 2>/dev/null || printf '%s' "$mine")" != "$mine" ] &&
-      awk -v d="$device" '$3 == d && !/ (master|shared):/ {found = 1} END {exit !found}' "$pid/mountinfo" 2>/dev/null; then
+      awk -v d="$device" -v root="\${root%/}/" '$3 == d && index($4 "/", root) == 1 && !/ (master|shared):/ {found = 1} END {exit !found}' "$pid/mountinfo" 2>/dev/null; then
       printf 'process %s (%s) in a container\\n' "\${pid#/proc/}" "$(cat "$pid/comm" 2>/dev/null || true)"
     fi
   done
 }
 busy() {
   {
-    users_of "$1"
+    users_of "$1" device
     if command -v fuser >/dev/null; then { fuser -m "$1" 2>/dev/null || true; } | tr -s ' ' '\\n' | sed -n 's/^\\([0-9]\\{1,\\}\\).*/process \\1/p'; fi
   } | sort -u | sed -n 1,5p | paste -s -d ';'
 }
 # The mount takes the options of fstab's line; a nofail there would hide a failure.
 mount_now() {
-  mount -- "$1" || fail "$1 could not be mounted: see the lines above, and dmesg"
-  mounted "$1" || fail "$1 is not mounted: its device or server did not answer"
+  mount -- "$1" || fail_guarded "$1 could not be mounted: see the lines above, and dmesg"
+  mounted "$1" || fail_guarded "$1 is not mounted: its device or server did not answer"
   changed "mounted $1"
 }
 mount_point() {
   if [ -e "$1" ] && [ ! -d "$1" ]; then fail "$1 is in the way: it is $(stat -c %F -- "$1"), and a mount point is wanted there"; fi
   [ -d "$1" ] || install -d -m 0755 -- "$1"
   if [ -n "$(find "$1" -mindepth 1 -maxdepth 1 -print -quit)" ]; then
-    fail "$1 is not empty, and a mount would hide what it holds: move that away first, and back after the mount"
+    fail_guarded "$1 is not empty, and a mount would hide what it holds: move that away first, and back after the mount"
   fi
 }
 `.trim();
 
-/** The marks around Berth's lines in /etc/fstab. */
-const MARKS = `begin='# Berth storage: begin. Rendered: a change here is lost.' end='# Berth storage: end'`;
-
 /**
- * `theirs`: /etc/fstab without Berth's lines. `in_fstab PLACE FILE`: true where a line of the file mounts something at the
- * place, however it is written: with more slashes, by a link, or with a blank as \\040 (fstab(5)).
+ * `holds_docker PLACE`: are Docker's images and volumes at or below it, or is it a part of them? Their programs run as their
+ * owners, which `nosuid` would end. A dockerd that runs is asked; else the file says where they are, or nothing does and it
+ * is /var/lib/docker (docs.docker.com/reference/cli/dockerd, "data-root").
  */
-export const fstabLibrary = `
-${MARKS}
-theirs() { awk -v begin="$begin" -v end="$end" '$0 == begin {skip = 1} !skip {print} $0 == end {skip = 0}' /etc/fstab; }
-in_fstab() {
-  local place
-  while IFS= read -r place; do
-    printf -v place '%b' "\${place//\\\\/\\\\0}"
-    if [ "$(realpath -m -- "$1")" = "$(realpath -m -- "$place")" ]; then return 0; fi
-  done < <(awk '$1 !~ /^#/ && $2 ~ /^\\// {print $2}' "$2")
+const dockerRoot = `
+docker_root=
+if command -v dockerd >/dev/null; then
+  if systemctl is-active -q docker.service; then
+    docker_root=$(timeout 20 docker info -f '{{.DockerRootDir}}' 2>/dev/null || true)
+  fi
+  if [ -z "$docker_root" ] && [ -e /etc/docker/daemon.json ]; then
+    docker_root=$(python3 - ${heredoc(`${LOAD_JSON}print(load("/etc/docker/daemon.json").get("data-root", ""))`)}
+)
+  fi
+fi
+docker_root=\${docker_root:-/var/lib/docker}
+holds_docker() {
+  case $docker_root/ in "$1"/*) return 0 ;; esac
+  case $1/ in "$docker_root"/*) return 0 ;; esac
   return 1
+}
+`.trim();
+
+/** `not_dockers FOLDER`: what people write is mounted nosuid and nodev, also where it really lies. */
+const notDockers = `
+not_dockers() {
+  if holds_docker "$1"; then
+    fail "storage.bind: $1 and Docker's own data, $docker_root, are one in the other, and that must not be mounted nosuid and nodev as what people write is: give it a folder of its own, such as $1/people"
+  fi
+}
+`.trim();
+
+/** `want_device WHERE PLACE TYPE OPTIONS`: a file system on a device that the step before has found or made. */
+const wantDevice = `
+want_device() {
+  local device given=$4
+  device=$(awk -v where="$1" '$1 == where {print $2}' "$work/places")
+  printf '%s %s\\n' "$2" "$device" >>"$work/devices"
+  if holds_docker "$2"; then given=\${given/,${GUARD_OPTIONS}/}; fi
+  want "UUID=$(blkid -p -s UUID -o value -- "$device")" "$2" "$3" "$given"
 }
 `.trim();
 
@@ -96,17 +131,15 @@ ${mountsLibrary}
 : >"$work/passing"
 touch -- "$records/mounts"
 want() { printf '%s %s %s %s\\n' "$@" >>"$work/wanted"; }
-want_device() {
-  local device
-  device=$(awk -v where="$1" '$1 == where {print $2}' "$work/places")
-  printf '%s %s\\n' "$2" "$device" >>"$work/devices"
-  want "UUID=$(blkid -p -s UUID -o value -- "$device")" "$2" "$3" "$4"
-}
+${devices.length + binds.length > 0 ? dockerRoot : ""}
+${devices.length > 0 ? wantDevice : ""}
 : >"$work/devices"
 ${devices.join("\n")}
 ${nfs.join("\n")}
 LC_ALL=C sort -k 2,2 -o "$work/wanted" -- "$work/wanted"
 ${binds.join("\n")}
+${plan.binds.length > 0 ? notDockers : ""}
+${plan.binds.map(({ from }) => `not_dockers ${quote(from)}`).join("\n")}
 device_of() { awk -v t="$1" '$1 == t {print $2}' "$work/devices"; }
 # ext4 that was made without quotas learns them while it is not mounted; fstab must not ask for them before.
 while read -r source target type options; do
@@ -120,17 +153,16 @@ while read -r source target type options; do
     continue
   fi
   if mounted "$target"; then
-    unguard "$target"
     users=$(busy "$target")
-    if [ -n "$users" ] || ! umount -- "$target"; then
-      fail "quotas on $target start with a fresh mount, and it is in use\${users:+ by $users}: stop that and run again"
+    if [ -n "$users" ] || ! unguard "$target" || ! umount -- "$target"; then
+      fail_guarded "quotas on $target start with a fresh mount, and it is in use\${users:+ by $users}: stop that and run again"
     fi
     changed "unmounted $target, to switch its quotas on"
   fi
   if [ "$ready" = no ]; then
     if ! { e2fsck -p "$device" || [ "$?" -lt 4 ]; } || ! tune2fs -O project,quota -Q prjquota "$device"; then
       mount -- "$target" || true
-      fail "$device ($target) could not be given project quotas: see the lines above"
+      fail_guarded "$device ($target) could not be given project quotas: see the lines above"
     fi
     changed "project quotas on $device"
   fi
@@ -139,12 +171,13 @@ done <"$work/wanted"
 ${fstabLibrary}
 touch -- /etc/fstab
 if [ "$(grep -c -x -F -e "$begin" /etc/fstab)" != "$(grep -c -x -F -e "$end" /etc/fstab)" ]; then
-  fail "/etc/fstab has lost one of Berth's two marks, '$begin' and '$end': put it back, or take all of Berth's lines out"
+  fail_guarded "/etc/fstab has lost one of Berth's two marks, '$begin' and '$end': put it back, or take all of Berth's lines out"
 fi
 theirs >"$work/theirs"
+places <"$work/theirs" >"$work/their-places"
 while read -r source target type options; do
-  if in_fstab "$target" "$work/theirs"; then
-    fail "/etc/fstab has a line for $target that is not Berth's: take it out, or leave $target out of the configuration"
+  if in_fstab "$target" "$work/their-places"; then
+    fail_guarded "/etc/fstab has a line for $target that is not Berth's: take it out, or leave $target out of the configuration"
   fi
 done <"$work/wanted"
 {
@@ -160,6 +193,15 @@ if pending storage; then
   if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
   settled storage
 fi
+# Is what is mounted at $target what belongs there?
+same() {
+  case $type in
+    none) [ "$(stat -c %d:%i -- "$source")" = "$(stat -c %d:%i -- "$target")" ] ;;
+    nfs) [ "$(of_mount SOURCE "$target")" = "$source" ] ;;
+    # The whole file system, not a folder of it.
+    *) [ "$(mounted_numbers "$target")" = "$(numbers "$(device_of "$target")")" ] && [ "$(of_mount FSROOT "$target")" = / ] ;;
+  esac
+}
 bind_source() { [ -d "$1" ] || { install -d -m "$2" -- "$1" && changed "$1"; }; }
 ${sources.length > 0 ? `source_mode() {\n  case $1 in\n${plan.binds.map((one) => `    ${quote(one.from)}) printf %s ${one.mode} ;;`).join("\n")}\n  esac\n}` : "source_mode() { :; }"}
 : >"$work/mounts"
@@ -167,15 +209,11 @@ while read -r source target type options; do
   whose=ours
   old=$(awk -v t="$target" '$2 == t' "$records/mounts")
   if [ "$type" = none ]; then bind_source "$source" "$(source_mode "$source")"; fi
-  if grep -q -s -x -F -e "$target" -- ${GUARDED}; then unguard "$target"; fi
+  # Another mount than the right one may be the guard's.
+  if mounted "$target" && ! same; then unguard "$target" || true; fi
   if mounted "$target"; then
-    case $type in
-      none) if [ "$(stat -c %d:%i -- "$source")" = "$(stat -c %d:%i -- "$target")" ]; then same=yes; else same=no; fi ;;
-      nfs) if [ "$(findmnt -n -r -o SOURCE --mountpoint "$target" | tail -n 1)" = "$source" ]; then same=yes; else same=no; fi ;;
-      *) if [ "$(mounted_numbers "$target")" = "$(numbers "$(device_of "$target")")" ]; then same=yes; else same=no; fi ;;
-    esac
-    if [ "$same" = no ]; then
-      fail "$target holds another mount: $(findmnt -n -r -o SOURCE --mountpoint "$target" | tail -n 1). Unmount that first"
+    if ! same; then
+      fail_guarded "$target holds another mount: $(of_mount SOURCE "$target"). Unmount that first"
     fi
     # Mounted before Berth came: used, and never unmounted.
     if [ -z "$old" ]; then whose=theirs; else whose=\${old##* }; fi
@@ -203,6 +241,8 @@ if ! cmp -s -- "$work/mounts" "$records/mounts"; then
   sync -- "$records/mounts.new"
   mv -f -T -- "$records/mounts.new" "$records/mounts"
 fi
+# A step that fails before the guard's own leaves nothing open.
+if [ -s "$work/released" ]; then ${PROGRAM} start || true; fi
 `;
   return { name: "mounts", body: body.replaceAll(/\n{2,}/g, "\n"), deadlineSeconds: 900 };
 }
@@ -232,9 +272,8 @@ while read -r source target type options whose; do
     continue
   fi
   if [ "$whose" != ours ] || ! mounted "$target"; then continue; fi
-  unguard "$target"
-  users=$(users_of "$target" | sed -n 1,5p | paste -s -d ';')
-  if [ -z "$users" ] && umount -- "$target"; then
+  users=$(users_of "$target" "$type" | sed -n 1,5p | paste -s -d ';')
+  if [ -z "$users" ] && unguard "$target" && umount -- "$target"; then
     changed "unmounted $target"
   else
     printf '%s stays mounted: it is in use. %s\\n' "$target" "$users"

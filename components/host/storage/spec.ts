@@ -4,6 +4,7 @@ import { nfsExport } from "../../../config/check-storage";
 import { parseSize } from "../../../config/schema";
 import { parseNetwork } from "../networks";
 import { checkLinuxName, checkPath, checkWhole, StageOptionError } from "../shell";
+import { checkLvmName, checkMount, checkOptions, checkWords, unique } from "./checks";
 import type { TreeOptions } from "./tree";
 import { defaultStorage } from "./tree";
 
@@ -131,21 +132,18 @@ export interface StoragePlan {
 
 /** systemd waits this long for a device at boot, then goes on without it. */
 const DEVICE_TIMEOUT = "x-systemd.device-timeout=30s";
+/** A container does not see what is mounted into its folders after its start. */
+const BEFORE_DOCKER = "x-systemd.before=docker.service";
 /** A boot without the device is better than none; what writes into the tree still waits for the mount. */
-const LOCAL_OPTIONS = ["nofail", DEVICE_TIMEOUT, "x-systemd.before=docker.service"];
-/** Where Docker keeps images and containers: their programs run as their owners. */
-const DOCKER = "/var/lib/docker";
-/** People's data neither runs as another one nor is a device; guard.ts tells why. */
-const guarded = (mount: string): string[] =>
-  mount === DOCKER || DOCKER.startsWith(`${mount}/`) || mount.startsWith(`${DOCKER}/`)
-    ? []
-    : ["nosuid", "nodev"];
+const LOCAL_OPTIONS = ["nofail", DEVICE_TIMEOUT, BEFORE_DOCKER];
+/** People's data neither runs as another one nor is a device; guard.ts tells why. The node leaves them out for Docker's. */
+export const GUARD_OPTIONS = "nosuid,nodev";
 /** `hard`: a server that is away makes programs wait, never lose data. timeo is in tenths of a second. */
 const NFS_OPTIONS = [
-  "nosuid",
-  "nodev",
+  GUARD_OPTIONS,
   "_netdev",
   "nofail",
+  BEFORE_DOCKER,
   "hard",
   "timeo=600",
   "retrans=2",
@@ -194,10 +192,9 @@ export function planStorage(options: StorageOptions): StoragePlan {
         mode: BINDS[name].mode,
         options: [
           "bind",
-          "nosuid",
-          "nodev",
+          GUARD_OPTIONS,
           "nofail",
-          "x-systemd.before=docker.service",
+          BEFORE_DOCKER,
           `x-systemd.requires-mounts-for=${from}`,
         ].join(),
       },
@@ -222,7 +219,7 @@ export function planStorage(options: StorageOptions): StoragePlan {
       mount,
       options: [
         "noatime",
-        ...guarded(mount),
+        GUARD_OPTIONS,
         ...LOCAL_OPTIONS,
         ...(quota ? ["prjquota"] : []),
         ...checkOptions(spec, where),
@@ -364,61 +361,4 @@ function longestHolder(mounts: readonly string[], path: string): string | undefi
   return mounts
     .filter((mount) => path === mount || path.startsWith(`${mount}/`))
     .sort((a, b) => b.length - a.length)[0];
-}
-
-function checkOptions(spec: { options?: readonly string[] }, where: string): readonly string[] {
-  return (spec.options ?? []).map((option, i) => {
-    if (!/^[A-Za-z0-9_.=:/@%+-]+$/.test(option)) {
-      throw new StageOptionError(`${where}.options[${i}]`, option, "one mount option, such as 'discard'");
-    }
-    return option;
-  });
-}
-
-/** A path that fstab, exports and /etc/projects take without escapes. */
-function checkWords(value: string, where: string): string {
-  if (!/^[A-Za-z0-9._/+@-]+$/.test(checkPath(value, where))) {
-    throw new StageOptionError(where, value, "a path of letters, digits, '.', '_', '+', '@' and '-'");
-  }
-  return value;
-}
-
-const SYSTEM = [
-  "bin",
-  "boot",
-  "dev",
-  "etc",
-  "lib",
-  "lib32",
-  "lib64",
-  "proc",
-  "root",
-  "run",
-  "sbin",
-  "sys",
-  "usr",
-];
-
-function checkMount(value: string, where: string): string {
-  const first = checkWords(value, where).split("/")[1] ?? "";
-  if (SYSTEM.includes(first) || ["/var", "/var/lib", "/tmp"].includes(value)) {
-    throw new StageOptionError(where, value, "a place that is not the system's own, such as '/data'");
-  }
-  return value;
-}
-
-function checkLvmName(value: string, where: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.+]{0,62}$/.test(value)) {
-    throw new StageOptionError(
-      where,
-      value,
-      "1 to 63 letters, digits, '_', '.' and '+', a letter or digit first",
-    );
-  }
-  return value;
-}
-
-function unique(values: readonly string[], where: string, allowed: string): void {
-  const twice = values.find((value, i) => values.indexOf(value) !== i);
-  if (twice !== undefined) throw new StageOptionError(where, twice, allowed);
 }

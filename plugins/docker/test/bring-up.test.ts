@@ -38,10 +38,11 @@ function engineWith(before: State, then: State | Error) {
   return { engine: { call: work, find: work } as unknown as Engine, said };
 }
 
-async function update(engine: Engine, olds: Props, news: Props = inputs): Promise<Props> {
+async function update(engine: Engine, olds: Props, news: Props = inputs, said?: string[]): Promise<Props> {
   const type = containerType(() => engine);
   const request = { id: inspect.Id, olds: bag(olds), oldInputs: bag(inputs), news: bag(news) };
-  return (await type.update?.(request, context()))?.outs ?? {};
+  const log = (severity: string, message: string) => void said?.push(`${severity}: ${message}`);
+  return (await type.update?.(request, { ...context(), log }))?.outs ?? {};
 }
 
 const read = (state: State) => containerState({ ...structuredClone(inspect), State: state }, inputs);
@@ -60,17 +61,39 @@ describe("a container that should run", () => {
     expect(outs).not.toHaveProperty("exitCode");
   });
 
-  it.each<[string, State | Error, RegExp]>([
+  const STUBBORN: [string, State | Error, RegExp][] = [
     ["ends again at once", { ...EXITED, ExitCode: 3 }, /ended at once with status 3.*docker logs/],
     ["crashes on and on", { ...RESTARTING, Error: "no such file" }, /status 1 \(no such file\)/],
     ["cannot be started", new ProviderError("could not select device driver"), /select device driver/],
-  ])("and %s fails the update, which is still to do afterwards", async (_, then, words) => {
+  ];
+  it.each(STUBBORN)("and %s fails the update, which is still to do afterwards", async (_, then, words) => {
     const { engine } = engineWith(EXITED, then);
     const failed = await update(engine, read(EXITED)).catch((error: unknown) => error);
     expect(failed).toBeInstanceOf(ProviderError);
     expect((failed as ProviderError).message).toMatch(words);
     expect((failed as ProviderError).partial?.outs.mustRun).toBe(false);
   });
+
+  // Whoever works in it is root there: `rm` of its entry must not end the operator's update.
+  it.each(STUBBORN)(
+    "and is a workspace is told of where it %s, and is still to be started afterwards",
+    async (_, then, words) => {
+      for (const before of [EXITED, RESTARTING]) {
+        const { engine } = engineWith(before, then);
+        const news = { ...inputs, labels: [{ label: "berth.component", value: "workspace" }] };
+        const said: string[] = [];
+        const outs = await update(
+          engine,
+          containerState({ ...structuredClone(inspect), State: before }, news),
+          news,
+          said,
+        );
+        expect(outs.mustRun).toBe(false);
+        expect(said).toEqual([expect.stringMatching(words)]);
+        expect(said[0]).toMatch(/^warning: .*The update goes on without it/);
+      }
+    },
+  );
 
   it("and does is left alone", async () => {
     const { engine, said } = engineWith(RUNNING, RUNNING);

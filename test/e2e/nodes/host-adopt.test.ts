@@ -234,6 +234,7 @@ describe("a server that is somebody's", { timeout: 900_000 }, () => {
     );
     expect(will).toContain("makes directories: /workspace /data2 /mnt/storage");
     expect(will).toContain("mounts /srv/homes at /mnt/storage/homes");
+    expect(will).toMatch(/^mounts what people write nosuid and nodev, /m);
     expect(will).toMatch(
       /sets in \/etc\/docker\/daemon\.json: .*exec-opts \(now \["native\.cgroupdriver=systemd"\]\)/,
     );

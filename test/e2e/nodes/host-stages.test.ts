@@ -4,7 +4,8 @@
  * Proves: each stage runs over SSH from nothing, and a second time without a change; what the stages promise is
  * there; the firewall answers whom it should and nobody else, on both paths (the node's own ports, published
  * container ports), in IPv4 and IPv6, and still does after `ufw reload`, a restart of dockerd and one of the node,
- * with no open moment on the way; a set of rules that would cut the session is refused; the session survives.
+ * with no open moment on the way; so do a bound folder and the guard of what people write; a set of rules that would cut
+ * the session is refused; the session survives.
  * Does not prove: NVIDIA's toolkit (no GPU), Ubuntu, cloud-init, firewalled IPv6 forwarding by dockerd itself.
  *
  * Needs a Docker engine and OpenSSH's client. Makes and removes only things named berth-hosttest-….
@@ -49,7 +50,7 @@ const stages: Record<string, string> = {
   ready: renderReady({ node, minFree: [{ path: "/var/lib/docker", bytes: 2 ** 20 }] }),
   base: renderBase({ node, plannedPorts: [{ start: 32000, end: 40000 }] }),
   firewall: renderFirewall({ node, ...firewall }),
-  storage: renderStorage({ node }),
+  storage: renderStorage({ node, bind: { workspaces: "/srv/workspaces" } }),
   runtime: renderRuntime({ node, avoidNetworks: ["10.89.7.0/24"], insecureRegistries: ["10.89.7.2:5000"] }),
 };
 
@@ -265,6 +266,20 @@ describe("host stages on a local node", { timeout: 900_000 }, () => {
     await expectPolicy();
     expect(await denied.stop(), "open for a moment").toBe(false);
     expect(await machine.onNode("systemctl --failed --no-legend")).toBe("");
+    // The mounts that fstab names are there, and what people write is guarded, also by its other path.
+    expect(
+      await machine.onNode("stat -c %d:%i /srv/workspaces /mnt/storage/workspaces | uniq | wc -l"),
+    ).toMatch(/^1\s*$/);
+    for (const folder of [
+      "/mnt/storage/homes",
+      "/mnt/storage/workspaces",
+      "/mnt/storage/shared",
+      "/srv/workspaces",
+    ])
+      expect(
+        await machine.onNode(`findmnt -n -o VFS-OPTIONS --mountpoint ${folder} | tail -n 1`),
+        folder,
+      ).toMatch(/nosuid,nodev/);
     for (const [name, command] of Object.entries(stages)) {
       expect(await machine.stage(command), name).toMatchObject({ changed: [] });
     }

@@ -19,9 +19,11 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { parseFacts, renderStage } from "../../../components/host/stage";
 import { type StorageOptions, storageSteps } from "../../../components/host/storage";
+import { PROGRAM } from "../../../components/host/storage/guard";
+import { GUARDED } from "../../../components/host/storage/guard-program";
 
 const MIB = 2 ** 20;
-const TOOLS = ["losetup", "unshare", "nsenter", "sfdisk", "partx", "mkfs.ext4", "mkfs.xfs"];
+const TOOLS = ["losetup", "unshare", "nsenter", "sfdisk", "partx", "mkfs.ext4", "mkfs.xfs", "systemd-escape"];
 
 /** Empty where the tests can run, else why they cannot. */
 function missing(): string {
@@ -77,7 +79,11 @@ function run(options: StorageOptions) {
     name: "storage",
     node: "node-0",
     uses: ["files", "apt"],
-    steps: storageSteps({ root: `${folder}/tree`, directories: [], ...options }),
+    steps: storageSteps({ root: `${folder}/tree`, directories: [], ...options }).map((step) => ({
+      ...step,
+      // What lies outside of the namespace.
+      body: step.body.replaceAll(PROGRAM, `${folder}/guard`).replaceAll(GUARDED, `${folder}/guarded`),
+    })),
     paths: { logs: `${folder}/log`, state: `${folder}/state`, lock: `${folder}/lock` },
   });
   return inside(command);
@@ -156,7 +162,7 @@ describe.skipIf(reason !== "")("storage on real block devices", { timeout: 120_0
     for (const { uuid, mount } of first.devices as { uuid: string; mount: string }[]) {
       expect(fstab).toMatch(
         new RegExp(
-          `^UUID=${uuid} ${mount} \\S+ noatime,nofail,x-systemd.device-timeout=30s,\\S+ 0 [02]$`,
+          `^UUID=${uuid} ${mount} \\S+ noatime,nosuid,nodev,nofail,x-systemd.device-timeout=30s,\\S+ 0 [02]$`,
           "m",
         ),
       );
@@ -301,11 +307,15 @@ describe.skipIf(reason !== "")("storage on real block devices", { timeout: 120_0
     must(`echo here > ${at("tree/workspaces")}/file`);
     expect(must(`cat ${at("data/workspaces")}/file`)).toBe("here");
     expect(facts(options).changed).toEqual([]);
-    expect(facts({ devices: [] }).changed).toEqual([
-      "/etc/fstab",
-      `unmounted ${at("data")}`,
-      `unmounted ${at("tree/workspaces")}`,
-    ]);
+    expect(facts({ devices: [] }).changed).toEqual(
+      expect.arrayContaining([
+        "/etc/fstab",
+        `unmounted ${at("data")}`,
+        `unmounted ${at("tree/workspaces")}`,
+        `guarded ${at("tree/workspaces")}`,
+      ]),
+    );
+    expect(facts({ devices: [] }).changed).toEqual([]);
   });
 
   it.for(["ext4", "xfs"] as const)(

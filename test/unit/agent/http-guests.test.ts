@@ -76,6 +76,25 @@ describe("bodies that are sent slowly", () => {
     },
   );
 
+  it("by a dozen accounts at once leave each other one room for a request of its own", async () => {
+    const made = await api();
+    const port = made.servers.port as number;
+    const tokens: string[] = [];
+    for (let n = 0; n < 12; n++) tokens.push(await tokenOf(made, { role: "service", name: `back-end-${n}` }));
+    const slows = tokens.flatMap((token) =>
+      Array.from({ length: 16 }, () =>
+        client({ port }, slow(`content-length: ${bodyLimit}\r\nauthorization: Bearer ${token}`)),
+      ),
+    );
+    const told = () => slows.filter(({ seen }) => /503 .*All accounts together/s.test(seen.said)).length;
+    // 12 of their own and 128 that they share.
+    await until("what they share is full", 20_000, () => told() >= 12 * 16 - 12 - 128);
+    for (const socket of [made.socketOf("alice"), made.socketOf("bob")]) {
+      expect((await made.call("POST", "/v1/grants", { socket, raw: ask })).status).toBe(201);
+    }
+    expect(slows.some(({ seen }) => seen.said.includes("Your account"))).toBe(false);
+  });
+
   it("of requests that wait for their turn are counted too", async () => {
     const made = await api();
     const waiting = JSON.stringify({ ask: { kind: "mig", count: 7 }, wait_seconds: 60 });
@@ -157,6 +176,7 @@ describe("connections over TCP", () => {
 });
 
 describe("the places of guests", () => {
+  const limits = { all: 100, known: 100, person: 5, own: 2, address: 100 };
   const guest = (remoteAddress: string) => {
     const socket = Object.assign(new EventEmitter(), { remoteAddress, ended: false, destroy: () => {} });
     socket.destroy = () => {
@@ -169,7 +189,7 @@ describe("the places of guests", () => {
     Array.from({ length: count }, (_, n) => guest(address(n)));
 
   it("one address, or one IPv6 network, ends its own oldest and nobody else's", () => {
-    const guests = new Guests({ all: 100, person: 5, address: 3 });
+    const guests = new Guests({ ...limits, address: 3 });
     const other = guest("192.0.2.7");
     expect(guests.enter(other)).toBe(true);
     const crowd = many(5, (n) => `2001:db8:1:2::${n + 1}`);
@@ -179,10 +199,10 @@ describe("the places of guests", () => {
   });
 
   it("when all are taken the largest crowd without a token gives way; with none of that kind nobody gets in", () => {
-    const guests = new Guests({ all: 4, person: 3, address: 3 });
+    const guests = new Guests({ ...limits, all: 4, person: 3, address: 3 });
     const [a, b, c] = many(3, () => "192.0.2.1") as [Socket, Socket, Socket & { ended: boolean }];
     for (const one of [a, b, c, guest("192.0.2.2")]) guests.enter(one);
-    expect(guests.prove(b, "user:alice")).toBe(true);
+    expect(guests.prove(b, "user:alice")).toBeUndefined();
     const late = guest("192.0.2.3");
     expect(guests.enter(late)).toBe(true);
     expect([a, b, c].map((one) => (one as unknown as { ended: boolean }).ended)).toEqual([
@@ -190,7 +210,7 @@ describe("the places of guests", () => {
       false,
       false,
     ]);
-    const full = new Guests({ all: 2, person: 3, address: 3 });
+    const full = new Guests({ ...limits, all: 2, person: 3, address: 3 });
     for (const [n, one] of many(2, () => "192.0.2.1").entries()) {
       full.enter(one);
       full.prove(one, `user:${n}`);
@@ -198,17 +218,48 @@ describe("the places of guests", () => {
     expect(full.enter(guest("192.0.2.9"))).toBe(false);
   });
 
+  /** Connections of an account, as many as are let in, and the answer to the last. */
+  const come = (guests: Guests, account: string, count: number) => {
+    const all = many(count, () => "192.0.2.1") as (Socket & { ended: boolean })[];
+    const said = all.map((one) => {
+      expect(guests.enter(one)).toBe(true);
+      return guests.prove(one, account);
+    });
+    return { all, last: said.at(-1), open: () => all.filter(({ ended }, n) => !ended && !said[n]).length };
+  };
+
+  it("each account has a few, though others have taken all: the oldest of who has most gives way", () => {
+    const guests = new Guests({ ...limits, all: 40, known: 12, own: 2 });
+    const crowds = ["a", "b", "c"].map((name) => come(guests, name, 6));
+    expect(crowds.map(({ last }) => last)).toEqual(["account", "account", "all"]);
+    expect(crowds.map(({ open }) => open())).toEqual([5, 5, 2]);
+    const late = ["d", "e", "f"].map((name) => come(guests, name, 3));
+    expect(late.map(({ last }) => last)).toEqual(["all", "all", "all"]);
+    expect([...crowds, ...late].map(({ open }) => open())).toEqual([2, 2, 2, 2, 2, 2]);
+    expect(crowds[0]?.all.map(({ ended }) => ended)).toEqual([true, true, true, false, false, false]);
+    // Each has what is its own, and there is no more.
+    expect(come(guests, "g", 1).last).toBe("all");
+  });
+
+  it("whoever has no token ends none of those that have one", () => {
+    const guests = new Guests({ ...limits, all: 20, known: 12 });
+    const crowds = ["a", "b", "c"].map((name) => come(guests, name, 4));
+    const strangers = many(50, (n) => `192.0.2.${n + 2}`);
+    for (const one of strangers) expect(guests.enter(one)).toBe(true);
+    expect(crowds.map(({ open }) => open())).toEqual([4, 4, 4]);
+  });
+
   it("one that comes with another's token next takes that one's place", () => {
-    const guests = new Guests({ all: 10, person: 1, address: 10 });
+    const guests = new Guests({ ...limits, all: 10, person: 1, address: 10 });
     const [a, b] = many(2, () => "192.0.2.1") as Socket[] as [Socket, Socket];
     for (const one of [a, b]) guests.enter(one);
-    expect(guests.prove(a, "user:alice")).toBe(true);
-    expect(guests.prove(a, "user:alice")).toBe(true);
-    expect(guests.prove(b, "user:alice")).toBe(false);
-    expect(guests.prove(a, "user:bob")).toBe(true);
-    expect(guests.prove(b, "user:alice")).toBe(true);
+    expect(guests.prove(a, "user:alice")).toBeUndefined();
+    expect(guests.prove(a, "user:alice")).toBeUndefined();
+    expect(guests.prove(b, "user:alice")).toBe("account");
+    expect(guests.prove(a, "user:bob")).toBeUndefined();
+    expect(guests.prove(b, "user:alice")).toBeUndefined();
     b.emit("close");
-    expect(guests.prove(a, "user:alice")).toBe(true);
+    expect(guests.prove(a, "user:alice")).toBeUndefined();
   });
 
   it.each([
@@ -225,18 +276,48 @@ describe("the places of guests", () => {
 });
 
 describe("bytes under way", () => {
-  it("are bounded for one account, and for all together", () => {
-    const bodies = new Bodies(100, 150);
-    const first = bodies.take("alice", 60);
-    expect(bodies.take("alice", 41)).toBeUndefined();
-    const second = bodies.take("bob", 90);
-    expect(bodies.take("carol", 1)).toBeUndefined();
-    first?.();
-    first?.();
-    expect(bodies.take("carol", 61)).toBeUndefined();
-    expect(bodies.take("carol", 60)).toBeDefined();
-    second?.();
-    expect(bodies.take("alice", 90)).toBeDefined();
+  it("are bounded for one account, and for all together beyond what each has of its own", () => {
+    const bodies = new Bodies(100, 150, 10);
+    const first = bodies.take("alice", 70);
+    expect(bodies.take("alice", 31)).toBe("account");
+    const second = bodies.take("bob", 100);
+    expect(bodies.take("carol", 11)).toBe("all");
+    const own = bodies.take("carol", 10);
+    expect(own).toBeTypeOf("function");
+    expect(bodies.take("carol", 1)).toBe("all");
+    for (const done of [first, first]) if (typeof done === "function") done();
+    expect(bodies.take("carol", 61)).toBe("all");
+    expect(bodies.take("carol", 60)).toBeTypeOf("function");
+    if (typeof second === "function") second();
+    expect(bodies.take("alice", 100)).toBeTypeOf("function");
+  });
+
+  it("are there for each of many accounts, whoever came first; whoever has shown no token has no own", () => {
+    const bodies = new Bodies();
+    const accounts = Array.from({ length: 40 }, (_, n) => `user:${n}`);
+    for (const account of accounts.slice(0, 12)) for (let n = 0; n < 16; n++) bodies.take(account, bodyLimit);
+    expect(bodies.take("address 192.0.2.1", bodyLimit, false)).toBe("all");
+    for (const account of accounts.slice(12)) {
+      const done = bodies.take(account, bodyLimit);
+      expect(done).toBeTypeOf("function");
+      expect(bodies.take(account, 1)).toBe("all");
+      if (typeof done === "function") done();
+      expect(bodies.take(account, bodyLimit)).toBeTypeOf("function");
+    }
+  });
+
+  it("are counted right whatever comes and goes", () => {
+    const bodies = new Bodies(100, 150, 10);
+    const under: (() => void)[] = [];
+    for (let n = 0; n < 500; n++) {
+      const done = bodies.take(`account ${(n * 7) % 5}`, (n * 13) % 60, n % 5 !== 0);
+      if (typeof done === "function") under.push(done);
+      if (n % 3 === 0) under.splice((n * 5) % Math.max(1, under.length), 1)[0]?.();
+    }
+    for (const done of under) done();
+    expect(bodies.take("a", 100)).toBeTypeOf("function");
+    expect(bodies.take("b", 70)).toBeTypeOf("function");
+    expect(bodies.take("c", 11)).toBe("all");
   });
 
   it.each<[Record<string, string>, number]>([

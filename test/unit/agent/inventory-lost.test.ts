@@ -62,6 +62,44 @@ describe("the first reading with a lost GPU", () => {
     expect(lost).toEqual([expected]);
   });
 
+  it("numbers the only one that is left as the list does, and so has its profiles", async () => {
+    const lgip = fixture("h100/lgip.txt").replaceAll("|   0  MIG", "|   1  MIG");
+    const table = {
+      // Named before the XML, which has the other one alone.
+      "-q -x": { code: 0, stdout: said.long + alone },
+      "-L": { code: 15, stdout: said.long + line(1, WELL) },
+      "mig -lgip": lgip,
+    };
+    const { inventory, readings, lost } = await read(table);
+    expect(inventory.gpus.map(({ uuid, index }) => [uuid, index])).toEqual([[WELL, 1]]);
+    expect(inventory.gpus[0]?.profiles).toMatchObject({ "1g.10gb": 7 });
+    expect(readings.map(({ index }) => index)).toEqual([1]);
+    expect(lost).toHaveLength(1);
+  });
+
+  it("asks each of many GPUs by itself at the same time: the deadline is for all of them together", async () => {
+    const uuids = Array.from({ length: 8 }, (_, i) => `GPU-${i}1111111-2222-3333-4444-555555555555`);
+    const { exec } = answers({
+      "-q -x": { code: 255, stdout: said.short },
+      "-L": uuids.map((uuid, i) => line(i, uuid)).join(""),
+      ...Object.fromEntries(uuids.map((uuid) => [`-q -x -i ${uuid}`, alone.replaceAll(WELL, uuid)])),
+      "topo -m": { code: 255 },
+      "mig -lgip": { code: 255 },
+    });
+    let under = 0;
+    let most = 0;
+    const slow: typeof exec = async (command, args, options) => {
+      if (!args.includes("-i")) return exec(command, args, options);
+      most = Math.max(most, ++under);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      under--;
+      return exec(command, args, options);
+    };
+    const { inventory } = await new NvidiaSmi({ exec: slow }).read();
+    expect(inventory.gpus.map(({ uuid, index }) => [uuid, index])).toEqual(uuids.map((uuid, i) => [uuid, i]));
+    expect(most).toBe(8);
+  });
+
   it("is an error where no GPU can be read, and where nobody says that one is lost", async () => {
     const error = (table: Table) => failureOf(InventoryError, read(table));
     const failed = { code: 255, stdout: said.short };

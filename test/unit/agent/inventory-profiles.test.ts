@@ -35,6 +35,16 @@ describe("the profiles that a driver offers", () => {
     expect(calls).toEqual(["-q -x"]);
   });
 
+  it("are asked for again of another driver, which may name them otherwise", async () => {
+    const table: Record<string, string> = { "-q -x": H100, "mig -lgip": LGIP };
+    const smi = new NvidiaSmi({ exec: answers(table).exec });
+    expect(await profiles(smi)).toEqual([offered]);
+    table["mig -lgip"] = LGIP.replaceAll("1g.10gb ", "1g.11gb ");
+    expect(await profiles(smi)).toEqual([offered]);
+    table["-q -x"] = H100.replace(/<driver_version>[^<]*</, "<driver_version>999.1<");
+    expect((await profiles(smi))[0]).toMatchObject({ "1g.11gb": 7 });
+  });
+
   it("are not asked for where the GPUs are declared", async () => {
     const { exec, calls } = answers({ "-q -x": H100 });
     expect(await profiles(new NvidiaSmi({ exec, source: "declared" }))).toEqual([undefined]);

@@ -12,7 +12,8 @@ import type {
   InventoryReading,
   SeenContainer,
 } from "../../../agent/src/service";
-import { Ledger, type LedgerOptions } from "../../../agent/src/service/ledger";
+import { Ledger } from "../../../agent/src/service/ledger";
+import type { LedgerOptions } from "../../../agent/src/service/options";
 import { Store } from "../../../agent/src/store";
 import { until } from "../../lib/until";
 

@@ -13,7 +13,7 @@ import { deployment, line, nodes, one } from "./down-helpers.mjs";
 
 describe("why a container does not run", () => {
   it.each<[string, Partial<Container> | undefined, string]>([
-    ["removed", undefined, "is not there: somebody removed it"],
+    ["removed", undefined, "is no longer there"],
     ["ended", { exitCode: 3 }, "ended with status 3 at 2026-11-29T10:00:00Z"],
     [
       "out of memory",
@@ -37,6 +37,11 @@ describe("why a container does not run", () => {
     ],
     ["paused", { state: "paused" }, "is paused: docker unpause goes on with it"],
     ["dead", { state: "dead" }, "is dead"],
+    [
+      "not described",
+      { state: "unknown" },
+      "could not be looked at: Docker lists it and did not describe it",
+    ],
   ])("%s", (_, container, words) => {
     expect(whyDown(container && one(container))).toBe(words);
   });
@@ -74,8 +79,37 @@ describe("what the stack wants to run", () => {
       "alice's workspace",
     ]);
   });
+  it("leaves out who is wanted down, whether the outputs are by name or the lists of an older version", () => {
+    const named = (list: { name: string }[]) => Object.fromEntries(list.map((each) => [each.name, each]));
+    const resources = deployment.resources.map((each) =>
+      "outputs" in each && each.outputs
+        ? { ...each, outputs: { nodes: named(each.outputs.nodes), users: named(each.outputs.users) } }
+        : each,
+    );
+    expect(expectedOf({ resources })).toEqual(expected);
+  });
   it("is nothing where there is no stack yet", () => {
     for (const none of [undefined, {}, { resources: [] }]) expect(expectedOf(none)).toEqual([]);
+  });
+
+  // A refresh that was followed by no update leaves `mustRun: false` of all that was down.
+  const changed = (name: string, more: object) => ({
+    resources: deployment.resources.map((each) => {
+      if (!("id" in each) || each.id !== `${name}-id`) return each;
+      return { ...each, ...more, inputs: { ...each.inputs, mustRun: false } };
+    }),
+  });
+  it.each(["registry", "node-1", "ray-0", "alice"])("is also what a refresh read as down: %s", (name) => {
+    expect(expectedOf(changed(name, {})).map(({ id }) => id)).toContain(`${name}-id`);
+  });
+
+  it.each(["registry", "alice"])("is no longer what an update was cut off in replacing: %s", (name) => {
+    const cut = expectedOf(changed(name, { pendingReplacement: true }));
+    const all = [...running("registry", "node-1"), ...running("ray-0", "ray-1", "alice")];
+    const left = all.filter(({ id }) => id !== `${name}-id`);
+    expect(downOf(cut, () => ({ containers: left })).map(({ id, why }) => [id, why])).toEqual([
+      [`${name}-id`, "was being replaced when an update was cut off"],
+    ]);
   });
 
   const running = (...names: string[]) =>
@@ -151,7 +185,7 @@ describe("status", () => {
     const engine = parsed(line("node-1", "system\tnode", "running"));
     const status = assemble("dev", outputs, answers, { expected: expectedOf(deployment), engine });
     expect(problemsOf(status, outputs)).toEqual([
-      "the registry is not there: somebody removed it",
+      "the registry is no longer there",
       "Ray on node-1 ended with status 1 at 2026-11-29T10:00:00Z",
       "alice's workspace could not be started; Docker says: no device; berthd holds it back: its GPUs are not its own",
     ]);

@@ -44,7 +44,13 @@ export const deployment = {
     {
       type: "pulumi:pulumi:Stack",
       urn: "urn:pulumi:dev::berth::pulumi:pulumi:Stack::berth-dev",
-      outputs: { nodes },
+      outputs: {
+        nodes,
+        users: [
+          { name: "alice", node: "node-0", desiredState: "running" },
+          { name: "bob", node: "node-1", desiredState: "stopped" },
+        ],
+      },
     },
     provider("engine", "unix:///var/run/docker.sock"),
     provider("node-0-engine", "ssh://root@10.88.0.10:22"),

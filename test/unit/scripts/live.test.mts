@@ -60,6 +60,16 @@ describe("the script that nodes run", () => {
       rayNodes: 2,
     });
   });
+  it("takes what is listed and not described for unknown, not for gone", () => {
+    const alice = line("workspace-alice", "alice\tworkspace", "running", "healthy");
+    const answered = readProbe(`I\tworkspace-alice-id\nI\tother-id\n${alice}\nEND\n`);
+    expect(answered?.containers.map(({ id, state }) => [id, state])).toEqual([
+      ["workspace-alice-id", "running"],
+      ["other-id", "unknown"],
+    ]);
+    expect(userState(answered, "alice")).toBe("running");
+    expect(userState(answered, "bob")).toBe("unknown");
+  });
   it("takes a cut-off answer for none", () => {
     expect(readProbe(`${line("a", "alice\tworkspace", "running", "")}\n`)).toBeUndefined();
     expect(readProbe("END\n")).toEqual({ containers: [], rayNodes: null });

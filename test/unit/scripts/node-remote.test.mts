@@ -6,7 +6,9 @@ import { join, resolve } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { factsScript, readFacts } from "../../../scripts/node/facts.mjs";
+import type { Job } from "../../../scripts/node/job.mjs";
 import type { Mark } from "../../../scripts/node/plan.mjs";
+import { waitForAll } from "../../../scripts/node/restart.mjs";
 import { readTold, tellScript } from "../../../scripts/node/workspaces.mjs";
 import { missing, shellcheck } from "../../lib/programs.js";
 
@@ -292,5 +294,51 @@ class Child:
     def wait(self, timeout): pass
 print(json.dumps(berth_ray.watch("${role}", {"head": "h:1"}, Child())))`;
     expect(berthRay(code)).toBe("the raylet has ended");
+  });
+});
+
+describe("what is waited for after a restart", () => {
+  /** A job whose node answers its facts with these lines. */
+  function waiting(...lines: string[]) {
+    mkdirSync(join(folder, "bin"));
+    const said = lines.map((text) => `printf '%b\\n' '${text}'`).join("\n");
+    const ssh = `#!/bin/bash\nif grep -q is-system-running; then echo running; exit; fi\n${said}\necho END\n`;
+    writeFileSync(join(folder, "bin/ssh"), ssh);
+    chmodSync(join(folder, "bin/ssh"), 0o755);
+    const warnings: string[] = [];
+    const done: string[] = [];
+    const step = {
+      note: () => {},
+      line: () => {},
+      done: (way: string) => void done.push(way),
+      failed: () => {},
+    };
+    const job = {
+      ...{ stack: "dev", warnings, ui: { step: () => step } },
+      node: { name: "node-1", address: "10.88.0.11" },
+      way: { folder, env: { PATH: `${join(folder, "bin")}:/usr/bin:/bin` } },
+    };
+    return { job: job as unknown as Job, warnings, done };
+  }
+  const alice = (state: string) => `W\\tberth-dev-workspace-alice\\talice\\t${state}\\t0`;
+  const bob = "W\\tberth-dev-workspace-bob\\tbob\\trunning\\tUp 2 minutes (healthy)\\t0";
+
+  it("is each workspace, and one that stays ill keeps no node out", async () => {
+    const { job, warnings, done } = waiting("D", alice("restarting\\tRestarting (1)"), bob);
+    await waitForAll(job, ["alice", "bob"], 100);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^node-1: not healthy .*the workspaces of alice\. Look/),
+    ]);
+    expect(done).toEqual(["system running, Docker, 1 workspace"]);
+  });
+
+  it("is nothing more once all are well", async () => {
+    const { job, warnings } = waiting("D", alice("running\\tUp (healthy)"), bob);
+    await waitForAll(job, ["alice", "bob"], 100);
+    expect(warnings).toEqual([]);
+  });
+
+  it("is Docker, without which nothing can be", async () => {
+    await expect(waitForAll(waiting().job, ["alice"], 100)).rejects.toThrow(/Docker does not answer/);
   });
 });

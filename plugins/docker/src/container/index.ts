@@ -28,6 +28,7 @@ import {
   zero,
 } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
+import { labelMap } from "../labels";
 import { readWhole } from "./adopt";
 import { bringUp, inspect, inspectNow, removal, remove, short, waitHealthy } from "./calls";
 import { createContainer } from "./create";
@@ -165,6 +166,14 @@ async function updateContainer(
     if (wantsRun && bool(news, "wait") && sub(news, "healthcheck") !== undefined)
       await waitHealthy(engine, id, name, news, options);
   } catch (error) {
+    if (ofTenant(news) && !ctx.signal.aborted) {
+      // Whoever has root in it can keep it from starting: that is theirs to mend, and must not end the whole update.
+      ctx.log(
+        "warning",
+        `${(error as Error).message}. The update goes on without it, and the next one tries it again`,
+      );
+      return containerState(await inspectNow(engine, id, options), { ...carried(olds), ...news });
+    }
     // The limits are changed by now, and it still has to be brought up: the state says both.
     const left = await inspect(engine, id).catch(() => undefined);
     if (left === undefined) throw error;
@@ -175,6 +184,11 @@ async function updateContainer(
   }
   const after = await inspectNow(engine, id, options);
   return containerState(after, { ...carried(olds), ...news });
+}
+
+/** Whether a container is somebody's workspace, by Berth's own label (components/labels.ts). */
+function ofTenant(inputs: Props): boolean {
+  return labelMap(inputs, "labels")?.["berth.component"] === "workspace";
 }
 
 /** Outputs that no inspection gives again. */
