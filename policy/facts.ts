@@ -1,3 +1,4 @@
+import { peoplesFolders } from "../components/host/storage/guard";
 import { ConfigError, loadConfig, type Plan, PORTS_PER_USER } from "../config";
 import { type Facts, isWorld, type OpenRange } from "./rules";
 
@@ -44,9 +45,12 @@ export function factsOf(stack: string, config: Record<string, string>): Facts {
       production: plan.production,
       open: openRanges(plan),
       published: publicly ? [userRange(plan)] : [],
+      sudo: plan.users.filter(({ sudo }) => sudo).map(({ name }) => name),
+      folders: Object.fromEntries(plan.nodes.map(({ name, storage }) => [name, peoplesFolders(storage)])),
     };
   } catch (error) {
-    if (error instanceof ConfigError) return { stack, production: true, open: [], published: [] };
+    if (error instanceof ConfigError)
+      return { stack, production: true, open: [], published: [], sudo: [], folders: {} };
     throw error;
   }
 }

@@ -1,10 +1,11 @@
 /** What the first look at a server tells of its storage: what is in the way, what was there, what will change. Pure. */
-import { checkPath, quote, quoteAll } from "./shell";
+import { checkPath, heredoc, quote, quoteAll } from "./shell";
 import {
   defaultStorage,
   fstabLibrary,
   GUARD,
   guardedFolders,
+  guardProgram,
   type StorageOptions,
   storageTree,
 } from "./storage";
@@ -90,6 +91,25 @@ if [ ! -e ${GUARD} ]; then
   will "$text"
   if command -v dockerd >/dev/null; then
     will "adds to docker.service, in /etc/systemd/system/docker.service.d, that the rules for published ports and that guard come first: where they cannot be had, dockerd does not start"
+  fi
+fi`.trim();
+}
+
+/**
+ * What the guard could not guard, each with how to mend it: the guard itself, where nobody sees it, in a mount namespace with
+ * a /run of its own (unshare(1)). Nothing of the server changes. What is missing yet is made and guarded by the stage.
+ */
+export function guardProblems(storage: StorageOptions): string {
+  return `
+cat >"$work/guard-trial" ${heredoc(guardProgram(guardedFolders(storage)))}
+alone() { timeout -k 5 100 unshare -m --propagation private bash -c "mount -t tmpfs none /run && exec bash -c \\"\\$1\\" guard on" bash "$(cat -- "$work/guard-trial")"; }
+if ! alone >/dev/null 2>"$work/guard-said"; then
+  grep -e ' is not guarded: ' -e ' could not be mounted with ' "$work/guard-said" >"$work/unguarded" || true
+  while IFS= read -r line; do
+    problem "what people write has to be mounted nosuid and nodev. $line"
+  done <"$work/unguarded"
+  if [ ! -s "$work/unguarded" ]; then
+    problem "what people write cannot be mounted nosuid and nodev here, by a trial that nobody else saw: $(tail -n 2 -- "$work/guard-said" | paste -s -d ' ')"
   fi
 fi`.trim();
 }

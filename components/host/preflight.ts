@@ -16,6 +16,7 @@ import {
   existingDirectories,
   fstabProblems,
   guardChanges,
+  guardProblems,
   mountChanges,
   storageDirectories,
 } from "./preflight-storage";
@@ -71,7 +72,7 @@ export interface PlannedPorts extends PortRange {
 /**
  * Facts: see `PreflightFacts`. Everything that makes an adoption impossible is told at once, with what to do: no
  * systemd, Docker as a snap or in a swarm, firewalld, a private address that is on no interface, a port of the plan
- * that is taken, too little room, GPUs that running containers would lose.
+ * that is taken, too little room, a folder of people's that cannot be mounted nosuid and nodev, GPUs that running containers would lose.
  * On a server that Berth has set up already, Berth's own ports, containers and rules are no clash.
  * @throws StageOptionError for a value that cannot be.
  */
@@ -109,6 +110,11 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
       { name: "sshd", body: sshdProblems(options.base?.operator !== undefined), deadlineSeconds: 60 },
       { name: "firewalls", body: `${helpers}\n${FIREWALLS}`, deadlineSeconds: 120 },
       { name: "ports", body: `${helpers}\n${LISTENERS}\n${clashes(options.ports)}` },
+      {
+        name: "what people write",
+        body: `${helpers}\n${guardProblems(options.storage ?? {})}`,
+        deadlineSeconds: 120,
+      },
       { name: "what stands in the way", body: VERDICT, deadlineSeconds: 30 },
       {
         name: "what was before",

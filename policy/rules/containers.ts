@@ -1,6 +1,8 @@
+import { hostPaths, normal } from "./paths";
 import {
   bare,
   CONTAINER,
+  type Facts,
   fields,
   isEmpty,
   isUnknown,
@@ -10,13 +12,14 @@ import {
   type Rule,
   text,
   texts,
+  type Value,
 } from "./rule";
 
 /**
  * Containers of these components may do what is refused to all others, as a local node is a whole machine:
  * systemd inside it mounts, sets up networks and runs a Docker engine of its own.
  */
-const MACHINES = new Set(["node"]);
+export const MACHINES: ReadonlySet<string> = new Set(["node"]);
 
 /** May share the node's own network: every port of theirs is pinned by the plan, behind the node's firewall. */
 const ON_THE_NODES_NETWORK = new Set(["ray"]);
@@ -43,6 +46,9 @@ const HOST_FOLDERS = new Set(
 const SOCKET = /(^|\/)(docker|containerd|podman|crio)\.sock$/;
 
 const LOGS = ["json-file", "local"];
+
+/** What takes the rights to gain rights away (docker run, "--security-opt"): later ones win, so that none may say no. */
+const NO_NEW_RIGHTS = /^no-new-privileges([=:](true|1))?$/;
 
 function limits(props: Props, component: string | undefined): string[] {
   const found: string[] = [];
@@ -83,28 +89,40 @@ function owner(props: Props, stack: string): string[] {
   return found;
 }
 
-/** Paths of the host that the container sees, with where they are written. */
-function hostPaths(props: Props): { at: string; path: string }[] {
-  const mounts = items(props.mounts).flatMap((item, i) => {
-    const { type, source } = fields(item);
-    const path = text(source);
-    return text(type) === "bind" && path !== undefined ? [{ at: `mounts[${i}].source`, path }] : [];
-  });
-  const volumes = items(props.volumes).flatMap((item, i) => {
-    const path = text(fields(item).hostPath);
-    return path === undefined ? [] : [{ at: `volumes[${i}].hostPath`, path }];
-  });
-  return [...mounts, ...volumes];
+/** Devices of the node, which only a grant gives: by CDI, each by its name. */
+function devices(props: Props): string[] {
+  const found = items(props.devices).map(
+    (item, i) =>
+      `devices[${i}] (${text(fields(item).hostPath) ?? "not known yet"}) is a device of the host: leave it out, GPUs come by grants`,
+  );
+  if (items(props.deviceCgroupRules).length > 0)
+    found.push("deviceCgroupRules opens devices of the host: leave it out");
+  if (!isUnknown(props.gpus) && !isEmpty(props.gpus))
+    found.push("gpus hands GPUs over past the grants: ask for them under berth:users[].gpu");
+  for (const [i, item] of items(props.deviceRequests).entries()) {
+    const { driver, count, deviceIds } = fields(item);
+    const named = isUnknown(driver) || text(driver) === "cdi";
+    const all = texts(deviceIds).some((id) => /=all$/.test(id)) || ![undefined, 0].includes(number(count));
+    if (!named || all)
+      found.push(`deviceRequests[${i}] asks for more than granted devices: name each by CDI, as kind=UUID`);
+  }
+  return found;
 }
 
-/** `/a//b/../c/` as `/a/c`. */
-function normal(path: string): string {
-  const parts: string[] = [];
-  for (const part of path.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "" && part !== ".") parts.push(part);
-  }
-  return `/${parts.join("/")}`;
+const number = (value: Value | undefined): number | undefined => {
+  const found = bare(value);
+  return typeof found === "number" ? found : undefined;
+};
+
+/** Nothing in it gains rights by a setuid program, but for who is root in their own workspace anyway. */
+function rights(props: Props, component: string | undefined, owner: string | undefined, sudo: Facts["sudo"]) {
+  if (component === "workspace" && owner !== undefined && sudo.includes(owner)) return [];
+  if (isUnknown(props.securityOpts) || items(props.securityOpts).some(isUnknown)) return [];
+  const said = texts(props.securityOpts).filter((option) => option.startsWith("no-new-privileges"));
+  if (said.length > 0 && said.every((option) => NO_NEW_RIGHTS.test(option))) return [];
+  return [
+    'securityOpts lacks "no-new-privileges:true": a setuid program would gain rights (only the workspace of a user with sudo may leave it out)',
+  ];
 }
 
 function isolation(props: Props, component: string | undefined): string[] {
@@ -127,13 +145,14 @@ function isolation(props: Props, component: string | undefined): string[] {
     if (CAPABILITIES.has(name.replace(/^CAP_/, "").toUpperCase()))
       found.push(`capability ${name} leads out of the container: leave it out`);
   for (const option of texts(props.securityOpts))
-    if (/[=:](unconfined|disable)$/.test(option))
+    if (/[=:](unconfined|disable)$/.test(option) || /^writable-cgroups([=:](true|1))?$/.test(option))
       found.push(`securityOpts "${option}" turns a protection off: leave it out`);
-  return found;
+  return [...found, ...devices(props)];
 }
 
 /**
- * Every container has limits of memory (no swap beyond it), CPUs and logs, says whose it is, and stays inside.
+ * Every container has limits of memory (no swap beyond it), CPUs and logs, says whose it is, gains no rights and stays
+ * inside.
  *
  * Local nodes (label `berth.component` = `node`) are whole machines and may have capabilities and options that others
  * may not; limits, labels, `privileged` and mounts are the same for them.
@@ -141,9 +160,15 @@ function isolation(props: Props, component: string | undefined): string[] {
 export const containers: Rule = {
   name: "containers-limited-and-labelled",
   description: "Every container has limits and an owner, and does not reach the host.",
-  check: ({ type, props }, { stack }) => {
+  check: ({ type, props }, { stack, sudo }) => {
     if (type !== CONTAINER) return [];
-    const component = text(labelsOf(props)["berth.component"]);
-    return [...limits(props, component), ...owner(props, stack), ...isolation(props, component)];
+    const { "berth.component": of, "berth.owner": by } = labelsOf(props);
+    const component = text(of);
+    return [
+      ...limits(props, component),
+      ...owner(props, stack),
+      ...isolation(props, component),
+      ...(MACHINES.has(component ?? "") ? [] : rights(props, component, text(by), sudo)),
+    ];
   },
 };

@@ -37,6 +37,9 @@ export interface OpenRange {
   readonly end: number;
 }
 
+/** Folders of a node that people write to, which it mounts nosuid and nodev; absolute, by what they are for. */
+export type PeoplesFolders = Readonly<Record<"homes" | "workspaces" | "state" | "shared", readonly string[]>>;
+
 /** What the stack's configuration says that the rules depend on. */
 export interface Facts {
   /** Name of the stack. */
@@ -46,6 +49,10 @@ export interface Facts {
   readonly open: readonly OpenRange[];
   /** Ports of containers that the configuration publishes on a machine's public address. */
   readonly published: readonly OpenRange[];
+  /** Users who are root in their own workspace. */
+  readonly sudo: readonly string[];
+  /** What people may have mounted, by node. */
+  readonly folders: Readonly<Record<string, PeoplesFolders>>;
 }
 
 /** A rule that looks at one resource at a time. */

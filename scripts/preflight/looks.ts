@@ -141,7 +141,7 @@ function oneLook(
   if (key.from === "stack" && !files.hasOperatorKey)
     throw new LookError(
       `node ${name}: it is opened with the stack's own key, and ${files.operatorKey} is not here yet. ` +
-        `Make it with a preview (npm run preview -- --stack ${plan.stack}) and put its public half on the server, or name a keyFile or agent: true`,
+        `The first update makes it (npm run up -- --stack ${plan.stack}) and ends at this server, which does not know it: put its public half there (ssh-keygen -y -f ${files.operatorKey}) and update again. Or name a keyFile or agent: true`,
     );
   const access = baremetalAccess(
     node,

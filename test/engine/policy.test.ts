@@ -14,10 +14,12 @@ const root = join(__dirname, "../..");
 const POLICY = join(root, "policy");
 let sandbox: Sandbox;
 
-/** The stack's configuration: a head behind a firewall that opens port 443 to everybody, in production. */
+/** The stack's configuration: a head behind a firewall that opens port 443 to everybody, in production; bob without sudo. */
 const stackFile = `config:
   berth:nodes:
     - { name: node-0, kind: local, role: head, address: 10.88.0.10, cpus: 2, memory: 8GiB }
+  berth:users:
+    - { name: bob, node: node-0, index: 0, sudo: false }
   berth:firewall:
     allowSsh: [192.0.2.0/24]
     rules: [{ port: 443, from: [0.0.0.0/0, "::/0"] }]
@@ -48,8 +50,20 @@ new docker.Container("${name}", {
   logDriver: "json-file", logOpts: { "max-size": "1m", "max-file": "2" },
   labels: ["owner", "component", "stack"].map((of) => ({ label: "berth." + of, value: of === "stack" ? "test" : "system" })),
   ports: [{ internal: 80, external: 8080, ip: "127.0.0.1" }],
+  securityOpts: ["no-new-privileges:true"],
   ${more}
 }, { provider: engine });`;
+
+/** The same as bob's workspace, whose folder only an update may know. */
+const workspace = (name: string, more: string): string =>
+  container(
+    name,
+    `labels: Object.entries({ owner: "bob", component: "workspace", stack: "test", node: "node-0" })
+    .map(([of, value]) => ({ label: "berth." + of, value })),
+  capabilities: { drops: ["ALL"], adds: ["CAP_CHOWN"] }, cgroupnsMode: "private",
+  mounts: [{ type: "bind", source: "/mnt/storage/homes/bob", target: "/home/bob" }],
+  ${more}`,
+  );
 
 const firewall = (port: string): string => `
 new digitalocean.Firewall("firewall", { tags: [tag.name], inboundRules: [
@@ -78,6 +92,9 @@ describe("the policy pack", () => {
       program(`
 const seed = new command.local.Command("seed", { create: "echo ${ID}", stdin: pulumi.secret("TOPSECRET") });
 ${container("good", `image: seed.stdout, envs: [pulumi.secret("DB_PASSWORD=TOPSECRET")],`)}
+${workspace("own", "")}
+const later = { type: "bind", source: seed.stdout, target: "/x" };
+${workspace("later", "mounts: [later], securityOpts: [seed.stdout],")}
 ${firewall("443")}
 droplet();
 new docker.Volume("data", { name: "berth-policy-data" }, { provider: engine, protect: true });`);
@@ -99,6 +116,26 @@ new docker.Volume("data", { name: "berth-policy-data" }, { provider: engine, pro
     ["a droplet without a firewall", "droplet();", "droplets-behind-a-firewall"],
     ["no limit of memory", container("bad", "memory: undefined,"), "memory is not set"],
     ["an owner that is missing", container("bad", "labels: [],"), "label berth.owner is missing"],
+    [
+      "a workspace without sudo that may gain rights",
+      workspace("bad", "securityOpts: [],"),
+      'securityOpts lacks "no-new-privileges:true"',
+    ],
+    [
+      "a device of the host",
+      workspace("bad", 'devices: [{ hostPath: "/dev/fuse" }],'),
+      "devices[0] (/dev/fuse)",
+    ],
+    [
+      "a workspace with another one's home",
+      workspace("bad", 'mounts: [{ type: "bind", source: "/mnt/storage/homes/alice", target: "/x" }],'),
+      "people-stay-in-their-own",
+    ],
+    [
+      "a workspace with more capabilities",
+      workspace("bad", 'capabilities: { drops: ["ALL"], adds: ["CAP_MKNOD"] },'),
+      "capability CAP_MKNOD is more than a workspace needs",
+    ],
     ["an image by tag", container("bad", 'image: "debian:13",'), "images-by-digest-in-production"],
     [
       "a plain password",

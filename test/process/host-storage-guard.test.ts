@@ -1,7 +1,7 @@
 /**
  * The guard of what people write, on real mounts, in a mount namespace of its own.
  * Proves: a setuid program and a device below the tree give nothing, by whatever path one comes to them; what was mounted
- * there stays, with its other options; a second run changes nothing; file systems that do not answer hold nothing up.
+ * there stays, with its other options; a second run changes nothing, and puts back what somebody took away; file systems that do not answer hold nothing up.
  * Does not prove the order of a real boot, nor that containers take the options over. How it is undone: host-storage-unguard.
  */
 import { describe, expect, it } from "vitest";
@@ -12,6 +12,13 @@ const { bash } = guardRig();
 /** A program that says whose rights it has, called by an account without any. */
 const SETUID = `cp /usr/bin/id "$place/x"; chmod 6755 "$place/x"; setpriv --reuid 65534 --regid 65534 --clear-groups "$place/x" -u -r; setpriv --reuid 65534 --regid 65534 --clear-groups "$place/x" -u`;
 const DEVICE = `mknod -m 666 "$place/null" c 1 3; if true 2>/dev/null >"$place/null"; then echo opened; else echo refused; fi`;
+
+/** Makes a place one where something is mounted when it is first used; nobody answers for it. */
+const AUTOFS = `python3 -c '
+import ctypes, os, sys
+ends = os.pipe()
+data = ("fd=%d,pgrp=%d,minproto=5,maxproto=5,direct" % (ends[1], os.getpgid(0))).encode()
+sys.exit(ctypes.CDLL(None).mount(b"auto", sys.argv[1].encode(), b"autofs", 0, data))'`;
 
 describe.skipIf(process.getuid?.() !== 0)("the guard", () => {
   it.each(["homes", "workspaces", "docker-volumes", "shared", "shared/deeper", "homes/a name"])(
@@ -87,6 +94,27 @@ describe.skipIf(process.getuid?.() !== 0)("the guard", () => {
     ]);
   });
 
+  it.each([
+    [
+      "by a remount",
+      `mount -o "remount,bind,$(findmnt -n -o VFS-OPTIONS "$root/homes"),suid,dev" none "$root/homes"`,
+    ],
+    ["nosuid alone", `mount -o "remount,bind,suid,nodev" none "$root/homes"`],
+    ["by an unmount", `umount "$root/homes"`],
+    ["by a mount over it", `mount -t tmpfs over "$root/homes"; chmod 755 "$root/homes"`],
+  ])("gives the options back that somebody took away, says so, and is quiet after: %s", async (_, take) => {
+    const said = await bash(`
+      chmod -R 755 "$root"; place="$root/homes"
+      "$guard" on >/dev/null
+      ${take}
+      ${SETUID}
+      "$guard" on | tree
+      ${SETUID}
+      ${DEVICE}
+      "$guard" on; "$guard" start`);
+    expect(said).toEqual(["65534", "0", "guarded TREE/homes", "65534", "65534", "refused"]);
+  });
+
   it("binds nothing where the file system that holds the tree has the options already", async () => {
     expect(await bash(`mount -o remount,nosuid,nodev "$keep"; "$guard" on; mounts`)).toEqual([""]);
   });
@@ -133,16 +161,32 @@ describe.skipIf(process.getuid?.() !== 0)("the guard", () => {
     expect(said).toEqual(["code 0", "soon", "nodev,nosuid,rw"]);
   });
 
+  it.each([
+    ["without a line in fstab", "", "1"],
+    ["with a line that lacks them", "nas:/x @ nfs noauto,x-systemd.automount,nosuid 0 0", "1"],
+    ["with a line that has them", "nas:/x @ nfs noauto,x-systemd.automount,nosuid,nodev 0 0", "0"],
+    ["now with something on it", "", "1"],
+  ])(
+    "takes a folder that is mounted when it is first used by what its mount will have: %s",
+    async (name, line, code) => {
+      const said = await bash(`
+      ${AUTOFS} "$root/homes"
+      ${name.startsWith("now") ? `mount -t tmpfs now "$root/homes"` : ""}
+      echo "${line}" | sed "s|@|$root/homes|" >$fstab
+      timeout 20 "$guard" start >/dev/null 2>&1; echo "start $?"
+      if timeout 20 "$guard" on >/run/said 2>&1; then echo 'on 0'; else echo "on $?"; fi
+      grep -c 'is not guarded: it is mounted when it is first used. Add nosuid,nodev' /run/said || true
+      options "$root/shared"`);
+      expect(said).toEqual(["start 0", `on ${code}`, code, "nodev,nosuid,rw"]);
+    },
+  );
+
   it("goes on where a mount is hidden by a later one, or is mounted when it is first used", async () => {
     const said = await bash(`
       mkdir "$root/shared/a" "$root/homes/auto" "$root/workspaces/x"
       mount -t tmpfs hidden "$root/shared/a"; mount -t tmpfs over "$root/shared"
       mount -t tmpfs below "$root/workspaces"; mkdir "$root/workspaces/x"; mount -t tmpfs one "$root/workspaces/x"; mount -t tmpfs two "$root/workspaces/x"
-      python3 -c '
-import ctypes, os, sys, time
-ends = os.pipe()
-data = ("fd=%d,pgrp=%d,minproto=5,maxproto=5,direct" % (ends[1], os.getpgid(0))).encode()
-sys.exit(ctypes.CDLL(None).mount(b"auto", sys.argv[1].encode(), b"autofs", 0, data))' "$root/homes/auto"
+      ${AUTOFS} "$root/homes/auto"
       timeout 20 "$guard" start 2>&1 | tree | sort
       timeout 20 "$guard" on 2>&1 | tree`);
     expect(said).toEqual([

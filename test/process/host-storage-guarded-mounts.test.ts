@@ -5,6 +5,7 @@
  * Does not prove a real boot, nor devices and NFS.
  */
 import { describe, expect, it } from "vitest";
+import { guardProblems } from "../../components/host/preflight-storage";
 import { fstabLibrary, type StorageOptions } from "../../components/host/storage";
 import { guardRig } from "./guard-rig";
 
@@ -36,6 +37,24 @@ describe.skipIf(process.getuid?.() !== 0)("mounts and their guard", () => {
       "plain",
       "homes workspaces docker-volumes shared ",
       "nodev,nosuid,rw",
+    ]);
+  });
+
+  it("have the options back by the next run of the stage, which says so, when somebody took them away", async () => {
+    const said = await bash(
+      `${RUN}
+       go bound >/dev/null
+       mount -o remount,bind,suid,dev none "$root/homes"
+       umount "$root/shared"
+       go bound; options "$root/homes"; options "$root/shared"; go bound`,
+      false,
+      { bound },
+    );
+    expect(said).toEqual([
+      expect.stringMatching(/^bound; .*guarded TREE\/homes.*guarded TREE\/shared$/),
+      "nodev,nosuid,rw",
+      "nodev,nosuid,rw",
+      "bound",
     ]);
   });
 
@@ -129,5 +148,42 @@ describe.skipIf(process.getuid?.() !== 0)("mounts and their guard", () => {
        if [ "$((SECONDS - began))" -lt 30 ]; then echo soon; else echo "after $((SECONDS - began)) s"; fi`,
     );
     expect(said).toEqual(["free", "taken", "taken", "taken", "soon"]);
+  });
+
+  it.each([
+    ["with plain folders", "", []],
+    [
+      "where fstab names one that is not mounted",
+      'echo "nas:/x $root/homes nfs nofail 0 0" >$fstab',
+      [
+        "TREE/homes is not guarded: /etc/fstab mounts something there, and it is not mounted. Mount it: mount TREE/homes",
+      ],
+    ],
+    [
+      "where one does not take the options",
+      `mkdir /run/bin; cp /usr/bin/mount "$keep/mount"
+       printf '#!/bin/bash\\nfor last; do :; done\\ncase "$1 $2 $last" in "-o "*nosuid*/shared) exit 1 ;; esac\\nexec %s "$@"\\n' "$keep/mount" >"$keep/wrong"
+       chmod 755 "$keep/wrong"; mount --bind "$keep/wrong" /usr/bin/mount`,
+      ["TREE/shared could not be mounted with nosuid and nodev"],
+    ],
+  ])("are tried by the preflight, which changes nothing: %s", async (_, before, expected) => {
+    const said = await bash(
+      `${before}
+       work=$keep/work; mkdir "$work"; : >"$work/problems"
+       problem() { printf '%s\n' "$*" >>"$work/problems"; }
+       cp /proc/self/mountinfo "$keep/before"
+       cat >"$keep/trial" <<'TRIAL_ENDS'
+${guardProblems({ root: "/trial" })}
+TRIAL_ENDS
+       sed -i "s|/trial/|$root/|g" "$keep/trial"
+       . "$keep/trial"
+       tree <"$work/problems"
+       cmp "$keep/before" /proc/self/mountinfo; ls /run | grep guarded || true`,
+    );
+    expect(said).toEqual(
+      expected.length === 0
+        ? [""]
+        : expected.map((line) => `what people write has to be mounted nosuid and nodev. ${line}`),
+    );
   });
 });

@@ -6,11 +6,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { guardedFolders } from "../../components/host/storage";
 import { factsOf } from "../../policy/facts";
 import { read } from "../../policy/input";
 import { policies } from "../../policy/pack";
 import { type Facts, Hidden, plainSecretsInStackFile, secrets, UNKNOWN } from "../../policy/rules";
-import { dropletStack, local, metalStack } from "./config-helpers";
+import { dropletStack, local, metal, metalStack } from "./config-helpers";
 import { check, facts, type Inputs } from "./policy-helpers";
 
 const KEY_TEXT = `-----BEGIN OPENSSH ${"PRIVATE"} KEY-----\nAAAA\n-----END`;
@@ -134,6 +135,33 @@ describe("the stack's configuration", () => {
     expect(factsOf("prod", raw({ ...metalStack, production: true })).production).toBe(true);
   });
 
+  it("decides who has sudo, and what people may have mounted on each node", () => {
+    const users = [
+      { name: "alice", node: "metal-0", index: 0 },
+      { name: "bob", node: "metal-1", index: 1, sudo: false },
+    ];
+    const nodes = [
+      metal(0, { storage: { bind: { homes: "/data/homes", shared: "/data/shared" } } }),
+      metal(1),
+    ];
+    const found = factsOf("prod", raw({ ...metalStack, nodes, users }));
+    expect(found.sudo).toEqual(["alice"]);
+    expect(found.folders["metal-0"]).toEqual({
+      homes: ["/mnt/storage/homes", "/data/homes"],
+      workspaces: ["/mnt/storage/workspaces"],
+      state: ["/mnt/storage/docker-volumes"],
+      shared: ["/mnt/storage/shared", "/data/shared"],
+    });
+    expect(found.folders["metal-1"]?.homes).toEqual(["/mnt/storage/homes"]);
+    // What the node guards is what people may have.
+    const bind = { homes: "/data/homes", shared: "/data/shared" };
+    expect(
+      Object.values(found.folders["metal-0"] ?? {})
+        .flat()
+        .sort(),
+    ).toEqual(guardedFolders({ bind }).sort());
+  });
+
   it.each<[string, Record<string, unknown>]>([
     ["is missing", {}],
     [
@@ -146,6 +174,8 @@ describe("the stack's configuration", () => {
       production: true,
       open: [],
       published: [],
+      sudo: [],
+      folders: {},
     });
   });
 });
@@ -158,6 +188,7 @@ describe("the pack", () => {
     expect(all.map(({ name, enforcementLevel }) => `${name}: ${enforcementLevel}`)).toEqual([
       "no-port-outside-the-plan: mandatory",
       "containers-limited-and-labelled: mandatory",
+      "people-stay-in-their-own: mandatory",
       "images-by-digest-in-production: mandatory",
       "volumes-protected-in-production: mandatory",
       // A remediation sees which inputs are secret; its validation counts as mandatory.

@@ -17,39 +17,11 @@ import {
   type Value,
   volumes,
 } from "../../policy/rules";
-import { check, facts, type Inputs, resource } from "./policy-helpers";
+import { check, facts, type Inputs, labels, NO_NEW_RIGHTS, resource, workspace } from "./policy-helpers";
 
 const CONTAINER = "docker:index/container:Container";
 const FIREWALL = "digitalocean:index/firewall:Firewall";
 const ID = `sha256:${"0123456789abcdef".repeat(4)}`;
-const labels = (component: string, owner = "system", stack = "prod"): Value => [
-  { label: "berth.component", value: component },
-  { label: "berth.owner", value: owner },
-  { label: "berth.stack", value: stack },
-];
-
-/** A workspace's container, as components/workspace makes it. */
-const workspace: Inputs = {
-  name: "berth-prod-workspace-alice",
-  image: ID,
-  labels: labels("workspace", "alice"),
-  privileged: false,
-  capabilities: { adds: ["CAP_CHOWN", "CAP_SETUID", "CAP_SYS_CHROOT"], drops: ["ALL"] },
-  cgroupnsMode: "private",
-  ipcMode: "private",
-  memory: 3072,
-  memorySwap: 3072,
-  cpus: "2.0",
-  mounts: [{ type: "bind", source: "/mnt/storage/homes/alice", target: "/home/alice" }],
-  envs: ["NVIDIA_VISIBLE_DEVICES=void"],
-  ports: [
-    { internal: 22, external: 10022, ip: "10.0.0.10", protocol: "tcp" },
-    { internal: 8443, external: 10002, ip: UNKNOWN, protocol: "tcp" },
-  ],
-  logDriver: "json-file",
-  logOpts: { "max-file": "2", "max-size": "10m" },
-};
-
 /** A local node, as components/node makes it: a whole machine. */
 const machine: Inputs = {
   ...workspace,
@@ -63,9 +35,30 @@ const machine: Inputs = {
 describe("containers", () => {
   it.each<[string, Inputs]>([
     ["a workspace", workspace],
+    [
+      "a workspace of a user without sudo",
+      { ...workspace, ...NO_NEW_RIGHTS, labels: labels("workspace", "bob") },
+    ],
+    [
+      "granted devices, each by its name",
+      {
+        ...workspace,
+        deviceRequests: [{ driver: "cdi", count: 0, deviceIds: ["nvidia.com/gpu=GPU-1", UNKNOWN] }],
+      },
+    ],
+    [
+      "options that only an update will know",
+      { ...workspace, labels: labels("ray"), securityOpts: UNKNOWN, gpus: UNKNOWN, deviceRequests: UNKNOWN },
+    ],
     ["a local node", machine],
-    ["Ray on the node's network", { ...workspace, labels: labels("ray"), networkMode: "host" }],
-    ["the registry, without a limit of CPUs", { ...workspace, labels: labels("registry"), cpus: null }],
+    [
+      "Ray on the node's network",
+      { ...workspace, ...NO_NEW_RIGHTS, labels: labels("ray"), networkMode: "host" },
+    ],
+    [
+      "the registry, without a limit of CPUs",
+      { ...workspace, ...NO_NEW_RIGHTS, labels: labels("registry"), cpus: null },
+    ],
     [
       "limits that only an update will know",
       { ...workspace, memory: UNKNOWN, memorySwap: UNKNOWN, cpus: UNKNOWN },
@@ -124,10 +117,45 @@ describe("containers", () => {
     ["the host's network", { networkMode: "host" }, 'networkMode: "host"'],
     ["SYS_ADMIN", { capabilities: { adds: ["SYS_ADMIN"] } }, "capability SYS_ADMIN"],
     ["all capabilities", { capabilities: { adds: ["ALL"] } }, "capability ALL"],
+    ["a device of the host", { devices: [{ hostPath: "/dev/sda" }] }, "devices[0] (/dev/sda)"],
+    ["a rule for devices", { deviceCgroupRules: ["c 195:* rwm"] }, "deviceCgroupRules"],
+    ["GPUs past the grants", { gpus: "all" }, "gpus hands GPUs over"],
+    [
+      "all devices by CDI",
+      { deviceRequests: [{ driver: "cdi", deviceIds: ["nvidia.com/gpu=all"] }] },
+      "deviceRequests[0]",
+    ],
+    [
+      "any number of devices",
+      { deviceRequests: [{ driver: "cdi", count: -1, deviceIds: [] }] },
+      "deviceRequests[0]",
+    ],
+    [
+      "devices of another driver",
+      { deviceRequests: [{ driver: "nvidia", deviceIds: ["0"] }] },
+      "deviceRequests[0]",
+    ],
+    ["writable control groups", { securityOpts: ["writable-cgroups=true"] }, "turns a protection off"],
     ["no seccomp", { securityOpts: ["seccomp=unconfined"] }, 'securityOpts "seccomp=unconfined"'],
   ])("are refused for %s", (_, change, expected) => {
     const found = check(containers, CONTAINER, { ...workspace, ...change });
     expect(found.join("\n")).toContain(expected);
+  });
+
+  it.each<[string, Inputs]>([
+    ["of a user without sudo", { labels: labels("workspace", "bob") }],
+    ["of a user whom nobody knows", { labels: labels("workspace", "mallory") }],
+    ["of the system, whoever has sudo", { labels: labels("ray", "system") }],
+    ["of a person with sudo that is no workspace", { labels: labels("job", "alice") }],
+    ["that say so and take it back", { securityOpts: ["no-new-privileges", "no-new-privileges:false"] }],
+    ["that say another word", { securityOpts: ["no-new-privileges:no"] }],
+  ])("gain no rights: those %s", (_, change) => {
+    const props: Inputs = { ...workspace, labels: labels("workspace", "bob"), ...change };
+    expect(check(containers, CONTAINER, props)).toEqual([
+      expect.stringContaining('securityOpts lacks "no-new-privileges:true"'),
+    ]);
+    const right = { ...props, securityOpts: ["no-new-privileges:true"] };
+    expect(check(containers, CONTAINER, right)).toEqual([]);
   });
 
   it.each<[string, Inputs]>([

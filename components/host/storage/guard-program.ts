@@ -74,17 +74,32 @@ self_bound() {
 `.trim();
 
 const GUARD = `
-# Whether systemd mounts something at the place when the machine starts: it takes any mount there for that one.
-in_fstab() {
+# Sets \`line\`: the options of the line in fstab for a place, with \`auto\` of one that systemd mounts when the machine starts.
+has_line() {
   local at given
   while read -r _ at _ given _; do
     case $at in /*) ;; *) continue ;; esac
     printf -v at '%b' "\${at//\\\\/\\\\0}"
     at=$(tr -s / <<<"$at/")
-    case ,$given, in *,noauto,*) continue ;; esac
-    if [ "\${at%/}" = "$1" ]; then return 0; fi
+    if [ "\${2:-}" = auto ]; then
+      case ,$given, in *,noauto,*) continue ;; esac
+    fi
+    if [ "\${at%/}" = "$1" ]; then
+      line=$given
+      return 0
+    fi
   done < <(if [ -e /etc/fstab ]; then cat /etc/fstab; fi)
   return 1
+}
+# Whether each first use mounts something at the place anew, with options that nobody here has a say in; fstab's say them.
+comes_bare() {
+  local path
+  lies_on "$1"
+  if [ "\${kind[$top]}" != autofs ]; then top=\${parent[$top]}; fi
+  [ "\${kind[$top]:-}" = autofs ] && [ "\${place[$top]}" = "$1" ] || return 1
+  for path in "$@"; do
+    if has_line "$path" && guarded "$line"; then return 1; fi
+  done
 }
 # MOUNT SECONDS: adds the two options to those that the mount has; they are of the mount, not of its file system. With a
 # source in the command nothing of fstab and of the present options counts (mount(8), "remount").
@@ -97,15 +112,17 @@ restrict() {
 }
 # A folder as it was given, and where it really is.
 guard() {
-  local given=$1 folder=$2 id
-  lies_on "$folder"
-  if [ "\${kind[$top]}" = autofs ] && [ "\${place[$top]}" = "$folder" ]; then
-    printf '%s is mounted when it is first used: add nosuid,nodev to its line in /etc/fstab\\n' "$folder" >&2
-    return 0
+  local given=$1 folder=$2 rc=0 id
+  if comes_bare "$folder" "$given"; then
+    printf '%s is not guarded: it is mounted when it is first used. Add nosuid,nodev to its line in /etc/fstab, or to its map of autofs\\n' "$folder" >&2
+    rc=$strict
   fi
+  lies_on "$folder"
+  if [ "\${kind[$top]}" = autofs ] && [ "\${place[$top]}" = "$folder" ]; then return "$rc"; fi
   if [ "\${place[$top]}" != "$folder" ] && ! guarded "\${options[$top]}"; then
     for id in "$given" "$folder"; do
-      if in_fstab "$id"; then
+      # It takes any mount there for that one.
+      if has_line "$id" auto; then
         printf '%s is not guarded: /etc/fstab mounts something there, and it is not mounted. Mount it: mount %s\\n' "$folder" "$id" >&2
         return "$strict"
       fi
@@ -132,6 +149,7 @@ guard() {
     printf '%s could not be mounted with nosuid and nodev\\n' "$folder" >&2
     return 1
   fi
+  return "$rc"
 }
 guard_all() {
   local folder real rc=0
@@ -219,7 +237,7 @@ off() {
 
 /**
  * The program's text. `start`, at the machine's start and dockerd's: a folder that fstab names and that is not mounted is
- * told of, and no failure. `on`: it is one. `off [PATH]`: takes the binds at and below PATH away; without a PATH all of them,
+ * told of, and no failure, nor is one that is mounted when it is first used, without the options. `on`: both are failures. `off [PATH]`: takes the binds at and below PATH away; without a PATH all of them,
  * and gives mounts of others their options back. It runs any number of times, prints what it changed, and ends with 1 where
  * a folder could not be guarded, or a bind not be taken away.
  *
@@ -230,7 +248,7 @@ export function guardProgram(folders: readonly string[]): string {
 # Berth: nothing that people write runs with another one's rights. Rendered: a change here is lost.
 set -euo pipefail
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-folders=(${quoteAll(folders)}) bound=${GUARDED} altered=${ALTERED} strict=0 first='' top=''
+folders=(${quoteAll(folders)}) bound=${GUARDED} altered=${ALTERED} strict=0 first='' top='' line=''
 declare -A parent device root place options kind child
 
 ${MOUNTS}

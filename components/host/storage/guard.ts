@@ -16,7 +16,7 @@
 import { checkPath, heredoc, quoteAll } from "../shell";
 import type { StageStep } from "../stage";
 import { guardProgram } from "./guard-program";
-import type { StorageOptions } from "./spec";
+import type { BindName, StorageOptions } from "./spec";
 import { defaultStorage } from "./tree";
 
 export const PROGRAM = "/usr/local/lib/berth/guard-storage";
@@ -24,19 +24,42 @@ const UNIT = "/etc/systemd/system/berth-storage.service";
 export const DROP_IN = "/etc/systemd/system/docker.service.d/10-berth-storage.conf";
 
 /** Below the root: what holds folders that people write to. */
-const FOLDERS = ["homes", "workspaces", "docker-volumes", "shared"] as const;
+const FOLDERS: Readonly<Record<BindName, string>> = {
+  homes: "homes",
+  workspaces: "workspaces",
+  state: "docker-volumes",
+  shared: "shared",
+};
 
 /**
- * What people write to: the folders of the tree, and what `storage.bind` puts in the place of some, which is the same
- * files by another path.
+ * What people write to, by what it is for: the folder of the tree, then what `storage.bind` puts in its place, which is
+ * the same files by another path.
  * @throws StageOptionError for a path that cannot be.
  */
+export function peoplesFolders({
+  root: given,
+  bind = {},
+}: Pick<StorageOptions, "root" | "bind">): Record<BindName, string[]> {
+  const root = checkPath(given ?? defaultStorage.root, "storage.root");
+  const paths = (name: BindName) => {
+    const source = bind[name];
+    return [
+      `${root}/${FOLDERS[name]}`,
+      ...(source === undefined ? [] : [checkPath(source, `storage.bind.${name}`)]),
+    ];
+  };
+  return {
+    homes: paths("homes"),
+    workspaces: paths("workspaces"),
+    state: paths("state"),
+    shared: paths("shared"),
+  };
+}
+
+/** All of them, the tree's own first. @throws StageOptionError for a path that cannot be. */
 export function guardedFolders(options: Pick<StorageOptions, "root" | "bind">): string[] {
-  const root = checkPath(options.root ?? defaultStorage.root, "storage.root");
-  const sources = Object.entries(options.bind ?? {}).map(([name, path]) =>
-    checkPath(path, `storage.bind.${name}`),
-  );
-  return [...new Set([...FOLDERS.map((name) => `${root}/${name}`), ...sources])];
+  const all = Object.values(peoplesFolders(options));
+  return [...new Set([...all.flatMap(([own = ""]) => own), ...all.flatMap(([, ...bound]) => bound)])];
 }
 
 /**
