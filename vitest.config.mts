@@ -44,6 +44,7 @@ export default defineConfig({
       { test: { name: "engine", include: ["test/engine/**/*.test.{ts,mts}"], ...slow } },
       { test: { name: "nodes", include: ["test/e2e/nodes/**/*.test.{ts,mts}"], ...slow } },
       { test: { name: "stacks", include: ["test/e2e/stacks/**/*.test.{ts,mts}"], ...slow } },
+      { test: { name: "machines", include: ["test/machines/**/*.test.{ts,mts}"], ...slow } },
       { test: { name: "last", include: ["test/e2e/last/**/*.test.{ts,mts}"], ...slow } },
     ],
   },

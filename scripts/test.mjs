@@ -1,11 +1,10 @@
 /**
  * @file `npm test`: everything, from what is missing on this computer to real nodes. Ends with "N passed, N failed".
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { canInstall, install } from "./lib/apt.mjs";
 import { readArgs, UsageError } from "./lib/args.mjs";
-import { readRecord, writeRecord } from "./lib/context.mjs";
+import { readRecord } from "./lib/context.mjs";
 import { lastLine, sum } from "./lib/counts.mjs";
 import { stopEngine } from "./lib/docker.mjs";
 import { duration } from "./lib/format.mjs";
@@ -24,11 +23,11 @@ import {
 import { runMain } from "./lib/main.mjs";
 import { places, ROOT } from "./lib/paths.mjs";
 import { CommandError, handleSignals, run } from "./lib/process.mjs";
-import { ensureHome, pulumiVariables } from "./lib/pulumi-env.mjs";
+import { ensureHome } from "./lib/pulumi-env.mjs";
 import { ensureNodeAndPackages, inStep, newContext, SETUP_STEPS, setUp } from "./lib/setup.mjs";
 import { takeTurn } from "./lib/single.mjs";
 import { concerned, FAST, ON_ENGINE, ON_IMAGES, PARTS, partsOf, runSuite, summary } from "./lib/suites.mjs";
-import { missingTools } from "./lib/test-tools.mjs";
+import { ensureTestTools, testEnvironment } from "./lib/test-setup.mjs";
 import { Ui } from "./lib/ui.mjs";
 
 const HELP = `npm test -- [--only PART] [--lanes 1|2] [--deadline MINUTES] [--remember-times] [FILE…]
@@ -261,45 +260,4 @@ function judge(ui, lanes, share) {
     faults.push(fault);
     ui.say(`FAILED  ${fault}`);
   }
-}
-
-/**
- * @param {import("./lib/context.mjs").Context} context
- * @param {string[]} parts
- */
-async function ensureTestTools(context, parts) {
-  const wanted = missingTools(parts, context.env).filter(({ optional }) => !optional);
-  if (wanted.length === 0) return "there before";
-  const names = wanted.map((tool) => tool.package);
-  if (!canInstall(context.env))
-    return `missing, and not to be installed by this account: ${names.join(", ")}`;
-  await install(context, names);
-  return `installed ${names.join(", ")}`;
-}
-
-/**
- * The tests get a home of their own, so that they never meet the stacks of the person who runs them. It is kept:
- * after a killed run the next one finds what is to be taken down.
- * @param {import("./lib/context.mjs").Context} context
- */
-function testEnvironment({ at, env, found }) {
-  const home = process.env.BERTH_TEST_HOME || join(at.home, "test");
-  mkdirSync(home, { recursive: true, mode: 0o700 });
-  /** @type {NodeJS.ProcessEnv} */
-  const own = { ...env, BERTH_HOME: home, BERTH_CACHE: at.cache };
-  // Only an engine that this run started may be restarted by a test.
-  if (found.docker?.started) own.BERTH_TEST_ENGINE = at.home;
-  for (const name of [
-    "PULUMI_BACKEND_URL",
-    "PULUMI_ACCESS_TOKEN",
-    "PULUMI_CONFIG_PASSPHRASE",
-    "PULUMI_CONFIG_PASSPHRASE_FILE",
-    "PULUMI_STACK",
-  ]) {
-    delete own[name];
-  }
-  const there = places(own);
-  ensureHome(there);
-  writeRecord(there, { ...found, docker: found.docker && { ...found.docker, started: undefined } });
-  return { ...own, ...pulumiVariables(own, there) };
 }

@@ -36,6 +36,16 @@ export async function agentFiles(engine, say) {
       `image agent: no Node.js for the processor ${stdout.trim()}; there is one for ${Object.keys(ARCHES).join(" and ")}.`,
     );
   }
+  return agentFilesFor(arch, say);
+}
+
+/**
+ * The same for a processor that is known.
+ * @param {string} arch as npm calls it, such as "x64"
+ * @param {(text: string) => void} say
+ * @returns {Promise<{path: string, content: Buffer, mode: number}[]>}
+ */
+export async function agentFilesFor(arch, say) {
   const folder = await nodeFolder(arch, say);
   const file = (/** @type {string} */ path, /** @type {Buffer} */ content, mode = 0o644) => ({
     path: `root/${path}`,

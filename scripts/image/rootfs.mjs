@@ -5,10 +5,11 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { processAlive, which } from "../lib/files.mjs";
+import { processAlive } from "../lib/files.mjs";
 import { places } from "../lib/paths.mjs";
-import { CommandError, run } from "../lib/process.mjs";
+import { CommandError } from "../lib/process.mjs";
 import { ROOTFS } from "./catalog.cjs";
+import { mmdebstrap } from "./mmdebstrap.mjs";
 
 /** A registry that says nothing for so long is taken for absent. Docker Hub answers in 1-3 s. */
 const PULL_SILENCE_MS = 20_000;
@@ -97,39 +98,15 @@ async function bootstrap(key, say) {
   const dir = join(places().cache, "rootfs");
   const tar = join(dir, `debian-${ROOTFS.suite}-${key}.tar`);
   if (existsSync(tar)) return tar;
-  await ensureMmdebstrap(say);
   mkdirSync(dir, { recursive: true });
   sweep(dir);
   const partial = join(dir, `.${key}.${process.pid}.partial.tar`);
-  const list = '"$1"/etc/apt/sources.list';
-  const own = '"$1"/etc/apt/sources.own';
-  const lines = mirrorLines(process.env.BERTH_APT_MIRROR);
-  // mmdebstrap writes Debian's own sources; an operator's mirror takes their place while it runs, never in the image.
-  const hooks =
-    lines.length > 0
-      ? [
-          `--setup-hook=mv ${list} ${own}; printf '%s\\n' ${lines.map((line) => `'${line}'`).join(" ")} > ${list}`,
-          `--customize-hook=mv ${own} ${list}`,
-        ]
-      : [];
   try {
-    await run(
-      "mmdebstrap",
-      [
-        "--variant=minbase",
-        `--include=${ROOTFS.include.join(",")}`,
-        '--aptopt=Acquire::Retries "5"',
-        ...ROOTFS.dpkg.map((option) => `--dpkgopt=${option}`),
-        ...hooks,
-        `--customize-hook=rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap; chmod 0644 ${list}`,
-        ROOTFS.suite,
-        partial,
-      ],
-      {
-        deadlineMs: BOOTSTRAP_MS,
-        onLine: (line) => /^I: /.test(line) && say(`mmdebstrap: ${line.slice(3)}`),
-      },
-    );
+    await mmdebstrap(ROOTFS, partial, {
+      ...{ say, deadlineMs: BOOTSTRAP_MS },
+      what: "The images begin from Debian, and neither way to get it works: no image registry answers",
+      instead: ", or let the Docker engine reach a registry (docker pull debian:trixie-slim must work)",
+    });
     renameSync(partial, tar);
   } finally {
     rmSync(partial, { force: true });
@@ -137,49 +114,10 @@ async function bootstrap(key, say) {
   return tar;
 }
 
-/**
- * @param {string | undefined} mirror such as http://mirror.example/debian; its security updates lie at MIRROR-security
- * @returns {string[]} apt's source lines
- */
-function mirrorLines(mirror) {
-  if (!mirror) return [];
-  const at = mirror.replace(/\/$/, "");
-  const { suite } = ROOTFS;
-  return [
-    `deb ${at} ${suite} main`,
-    `deb ${at} ${suite}-updates main`,
-    `deb ${at}-security ${suite}-security main`,
-  ];
-}
-
 /** @param {string} dir */
 function sweep(dir) {
   for (const file of readdirSync(dir)) {
     const match = /\.(\d+)\.partial\.tar$/.exec(file);
     if (match && !processAlive(Number(match[1]))) rmSync(join(dir, file), { force: true });
-  }
-}
-
-/**
- * @param {Say} say
- * @throws {Error} what to install
- */
-async function ensureMmdebstrap(say) {
-  const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-  if (which("mmdebstrap") && existsSync(keyring)) return;
-  if (process.getuid?.() !== 0 || !which("apt-get")) {
-    throw new Error(
-      "The images begin from Debian, and neither way to get it works: no image registry answers, and mmdebstrap with debian-archive-keyring is not installed. Install both (as root: apt-get install mmdebstrap debian-archive-keyring), or let the Docker engine reach a registry (docker pull debian:trixie-slim must work), then run the same command again.",
-    );
-  }
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const install = ["install", "-y", "-q", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"];
-  say("installing mmdebstrap and debian-archive-keyring with apt-get");
-  try {
-    await run("apt-get", install, { env, deadlineMs: 300_000 });
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    await run("apt-get", ["update", "-q"], { env, deadlineMs: 300_000 });
-    await run("apt-get", install, { env, deadlineMs: 300_000 });
   }
 }

@@ -105,6 +105,15 @@ export async function setUp(context) {
     if (here) requireRoom([{ path: root, bytes: engineRoom(at), why: "for images and nodes" }]);
     return told(way);
   });
+  await ensurePulumiAndPlugins(context);
+}
+
+/**
+ * The Pulumi CLI and its plugins.
+ * @param {import("./context.mjs").Context} context
+ */
+export async function ensurePulumiAndPlugins(context) {
+  const { at, found } = context;
   await inStep(context, "Pulumi CLI", async () => {
     const way = await ensurePulumi(context);
     writeRecord(at, found);

@@ -44,6 +44,9 @@ export const SLOW = {
   last: "test/e2e/last",
 };
 
+/** What `npm test` leaves out: whole virtual machines, which `npm run test:machines` runs. @type {Record<string, string>} */
+export const APART = { machines: "test/machines" };
+
 /** Parts that are more than one of vitest's projects: see vitest.config.ts. @type {Record<string, string[]>} */
 const PROJECTS = { unit: ["unit", "unit-replacing"] };
 
@@ -83,9 +86,11 @@ export function concerned(parts, words) {
 }
 
 /** @param {string} part @returns {string[]} paths from the repository's root */
-function testFiles(part) {
+export function testFiles(part) {
   const folders =
-    part === "unit" ? ["test/unit", "plugins"] : [SLOW[part]].filter((folder) => folder !== undefined);
+    part === "unit"
+      ? ["test/unit", "plugins"]
+      : [SLOW[part] ?? APART[part]].filter((folder) => folder !== undefined);
   return folders
     .filter((folder) => existsSync(join(ROOT, folder)))
     .flatMap((folder) =>
@@ -122,7 +127,7 @@ export async function runSuite(name, { env, deadlineMs, onLine, passOn = [] }) {
     lint: [program("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."],
   });
   // A file of these takes minutes: each test is shown as it ends.
-  const shown = ON_ENGINE.includes(name) ? "verbose" : "default";
+  const shown = [...ON_ENGINE, ...Object.keys(APART)].includes(name) ? "verbose" : "default";
   const projects = (PROJECTS[name] ?? [name]).flatMap((project) => ["--project", project]);
   const vitest = [program("vitest/vitest.mjs"), "run", ...projects, `--reporter=${shown}`];
   vitest.push("--reporter=json", `--reporter=${join(ROOT, "scripts/lib/times-reporter.mjs")}`);

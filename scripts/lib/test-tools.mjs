@@ -41,9 +41,24 @@ export const TEST_TOOLS = [
     tests: "remote commands, copied files and jump hosts against a real SSH server",
   },
   {
+    command: "qemu-system-x86_64",
+    package: "qemu-system-x86",
+    parts: ["machines"],
+    tests: "all that needs a whole machine with its own kernel",
+  },
+  { command: "qemu-img", package: "qemu-utils", parts: ["machines"], tests: "all on machines: their disks" },
+  { command: "mke2fs", package: "e2fsprogs", parts: ["machines"], tests: "all on machines: their disks" },
+  { command: "ip", package: "iproute2", parts: ["machines"], tests: "all on machines: their network" },
+  {
+    command: "setpriv",
+    package: "util-linux",
+    parts: ["machines"],
+    tests: "all on machines: their end with the tests'",
+  },
+  {
     command: "ssh-keygen",
     package: "openssh-client",
-    parts: ["unit", "process", "engine"],
+    parts: ["unit", "process", "engine", "machines"],
     tests: "that OpenSSH reads the derived keys, keys with a passphrase, and all that needs sshd",
   },
   {

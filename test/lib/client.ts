@@ -1,4 +1,4 @@
-/** @file Clients beside a node: containers that ask its ports as other computers would. */
+/** @file Clients beside a node: containers and network namespaces that ask its ports as other computers would. */
 import { spawn } from "node:child_process";
 import { docker } from "./docker";
 import { run } from "./run";
@@ -25,20 +25,27 @@ export async function startClient(options: ClientOptions): Promise<void> {
   );
 }
 
+/** Where a client is: the name of a container, or the words that run a program in a network namespace. */
+export type Client = string | readonly string[];
+
+const into = (client: Client): readonly string[] =>
+  typeof client === "string" ? ["docker", "exec", client] : client;
+
+const urlOf = (host: string, port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}/`;
+
 /**
- * True when an HTTP server answers there within so many seconds, asked from a client container or, without one, from
- * this computer.
+ * True when an HTTP server answers there within so many seconds, asked from a client or, without one, from this
+ * computer.
  */
 export async function answers(
-  client: string | undefined,
+  client: Client | undefined,
   host: string,
   port: number,
   seconds = 2,
 ): Promise<boolean> {
-  const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}/`;
-  const curl = ["curl", "-g", "-s", "--noproxy", "*", "-m", String(seconds), "-o", "/dev/null", url];
-  const [command = "", ...args] = client ? ["docker", "exec", client, ...curl] : curl;
-  return (await run(command, args, { deadline: 30 * SECOND })).code === 0;
+  const ask = ["-g", "-s", "--noproxy", "*", "-m", String(seconds), "-o", "/dev/null", urlOf(host, port)];
+  const [program = "", ...args] = [...(client === undefined ? [] : into(client)), "curl", ...ask];
+  return (await run(program, args, { deadline: 30 * SECOND })).code === 0;
 }
 
 export interface Watch {
@@ -49,12 +56,11 @@ export interface Watch {
 }
 
 /** Asks for ever until stopped; it has asked once when this returns, so nothing that follows goes unseen. */
-export async function watch(client: string, host: string, port: number): Promise<Watch> {
-  const ask = `curl -s --noproxy '*' -m 1 -o /dev/null http://${host}:${port}/`;
+export async function watch(client: Client, host: string, port: number): Promise<Watch> {
+  const ask = `curl -g -s --noproxy '*' -m 1 -o /dev/null '${urlOf(host, port)}'`;
   const script = `while :; do ${ask} && echo open || { echo closed; sleep 0.05; }; done`;
-  const child = spawn("docker", ["exec", client, "bash", "-c", script], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
+  const [program = "", ...args] = [...into(client), "bash", "-c", script];
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
   let seen = "";
   child.stdout.on("data", (data) => {
     seen += String(data);
@@ -65,7 +71,9 @@ export async function watch(client: string, host: string, port: number): Promise
   return {
     answered,
     stop: async () => {
-      await run("docker", ["exec", client, "pkill", "curl|bash"]);
+      // The command `docker` ends alone: what it started in the container goes on.
+      if (typeof client === "string") await run("docker", ["exec", client, "pkill", "curl|bash"]);
+      else child.kill();
       // What it printed last is read before it is judged.
       await ended;
       return answered();

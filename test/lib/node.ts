@@ -1,13 +1,11 @@
 /** @file A real node for tests: a container with systemd, made like a local node of a stack, and SSH into it. */
-import { execFileSync } from "node:child_process";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseFacts } from "../../components/host/stage";
 import { MACHINE } from "../../components/node/local-machine";
 import { buildImage, docker, removeThings } from "./docker";
-import { must, type Ran, run } from "./run";
-import { sshArgs } from "./ssh";
+import { run } from "./run";
+import { SshMachine } from "./ssh-machine";
 import { MINUTE, SECOND } from "./time";
 import { until } from "./until";
 
@@ -70,37 +68,14 @@ export interface TestNodeOptions {
   multiplex?: boolean;
 }
 
-export interface Command {
-  /** Milliseconds. @default ten minutes */
-  deadline?: number;
-  input?: string;
-  /** @default "root" */
-  user?: string;
-}
-
-export class TestNode {
-  readonly name: string;
-  readonly address: string;
-  readonly folder: string;
+export class TestNode extends SshMachine {
   /** Holds its Docker data. */
   readonly volume: string;
 
   constructor(protected readonly of: TestNodeOptions) {
-    this.name = of.name;
-    this.address = of.address;
-    this.volume = `${of.name}-docker`;
     // Short: the path of a socket may have about a hundred characters.
-    this.folder = of.folder ?? mkdtempSync(join(tmpdir(), "berth-node-"));
-  }
-
-  /** The private key that opens it; once it was started. */
-  get keyFile(): string {
-    return join(this.folder, "id");
-  }
-
-  /** `ssh-ed25519 BASE64`; once it was started. */
-  get hostKey(): string {
-    return readFileSync(join(this.folder, "hostkey.pub"), "utf8").split(" ").slice(0, 2).join(" ");
+    super({ ...of, folder: of.folder ?? mkdtempSync(join(tmpdir(), "berth-node-")) });
+    this.volume = `${of.name}-docker`;
   }
 
   /** @param image another one than the node image, such as one that a node was saved as */
@@ -108,7 +83,7 @@ export class TestNode {
     const { hostname, network, address, address6, memory = "2g", cpus, mounts = [] } = this.of;
     const ref = image ?? (await buildImage("node")).ref;
     await ensureNetwork(network);
-    this.makeKeys();
+    this.prepareKeys();
     if (this.of.fill) {
       await docker("volume", "create", this.volume);
       await this.of.fill(this.volume);
@@ -129,43 +104,9 @@ export class TestNode {
     await this.reachable(MINUTE);
   }
 
-  private makeKeys(): void {
-    for (const file of [this.keyFile, join(this.folder, "hostkey")]) {
-      if (!existsSync(file)) execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", file]);
-    }
-    appendFileSync(join(this.folder, "known_hosts"), `${this.address} ${this.hostKey}\n`);
-  }
-
   private reachable(deadline: number): Promise<boolean> {
     const look = async () => (await this.ssh("true", { deadline: 10 * SECOND })).code === 0;
     return until(`SSH to ${this.name}`, deadline, look);
-  }
-
-  /** What `ssh` is called with to run this on the node. */
-  sshArgs(command: string, user = "root"): string[] {
-    return [...this.sshTarget(user), command];
-  }
-
-  private sshTarget(user = "root"): string[] {
-    const { folder, keyFile: key, address } = this;
-    const shared = (this.of.multiplex ?? true) ? { shared: folder } : {};
-    return sshArgs({ address, user, key, knownHosts: join(folder, "known_hosts"), ...shared });
-  }
-
-  ssh(command: string, { user, deadline = 10 * MINUTE, input }: Command = {}): Promise<Ran> {
-    return run("ssh", this.sshArgs(command, user), { deadline, ...(input === undefined ? {} : { input }) });
-  }
-
-  /** Standard output of a command that ends well. */
-  async onNode(command: string, { user, deadline = 10 * MINUTE }: Command = {}): Promise<string> {
-    return (await must("ssh", this.sshArgs(command, user), { deadline })).stdout;
-  }
-
-  /** Runs a host stage as the command provider does, and gives its facts. */
-  async stage(text: string, input?: string): Promise<ReturnType<typeof parseFacts>> {
-    const { code, stdout, stderr } = await this.ssh(text, input === undefined ? {} : { input });
-    if (code !== 0 || stderr !== "") throw new Error(`a stage on ${this.name} ended with ${code}: ${stderr}`);
-    return parseFacts(stdout);
   }
 
   /** Runs a command without SSH. */
@@ -180,19 +121,8 @@ export class TestNode {
     await this.reachable(90 * SECOND);
   }
 
-  /** Ends the shared connection: one that the node's end cuts off would keep later commands waiting. */
-  private async hangUp(): Promise<void> {
-    if (this.of.multiplex ?? true) await run("ssh", ["-O", "exit", ...this.sshTarget()]);
-  }
-
   /** Removes the node, also one that a killed run left; its network stays while others are in it. */
   async cleanUp(): Promise<void> {
     await removeThings({ containers: [this.name], volumes: [this.volume], networks: [this.of.network.name] });
-  }
-
-  /** Removes the keys, after the last command. */
-  async removeFiles(): Promise<void> {
-    if (existsSync(this.keyFile)) await this.hangUp();
-    rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -116,8 +116,8 @@ export class TestStack {
   }
 
   /** What a preview would do, less what stays as it is, and the stack's outputs. */
-  async changes(): Promise<Step[]> {
-    const ran = await this.berth("preview", ["--json"], 5 * MINUTE);
+  async changes(args: string[] = []): Promise<Step[]> {
+    const ran = await this.berth("preview", ["--json", ...args], 5 * MINUTE);
     if (ran.code !== 0) throw new Error(`preview ended with ${ran.code}:\n${tail(ran.text)}`);
     const { steps } = JSON.parse(ran.stdout) as { steps: { op: string; urn: string }[] };
     return steps
@@ -126,8 +126,8 @@ export class TestStack {
   }
 
   /** Fails unless a preview finds nothing to do. */
-  async nothingToDo(): Promise<void> {
-    const ran = await this.berth("preview", ["--expect-no-changes", "--diff"], 5 * MINUTE);
+  async nothingToDo(args: string[] = []): Promise<void> {
+    const ran = await this.berth("preview", ["--expect-no-changes", "--diff", ...args], 5 * MINUTE);
     if (ran.code !== 0)
       throw new Error(`a preview that should be empty ended with ${ran.code}:\n${tail(ran.text)}`);
   }

@@ -81,8 +81,10 @@ function bash(text: string, env: Record<string, string>, cwd = work) {
   });
 }
 
-it("are the three that the guide speaks of", () => {
-  expect(files.sort()).toEqual(["check.yml", "drift.yml", "preview.yml"]);
+it("are the four that the guide speaks of", () => {
+  const guide = readFileSync(join(root, "docs/environments.md"), "utf8");
+  expect(files.sort()).toEqual(["check.yml", "drift.yml", "machines.yml", "preview.yml"]);
+  for (const file of files) expect(guide).toContain(`${file}\``);
 });
 
 describe.each(files)("%s", (file) => {
@@ -97,8 +99,8 @@ describe.each(files)("%s", (file) => {
     const write = Object.values(jobs).flatMap((job) =>
       Object.entries(job.permissions ?? {}).filter(([, right]) => right === "write"),
     );
-    const expected = { "check.yml": [], "drift.yml": ["issues"], "preview.yml": ["pull-requests"] };
-    expect(write.map(([what]) => what)).toEqual(expected[file as keyof typeof expected]);
+    const expected: Record<string, string[]> = { "drift.yml": ["issues"], "preview.yml": ["pull-requests"] };
+    expect(write.map(([what]) => what)).toEqual(expected[file] ?? []);
   });
 
   it("ends in time", () => {
@@ -149,6 +151,18 @@ describe.each(files)("%s", (file) => {
     for (const { run } of stepsOf(file)) {
       if (run !== undefined) expect(shellcheck(run, "--shell=bash")).toBe("");
     }
+  });
+});
+
+describe("machines", () => {
+  it("runs every night, as root, and ends by itself before GitHub ends it", () => {
+    const { on, jobs } = workflow("machines.yml");
+    expect(on.schedule).toEqual([{ cron: expect.stringMatching(/^\d{1,2} \d{1,2} \* \* \*$/) }]);
+    const command = stepsOf("machines.yml").at(-1)?.run ?? "";
+    const minutes = Number(
+      /^sudo env "PATH=\$PATH" npm run test:machines -- --deadline (\d+)$/.exec(command)?.[1],
+    );
+    expect(minutes).toBeLessThan(jobs.machines?.["timeout-minutes"] ?? 0);
   });
 });
 

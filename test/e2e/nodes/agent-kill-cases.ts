@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { type FaultPoint, faultPoints } from "../../../agent/src/docker/faults";
 import type { AgentDocuments } from "../../../components/agent";
 import { AGENT } from "../../../components/agent/options";
+import { type Answer, berthdOn } from "../../lib/berthd-node";
 import { SECOND } from "../../lib/time";
 import { until } from "../../lib/until";
 import { berthd, mainPid, node, OWN_FILES, onNode, override, ready, ssh, stage } from "./agent-rig";
@@ -36,37 +37,9 @@ const documents: AgentDocuments = {
   },
 };
 
-interface Grant {
-  id: string;
-  token: number;
-  user: string;
-  state: string;
-  container?: string;
-  units: { uuid: string }[];
-}
-interface Container {
-  Id: string;
-  State: { Status: string; Running: boolean };
-  Config: { Labels: Record<string, string> };
-  HostConfig: { DeviceRequests: { DeviceIDs: string[] }[] | null };
-}
-interface Answer {
-  /** 0: the connection ended without an answer. */
-  status: number;
-  body: { id: string; grant?: Grant; grants: Grant[]; error?: { code: string; message: string } };
-}
+const { call, grants, containers, agree } = berthdOn(onNode);
 
 let image = "";
-
-async function call(method: string, path: string, body?: object, seconds = 120): Promise<Answer> {
-  const data = body === undefined ? "" : `-H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
-  const said = await onNode(
-    `curl -s -m ${seconds} --unix-socket /run/berth/berthd.sock -X ${method} ${data} -w '\\n%{http_code}' http://berthd${path} || true`,
-  );
-  const lines = said.trimEnd().split("\n");
-  const text = lines.slice(0, -1).join("\n");
-  return { status: Number(lines.at(-1)), body: text === "" ? {} : JSON.parse(text) };
-}
 
 const launch = (more: object = {}) =>
   call("POST", "/v1/containers", {
@@ -77,58 +50,6 @@ const launch = (more: object = {}) =>
     gpus: { kind: "mig" },
     ...more,
   });
-const grants = async () => (await call("GET", "/v1/grants")).body.grants;
-
-const INSPECT = "docker ps -a -q --no-trunc --filter label=berth.launch | xargs -r docker inspect";
-const inspected = (text: string): Container[] => (text.trim() === "" ? [] : JSON.parse(text));
-const containers = async () => inspected(await onNode(INSPECT));
-
-/** The ledger, the containers, and what berthd noted of launches under way: by one connection, for it is asked often. */
-async function state(): Promise<{ held: Grant[]; made: Container[]; notes: string }> {
-  const said = await onNode(
-    `curl -s -m 60 --unix-socket /run/berth/berthd.sock http://berthd/v1/grants; echo; echo ---; ${INSPECT}; echo ---; ls /var/lib/berth/agent/launches 2>/dev/null || true`,
-  );
-  const [ledger = "", made = "", notes = ""] = said.split(/^---$/m);
-  return { held: JSON.parse(ledger).grants, made: inspected(made), notes: notes.trim() };
-}
-
-/** What speaks against the ledger and Docker saying the same; empty: they do. */
-async function disagreement(): Promise<string[]> {
-  const { held, made, notes } = await state();
-  const found: string[] = [];
-  const running = made.filter(({ State }) => State.Running);
-  for (const { Id, State } of made) if (State.Status === "created") found.push(`${Id} was never started`);
-  for (const grant of held) {
-    if (grant.state !== "bound") found.push(`grant ${grant.id} is ${grant.state}`);
-    else if (!running.some(({ Id }) => Id === grant.container))
-      found.push(`grant ${grant.id} is of no container`);
-  }
-  for (const container of running) {
-    const own = held.filter((grant) => grant.container === container.Id);
-    if (own.length !== 1) found.push(`${container.Id} has ${own.length} grants`);
-    const has = container.HostConfig.DeviceRequests?.flatMap(({ DeviceIDs }) => DeviceIDs) ?? [];
-    const granted = own.flatMap(({ units }) => units.map(({ uuid }) => `nvidia.com/gpu=${uuid}`));
-    if (String(has.sort()) !== String(granted.sort()))
-      found.push(`${container.Id} has ${has}, granted is ${granted}`);
-    if (container.Config.Labels["berth.grant-token"] !== String(own[0]?.token))
-      found.push(`${container.Id}: its token`);
-  }
-  const units = held.flatMap((grant) => grant.units.map(({ uuid }) => uuid));
-  if (new Set(units).size !== units.length) found.push(`given twice: ${units.sort()}`);
-  if (notes !== "") found.push(`notes of launches: ${notes}`);
-  return found;
-}
-
-async function agree(): Promise<void> {
-  let last: string[] = [];
-  await until("ledger and Docker agree", 30 * SECOND, async () => {
-    last = await disagreement();
-    return last.length === 0;
-  }).catch((error: Error) => {
-    throw new Error(`${error.message}: ${last.join("; ")}`);
-  });
-}
-
 /** What a container finds of GPUs: the files under /dev. */
 const devices = async (id: string) =>
   (await onNode(`docker exec ${id} find /dev -name 'nvidia*' -not -type d`)).trim().split("\n").sort();

@@ -1,0 +1,164 @@
+/**
+ * @file The machines of one test file, and all that they need: the disk that they begin from, a network, their files.
+ * A server was booted once, for all tests, and saved; each test goes on from a copy of that, within seconds.
+ */
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { must } from "../../lib/run";
+import { makeKeys } from "../../lib/ssh-machine";
+import { type Hardware, machineShape } from "./qemu";
+import { seedFiles, writeSeed } from "./seed";
+import { Server } from "./server";
+import { Site, type SiteClient } from "./site";
+
+/** What the disk's maker gives. */
+interface Golden {
+  folder: string;
+  disk: string;
+  kernel: string;
+  initrd: string;
+}
+
+/** Name of the saved state in a server's disk. */
+const READY = "ready";
+/** A server reads no user data: it is told who it is. */
+const NO_USER_DATA = ["cloud-init=disabled"];
+const PREFIX = "berth-vm-";
+
+const say = (text: string) => console.info(text);
+
+/** Folders that killed runs left: their machines died with them. */
+function sweep(): void {
+  for (const entry of readdirSync(tmpdir())) {
+    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(entry)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      rmSync(join(tmpdir(), entry), { recursive: true, force: true });
+  }
+}
+
+export class Machines {
+  private readonly servers: Server[] = [];
+
+  private constructor(
+    private readonly golden: Golden,
+    private readonly site: Site,
+    private readonly folder: string,
+  ) {}
+
+  static async create(): Promise<Machines> {
+    sweep();
+    const { ensureGolden } = await import("../../../scripts/machines/golden.mjs");
+    const golden = await ensureGolden(say);
+    const site = await Site.create();
+    return new Machines(golden, site, mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)));
+  }
+
+  client(name: string, host: number): Promise<SiteClient> {
+    return this.site.client(name, host);
+  }
+
+  /** A server with that host name and the addresses that end with `host`, at work. */
+  async server(name: string, host: number): Promise<Server> {
+    const from = await this.savedServer(name, host);
+    const server = await this.make(name, host, join(from, "keys"), {
+      disk: join(from, "disk.qcow2"),
+      seed: join(from, "seed.tar"),
+      kernelWords: NO_USER_DATA,
+    });
+    await server.resume(READY);
+    return server;
+  }
+
+  /**
+   * A machine that finds user data at its first boot, which is not begun yet.
+   * @param keys folder with `id`, which its user data has to let in, and `hostkey`, which it has to show
+   */
+  async withUserData(name: string, host: number, keys: string, userData: string): Promise<Server> {
+    const disk = join(this.folder, `${name}.qcow2`);
+    await this.overlay(disk);
+    return this.make(name, host, keys, { disk, userData, kernelWords: [] });
+  }
+
+  private async make(
+    name: string,
+    host: number,
+    keys: string,
+    { disk, ...more }: Pick<Hardware, "disk" | "seed" | "userData" | "kernelWords">,
+  ): Promise<Server> {
+    const folder = join(this.folder, name);
+    mkdirSync(folder);
+    for (const file of ["id", "id.pub", "hostkey", "hostkey.pub"])
+      copyFileSync(join(keys, file), join(folder, file));
+    const own = join(folder, "disk.qcow2");
+    await must("cp", ["--reflink=auto", "--sparse=always", disk, own]);
+    const { kernel, initrd } = this.golden;
+    const hardware = { folder, disk: own, kernel, initrd, host, ...more };
+    const server = new Server({ site: this.site, name, hardware });
+    this.servers.push(server);
+    return server;
+  }
+
+  private async overlay(disk: string): Promise<void> {
+    const { disk: backing } = this.golden;
+    await must("qemu-img", ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, disk]);
+  }
+
+  /** The folder of the saved server, booted where there is none. */
+  private async savedServer(name: string, host: number): Promise<string> {
+    const keys = join(this.golden.folder, "keys");
+    const { withLock } = await import("../../../scripts/image/lock.mjs");
+    const { newFolder, placeFolder } = await import("../../../scripts/lib/files.mjs");
+    const lock = join(this.golden.folder, `${name}.lock`);
+    mkdirSync(keys, { recursive: true, mode: 0o700 });
+    await withLock(join(this.golden.folder, "keys.lock"), say, async () => makeKeys(keys));
+    const files = seedFiles(name, host, keys);
+    const { stdout: version } = await must("qemu-system-x86_64", ["--version"]);
+    const made = JSON.stringify([version, machineShape, NO_USER_DATA, host, files]);
+    const hash = createHash("sha256").update(made).digest("hex").slice(0, 12);
+    const folder = join(this.golden.folder, `${name}-${hash}`);
+    await withLock(lock, say, async () => {
+      if (existsSync(folder)) return;
+      say(`booting ${name} once, to save it: some minutes`);
+      const making = newFolder(this.golden.folder, name);
+      try {
+        await this.bootAndSave(name, host, { making, keys, files });
+        placeFolder(making, folder);
+      } finally {
+        rmSync(making, { recursive: true, force: true });
+      }
+    });
+    return folder;
+  }
+
+  private async bootAndSave(
+    name: string,
+    host: number,
+    { making, keys, files }: { making: string; keys: string; files: ReturnType<typeof seedFiles> },
+  ): Promise<void> {
+    const disk = join(making, "disk.qcow2");
+    const seed = join(making, "seed.tar");
+    await this.overlay(disk);
+    await writeSeed(files, seed);
+    mkdirSync(join(making, "keys"), { mode: 0o700 });
+    for (const file of ["id", "id.pub", "hostkey", "hostkey.pub"])
+      copyFileSync(join(keys, file), join(making, "keys", file));
+    const server = await this.make(name, host, keys, { disk, seed, kernelWords: NO_USER_DATA });
+    await server.boot();
+    // Less to save, and to read at each start.
+    await server.onNode("sync; echo 3 >/proc/sys/vm/drop_caches");
+    await server.save(READY);
+    await server.quit();
+    copyFileSync(server.file("disk.qcow2"), disk);
+    this.servers.splice(this.servers.indexOf(server), 1);
+    rmSync(server.folder, { recursive: true });
+  }
+
+  /** Ends the machines and removes all that they had. */
+  async close(): Promise<void> {
+    for (const server of this.servers.splice(0)) await server.cutPower();
+    await this.site.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
