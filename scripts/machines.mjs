@@ -30,6 +30,8 @@ packages once and kept in the cache, and so is each machine after its boot. No p
 
   --only FILE          ${FILES.join(", ")}
   --deadline MINUTES   for all of it; default 60
+
+Exit codes: 0 all passed, 1 a test failed or none ran, 2 wrong options, 130 stopped by Ctrl-C.
 `;
 
 await runMain(async () => {
