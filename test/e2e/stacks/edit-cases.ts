@@ -8,7 +8,17 @@ import { ask } from "../../lib/http";
 import { MINUTE } from "../../lib/time";
 import { connects } from "../../lib/tunnel";
 import { until } from "../../lib/until";
-import { codeServer, credentials, forwarded, onNode, portOf, SERVICES, ssh } from "./cluster-clients";
+import {
+  codeServer,
+  credentials,
+  forwarded,
+  notebook,
+  onNode,
+  portOf,
+  SERVICES,
+  ssh,
+  WHERE,
+} from "./cluster-clients";
 import {
   berth,
   changes,
@@ -178,21 +188,46 @@ export function removalCases(): void {
     await nothingToDo();
   });
 
-  it("takes the services off the node's address again, and keeps the homes", {
+  it("takes the services off the node's address again, and Ray's token from carol, and keeps the homes", {
     timeout: 15 * MINUTE,
   }, async () => {
+    const token = () => ssh("alice", "cat ~/.ray/auth_token");
+    const old = await token();
+    expect(await ssh("carol", "cat ~/.ray/auth_token")).toBe(old);
     edit((config) => {
       delete config["berth:workspaces"];
+      config["berth:ray"] = { access: ["alice"] };
     });
     const touched = (await changes()).map(({ name }) => name);
     expect(touched.length).toBeGreaterThan(2);
-    for (const name of touched) expect(name).toMatch(/^berth-workspace-(alice|carol)(-|$)/);
+    for (const name of touched) expect(name).toMatch(/^berth-(workspace-(alice|carol)|ray|node-\d-ray)(-|$)/);
     await up(["--skip-preview"]);
     for (const service of SERVICES)
       expect(await connects(HEAD, portOf("alice", service)), service).toBe(false);
     expect(await ssh("alice", "cat ~/notebooks/note /workspace/note")).toBe("kept\nhere");
-    const password = (await credentials()).alice?.codePassword ?? "";
-    expect(await forwarded("alice", () => codeServer("alice", password))).toBe(200);
+    const { codePassword = "", jupyterToken = "" } = (await credentials()).alice ?? {};
+    expect(await forwarded("alice", () => codeServer("alice", codePassword))).toBe(200);
+
+    // Carol could have kept hers, so alice has another one, and so has Ray.
+    expect(await token()).not.toBe(old);
+    const jobs = async (value: string) =>
+      await ssh(
+        "carol",
+        `curl -s -m 10 -o /dev/null -w '%{http_code}' -H 'Authorization: Bearer ${value}' http://${HEAD}:8265/api/jobs/ || true`,
+      );
+    const own = await token();
+    await until("Ray takes the new token", 2 * MINUTE, async () => (await jobs(own)) === "200");
+    expect(await jobs(old)).toMatch(/^40[13]$/);
+    const left = "ls ~/.ray/auth_token 2>/dev/null; env | grep -E '^(BERTH_)?RAY_(A|G|D)' || echo none";
+    expect(await ssh("carol", `bash -lc "${left}"`)).toBe("none");
+    const cells = [WHERE, `on("${WORKER}")`];
+    await until("both nodes of Ray", 3 * MINUTE, async () =>
+      (await ssh("alice", "ray status 2>&1 || true", 2 * MINUTE)).includes("node_node-1"),
+    );
+    expect(await forwarded("alice", () => notebook("alice", jupyterToken, cells))).toEqual([
+      "",
+      `'${WORKER}'`,
+    ]);
     await nothingToDo();
   });
 }
