@@ -45,7 +45,6 @@ export class Image extends pulumi.ComponentResource {
       name,
       {
         create: build,
-        update: build,
         environment: { BERTH_IMAGE_HASH: this.hash },
         logging: "stderr",
         addPreviousOutputInEnv: false,

@@ -47,7 +47,6 @@ export function giveOwnHostKey(
     name,
     {
       create: script,
-      update: script,
       stdin: pulumi.secret(job),
       logging: "none",
       // What it printed the last time says which machine has its key by now.

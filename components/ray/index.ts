@@ -82,7 +82,6 @@ export class RayNode extends pulumi.ComponentResource {
       {
         connection,
         create: token,
-        update: token,
         delete: renderStage({
           name: "ray",
           node: node.name,

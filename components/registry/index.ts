@@ -124,7 +124,6 @@ export class Registry extends pulumi.ComponentResource {
       `${this.registryName}-image`,
       {
         create: text,
-        update: text,
         delete: pulumi.interpolate`node scripts/image.mjs remove ${image.image} --from ${sshTarget(place.node)}`,
         environment: { BERTH_IMAGE: image.ref, BERTH_SSH_OPTIONS: sshEnvironment(place.node) },
         logging: "stderr",
@@ -150,7 +149,6 @@ export class Registry extends pulumi.ComponentResource {
       `${this.registryName}-push-${image.image}`,
       {
         create: push,
-        update: push,
         stdin: pulumi.secret(pulumi.jsonStringify({ username: PUSH_USER, password: this.push.password })),
         environment: {
           BERTH_IMAGE: image.ref,

@@ -113,7 +113,7 @@ export class Workspace extends pulumi.ComponentResource {
     if (user.state === "removed") {
       if (user.purge) {
         const purge = renderPurge(node.name, user);
-        run("purge", { create: purge, update: purge }, []);
+        run("purge", { create: purge }, []);
       }
       this.registerOutputs({ info: this.info });
       return;
@@ -131,7 +131,6 @@ export class Workspace extends pulumi.ComponentResource {
       "prepare",
       {
         create: prepare,
-        update: prepare,
         delete: renderForget(node.name, user),
         stdin: pulumi.secret(files),
       },
@@ -143,7 +142,7 @@ export class Workspace extends pulumi.ComponentResource {
       host,
       container.id.apply((id) => renderPower(node.name, user, containerName, id)),
     );
-    const powered = run("power", { create: power, update: power }, [container]);
+    const powered = run("power", { create: power }, [container]);
     this.tell(user.name, powered);
 
     if (plan.dockerFirst && user.setup && user.state === "running") {
@@ -156,11 +155,9 @@ export class Workspace extends pulumi.ComponentResource {
       // The credentials go by standard input; the command's text holds none of them.
       const { stdin } = renderSetup(options);
       const setup = container.id.apply((id) => renderSetup({ ...options, instance: id }).command);
-      run(
-        "setup",
-        { create: setup, update: setup, ...(stdin !== undefined ? { stdin: pulumi.secret(stdin) } : {}) },
-        [powered],
-      );
+      run("setup", { create: setup, ...(stdin !== undefined ? { stdin: pulumi.secret(stdin) } : {}) }, [
+        powered,
+      ]);
     }
     this.registerOutputs({ info: this.info });
   }

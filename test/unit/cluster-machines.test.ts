@@ -104,7 +104,6 @@ describe("a droplet", () => {
       const given = seen.find(({ name }) => name === `berth-${node}-host-key`);
       expect(given?.inputs).toMatchObject({
         create: "node scripts/host-key.mjs # machine 1001",
-        update: "node scripts/host-key.mjs # machine 1001",
         addPreviousOutputInEnv: true,
         logging: "none",
       });

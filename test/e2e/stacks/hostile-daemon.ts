@@ -22,7 +22,7 @@ const body = (options: string, url: string) => `curl --noproxy '*' -sS -m 3 ${op
 /** Requests that are for operators alone, or concern somebody else, and what each is answered. */
 const ADMINS: readonly (readonly [string, string, string])[] = [
   ["reads what all hold", "/v1/pool", ""],
-  ["grants as the stack does", "/v1/pool/apply", json("POST", '{"declared": []}')],
+  ["grants as the stack does", "/v1/pool", json("POST", '{"declared": []}')],
   ["lists tokens", "/v1/tokens", ""],
   ["makes a token", "/v1/tokens", json("POST", '{"role": "admin"}')],
   ["lists what Docker could not start", "/v1/held-back", ""],

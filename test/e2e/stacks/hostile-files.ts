@@ -105,10 +105,11 @@ export const fileRows: readonly Row[] = [
     };
   }),
   {
+    // The account that Ray runs as in Ray's image, which the workspace's goes on from, has none of anybody's files.
     what: "sees no home but hers",
     from: "carol",
-    command: "sudo -n ls -A /home /mnt",
-    expect: "/home:\ncarol\n\n/mnt:",
+    command: "sudo -n ls /home /home/ray /mnt",
+    expect: "/home:\ncarol\nray\n\n/home/ray:\n\n/mnt:",
   },
   {
     what: "does not see who has a home on the node",

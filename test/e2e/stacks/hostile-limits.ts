@@ -23,6 +23,9 @@ except OSError as error:
 finally:
     for pid in made:
         os.kill(pid, 9)
+    # Until then they count, and the next attempt would find no room.
+    for pid in made:
+        os.waitpid(pid, 0)
 `;
 
 /** Four busy processes, for two seconds and until they were held back once. */

@@ -104,9 +104,9 @@ export function restartCases(): void {
     const preview = await berth("preview", [], 5 * MINUTE);
     expect(preview.code, preview.text.slice(-3000)).toBe(0);
     for (const line of [
-      /carol's workspace is not there: somebody removed it; npm run up brings it back/,
-      /Ray on node-1 ended with status \d+ at \S+; npm run up brings it back/,
-      /the registry ended with status \d+ at \S+; npm run up brings it back/,
+      /carol's workspace is no longer there; the update brings it back/,
+      /Ray on node-1 ended with status \d+ at \S+; the update brings it back/,
+      /the registry ended with status \d+ at \S+; the update brings it back/,
     ])
       expect(preview.text).toMatch(line);
     // Its plan is the one of the update.
