@@ -1,7 +1,8 @@
-import { hostPaths, normal } from "./paths";
+import { type HostPath, hostPaths, normal } from "./paths";
 import {
   bare,
   CONTAINER,
+  DOCKER_VOLUME,
   type Facts,
   fields,
   isEmpty,
@@ -19,9 +20,20 @@ import {
  * Containers of these components may do what is refused to all others, as a local node is a whole machine:
  * systemd inside it mounts, sets up networks and runs a Docker engine of its own.
  */
-export const MACHINES: ReadonlySet<string> = new Set(["node"]);
+const MACHINES: ReadonlySet<string> = new Set(["node"]);
 
-/** May share the node's own network: every port of theirs is pinned by the plan, behind the node's firewall. */
+/** Whether the owner is a person: "system" is the owner of what is nobody's own. */
+export const isPersons = (owner: string | undefined): owner is string =>
+  owner !== undefined && owner !== "" && owner !== "system";
+
+/** Whether it is a local node; what is a person's is none, whatever its component. */
+const isMachine = (component: string | undefined, owner: string | undefined): boolean =>
+  MACHINES.has(component ?? "") && !isPersons(owner);
+
+/**
+ * May share the node's own network, where they are no person's: every port of theirs is pinned by the plan, behind the
+ * node's firewall.
+ */
 const ON_THE_NODES_NETWORK = new Set(["ray"]);
 
 /** Components without a limit of CPUs, and why. */
@@ -43,7 +55,12 @@ const HOST_FOLDERS = new Set(
     " ",
   ),
 );
-const SOCKET = /(^|\/)(docker|containerd|podman|crio)\.sock$/;
+/** Folders of the host that give it away by what lies in them too: other people's files, engines' sockets and data. */
+const CLOSED_FOLDERS =
+  "/boot /proc /root /run/containerd /run/crio /run/docker /run/podman /run/user /var/lib/containerd /var/lib/docker".split(
+    " ",
+  );
+const SOCKET = /(^|\/)(docker|containerd|podman|crio|cri-dockerd|buildkitd)\.sock(\.ttrpc)?$/;
 
 const LOGS = ["json-file", "local"];
 
@@ -125,24 +142,32 @@ function rights(props: Props, component: string | undefined, owner: string | und
   ];
 }
 
-function isolation(props: Props, component: string | undefined): string[] {
+/** What is wrong with a path of the host that a container sees. */
+function hostPath({ at, path }: Pick<HostPath, "at" | "path">): string[] {
+  // A name: of a volume, of an NFS server.
+  if (!path.startsWith("/")) return [];
+  const said = normal(path);
+  // Debian's /var/run is a link to it.
+  const real = said.replace(/^\/var\/run(?=\/|$)/, "/run");
+  if (SOCKET.test(real)) return [`${at} is the socket of a container engine, which is root on the host`];
+  const closed = CLOSED_FOLDERS.some((folder) => `${real}/`.startsWith(`${folder}/`));
+  if (closed || HOST_FOLDERS.has(real))
+    return [`${at} is ${said} of the host: mount only the folder that it needs`];
+  return [];
+}
+
+function isolation(props: Props, component: string | undefined, owner: string | undefined): string[] {
   const found: string[] = [];
-  const machine = MACHINES.has(component ?? "");
   if (bare(props.privileged) === true)
     found.push("privileged: true gives it the whole host: name the capabilities that it needs");
-  for (const { at, path } of hostPaths(props)) {
-    if (SOCKET.test(normal(path)))
-      found.push(`${at} is the socket of a container engine, which is root on the host`);
-    else if (HOST_FOLDERS.has(normal(path)))
-      found.push(`${at} is ${normal(path)} of the host: mount only the folder that it needs`);
-  }
-  if (machine) return found;
+  found.push(...hostPaths(props).flatMap(hostPath));
+  if (isMachine(component, owner)) return found;
   for (const mode of ["pidMode", "ipcMode", "usernsMode", "cgroupnsMode"])
     if (text(props[mode]) === "host") found.push(`${mode}: "host" shares the host's own: leave it private`);
-  if (text(props.networkMode) === "host" && !ON_THE_NODES_NETWORK.has(component ?? ""))
+  if (text(props.networkMode) === "host" && (isPersons(owner) || !ON_THE_NODES_NETWORK.has(component ?? "")))
     found.push('networkMode: "host" puts it on the node\'s network: publish the ports that it needs');
   for (const name of texts(fields(props.capabilities).adds))
-    if (CAPABILITIES.has(name.replace(/^CAP_/, "").toUpperCase()))
+    if (CAPABILITIES.has(name.replace(/^CAP_/i, "").toUpperCase()))
       found.push(`capability ${name} leads out of the container: leave it out`);
   for (const option of texts(props.securityOpts))
     if (/[=:](unconfined|disable)$/.test(option) || /^writable-cgroups([=:](true|1))?$/.test(option))
@@ -154,21 +179,25 @@ function isolation(props: Props, component: string | undefined): string[] {
  * Every container has limits of memory (no swap beyond it), CPUs and logs, says whose it is, gains no rights and stays
  * inside.
  *
- * Local nodes (label `berth.component` = `node`) are whole machines and may have capabilities and options that others
- * may not; limits, labels, `privileged` and mounts are the same for them.
+ * Local nodes (label `berth.component` = `node`, and no person's) are whole machines and may have capabilities and
+ * options that others may not; limits, labels, `privileged` and mounts are the same for them. A volume of Docker is none
+ * of the host's folders by another name.
  */
 export const containers: Rule = {
   name: "containers-limited-and-labelled",
   description: "Every container has limits and an owner, and does not reach the host.",
   check: ({ type, props }, { stack, sudo }) => {
+    // A volume of Docker's driver "local" is what its device says.
+    if (type === DOCKER_VOLUME)
+      return hostPath({ at: "driverOpts.device", path: text(fields(props.driverOpts).device) ?? "" });
     if (type !== CONTAINER) return [];
     const { "berth.component": of, "berth.owner": by } = labelsOf(props);
     const component = text(of);
     return [
       ...limits(props, component),
       ...owner(props, stack),
-      ...isolation(props, component),
-      ...(MACHINES.has(component ?? "") ? [] : rights(props, component, text(by), sudo)),
+      ...isolation(props, component, text(by)),
+      ...(isMachine(component, text(by)) ? [] : rights(props, component, text(by), sudo)),
     ];
   },
 };

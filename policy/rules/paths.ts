@@ -1,4 +1,4 @@
-import { bare, fields, items, type Props, text } from "./rule";
+import { bare, fields, items, type Props, text, type Value } from "./rule";
 
 /** A path of the host that a container sees. */
 export interface HostPath {
@@ -9,21 +9,38 @@ export interface HostPath {
   readonly readOnly: boolean;
 }
 
-/** Paths of the host that the container sees; what only an update will know is left out. */
+const at = (where: string, path: string | undefined, readOnly: boolean): HostPath[] =>
+  path === undefined || path === "" ? [] : [{ at: where, path, readOnly }];
+
+/** A path of the host where a name could stand as well. */
+const absolute = (value: Value | undefined): string | undefined => {
+  const said = text(value);
+  return said?.startsWith("/") ? said : undefined;
+};
+
+/**
+ * Paths of the host that the container sees, also those of its volumes: the provider hands a name to Docker as it is, which
+ * takes an absolute path for one, and Docker's driver "local" mounts what `device` says. What only an update will know is
+ * left out.
+ */
 export function hostPaths(props: Props): HostPath[] {
   const mounts = items(props.mounts).flatMap((item, i) => {
-    const { type, source, readOnly } = fields(item);
-    const path = text(source);
-    return text(type) === "bind" && path !== undefined
-      ? [{ at: `mounts[${i}].source`, path, readOnly: bare(readOnly) === true }]
-      : [];
+    const { type, source, readOnly, volumeOptions } = fields(item);
+    const read = bare(readOnly) === true;
+    if (text(type) === "bind") return at(`mounts[${i}].source`, text(source), read);
+    return at(
+      `mounts[${i}].volumeOptions.driverOptions.device`,
+      absolute(fields(fields(volumeOptions).driverOptions).device),
+      read,
+    );
   });
   const volumes = items(props.volumes).flatMap((item, i) => {
-    const { hostPath, readOnly } = fields(item);
-    const path = text(hostPath);
-    return path === undefined || path === ""
-      ? []
-      : [{ at: `volumes[${i}].hostPath`, path, readOnly: bare(readOnly) === true }];
+    const { hostPath, volumeName, readOnly } = fields(item);
+    const read = bare(readOnly) === true;
+    return [
+      ...at(`volumes[${i}].hostPath`, text(hostPath), read),
+      ...at(`volumes[${i}].volumeName`, absolute(volumeName), read),
+    ];
   });
   return [...mounts, ...volumes];
 }

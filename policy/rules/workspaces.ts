@@ -1,5 +1,5 @@
 import { AGENT } from "../../components/agent/options";
-import { MACHINES } from "./containers";
+import { isPersons } from "./containers";
 import { hostPaths, normal } from "./paths";
 import {
   CONTAINER,
@@ -20,9 +20,6 @@ import {
 const CAPABILITIES = new Set(
   "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETGID SETUID SYS_CHROOT".split(" "),
 );
-
-/** The owner of what is nobody's own. */
-const SYSTEM = "system";
 
 /** Berth's own files for one person, which their container has read-only. */
 const berthsOwn = (owner: string) => [
@@ -80,8 +77,10 @@ function elsewhere(props: Props): string[] {
       );
   }
   for (const [i, item] of items(props.volumes).entries()) {
-    const { hostPath } = fields(item);
-    if (isEmpty(hostPath)) found.push(`volumes[${i}] is a volume of Docker: ${mend}`);
+    const { hostPath, volumeName, fromContainer } = fields(item);
+    // Of a name and a path, some versions of the provider take the one, some the other.
+    if (isEmpty(hostPath) || !isEmpty(volumeName) || !isEmpty(fromContainer))
+      found.push(`volumes[${i}] is a volume of Docker: ${mend}`);
   }
   for (const [path, value] of Object.entries(fields(props.tmpfs)))
     for (const option of (text(value) ?? "").split(","))
@@ -126,8 +125,7 @@ export const workspaces: Rule = {
     const labels = labelsOf(props);
     const owner = text(labels["berth.owner"]);
     const component = text(labels["berth.component"]);
-    if (MACHINES.has(component ?? "") && owner === SYSTEM) return [];
-    if (component !== "workspace" && (owner === undefined || owner === "" || owner === SYSTEM)) return [];
+    if (component !== "workspace" && !isPersons(owner)) return [];
     const node = text(labels["berth.node"]) ?? "";
     return [
       ...(NAME.test(owner ?? "")

@@ -99,6 +99,16 @@ describe("a person's container", () => {
     ["a volume of Docker", { mounts: [{ type: "volume", source: "x" }] }, "mounts[0] is of type volume"],
     ["a volume by its name", { volumes: [{ volumeName: "x" }] }, "volumes[0] is a volume of Docker"],
     ["another container's volumes", { volumes: [{ fromContainer: "x" }] }, "volumes[0] is a volume"],
+    [
+      "a volume beside its own home",
+      { volumes: [{ volumeName: "x", hostPath: "/mnt/storage/homes/alice" }] },
+      "volumes[0] is a volume",
+    ],
+    [
+      "another container's beside its own home",
+      { volumes: [{ fromContainer: "x", hostPath: "/mnt/storage/homes/alice" }] },
+      "volumes[0] is a volume",
+    ],
     ["a nameless volume", { volumes: [{ containerPath: "/x" }] }, "volumes[0] is a volume"],
     ["setuid programs in memory", { tmpfs: { "/x": "exec,suid" } }, 'tmpfs["/x"] has the option suid'],
     ["devices in memory", { tmpfs: { "/x": "dev" } }, "option dev"],

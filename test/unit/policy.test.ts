@@ -113,9 +113,41 @@ describe("containers", () => {
       "mounts[0].source is / of the host",
     ],
     ["/etc", { mounts: [{ type: "bind", source: "/etc", readOnly: true }] }, "is /etc of the host"],
+    ["root's keys", { volumes: [{ hostPath: "/root/.ssh" }] }, "is /root/.ssh of the host"],
+    ["another process's root", { volumes: [{ hostPath: "/proc/1/root" }] }, "is /proc/1/root of the host"],
+    [
+      "the engine's files",
+      { volumes: [{ hostPath: "/var/lib/docker/volumes" }] },
+      "/var/lib/docker/volumes of",
+    ],
+    [
+      "the folder of containerd's socket",
+      { volumes: [{ hostPath: "/var/run/containerd" }] },
+      "is /var/run/containerd of the host",
+    ],
+    [
+      "containerd's other socket",
+      { volumes: [{ hostPath: "/run/containerd/containerd.sock.ttrpc" }] },
+      "socket of a container engine",
+    ],
+    [
+      "a path where a volume's name stands",
+      { volumes: [{ volumeName: "/run/docker.sock", hostPath: "/mnt/storage/homes/alice" }] },
+      "volumes[0].volumeName is the socket of a container engine",
+    ],
+    [
+      "a volume that is a folder of the host",
+      {
+        mounts: [
+          { type: "volume", volumeOptions: { driverOptions: { type: "none", o: "bind", device: "/" } } },
+        ],
+      },
+      "mounts[0].volumeOptions.driverOptions.device is / of the host",
+    ],
     ["the host's processes", { pidMode: "host" }, 'pidMode: "host"'],
     ["the host's network", { networkMode: "host" }, 'networkMode: "host"'],
     ["SYS_ADMIN", { capabilities: { adds: ["SYS_ADMIN"] } }, "capability SYS_ADMIN"],
+    ["cap_sys_admin", { capabilities: { adds: ["cap_sys_admin"] } }, "capability cap_sys_admin"],
     ["all capabilities", { capabilities: { adds: ["ALL"] } }, "capability ALL"],
     ["a device of the host", { devices: [{ hostPath: "/dev/sda" }] }, "devices[0] (/dev/sda)"],
     ["a rule for devices", { deviceCgroupRules: ["c 195:* rwm"] }, "deviceCgroupRules"],
@@ -165,6 +197,40 @@ describe("containers", () => {
     ["mounts", { mounts: [{ type: "bind", source: "/var/run/docker.sock" }] }],
   ])("of local nodes are no exception for %s", (_, change) => {
     expect(check(containers, CONTAINER, { ...machine, ...change })).toHaveLength(1);
+  });
+});
+
+describe("what is let off as a local node or as Ray", () => {
+  it.each<[string, string, Inputs, string]>([
+    ["the host's processes", "node", { pidMode: "host" }, 'pidMode: "host"'],
+    ["a device", "node", { devices: [{ hostPath: "/dev/sda" }] }, "devices[0] (/dev/sda)"],
+    ["no seccomp", "node", { securityOpts: ["seccomp=unconfined"] }, "turns a protection off"],
+    ["new rights", "node", { securityOpts: [] }, "no-new-privileges"],
+    ["the node's network", "ray", { networkMode: "host" }, 'networkMode: "host"'],
+  ])("is the system's alone: %s, as component %s", (_, component, change, expected) => {
+    const of = (owner: string): Inputs => ({
+      ...workspace,
+      ...NO_NEW_RIGHTS,
+      ...change,
+      labels: labels(component, owner),
+    });
+    expect(check(containers, CONTAINER, of("system"))).toEqual([]);
+    expect(check(containers, CONTAINER, of("alice")).join("\n")).toContain(expected);
+  });
+});
+
+describe("volumes of Docker", () => {
+  const VOLUME = "docker:index/volume:Volume";
+  it.each(["/", "/etc", "/var/run/docker.sock", "/root/.ssh"])("are not the host's %s", (device) => {
+    const found = check(containers, VOLUME, { driverOpts: { type: "none", o: "bind", device } });
+    expect(found).toEqual([expect.stringContaining("driverOpts.device is ")]);
+  });
+  it.each<[string, Value]>([
+    ["without options", null],
+    ["on an NFS server", { type: "nfs", o: "addr=10.0.0.1", device: ":/data" }],
+    ["of a folder that holds data", { type: "none", o: "bind", device: "/data" }],
+  ])("pass: %s", (_, driverOpts) => {
+    expect(check(containers, VOLUME, { driverOpts })).toEqual([]);
   });
 });
 
