@@ -1,11 +1,13 @@
 /** What the first look at a server tells of its storage: what is in the way, what was there, what will change. Pure. */
 import { checkPath, heredoc, quote, quoteAll } from "./shell";
 import {
+  type BindName,
   defaultStorage,
   fstabLibrary,
   GUARD,
   guardedFolders,
   guardProgram,
+  peoplesFolders,
   type StorageOptions,
   storageTree,
 } from "./storage";
@@ -61,9 +63,10 @@ function wantedMounts(storage: StorageOptions): { mount: string; text: string }[
     text: `the logical volume ${storage.lvm?.group}/${name} (made where it is missing)`,
   }));
   const nfs = (storage.nfs?.mounts ?? []).map(({ from, mount }) => ({ mount, text: from }));
-  const root = storage.root ?? defaultStorage.root;
+  const tree = peoplesFolders(storage);
   const binds = Object.entries(storage.bind ?? {}).map(([name, from]) => ({
-    mount: `${root}/${name === "state" ? "docker-volumes" : name}`,
+    // The tree's own comes first.
+    mount: tree[name as BindName][0] ?? "",
     text: from,
   }));
   return [...devices, ...volumes, ...nfs, ...binds];
