@@ -3,7 +3,7 @@
  * `npm test`, as emulated processors are slow. Ends with "N passed, N failed".
  */
 import { join } from "node:path";
-import { readArgs, UsageError } from "./lib/args.mjs";
+import { readArgs, readMinutes, UsageError } from "./lib/args.mjs";
 import { lastLine } from "./lib/counts.mjs";
 import { duration } from "./lib/format.mjs";
 import { runMain } from "./lib/main.mjs";
@@ -45,14 +45,12 @@ await runMain(async () => {
   }
   if (values.only !== undefined && !FILES.includes(values.only))
     throw new UsageError(`--only: ${JSON.stringify(values.only)} is no test. Allowed: ${FILES.join(", ")}.`);
-  const minutes = Number(values.deadline ?? 60);
-  if (!(minutes > 0))
-    throw new UsageError(`--deadline: ${JSON.stringify(values.deadline)} is no number of minutes.`);
+  const deadlineMs = readMinutes("--deadline", values.deadline, 60);
   if (process.platform !== "linux" || process.getuid?.() !== 0)
     throw new UsageError(
       "The test machines need Linux and root, for their network: run the same command as root.",
     );
-  const end = Date.now() + minutes * 60_000;
+  const end = Date.now() + deadlineMs;
   const at = places();
   ensureHome(at);
   const endTurn = await takeTurn(join(at.home, "test-machines.lock"), "npm run test:machines");

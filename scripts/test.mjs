@@ -3,7 +3,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readArgs, UsageError } from "./lib/args.mjs";
+import { readArgs, readMinutes, UsageError } from "./lib/args.mjs";
 import { readRecord } from "./lib/context.mjs";
 import { lastLine, sum } from "./lib/counts.mjs";
 import { stopEngine } from "./lib/docker.mjs";
@@ -62,12 +62,10 @@ await runMain(async () => {
     return 0;
   }
   const parts = chosenParts(values.only, rest);
-  const minutes = Number(values.deadline ?? 85);
-  if (!(minutes > 0))
-    throw new UsageError(`--deadline: ${JSON.stringify(values.deadline)} is no number of minutes.`);
+  const deadlineMs = readMinutes("--deadline", values.deadline, 85);
   if (values.lanes !== undefined && !["1", "2"].includes(values.lanes))
     throw new UsageError(`--lanes: ${JSON.stringify(values.lanes)} is neither 1 nor 2.`);
-  const end = Date.now() + minutes * 60_000;
+  const end = Date.now() + deadlineMs;
   const at = places();
   ensureHome(at);
   const endTurn = await takeTurn(join(at.home, "test.lock"), "npm test");

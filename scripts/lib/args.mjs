@@ -28,6 +28,26 @@ export function checkStackName(name) {
   return name;
 }
 
+/** What a timer of Node.js can wait at most (setTimeout: 2^31 - 1 ms); a longer one rings at once. */
+const MOST_MINUTES = Math.floor((2 ** 31 - 1) / 60_000);
+
+/**
+ * @param {string} option its name, with dashes
+ * @param {string | undefined} said what was given
+ * @param {number} otherwise minutes where nothing was
+ * @returns {number} milliseconds
+ * @throws {UsageError} no number, 0 or less, more than a timer can wait
+ */
+export function readMinutes(option, said, otherwise) {
+  const minutes = Number(said ?? otherwise);
+  if (!(minutes > 0 && minutes <= MOST_MINUTES)) {
+    throw new UsageError(
+      `${option}: ${JSON.stringify(said)} is no number of minutes. Allowed: more than 0, at most ${MOST_MINUTES}.`,
+    );
+  }
+  return minutes * 60_000;
+}
+
 /**
  * Reads options.
  *

@@ -36,6 +36,12 @@ describe("npm run test:machines", () => {
     [["--only", "nothing"], '--only: "nothing" is no test. Allowed: '],
     [["--deadline", "soon"], '--deadline: "soon" is no number of minutes.'],
     [["--deadline", "0"], '--deadline: "0" is no number of minutes.'],
+    // A timer that cannot wait so long would end the tests at once.
+    [
+      ["--deadline", "40000"],
+      '--deadline: "40000" is no number of minutes. Allowed: more than 0, at most 35791.',
+    ],
+    [["--deadline", "Infinity"], '--deadline: "Infinity" is no number of minutes.'],
     [["--only"], "--only: a value is missing after it."],
   ])("refuses %j", (words, said) => {
     const { status, stderr } = machines(...words);
