@@ -2,8 +2,9 @@
  * @file Debian made from its packages by mmdebstrap, which is installed where it is missing and this account may.
  */
 import { existsSync } from "node:fs";
+import { canInstall, install } from "../lib/apt.mjs";
 import { which } from "../lib/files.mjs";
-import { CommandError, run } from "../lib/process.mjs";
+import { run } from "../lib/process.mjs";
 
 /**
  * @typedef {object} System
@@ -75,19 +76,13 @@ function mirrorLines(suite, mirror) {
 async function ensureMmdebstrap({ say, what, instead = "" }) {
   const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
   if (which("mmdebstrap") && existsSync(keyring)) return;
-  if (process.getuid?.() !== 0 || !which("apt-get")) {
+  if (!canInstall(process.env)) {
     throw new Error(
       `${what}, and mmdebstrap with debian-archive-keyring is not installed. Install both (as root: apt-get install mmdebstrap debian-archive-keyring)${instead}, then run the same command again.`,
     );
   }
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const install = ["install", "-y", "-q", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"];
-  say("installing mmdebstrap and debian-archive-keyring with apt-get");
-  try {
-    await run("apt-get", install, { env, deadlineMs: 300_000 });
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    await run("apt-get", ["update", "-q"], { env, deadlineMs: 300_000 });
-    await run("apt-get", install, { env, deadlineMs: 300_000 });
-  }
+  await install({ env: process.env, step: { note: say, line: () => {} } }, [
+    "mmdebstrap",
+    "debian-archive-keyring",
+  ]);
 }

@@ -24,7 +24,7 @@ export function systemName() {
 
 /**
  * Installs packages that the system's sources offer; names that they do not know are left out when `optional`.
- * @param {import("./context.mjs").Context} context
+ * @param {{env: NodeJS.ProcessEnv, step: Pick<import("./ui.mjs").Step, "note" | "line">}} context
  * @param {string[]} packages
  * @param {string[]} [optional]
  */
