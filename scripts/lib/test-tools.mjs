@@ -49,6 +49,7 @@ export const TEST_TOOLS = [
   { command: "qemu-img", package: "qemu-utils", parts: ["machines"], tests: "all on machines: their disks" },
   { command: "mke2fs", package: "e2fsprogs", parts: ["machines"], tests: "all on machines: their disks" },
   { command: "ip", package: "iproute2", parts: ["machines"], tests: "all on machines: their network" },
+  { command: "curl", package: "curl", parts: ["machines"], tests: "all on machines: who may reach them" },
   {
     command: "setpriv",
     package: "util-linux",
