@@ -1,12 +1,11 @@
 /**
  * A droplet's user data on a real first boot: cloud-init from the kernel on, with NoCloud's seed on a disk.
  *
- * Proves: the machine shows our host key and lets us in at the first connection, ends its first boot without an error or a warning,
- * is marked, runs, and is the same after a restart, which makes nothing anew; a second look of the stage `ready` agrees.
+ * Proves: the machine shows the host key that it was given and lets our key in, ends its first boot without an error or a
+ * warning, is marked, and the stage `ready` takes it; it is the same after a restart, which makes nothing anew.
  * Does not prove: DigitalOcean's own image and its metadata service.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderUserData, userDataMarker } from "../../cloud-init";
@@ -24,14 +23,13 @@ import { address6Of, addressOf } from "./lib/site";
 
 const node = "droplet-0";
 const HOST = 30;
-const folder = mkdtempSync(join(tmpdir(), "berth-first-boot-"));
 const hostKey = deriveSshKey("a".repeat(64), node);
 let machines: Machines;
 let server: Server;
 let sha256 = "";
 
 /** The folder that the machine finds as a disk: user data as the program makes it, and addresses as its provider would. */
-function seedDisk(keys: string): string {
+function seedDisk(folder: string, keys: string): string {
   const user = renderUserData({
     ...{ node, hostKey },
     login: { name: "root", keys: [readFileSync(join(keys, "id.pub"), "utf8").trim()] },
@@ -62,20 +60,18 @@ function seedDisk(keys: string): string {
 }
 
 beforeAll(async () => {
+  machines = await Machines.create();
+  const folder = machines.makeFolder(node);
   const keys = join(folder, "keys");
   mkdirSync(keys);
   writeFileSync(join(keys, "hostkey"), hostKey.privateKey, { mode: 0o600 });
   writeFileSync(join(keys, "hostkey.pub"), `${hostKey.publicKey}\n`);
   makeKeys(keys);
-  machines = await Machines.create();
-  server = await machines.withUserData(node, HOST, keys, seedDisk(keys));
+  server = await machines.withUserData(node, HOST, keys, seedDisk(folder, keys));
   await server.boot();
 }, 30 * MINUTE);
 
-afterAll(async () => {
-  await machines?.close();
-  rmSync(folder, { recursive: true, force: true });
-}, 2 * MINUTE);
+afterAll(() => machines?.close(), 2 * MINUTE);
 
 const trimmed = async (command: string) => (await server.onNode(command)).trim();
 

@@ -1,13 +1,14 @@
 /**
  * The network of the test machines, without a machine.
  *
- * Proves: this computer, clients and what runs on the bridge reach each other in both families; nothing of it is left when it is
- * closed, and what a killed run left goes when the next one begins.
+ * Proves: a client reaches this computer in both families, and has a way to that network alone; nothing of it is left when
+ * it is closed, what a killed run left goes when the next one begins, and no second one begins beside it.
  */
 import { execFileSync } from "node:child_process";
 import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { answers } from "../lib/client";
+import { MINUTE } from "../lib/time";
 import { operator, Site, type SiteClient } from "./lib/site";
 
 const listed = (...args: string[]) => execFileSync("ip", args, { encoding: "utf8" });
@@ -16,27 +17,34 @@ const DEAD = "berth-machines-9999999";
 
 let site: Site;
 let client: SiteClient;
-let server: Server;
+/** On the addresses in that network alone: nothing is opened to others. */
+const servers: Server[] = [];
 let port = 0;
 
 beforeAll(async () => {
   listed("netns", "add", DEAD);
   site = await Site.create();
   client = await site.client("client", 20);
-  server = createServer((_, response) => response.end("here"));
-  await new Promise<void>((resolve) => server.listen(0, "::", resolve));
-  port = (server.address() as { port: number }).port;
+  for (const address of [operator.address, operator.address6]) {
+    const server = createServer((_, response) => response.end("here"));
+    servers.push(server);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject).listen(port, address, resolve);
+    });
+    port = (server.address() as { port: number }).port;
+  }
 });
 
 afterAll(async () => {
-  server?.close();
+  for (const server of servers) server.close();
   await site?.close();
 });
 
 it("joins this computer and its clients, in IPv4 and IPv6", async () => {
   expect(await answers(client.inside, operator.address, port, 15)).toBe(true);
   expect(await answers(client.inside, operator.address6, port, 15)).toBe(true);
-  expect(await answers(client.inside, operator.address, port + 1)).toBe(false);
+  // Nobody has port 1 (tcpmux).
+  expect(await answers(client.inside, operator.address, 1)).toBe(false);
 });
 
 it("has a port for each machine", async () => {
@@ -45,8 +53,18 @@ it("has a port for each machine", async () => {
 
 it("leads nowhere else", () => {
   const [program = "", ...words] = client.inside;
-  expect(execFileSync(program, [...words, "ip", "route"], { encoding: "utf8" }).trim()).toMatch(
-    /^10\.98\.0\.0\/24 dev eth0 [^\n]*$/,
+  const routes = (family: string) =>
+    execFileSync(program, [...words, "ip", family, "route"], { encoding: "utf8" })
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" ")[0]);
+  expect(routes("-4")).toEqual(["10.98.0.0/24"]);
+  expect(routes("-6").sort()).toEqual(["fd00:98::/64", "fe80::/64"]);
+});
+
+it("is not made where another run has it", { timeout: MINUTE }, async () => {
+  await expect(Site.create()).rejects.toThrow(
+    `is on this computer already, at bm${process.pid}. Wait for the other run`,
   );
 });
 

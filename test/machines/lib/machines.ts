@@ -5,13 +5,13 @@
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { must } from "../../lib/run";
 import { makeKeys } from "../../lib/ssh-machine";
-import { type Hardware, machineShape } from "./qemu";
+import { type Hardware, qemuWords } from "./qemu";
 import { seedFiles, writeSeed } from "./seed";
 import { Server } from "./server";
-import { Site, type SiteClient } from "./site";
+import { isAlive, Site, type SiteClient } from "./site";
 
 /** What the disk's maker gives. */
 interface Golden {
@@ -26,6 +26,8 @@ const READY = "ready";
 /** A server reads no user data: it is told who it is. */
 const NO_USER_DATA = ["cloud-init=disabled"];
 const PREFIX = "berth-vm-";
+/** What a machine's keys are in. */
+const KEYS = ["id", "id.pub", "hostkey", "hostkey.pub"];
 
 const say = (text: string) => console.info(text);
 
@@ -33,7 +35,7 @@ const say = (text: string) => console.info(text);
 function sweep(): void {
   for (const entry of readdirSync(tmpdir())) {
     const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(entry)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+    if (pid !== undefined && !isAlive(Number(pid)))
       rmSync(join(tmpdir(), entry), { recursive: true, force: true });
   }
 }
@@ -53,6 +55,13 @@ export class Machines {
     const golden = await ensureGolden(say);
     const site = await Site.create();
     return new Machines(golden, site, mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)));
+  }
+
+  /** A new folder for a test's own files, which goes with the machines. */
+  makeFolder(name: string): string {
+    const folder = join(this.folder, `files-${name}`);
+    mkdirSync(folder);
+    return folder;
   }
 
   client(name: string, host: number): Promise<SiteClient> {
@@ -89,8 +98,7 @@ export class Machines {
   ): Promise<Server> {
     const folder = join(this.folder, name);
     mkdirSync(folder);
-    for (const file of ["id", "id.pub", "hostkey", "hostkey.pub"])
-      copyFileSync(join(keys, file), join(folder, file));
+    for (const file of KEYS) copyFileSync(join(keys, file), join(folder, file));
     const own = join(folder, "disk.qcow2");
     await must("cp", ["--reflink=auto", "--sparse=always", disk, own]);
     const { kernel, initrd } = this.golden;
@@ -115,7 +123,11 @@ export class Machines {
     await withLock(join(this.golden.folder, "keys.lock"), say, async () => makeKeys(keys));
     const files = seedFiles(name, host, keys);
     const { stdout: version } = await must("qemu-system-x86_64", ["--version"]);
-    const made = JSON.stringify([version, machineShape, NO_USER_DATA, host, files]);
+    const shape = qemuWords(
+      { folder: "", disk: "", kernel: "", initrd: "", seed: "", host, kernelWords: NO_USER_DATA },
+      { tap: "", disks: [] },
+    );
+    const made = JSON.stringify([version, shape, files]);
     const hash = createHash("sha256").update(made).digest("hex").slice(0, 12);
     const folder = join(this.golden.folder, `${name}-${hash}`);
     await withLock(lock, say, async () => {
@@ -128,6 +140,11 @@ export class Machines {
       } finally {
         rmSync(making, { recursive: true, force: true });
       }
+      // What was saved by another QEMU, or was told something else, is of no use any more: some GB.
+      const saved = new RegExp(`^${name}-[0-9a-f]{12}$`);
+      for (const other of readdirSync(this.golden.folder))
+        if (saved.test(other) && other !== basename(folder))
+          rmSync(join(this.golden.folder, other), { recursive: true });
     });
     return folder;
   }
@@ -142,8 +159,7 @@ export class Machines {
     await this.overlay(disk);
     await writeSeed(files, seed);
     mkdirSync(join(making, "keys"), { mode: 0o700 });
-    for (const file of ["id", "id.pub", "hostkey", "hostkey.pub"])
-      copyFileSync(join(keys, file), join(making, "keys", file));
+    for (const file of KEYS) copyFileSync(join(keys, file), join(making, "keys", file));
     const server = await this.make(name, host, keys, { disk, seed, kernelWords: NO_USER_DATA });
     await server.boot();
     // Less to save, and to read at each start.
@@ -157,8 +173,10 @@ export class Machines {
 
   /** Ends the machines and removes all that they had. */
   async close(): Promise<void> {
-    for (const server of this.servers.splice(0)) await server.cutPower();
+    // All of it, also where a machine does not end.
+    const ends = await Promise.allSettled(this.servers.splice(0).map((server) => server.cutPower()));
     await this.site.close();
     rmSync(this.folder, { recursive: true, force: true });
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 }

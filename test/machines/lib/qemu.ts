@@ -35,13 +35,48 @@ export interface Hardware {
 
 export const macOf = (host: number) => `52:54:00:98:00:${host.toString(16).padStart(2, "0")}`;
 
+/** What the machine writes on its console, in its folder. */
+const CONSOLE = "console.log";
+
 interface Disk {
   serial: string;
   file: string;
 }
 
-/** What decides what a saved machine looks like to QEMU, for the name under which it is kept. */
-export const machineShape = [MEMORY, ...PROCESSOR];
+/** What QEMU is called with. */
+export function qemuWords(
+  { folder, disk, kernel, initrd, host, kernelWords, seed, userData }: Hardware,
+  { tap, disks, snapshot }: { tap: string; disks: readonly Disk[]; snapshot?: string | undefined },
+): string[] {
+  const drive = (id: string, options: string) => ["-drive", `if=none,id=${id},${options}`];
+  return [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", ...PROCESSOR],
+    ...["-m", String(MEMORY), "-rtc", "base=utc", "-device", "virtio-rng-pci"],
+    ...["-kernel", kernel, "-initrd", initrd],
+    ...["-append", ["root=LABEL=root", "ro", "console=ttyS0", "net.ifnames=0", ...kernelWords].join(" ")],
+    ...["-chardev", `file,id=console,append=on,path=${join(folder, CONSOLE)}`, "-serial", "chardev:console"],
+    ...["-qmp", `unix:${join(folder, "qmp")},server=on,wait=off`],
+    ...["-netdev", `tap,id=net,ifname=${tap},script=no,downscript=no`],
+    ...["-device", `virtio-net-pci,netdev=net,mac=${macOf(host)},romfile=`],
+    ...drive("system", `format=qcow2,file=${disk}`),
+    ...["-device", "virtio-blk-pci,drive=system,serial=SYSTEM"],
+    ...(seed === undefined ? [] : ["-fw_cfg", `name=opt/berth/seed,file=${seed}`]),
+    ...(userData === undefined
+      ? []
+      : [
+          ...drive(
+            "userdata",
+            `format=raw,readonly=on,file.driver=vvfat,file.label=CIDATA,file.dir=${userData}`,
+          ),
+          ...["-device", "virtio-blk-pci,drive=userdata"],
+        ]),
+    ...disks.flatMap(({ serial, file }) => [
+      ...drive(serial, `format=raw,file=${file}`),
+      ...["-device", `virtio-blk-pci,drive=${serial},serial=${serial}`],
+    ]),
+    ...(snapshot === undefined ? [] : ["-loadvm", snapshot]),
+  ];
+}
 
 export class Qemu {
   private process: ChildProcess | undefined;
@@ -54,42 +89,6 @@ export class Qemu {
     private readonly of: Hardware,
   ) {}
 
-  private words(tap: string, snapshot: string | undefined): string[] {
-    const { folder, disk, kernel, initrd, host, kernelWords, seed, userData } = this.of;
-    const drive = (id: string, options: string) => ["-drive", `if=none,id=${id},${options}`];
-    return [
-      ...["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", ...PROCESSOR],
-      ...["-m", String(MEMORY), "-rtc", "base=utc", "-device", "virtio-rng-pci"],
-      ...["-kernel", kernel, "-initrd", initrd],
-      ...["-append", ["root=LABEL=root", "ro", "console=ttyS0", "net.ifnames=0", ...kernelWords].join(" ")],
-      ...["-chardev", `file,id=console,append=on,path=${this.console}`, "-serial", "chardev:console"],
-      ...["-qmp", `unix:${join(folder, "qmp")},server=on,wait=off`],
-      ...["-netdev", `tap,id=net,ifname=${tap},script=no,downscript=no`],
-      ...["-device", `virtio-net-pci,netdev=net,mac=${macOf(host)},romfile=`],
-      ...drive("system", `format=qcow2,file=${disk}`),
-      ...["-device", "virtio-blk-pci,drive=system,serial=SYSTEM"],
-      ...(seed === undefined ? [] : ["-fw_cfg", `name=opt/berth/seed,file=${seed}`]),
-      ...(userData === undefined
-        ? []
-        : [
-            ...drive(
-              "userdata",
-              `format=raw,readonly=on,file.driver=vvfat,file.label=CIDATA,file.dir=${userData}`,
-            ),
-            ...["-device", "virtio-blk-pci,drive=userdata"],
-          ]),
-      ...this.disks.flatMap(({ serial, file }) => [
-        ...drive(serial, `format=raw,file=${file}`),
-        ...["-device", `virtio-blk-pci,drive=${serial},serial=${serial}`],
-      ]),
-      ...(snapshot === undefined ? [] : ["-loadvm", snapshot]),
-    ];
-  }
-
-  private get console(): string {
-    return join(this.of.folder, "console.log");
-  }
-
   /** @param snapshot one in its disk, with which it goes on. Left out, it boots */
   async start(snapshot?: string): Promise<void> {
     this.tap ??= await this.site.tap();
@@ -98,13 +97,17 @@ export class Qemu {
     // It dies with this process, however that ends.
     const [program = "", ...words] = [
       ...["setpriv", "--pdeathsig", "KILL", ...this.site.inside, "qemu-system-x86_64"],
-      ...this.words(this.tap, snapshot),
+      ...qemuWords(this.of, { tap: this.tap, disks: this.disks, snapshot }),
     ];
     const child = spawn(program, words, { stdio: ["ignore", errors, errors] });
     closeSync(errors);
     this.process = child;
     const failed = new Promise<never>((_, reject) => {
-      child.once("error", reject);
+      child.once("error", (error) => {
+        // It never was: there is no end to wait for.
+        this.process = undefined;
+        reject(error);
+      });
       child.once("exit", () => reject(new Error(`QEMU ended: ${this.said("qemu.log")}`)));
     });
     failed.catch(() => {});
@@ -119,7 +122,7 @@ export class Qemu {
 
   /** What the machine wrote last on its console, for errors. */
   consoleTail(): string {
-    return this.said("console.log");
+    return this.said(CONSOLE);
   }
 
   private get qmp(): Qmp {

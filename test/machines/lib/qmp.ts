@@ -9,6 +9,8 @@ interface Answer {
   event?: string;
 }
 
+const ENDED = { class: "GenericError", desc: "QEMU has ended" };
+
 export class Qmp {
   private text = "";
   private readonly waiting: ((answer: Answer) => void)[] = [];
@@ -22,8 +24,7 @@ export class Qmp {
     });
     socket.on("error", () => {});
     socket.on("close", () => {
-      const error = { class: "GenericError", desc: "QEMU has ended" };
-      for (const answered of this.waiting.splice(0)) answered({ error });
+      for (const answered of this.waiting.splice(0)) answered({ error: ENDED });
     });
   }
 
@@ -43,6 +44,7 @@ export class Qmp {
 
   /** @throws what QEMU says is wrong */
   async call(execute: string, args: object = {}): Promise<unknown> {
+    if (this.socket.destroyed) throw new Error(`QEMU, ${execute}: ${ENDED.desc}`);
     const answer = await new Promise<Answer>((resolve) => {
       this.waiting.push(resolve);
       this.socket.write(`${JSON.stringify({ execute, arguments: args })}\n`);

@@ -3,12 +3,13 @@
  * or container engine lies between them. This computer and each client are joined to it. No port of this computer's is
  * opened.
  */
-import { readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { must, run } from "../../lib/run";
 import { SECOND } from "../../lib/time";
+import { until } from "../../lib/until";
 
 export const NETWORK = "10.98.0.0/24";
-export const NETWORK6 = "fd00:98::/64";
+const NETWORK6 = "fd00:98::/64";
 export const addressOf = (host: number) => `10.98.0.${host}`;
 export const address6Of = (host: number) => `fd00:98::${host}`;
 /** This computer's. */
@@ -19,15 +20,37 @@ const PREFIX = "berth-machines-";
 
 const ip = async (...args: string[]) => (await must("ip", args, { deadline: 30 * SECOND })).stdout;
 
-const alive = (pid: number) => readdirSync("/proc").includes(String(pid));
+export const isAlive = (pid: number) => existsSync(`/proc/${pid}`);
+
+/** This computer's end of what joins it to the network. A name may have 15 characters. */
+const hereOf = (pid: number) => `bm${pid}`;
 
 /** Removes the namespaces of runs that were killed; their machines died with them. */
 async function sweep(): Promise<void> {
   const names = (await ip("netns", "list")).split("\n").map((line) => line.split(" ")[0] ?? "");
   for (const name of names) {
     const pid = Number(new RegExp(`^${PREFIX}(\\d+)(-|$)`).exec(name)?.[1]);
-    if (pid && !alive(pid)) await ip("netns", "delete", name);
+    if (!pid || isAlive(pid)) continue;
+    // A namespace that is deleted goes a little later, and this with it.
+    await run("ip", ["link", "delete", hereOf(pid)]);
+    await ip("netns", "delete", name);
   }
+}
+
+/** @throws when this computer has an address in the network: two runs would reach each other's machines. */
+async function requireFree(): Promise<void> {
+  let found: string[] = [];
+  await until("a free network", 30 * SECOND, async () => {
+    const four = await ip("-o", "-4", "addr", "show", "to", NETWORK);
+    const six = await ip("-o", "-6", "addr", "show", "to", NETWORK6);
+    found = [...`${four}${six}`.matchAll(/^\d+:\s+(\S+)/gm)].map(([, name = ""]) => name);
+    return found.length === 0;
+  }).catch(() => {
+    const names = [...new Set(found)].join(", ");
+    throw new Error(
+      `The test machines' network (${NETWORK}, ${NETWORK6}) is on this computer already, at ${names}. Wait for the other run of these tests, or take that address away; then run the same command again.`,
+    );
+  });
 }
 
 /** A computer on the network that is no node: a namespace with the programs of this computer. */
@@ -46,6 +69,7 @@ export class Site {
 
   static async create(): Promise<Site> {
     await sweep();
+    await requireFree();
     const site = new Site(`${PREFIX}${process.pid}`);
     try {
       await site.make();
@@ -60,8 +84,7 @@ export class Site {
     await this.namespace(this.name);
     await ip("-n", this.name, "link", "add", "bridge", "type", "bridge", "forward_delay", "0");
     await ip("-n", this.name, "link", "set", "bridge", "up");
-    // A name of 15 characters at most. It goes with the namespace that holds its other end.
-    const here = `bm${process.pid}`;
+    const here = hereOf(process.pid);
     await ip("link", "add", here, "type", "veth", "peer", "name", "operator", "netns", this.name);
     await ip("-n", this.name, "link", "set", "operator", "master", "bridge", "up");
     await ip("addr", "add", `${operator.address}/24`, "dev", here);
@@ -103,6 +126,7 @@ export class Site {
   }
 
   async close(): Promise<void> {
+    await run("ip", ["link", "delete", hereOf(process.pid)]);
     for (const name of this.namespaces.splice(0)) await run("ip", ["netns", "delete", name]);
   }
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { missing } from "../../lib/programs";
 import { makeKeys } from "../../lib/ssh-machine";
+import { qemuWords } from "../../machines/lib/qemu";
 import { Qmp } from "../../machines/lib/qmp";
 import { seedFiles, writeSeed } from "../../machines/lib/seed";
 
@@ -69,6 +70,35 @@ describe("QEMU's protocol", () => {
     const qmp = await Qmp.connect(join(folder, "qmp"));
     answer = () => undefined;
     await expect(qmp.call("quit")).rejects.toThrow("QEMU has ended");
+    await expect(qmp.call("device_add")).rejects.toThrow("QEMU, device_add: QEMU has ended");
+  });
+});
+
+describe("what QEMU is called with", () => {
+  const hardware = {
+    folder: "/f",
+    disk: "/f/disk",
+    kernel: "/k",
+    initrd: "/i",
+    host: 17,
+    kernelWords: ["one"],
+  };
+  const words = (change: object = {}, more: object = {}) =>
+    qemuWords({ ...hardware, ...change }, { tap: "tap0", disks: [], ...more });
+
+  it("opens no port: its screen is off, it is talked to by a file, and its network is one that it is given", () => {
+    const all = words({}, { disks: [{ serial: "LVM-0", file: "/f/lvm" }], snapshot: "ready" }).join(" ");
+    expect(all).toContain("-display none");
+    expect(all).toContain("-qmp unix:/f/qmp,");
+    expect(all).toContain("-netdev tap,id=net,ifname=tap0,script=no");
+    expect(all).not.toMatch(/tcp|udp|telnet|vnc|spice|hostfwd|gdb|-netdev user/);
+  });
+
+  it("says what a saved machine is: another machine has other words", () => {
+    const one = JSON.stringify(words());
+    for (const change of [{ host: 18 }, { kernelWords: [] }, { seed: "/s" }, { userData: "/u" }])
+      expect(JSON.stringify(words(change))).not.toBe(one);
+    expect(JSON.stringify(words({}, { disks: [{ serial: "A", file: "/a" }] }))).not.toBe(one);
   });
 });
 
