@@ -8,7 +8,6 @@ import { execFileSync } from "node:child_process";
 import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { answers } from "../lib/client";
-import { MINUTE } from "../lib/time";
 import { operator, Site, type SiteClient } from "./lib/site";
 
 const listed = (...args: string[]) => execFileSync("ip", args, { encoding: "utf8" });
@@ -59,10 +58,11 @@ it("leads nowhere else", () => {
       .split("\n")
       .map((line) => line.split(" ")[0]);
   expect(routes("-4")).toEqual(["10.98.0.0/24"]);
-  expect(routes("-6").sort()).toEqual(["fd00:98::/64", "fe80::/64"]);
+  // Some kernels list the way to oneself too.
+  expect(routes("-6").filter((to) => to !== "::1")).toEqual(["fd00:98::/64", "fe80::/64"]);
 });
 
-it("is not made where another run has it", { timeout: MINUTE }, async () => {
+it("is not made where another run has it", async () => {
   await expect(Site.create()).rejects.toThrow(
     `is on this computer already, at bm${process.pid}. Wait for the other run`,
   );

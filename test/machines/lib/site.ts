@@ -6,7 +6,6 @@
 import { existsSync } from "node:fs";
 import { must, run } from "../../lib/run";
 import { SECOND } from "../../lib/time";
-import { until } from "../../lib/until";
 
 export const NETWORK = "10.98.0.0/24";
 const NETWORK6 = "fd00:98::/64";
@@ -31,7 +30,7 @@ async function sweep(): Promise<void> {
   for (const name of names) {
     const pid = Number(new RegExp(`^${PREFIX}(\\d+)(-|$)`).exec(name)?.[1]);
     if (!pid || isAlive(pid)) continue;
-    // A namespace that is deleted goes a little later, and this with it.
+    // It would go with the namespace, but a little later.
     await run("ip", ["link", "delete", hereOf(pid)]);
     await ip("netns", "delete", name);
   }
@@ -39,18 +38,13 @@ async function sweep(): Promise<void> {
 
 /** @throws when this computer has an address in the network: two runs would reach each other's machines. */
 async function requireFree(): Promise<void> {
-  let found: string[] = [];
-  await until("a free network", 30 * SECOND, async () => {
-    const four = await ip("-o", "-4", "addr", "show", "to", NETWORK);
-    const six = await ip("-o", "-6", "addr", "show", "to", NETWORK6);
-    found = [...`${four}${six}`.matchAll(/^\d+:\s+(\S+)/gm)].map(([, name = ""]) => name);
-    return found.length === 0;
-  }).catch(() => {
-    const names = [...new Set(found)].join(", ");
-    throw new Error(
-      `The test machines' network (${NETWORK}, ${NETWORK6}) is on this computer already, at ${names}. Wait for the other run of these tests, or take that address away; then run the same command again.`,
-    );
-  });
+  const four = await ip("-o", "-4", "addr", "show", "to", NETWORK);
+  const six = await ip("-o", "-6", "addr", "show", "to", NETWORK6);
+  const found = [...`${four}${six}`.matchAll(/^\d+:\s+(\S+)/gm)].map(([, name = ""]) => name);
+  if (found.length === 0) return;
+  throw new Error(
+    `The test machines' network (${NETWORK}, ${NETWORK6}) is on this computer already, at ${[...new Set(found)].join(", ")}. Wait for the other run of these tests, or take that address away; then run the same command again.`,
+  );
 }
 
 /** A computer on the network that is no node: a namespace with the programs of this computer. */
