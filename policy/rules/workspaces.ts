@@ -1,3 +1,4 @@
+import { slicePath, userSlice } from "../../agent/src/slices";
 import { AGENT } from "../../components/agent/options";
 import { isPersons } from "./containers";
 import { hostPaths, normal } from "./paths";
@@ -109,10 +110,22 @@ function kernel(props: Props): string[] {
   return found;
 }
 
+/** Outside the slice that holds all of a person's containers together, their totals do not hold. */
+function slice(props: Props, owner: string): string[] {
+  if (isUnknown(props.cgroupParent)) return [];
+  const at = text(props.cgroupParent) ?? "";
+  // Which group is the person's, the limits of the configuration decide: any will do here.
+  const [, group = ""] = /berth-([a-z0-9_]+)-[a-z0-9_]+\.slice$/.exec(at) ?? [];
+  const name = userSlice({ name: owner, group });
+  if (at === name || at === slicePath(name)) return [];
+  const own = slicePath(userSlice({ name: owner, group: "GROUP" }));
+  return [`cgroupParent is ${JSON.stringify(at)}, so that ${owner}'s totals do not hold: say "${own}"`];
+}
+
 /**
  * A person's container keeps to its person: a fixed list of capabilities, no namespace of the node or of another
  * container, and of the node's files nothing but that person's own folders and what is shared, which the node mounts
- * nosuid and nodev (components/host/storage/guard.ts), and Berth's own for that person, read-only.
+ * nosuid and nodev (components/host/storage/guard.ts), and Berth's own for that person, read-only. It is in its person's slice.
  *
  * It judges every container whose owner is a person, whatever its component, and every workspace.
  */
@@ -131,6 +144,7 @@ export const workspaces: Rule = {
       ...(NAME.test(owner ?? "")
         ? binds(props, owner ?? "", Object.hasOwn(folders, node) ? folders[node] : undefined)
         : ["label berth.owner is no name of a person: use the name that the configuration has"]),
+      ...(NAME.test(owner ?? "") ? slice(props, owner ?? "") : []),
       ...elsewhere(props),
       ...kernel(props),
     ];

@@ -61,6 +61,7 @@ const workspace = (name: string, more: string): string =>
     `labels: Object.entries({ owner: "bob", component: "workspace", stack: "test", node: "node-0" })
     .map(([of, value]) => ({ label: "berth." + of, value })),
   capabilities: { drops: ["ALL"], adds: ["CAP_CHOWN"] }, cgroupnsMode: "private",
+  cgroupParent: "berth-default-bob.slice",
   mounts: [{ type: "bind", source: "/mnt/storage/homes/bob", target: "/home/bob" }],
   ${more}`,
   );

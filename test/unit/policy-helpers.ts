@@ -29,6 +29,7 @@ export const workspace: Inputs = {
   privileged: false,
   capabilities: { adds: ["CAP_CHOWN", "CAP_SETUID", "CAP_SYS_CHROOT"], drops: ["ALL"] },
   cgroupnsMode: "private",
+  cgroupParent: "/berth.slice/berth-default.slice/berth-default-alice.slice",
   ipcMode: "private",
   memory: 3072,
   memorySwap: 3072,

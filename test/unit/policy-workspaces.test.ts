@@ -69,7 +69,7 @@ describe("a person's container", () => {
     ["mounts and volumes that only an update will know", { mounts: UNKNOWN, volumes: UNKNOWN }],
     [
       "modes and capabilities that only an update will know",
-      { cgroupnsMode: UNKNOWN, capabilities: UNKNOWN },
+      { cgroupnsMode: UNKNOWN, capabilities: UNKNOWN, cgroupParent: UNKNOWN },
     ],
     ["drops that only an update will know", { capabilities: { drops: [UNKNOWN] } }],
     ["a private propagation", bind("/mnt/storage/shared", { bindOptions: { propagation: "rprivate" } })],
@@ -123,6 +123,14 @@ describe("a person's container", () => {
     ["cap_net_raw", { capabilities: { adds: ["cap_net_raw"], drops: ["ALL"] } }, "capability cap_net_raw"],
     ["the engine's own cgroup namespace", { cgroupnsMode: null }, 'cgroupnsMode is not "private"'],
     ["the host's", { cgroupnsMode: "host" }, 'cgroupnsMode is not "private"'],
+    ["no slice", { cgroupParent: null }, 'say "/berth.slice/berth-GROUP.slice/berth-GROUP-alice.slice"'],
+    ["the engine's slice", { cgroupParent: "/system.slice" }, "alice's totals do not hold"],
+    ["a neighbour's slice", { cgroupParent: "berth-default-bob.slice" }, "alice's totals do not hold"],
+    [
+      "a slice of that name elsewhere",
+      { cgroupParent: "/system.slice/berth-default-alice.slice" },
+      "alice's totals do not hold",
+    ],
     ["another container's processes", { pidMode: "container:x" }, 'pidMode: "container:x"'],
     ["another container's network", { networkMode: "container:x" }, 'networkMode: "container:x"'],
     ["another container's memory", { ipcMode: "container:x" }, 'ipcMode: "container:x"'],
