@@ -1,6 +1,7 @@
 /**
  * The guard of what people write, on real mounts, in a mount namespace of its own.
- * Proves: a setuid program and a device below the tree give nothing, by whatever path one comes to them; what was mounted
+ * Proves: a setuid program and a device below the tree give nothing, by whatever path one comes to them, nor do setgid and
+ * capabilities of a file; what was mounted
  * there stays, with its other options; a second run changes nothing, and puts back what somebody took away; file systems that do not answer hold nothing up.
  * Does not prove the order of a real boot, nor that containers take the options over. How it is undone: host-storage-unguard.
  */
@@ -12,6 +13,11 @@ const { bash } = guardRig();
 /** A program that says whose rights it has, called by an account without any. */
 const SETUID = `cp /usr/bin/id "$place/x"; chmod 6755 "$place/x"; setpriv --reuid 65534 --regid 65534 --clear-groups "$place/x" -u -r; setpriv --reuid 65534 --regid 65534 --clear-groups "$place/x" -u`;
 const DEVICE = `mknod -m 666 "$place/null" c 1 3; if true 2>/dev/null >"$place/null"; then echo opened; else echo refused; fi`;
+/** The same of the group alone, and a program that reads everything: CAP_DAC_OVERRIDE, as vfs_cap_data of revision 2 has it. */
+const SETGID = `cp /usr/bin/id "$place/g"; chmod 2755 "$place/g"; setpriv --reuid 65534 --regid 65534 --clear-groups "$place/g" -g`;
+const CAPABLE = `cp /usr/bin/cat "$place/c"; echo secret >"$keep/roots"; chmod 600 "$keep/roots"
+python3 -c 'import os, struct, sys; os.setxattr(sys.argv[1], "security.capability", struct.pack("<5I", 0x02000001, 2, 0, 0, 0))' "$place/c"
+setpriv --reuid 65534 --regid 65534 --clear-groups "$place/c" "$keep/roots" 2>/dev/null || echo refused`;
 
 /** Makes a place one where something is mounted when it is first used; nobody answers for it. */
 const AUTOFS = `python3 -c '
@@ -31,6 +37,20 @@ describe.skipIf(process.getuid?.() !== 0)("the guard", () => {
         ${SETUID}
         ${DEVICE}`);
       expect(said).toEqual(["65534", "0", "65534", "65534", "refused"]);
+    },
+  );
+
+  it.each(["homes", "workspaces", "docker-volumes", "shared/deeper"])(
+    "keeps a setgid program and one with capabilities in %s from giving anything",
+    async (name) => {
+      const said = await bash(`
+        place="$root/${name}"; mkdir -p "$place"; chmod -R 755 "$root"
+        ${SETGID}
+        ${CAPABLE}
+        "$guard" on >/dev/null
+        ${SETGID}
+        ${CAPABLE}`);
+      expect(said).toEqual(["0", "secret", "65534", "refused"]);
     },
   );
 

@@ -70,8 +70,12 @@ async function checked(type: string, inputs: Record<string, unknown>): Promise<R
   return { ...found, machine: inputs.machine };
 }
 
-/** @param config as in the stack file, without the `berth:` of its keys. */
-export async function runCluster(config: Record<string, unknown>, preview: boolean): Promise<Seen[]> {
+/** What the engine was asked for. @param config as in the stack file, without the `berth:` of its keys. */
+export const runCluster = async (config: Record<string, unknown>, preview: boolean): Promise<Seen[]> =>
+  (await makeCluster(config, preview)).seen;
+
+/** The same with the component that asked. */
+export async function makeCluster(config: Record<string, unknown>, preview: boolean) {
   // Pulumi writes down the stack of every promise, and vitest looks up each line of it: two thirds of the time.
   const limit = Error.stackTraceLimit;
   const home = process.env.BERTH_HOME;
@@ -88,7 +92,7 @@ export async function runCluster(config: Record<string, unknown>, preview: boole
   }
 }
 
-async function recorded(config: Record<string, unknown>, preview: boolean): Promise<Seen[]> {
+async function recorded(config: Record<string, unknown>, preview: boolean) {
   // With a token the account would be asked what it offers; there is none here.
   for (const name of ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"]) delete process.env[name];
   const seen: Seen[] = [];
@@ -122,9 +126,9 @@ async function recorded(config: Record<string, unknown>, preview: boolean): Prom
   const { Cluster } = await import("../../components/cluster.js");
   const raw = Object.fromEntries(Object.entries(config).map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]));
   const { plan, secrets } = loadConfig("dev", raw, () => [], { placeholders: preview ? "allow" : "refuse" });
-  new Cluster("berth", { plan, secrets }, { transformations: [noteIgnored] });
+  const cluster = new Cluster("berth", { plan, secrets }, { transformations: [noteIgnored] });
   await pulumi.runtime.disconnect();
-  return seen;
+  return { seen, cluster };
 }
 
 export const names = (seen: Seen[]) => seen.map((r) => `${r.type} ${r.name}`).sort();

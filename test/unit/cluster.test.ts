@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "../../config";
-import { localStack, names, of, runCluster, type Seen } from "./cluster-recorder";
+import { localStack, makeCluster, names, of, runCluster, type Seen } from "./cluster-recorder";
 
 const alice = { name: "alice", node: "node-0", index: 0 };
 const bob = { name: "bob", node: "node-1", index: 1 };
@@ -88,6 +88,31 @@ describe.each([
       const connection = inputs.connection as { hostKey?: string };
       expect(JSON.stringify(connection), name).toContain("ssh-ed25519 ");
     }
+  });
+});
+
+describe("the stack's outputs", () => {
+  const users = [alice, bob, { name: "dave", node: "node-1", index: 3 }];
+  const outputs = async (people: object[]) => {
+    const { cluster } = await makeCluster(localStack(people), false);
+    const infos = Object.entries(cluster.users).map(
+      ([name, info]) => new Promise((told) => info.apply((value) => told([name, value]))),
+    );
+    return {
+      nodes: Object.keys(cluster.nodes),
+      users: Object.fromEntries((await Promise.all(infos)) as [string, object][]),
+    };
+  };
+
+  // In a list whoever follows would take a place over, and a preview would show bob as changed into dave.
+  it.each(users.map(({ name }) => name))("show that %s goes, and nobody else changed", async (name) => {
+    const before = await outputs(users);
+    const after = await outputs(users.filter((user) => user.name !== name));
+    expect(Object.keys(before.users)).toEqual(["alice", "bob", "dave"]);
+    expect(before.users[name]).toMatchObject({ name });
+    const { [name]: _, ...rest } = before.users;
+    expect(after.users).toEqual(rest);
+    expect(after.nodes).toEqual(["node-0", "node-1"]);
   });
 });
 

@@ -4,6 +4,8 @@
  * Ray starts anew when somebody is added, and not at all in a stack without a list. That Ray refuses an old token is
  * tried in test/e2e.
  */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { stub } from "../../components/gpu/stub";
@@ -179,4 +181,16 @@ describe("a cluster", () => {
     },
     60_000,
   );
+});
+
+describe("the guides", () => {
+  // Without a working directory a job finds none of the files that its command names.
+  it("hand a job its files wherever its command names one", () => {
+    const guides = ["README.md", ...readdirSync("docs").filter((name) => name.endsWith(".md"))];
+    const text = guides.map((name) => readFileSync(join(name === "README.md" ? "." : "docs", name), "utf8"));
+    const jobs = text.flatMap((guide) => guide.match(/ray job submit .*/g) ?? []);
+    const ofFiles = jobs.filter((job) => /\.(py|sh)\b/.test(job));
+    expect(ofFiles.length).toBeGreaterThan(0);
+    for (const job of ofFiles) expect(job).toMatch(/^ray job submit (.* )?--working-dir \S+ (.* )?-- /);
+  });
 });

@@ -148,7 +148,8 @@ function adoptedGrant(
     purpose: `found in container ${seen.container.slice(0, 12)}`,
     ...(key === undefined ? {} : { key }),
     // The key is granted otherwise by now, or not at all: this is what its earlier container still has.
-    ...(key !== undefined && (indexOf(state).ofKey(key) || state.undeclared?.has(key))
+    ...(key !== undefined &&
+    (indexOf(state).ofKey(key) || state.undeclared?.has(key) || ctx.wasDeclared?.(key))
       ? { dropped: true }
       : {}),
     container: seen.container,

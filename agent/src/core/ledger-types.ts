@@ -10,7 +10,10 @@ export interface LedgerState {
   inventory: Inventory;
   /** Set: why nothing new is granted, such as `nvidia-smi did not answer`. Releases go on. */
   closed?: string;
-  /** Keys that the stack dropped while this state was kept, by `apply`: what starts with one again is not declared. */
+  /**
+   * Keys that the stack dropped while this state was kept, by `apply`: what starts with one again is not declared. Those
+   * from before are in the database alone, see `Ctx.wasDeclared`.
+   */
   undeclared?: Set<string>;
   /** Kept by `apply`; made when it is not there. */
   index?: LedgerIndex;
@@ -26,6 +29,11 @@ export interface Ctx {
    * @default none had
    */
   wasGiven?(id: string, token: number): boolean;
+  /**
+   * Whether a grant that is over had that key: the stack declared it once.
+   * @default none had
+   */
+  wasDeclared?(key: string): boolean;
   /** undefined: no such user. */
   limitsOf(user: string): EffectiveLimits | undefined;
   /** The node's own. */

@@ -359,6 +359,7 @@ export class Ledger implements LedgerService {
       now,
       newId: () => idAt("g", now),
       wasGiven: (id, token) => this.options.store.hasGrant(id, token),
+      wasDeclared: (key) => this.options.store.hadKey(key),
       limitsOf: (user) => this.options.limits.of(user),
       strategy,
       allowShared: allocation === "shared",

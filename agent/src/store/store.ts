@@ -76,6 +76,7 @@ export class Store {
   private readonly token: StatementSync;
   private readonly byId: StatementSync;
   private readonly byEither: StatementSync;
+  private readonly overByKey: StatementSync;
   private readonly begin: StatementSync;
   private readonly end: StatementSync;
   private sinceCheckpoint = 0;
@@ -104,6 +105,9 @@ export class Store {
     );
     this.byId = db.prepare("SELECT body FROM grants WHERE id = ?");
     this.byEither = db.prepare("SELECT 1 FROM grants WHERE id = ? OR token = ? LIMIT 1");
+    this.overByKey = db.prepare(
+      "SELECT 1 FROM grants WHERE live = 0 AND json_extract(body, '$.key') = ? LIMIT 1",
+    );
   }
 
   /** @throws {StoreError} `newer`, `full`, `io`; a corrupt database is moved aside, and `loaded` says so */
@@ -179,6 +183,11 @@ export class Store {
   /** Whether a grant, live or over, has that id or that token. */
   hasGrant(id: string, token: number): boolean {
     return this.read("looking for a grant", () => this.byEither.get(id, token) !== undefined);
+  }
+
+  /** Whether a grant that is over had that key of the stack's. Looks through the history. */
+  hadKey(key: string): boolean {
+    return this.read("looking for a key", () => this.overByKey.get(key) !== undefined);
   }
 
   /** Newest first, live ones too. */

@@ -1,12 +1,12 @@
 /**
  * Containers whose labels are not their own: copies of one whose grant is over, or of two. Proves: what they have is
- * written down under a name and a number that nobody had, the history stays, and the ledger stays open. Also: a commit
- * that fails takes back which keys the stack dropped.
+ * written down under a name and a number that nobody had, the history stays, and the ledger stays open. Also: which keys
+ * the stack dropped is known after a restart, and a commit that fails takes it back.
  */
 import { describe, expect, it } from "vitest";
 import { StoreError } from "../../../agent/src/store/errors";
 import { until } from "../../lib/until";
-import { closeRigs, container, got, one, rigged, wish } from "./service-cases";
+import { closeRigs, container, got, one, rigged, uuids, wish } from "./service-cases";
 import type { Rig } from "./service-rig";
 
 closeRigs();
@@ -78,9 +78,59 @@ describe("a grant that ends and a copy that starts in one turn", () => {
   });
 });
 
-describe("a commit that fails", () => {
-  const declared = (user: string) => [{ key: `workspace/${user}`, user, ask: one }];
+const declared = (user: string) => [{ key: `workspace/${user}`, user, ask: one }];
+/** A container that started with alice's key. */
+const keyed = (id: string, units: string[]) => ({
+  ...{ container: id, name: id, user: "alice", units, grant: "workspace/alice", running: true },
+});
 
+describe("a key that the stack dropped", () => {
+  /** berthd ends, and starts again with what is on the disk and with these containers. */
+  async function again({ folder, crash, containers }: Rig, ...seen: Rig["containers"]["seen"]) {
+    await crash();
+    containers.seen = seen;
+    const rig = await rigged({ folder, containers });
+    await looked(rig);
+    return rig;
+  }
+  const dropped = async () => {
+    const rig = await rigged();
+    got(await rig.ledger.applyPool(declared("alice")));
+    got(await rig.ledger.applyPool([]));
+    expect(rig.ledger.grants()).toEqual([]);
+    return rig;
+  };
+
+  it("is dropped after a restart of berthd, too, for a container that started meanwhile or starts then", async () => {
+    const first = await again(await dropped(), keyed("c1", ["MIG-0-2"]));
+    expect(first.ledger.grants()).toMatchObject([{ container: "c1", key: "workspace/alice", dropped: true }]);
+    const second = await again(first);
+    expect(second.ledger.grants()).toEqual([]);
+    second.containers.run(keyed("c2", ["MIG-0-3"]));
+    await looked(second);
+    expect(second.ledger.grants()).toMatchObject([{ container: "c2", dropped: true }]);
+    expect(second.ledger.declaredNow()).toEqual([]);
+  });
+
+  it("is declared after a restart once the stack declared it anew", async () => {
+    const rig = await dropped();
+    got(await rig.ledger.applyPool(declared("alice")));
+    const [grant] = rig.ledger.grants();
+    const units = uuids(grant ? [grant] : []);
+    const restarted = await again(rig, keyed("c1", units));
+    expect(restarted.ledger.grants()).toMatchObject([{ id: grant?.id, container: "c1", state: "bound" }]);
+    expect(restarted.ledger.declaredNow()).toHaveLength(1);
+  });
+
+  it("is the stack's where the database never had it: its container is what is left of it", async () => {
+    const rig = await again(await rigged(), keyed("c1", ["MIG-0-2"]));
+    expect(rig.ledger.grants()).toMatchObject([{ container: "c1", key: "workspace/alice" }]);
+    expect(rig.ledger.grants()[0]).not.toHaveProperty("dropped");
+    expect(rig.ledger.declaredNow()).toHaveLength(1);
+  });
+});
+
+describe("a commit that fails", () => {
   /** The stack's word in a turn that cannot be written. */
   async function unwritten(rig: Rig, word: Parameters<Rig["ledger"]["applyPool"]>[0]): Promise<void> {
     const commit = rig.store.commit.bind(rig.store);
@@ -93,16 +143,7 @@ describe("a commit that fails", () => {
   }
   /** A container that started with the key, and what its grant is then. */
   async function started(rig: Rig) {
-    rig.containers.seen = [
-      {
-        container: "c9",
-        name: "c9",
-        user: "alice",
-        units: ["MIG-0-5"],
-        grant: "workspace/alice",
-        running: true,
-      },
-    ];
+    rig.containers.seen = [keyed("c9", ["MIG-0-5"])];
     await looked(rig);
     return rig.ledger.grants().find((grant) => grant.container === "c9");
   }
