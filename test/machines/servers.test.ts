@@ -263,6 +263,8 @@ describe("two servers in one stack", { timeout: 20 * MINUTE }, () => {
       "findmnt -n -r -o TARGET,FSTYPE /mnt/storage; findmnt -n -r -o TARGET,FSTYPE /data",
     );
     expect(mounts).toBe("/mnt/storage xfs\n/data ext4");
+    for (const folder of ["homes", "workspaces", "shared"])
+      expect(await trimmed(head, `findmnt -n -o OPTIONS -T /mnt/storage/${folder}`)).toMatch(/nosuid.*nodev/);
     expect(await trimmed(head, "cat /mnt/storage/homes/alice/kept")).toBe("kept");
     // The client waited, and goes on with the server that came back.
     expect(await trimmed(worker, "cat /mnt/shared/all/two")).toBe("from-the-client");

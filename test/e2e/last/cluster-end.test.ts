@@ -64,7 +64,7 @@ describe("the operator's engine", () => {
       await ok(process.execPath, ["test/e2e/last/restart-engine.mjs"], { deadline: 5 * MINUTE, env });
       await allUp(2 * MINUTE);
       expect(await ssh("alice", "cat ~/notebooks/note")).toBe("kept");
-      await nothingToDo();
+      await nothingToDo(["--refresh"]);
     },
   );
 });

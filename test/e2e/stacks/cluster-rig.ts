@@ -30,7 +30,7 @@ export const berth = (command: string, args?: string[], deadline?: number) =>
 export const up = (args?: string[]) => own.up(args);
 export const startUp = (): ChildProcess => own.startUp();
 export const changes = () => own.changes();
-export const nothingToDo = () => own.nothingToDo();
+export const nothingToDo = (args: string[] = []) => own.nothingToDo(args);
 export const pulumi = (args: string[], options?: { input?: string; deadline?: number }) =>
   own.pulumi(args, options);
 export const status = () => own.status();

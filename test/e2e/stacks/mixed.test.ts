@@ -3,7 +3,7 @@
  *
  * Proves: Ray runs a task on each; the servers' own account, file system and running container (same id, start time
  * and process) are as they were after `up` and after `destroy`, and nothing of Berth's is left on them then. One of them
- * is signed in to by an RSA key in PKCS#8, as cloud consoles give them out.
+ * is signed in to by an RSA key in PKCS#8, as cloud consoles give them out. A node's declared GPUs can all be taken out.
  * Does not prove: a way between the sites, which is the operator's; here this computer routes between the networks.
  *
  * Needs root and a Docker engine on this computer.
@@ -22,6 +22,7 @@ import { until } from "../../lib/until";
 import { nodes, onNode, rayNodes } from "./cloud-rig";
 
 const STACK = "mixed-e2e";
+const GPUS = [{ model: "NVIDIA H100 80GB HBM3", memory: "80GiB" }];
 /** All networks of the test lie in it. */
 const SITE = "10.92.0.0/16";
 const VPC = "10.92.3.0/24";
@@ -86,7 +87,7 @@ function configuration(): Configuration {
     "berth:nodes": [
       ...metal,
       { ...common, name: "drop-0", kind: "digitalocean", role: "worker", size: "s-4vcpu-8gb" },
-      { ...common, name: "node-0", kind: "local", role: "worker", address: "10.92.1.10" },
+      { ...common, name: "node-0", kind: "local", role: "worker", address: "10.92.1.10", gpus: GPUS },
     ],
     "berth:network": { cidr: "10.92.1.0/24" },
     "berth:registryPort": 5941,
@@ -170,7 +171,20 @@ describe("a cluster of servers, a droplet and a local node", () => {
     await untouched();
   });
 
-  it("has nothing to do a second time", { timeout: 10 * MINUTE }, () => stack.nothingToDo());
+  it("forgets all GPUs that a node was said to have, and then has nothing to do", {
+    timeout: 10 * MINUTE,
+  }, async () => {
+    const local = (await nodes(stack)).find(({ name }) => name === "node-0");
+    const pool = async () => JSON.parse(await onNode(stack, local as never, "berth pool show"));
+    expect((await pool()).inventory.gpus).toHaveLength(1);
+    stack.edit((config) => {
+      delete config["berth:nodes"][3].gpus;
+    });
+    await stack.up(["--skip-preview"]);
+    const { inventory, closed } = await pool();
+    expect([inventory.gpus, closed]).toEqual([[], undefined]);
+    await stack.nothingToDo();
+  });
 
   it("runs a Ray task on each node", { timeout: 5 * MINUTE }, async () => {
     expect(await rayNodes(stack, "metal-0", servers[0]?.keyFile)).toEqual([

@@ -139,6 +139,10 @@ export function upCases(firstUp: () => string | undefined): void {
         await page.locator("input[name=password]").fill(codePassword);
         await page.locator("input[type=submit]").click();
         await page.locator(".monaco-workbench .part.editor").waitFor();
+        // What VS Code shows in panes of their own needs one.
+        expect(await page.evaluate(() => (globalThis as { isSecureContext?: boolean }).isSecureContext)).toBe(
+          true,
+        );
         await page.goto(`${url("alice", "jupyter")}/lab?token=${jupyterToken}`);
         await page.locator(".jp-Launcher-body").first().waitFor();
       });
