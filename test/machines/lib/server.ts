@@ -53,7 +53,8 @@ export class Server extends SshMachine {
   async started(): Promise<void> {
     await this.reachable(BOOT);
     const state = await this.ssh(
-      "systemctl is-system-running --wait; systemctl --failed --plain --no-legend",
+      `systemctl is-system-running --wait; systemctl --failed --plain --no-legend
+for unit in $(systemctl --failed --plain --no-legend | awk '{print $1}'); do journalctl -b --no-pager -o short-monotonic -u "$unit"; done`,
       {
         deadline: BOOT,
       },
