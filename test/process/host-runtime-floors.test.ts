@@ -229,7 +229,12 @@ describe.runIf(process.getuid?.() === 0)("the step that judges versions", () => 
 
   it("judges an engine that stays before anything of it is touched, and only once", () => {
     engine("docker", { docker: "24.0.9", containerd: "1.6.28", runc: "1.1.12" });
-    const steps = ["version floors of what is there", "daemon.json", "version floors"];
+    const steps = [
+      "what Docker is told by others",
+      "version floors of what is there",
+      "daemon.json",
+      "version floors",
+    ];
     const judge = (docker: DockerOptions) =>
       machine.run(
         { gpu: "off", docker },
