@@ -81,6 +81,7 @@ if [ -x ${PROGRAM} ] && ! ${PROGRAM} off; then
   printf 'What people wrote stays guarded in these places until the next start of the machine:\\n'
   cat -- ${GUARDED} | tee "$work/left-guarded"
 fi
+if [ ! -s ${GUARDED} ]; then rm -f -- ${GUARDED} ${GUARDED}.lock; fi
 fact_json leftGuarded "$(json_lines <"$work/left-guarded")"
 `;
 

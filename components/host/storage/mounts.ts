@@ -11,6 +11,7 @@ import { fstabLibrary } from "./fstab";
 import { PROGRAM } from "./guard";
 import { GUARDED } from "./guard-program";
 import { GUARD_OPTIONS, type StoragePlan } from "./spec";
+import { storageTree } from "./tree";
 
 /** Needs `numbers` of blocksLibrary. `$records/mounts` holds SOURCE TARGET TYPE OPTIONS WHOSE, one mount per line. */
 const mountsLibrary = `
@@ -61,7 +62,7 @@ mount_now() {
 }
 mount_point() {
   if [ -e "$1" ] && [ ! -d "$1" ]; then fail "$1 is in the way: it is $(stat -c %F -- "$1"), and a mount point is wanted there"; fi
-  [ -d "$1" ] || install -d -m 0755 -- "$1"
+  [ -d "$1" ] || install -d -m "$(mode_below "$1")" -- "$1"
   if [ -n "$(find "$1" -mindepth 1 -maxdepth 1 -print -quit)" ]; then
     fail_guarded "$1 is not empty, and a mount would hide what it holds: move that away first, and back after the mount"
   fi
@@ -125,8 +126,16 @@ export function mountsStep(plan: StoragePlan): StageStep {
     (one) => `want ${[one.from, one.mount, "none", one.options].map((word) => quote(word)).join(" ")}`,
   );
   const sources = plan.binds.map((one) => `${quote(one.from)} ${one.mode}`);
+  const narrow = storageTree.filter(({ mode }) => mode !== "0755");
   const body = `
 ${mountsLibrary}
+# What a folder is once more when its mount goes.
+mode_below() {
+  case $1 in
+${narrow.map(({ path, mode }) => `    ${quote(`${plan.root}/${path}`)}) printf ${mode} ;;`).join("\n")}
+    *) printf 0755 ;;
+  esac
+}
 : >"$work/wanted"
 : >"$work/passing"
 touch -- "$records/mounts"

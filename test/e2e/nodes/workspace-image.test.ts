@@ -277,7 +277,8 @@ ray.get([where.options(resources={name: 0.1}).remote(np.ones(3)) for name in ("h
     secrets.codePassword = secret();
     secrets.password = secret();
     writeRun({ sudo: false });
-    expect(await docker("exec", `${ID}-alice`, "berth-apply")).toBe("code-server");
+    // Who has no sudo any more reads so at the next sign-in.
+    expect(await docker("exec", `${ID}-alice`, "berth-apply")).toBe("code-server shells");
     expect(await sshWithPassword(secrets.password, "echo in")).toBe("in");
     await expect(ssh("sudo -n true")).rejects.toThrow(/password is required/);
     await healthy("alice");
