@@ -22,6 +22,7 @@ import { takeBack, takeOut } from "./node/mark.mjs";
 import {
   chooseNode,
   DEFAULT_DEADLINE,
+  filesGo,
   objections,
   readDeadline,
   readReason,
@@ -36,17 +37,18 @@ import { restart, waitForAll } from "./node/restart.mjs";
 const HELP = `npm run node -- drain|undrain|reboot|replace NAME [options]
 
 One node at a time. People in its workspaces are told, Ray gives it no new work and what runs on it may
-end; homes and other volumes are never touched. Cut off at any point, the same command goes on.
+end; volumes are never touched. Cut off at any point, the same command goes on.
 
   drain NAME     takes it out of Ray; its workspaces go on. Stays out until undrain, also over restarts
   undrain NAME   takes it back
   reboot NAME    drains it, restarts its machine, waits until all runs again, takes it back
-  replace NAME   drains it, makes its machine anew (local nodes, droplets), waits, takes it back
+  replace NAME   drains it, makes its machine anew (local nodes, droplets), waits, takes it back. What lies on a
+                 droplet's own disk goes; where homes do, it is refused without --force
 
   --deadline T   how long running Ray tasks may take to end: 0s, 90s, 10m, 2h; default ${DEFAULT_DEADLINE}
   --reason TEXT  what people are told; default maintenance
   --head         also when it is Ray's head: the whole Ray cluster stops
-  --force        also when another node is out, or (replace) this one does not answer
+  --force        also when another node is out, or (replace) this one does not answer or homes go with its disk
   --yes          do not ask (needed where there is no terminal)
   --json         one JSON object at the end; the progress goes to standard error (with npm run -s)
   --stack NAME   the stack; default dev
@@ -113,7 +115,7 @@ async function main() {
     const job = {
       ...{ command, way: { folder: stackDir(at, stack), env }, at, stack, node, ui, reason, deadlineMs },
       ...{ others: nodes.filter((other) => other !== node), ray: Boolean(outputs.ray), warnings: [] },
-      ...{ force: flags.has("force"), ownDeadline: values.deadline !== undefined },
+      ...{ force: flags.has("force"), filesGo: false, ownDeadline: values.deadline !== undefined },
     };
     const began = Date.now();
     const done = await carryOut(job, outputs, { yes, head: flags.has("head") });
@@ -249,6 +251,7 @@ async function lookAt(job, head) {
       throw new Error(`${unforced.join("\n")}\nTo do it all the same: --force`);
     }
     job.warnings.push(...unforced);
+    job.filesGo = filesGo({ command, node, facts, goesOn });
     return {
       way: facts?.mark ? `out since ${when(facts.mark.since)}; going on` : "all looked at",
       value: facts,

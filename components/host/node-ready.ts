@@ -36,7 +36,12 @@ export function renderReady(options: ReadyOptions & { node: string }): string {
   });
 }
 
-const DISTRIBUTION = `
+/**
+ * Looks at /etc/os-release; sets variables of its names.
+ * @param say the function that is told of a system that the stages do not support: `fail` ends a stage, `problem` goes on to
+ * what else stands in the way of an adoption
+ */
+export const distributionCheck = (say: "fail" | "problem"): string => `
 # shellcheck source=/dev/null
 . /etc/os-release
 case "\${ID:-}" in
@@ -48,8 +53,10 @@ number=\${VERSION_ID:-0}
 # Debian testing has no VERSION_ID; it is newer than any release.
 if [ "\${ID:-}" = debian ] && [ -z "\${VERSION_ID:-}" ]; then number=999; fi
 if [ -z "$oldest" ] || ! printf '%s\\n' "$oldest" "$number" | sort -V -C; then
-  fail "this node runs \${PRETTY_NAME:-an unknown system}; Berth's host stages support ${SUPPORTED_TEXT}"
-fi
+  ${say} "this node runs \${PRETTY_NAME:-an unknown system}; Berth's host stages support ${SUPPORTED_TEXT}"
+fi`;
+
+const DISTRIBUTION = `${distributionCheck("fail")}
 if [ ! -d /run/systemd/system ]; then
   fail "systemd does not run on this node: its process 1 is $(cat /proc/1/comm); Berth's host stages need systemd"
 fi

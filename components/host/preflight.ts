@@ -11,6 +11,7 @@ import { type BaseOptions, basePackages } from "./base";
 import type { FirewallOptions } from "./firewall";
 import { loginProblem, rayAccountProblem } from "./login";
 import { checkRange } from "./networks";
+import { distributionCheck } from "./node-ready";
 import { METADATA } from "./outgoing";
 import {
   existingDirectories,
@@ -70,8 +71,8 @@ export interface PlannedPorts extends PortRange {
 }
 
 /**
- * Facts: see `PreflightFacts`. Everything that makes an adoption impossible is told at once, with what to do: no
- * systemd, Docker as a snap or in a swarm, firewalld, a private address that is on no interface, a port of the plan
+ * Facts: see `PreflightFacts`. Everything that makes an adoption impossible is told at once, with what to do: another
+ * system than Debian or Ubuntu, no systemd, Docker as a snap or in a swarm, firewalld, a private address that is on no interface, a port of the plan
  * that is taken, too little room, a folder of people's that cannot be mounted nosuid and nodev, GPUs that running containers would lose.
  * On a server that Berth has set up already, Berth's own ports, containers and rules are no clash.
  * @throws StageOptionError for a value that cannot be.
@@ -88,6 +89,7 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
           helpers,
           readerLibrary,
           SYSTEM,
+          distributionCheck("problem").trim(),
           owner(options.stack),
           privateAddress(options),
           room(options),

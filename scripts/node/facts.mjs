@@ -30,13 +30,15 @@ const ASK_MS = 30_000;
  * @property {WorkspaceFacts[]} workspaces
  * @property {RayState} ray
  * @property {string | undefined} rayContainer its name
+ * @property {true} [homesOnDisk] homes of people lie on the disk that the system is on, and go with the machine
  */
 
 /**
  * @param {string} stack a checked name
+ * @param {{homes: string, system: string}} [at] absolute paths without blanks, other ones in tests
  * @returns {string} for bash
  */
-export function factsScript(stack) {
+export function factsScript(stack, { homes, system } = { homes: "/mnt/storage/homes", system: "/" }) {
   const label = `--filter label=berth.stack=${stack}`;
   const format =
     '{{.Label "berth.component"}}\\t{{.Names}}\\t{{.Label "berth.owner"}}\\t{{.State}}\\t{{.Status}}';
@@ -44,6 +46,10 @@ export function factsScript(stack) {
 start=$(cut -d ' ' -f 22 /proc/1/stat)
 printf 'B\\t%s/%s\\n' "$(cat /proc/sys/kernel/random/boot_id)" "$start"
 if [ -e ${MARK} ]; then printf 'M\\t%s\\n' "$(base64 -w 0 ${MARK})"; fi
+# An NFS server that is away must not hold this up; what is on one is not on the machine's disk.
+if [ -n "$(timeout 5 ls -A ${homes} 2>/dev/null)" ] && [ "$(timeout 5 stat -L -c %d ${homes})" = "$(stat -c %d ${system})" ]; then
+  printf 'H\\n'
+fi
 if list=$(timeout 15 docker ps --all ${label} --format '${format}' 2>/dev/null); then
   printf 'D\\n'
   printf '%s\\n' "$list" | while IFS="$(printf '\\t')" read -r component name owner state status; do
@@ -90,6 +96,7 @@ export function readFacts(text) {
     if (kind === "B") facts.boot = a;
     if (kind === "D") facts.docker = true;
     if (kind === "M") facts.mark = readMark(a);
+    if (kind === "H") facts.homesOnDisk = true;
     if (kind === "W")
       facts.workspaces.push({
         name: a,

@@ -14,6 +14,7 @@ import { askNode } from "./facts.mjs";
  * @property {import("./plan.mjs").TargetNode[]} others
  * @property {boolean} ray whether the stack has Ray
  * @property {boolean} force
+ * @property {boolean} filesGo people's files go with the machine that is replaced
  * @property {string} reason
  * @property {number} deadlineMs
  * @property {boolean} ownDeadline `--deadline` was said

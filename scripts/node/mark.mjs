@@ -69,6 +69,7 @@ export async function takeOut(job, facts) {
       node: job.node.name,
       reason: mark.reason,
       deadline: by,
+      lost: job.filesGo,
     });
     const who = await tell(job, job.node, lines, "place");
     const stop = `Ray stops on all nodes by ${when(by)}, with the jobs and actors in it: ${mark.reason}.`;

@@ -143,6 +143,11 @@ export function objections({ command, node, ray, facts, others, head, goesOn }) 
       `${node.name} (${node.address}) does not answer by SSH: its workspaces cannot be told, and what is not on a disk yet is lost.`,
     );
   }
+  if (filesGo({ command, node, facts, goesOn })) {
+    unforced.push(
+      `${node.name}: people's homes lie on the droplet's own disk and would be deleted with it. Copy /mnt/storage away first.`,
+    );
+  }
   if (facts?.ray === "old") {
     never.push(
       `${node.name}'s Ray was made by an older version of Berth, and would come back by itself: npm run up first.`,
@@ -159,6 +164,14 @@ export function objections({ command, node, ray, facts, others, head, goesOn }) 
 }
 
 /**
+ * Whether people's files go with the machine. A local node's lie on a volume of Docker's, whatever disk that is on.
+ * @param {Pick<Look, "command" | "node" | "facts" | "goesOn">} look
+ */
+export function filesGo({ command, node, facts, goesOn }) {
+  return command === "replace" && node.kind === "digitalocean" && facts?.homesOnDisk === true && !goesOn;
+}
+
+/**
  * "2026-11-21 08:10 UTC".
  * @param {string | number | Date} time
  */
@@ -168,13 +181,15 @@ export function when(time) {
 
 /**
  * What people in workspaces read, line by line.
- * @param {{command: Command, node: string, reason: string, deadline: string, now?: boolean}} about `now`: the time
- *   has come
+ * @param {{command: Command, node: string, reason: string, deadline: string, now?: boolean, lost?: boolean}} about
+ *   `now`: the time has come; `lost`: what they have stored goes with the machine
  * @returns {string[]}
  */
-export function noticeFor({ command, node, reason, deadline, now = false }) {
+export function noticeFor({ command, node, reason, deadline, now = false, lost = false }) {
   const time = now ? "now" : `by ${when(deadline)}`;
-  const files = "Your files in /home, /workspace and /shared stay.";
+  const files = lost
+    ? "Your files in /home, /workspace and /shared are deleted with it: copy them away now."
+    : "Your files in /home, /workspace and /shared stay.";
   if (command === "drain" || command === "undrain") {
     return [
       `Node ${node} is being taken out for maintenance: ${reason}.`,
@@ -232,7 +247,11 @@ export function whatHappens({ command, node, facts, ray, work, deadlineMs }) {
   }
   if (command === "reboot") lines.push("  then it restarts, and is taken back when all runs again");
   if (command === "replace")
-    lines.push("  then its machine is removed and made again; homes and other volumes stay as they are");
+    lines.push("  then its machine is removed and made again; its volumes stay as they are");
+  if (command === "replace" && node.kind === "digitalocean")
+    lines.push(
+      `  what lies on the droplet's own disk goes${facts?.homesOnDisk ? ": people's homes too" : ""}`,
+    );
   if (command === "drain") lines.push(`  it stays out until: npm run node -- undrain ${node.name}`);
   return lines;
 }

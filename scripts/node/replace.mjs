@@ -104,6 +104,7 @@ export async function replaceMachine(job, { urn, machine }, mark) {
         reason: mark.reason,
         deadline: mark.deadline,
         now: true,
+        lost: job.filesGo,
       };
       await tell(job, node, noticeFor(about), "place");
       await onNode(job.way, node, "sync", { deadlineMs: 120_000 });

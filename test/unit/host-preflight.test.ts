@@ -6,6 +6,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { renderBase } from "../../components/host/base";
+import { distributionCheck } from "../../components/host/node-ready";
 import { type PreflightOptions, readPreflightFacts, renderPreflight } from "../../components/host/preflight";
 import { guardChanges } from "../../components/host/preflight-storage";
 import { DOCKER, FIREWALLS, LISTENERS } from "../../components/host/retire/looks";
@@ -57,6 +58,39 @@ describeScripts({
 });
 // 2317, 2329: a function of the library that one step does not call is no fault.
 describeScripts(scripts, ["SC2317", "SC2329"]);
+
+describe("the system", () => {
+  const { at, look } = lookMachine();
+  const on = (release: string) => {
+    writeFileSync(at("os-release"), release);
+    return look(distributionCheck("problem").replace("/etc/os-release", at("os-release")));
+  };
+
+  it.each([
+    'ID=debian\nVERSION_ID="12"\n',
+    "ID=debian\nPRETTY_NAME='Debian GNU/Linux forky/sid'\n",
+    'ID=ubuntu\nVERSION_ID="22.04"\n',
+    'ID=ubuntu\nVERSION_ID="26.04"\n',
+  ])("is one that the stages are written for: %j", (release) => {
+    expect(on(release)).toMatchObject({ status: 0 });
+  });
+
+  it.each([
+    ["Debian GNU/Linux 11 (bullseye)", 'ID=debian\nVERSION_ID="11"\n'],
+    ["Ubuntu 20.04.6 LTS", 'ID=ubuntu\nVERSION_ID="20.04"\n'],
+    ["Rocky Linux 9.4 (Blue Onyx)", 'ID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\n'],
+  ])("is told of before anything is changed: %s", (name, release) => {
+    const { status, stderr } = on(`${release}PRETTY_NAME="${name}"\n`);
+    expect(status).toBe(1);
+    expect(stderr).toContain(
+      `- this node runs ${name}; Berth's host stages support Debian 12 or newer and Ubuntu`,
+    );
+  });
+
+  it("is looked at", () => {
+    expect(stageBody(renderPreflight(options))).toContain(distributionCheck("problem").trim());
+  });
+});
 
 describe("security updates", () => {
   const aptFolder = mkdtempSync(join(tmpdir(), "berth-apt-"));

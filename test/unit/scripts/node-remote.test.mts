@@ -90,6 +90,22 @@ esac`;
     expect(readFacts(runWith(docker, factsScript("dev")))?.ray).toBe(expected);
   });
 
+  it.each<[string, boolean, string, true | undefined]>([
+    ["are homes on the system's disk", true, ".", true],
+    ["are no homes yet", false, ".", undefined],
+    ["are homes on another disk", true, "/proc", undefined],
+  ])("say whether there %s", (_, somebody, system, expected) => {
+    const homes = join(folder, "homes");
+    mkdirSync(join(homes, somebody ? "alice" : ""), { recursive: true });
+    const script = factsScript("dev", { homes, system: system === "." ? folder : system });
+    expect(readFacts(runWith("exit 1", script))?.homesOnDisk).toBe(expected);
+  });
+
+  it("say nothing of homes where there is no storage", () => {
+    const script = factsScript("dev", { homes: join(folder, "none"), system: folder });
+    expect(readFacts(runWith("exit 1", script))?.homesOnDisk).toBeUndefined();
+  });
+
   it("say when Docker does not answer", () => {
     expect(readFacts(runWith("exit 1", factsScript("dev")))).toMatchObject({ docker: false, ray: "none" });
   });

@@ -137,6 +137,7 @@ describe("what stands against it", () => {
     ...more,
   });
   const head = node("node-0", "head");
+  const droplet = node("node-1", "worker", { kind: "digitalocean" });
 
   it.each<[string, Partial<Look>, string[], string[]]>([
     ["nothing", {}, [], []],
@@ -153,6 +154,25 @@ describe("what stands against it", () => {
     ["it does not answer, to be replaced", { command: "replace", facts: undefined }, [], ["cannot be told"]],
     ["nothing, as it restarts just now", { command: "reboot", facts: undefined, goesOn: true }, [], []],
     ["nothing, as it is being made", { command: "replace", facts: undefined, goesOn: true }, [], []],
+    [
+      "homes would go with its disk",
+      { command: "replace", node: droplet, facts: facts({ homesOnDisk: true }) },
+      [],
+      ["node-1.*deleted.*Copy /mnt/storage"],
+    ],
+    ["nothing, as a volume has them", { command: "replace", facts: facts({ homesOnDisk: true }) }, [], []],
+    [
+      "nothing, as its disk stays",
+      { command: "reboot", node: droplet, facts: facts({ homesOnDisk: true }) },
+      [],
+      [],
+    ],
+    [
+      "nothing, as the new machine is there",
+      { command: "replace", node: droplet, facts: facts({ homesOnDisk: true }), goesOn: true },
+      [],
+      [],
+    ],
     ["its Ray would come back", { facts: facts({ ray: "old" }) }, ["npm run up first"], []],
     [
       "another one is out",
@@ -180,6 +200,9 @@ describe("what people read", () => {
       expect(lines.join("\n")).toContain("Your files in /home, /workspace and /shared stay.");
     }
     expect(noticeFor({ ...about, command: "reboot", now: true })[0]).toContain("goes down now to restart");
+    const gone = noticeFor({ ...about, command: "replace", lost: true }).join("\n");
+    expect(gone).toContain("are deleted with it: copy them away");
+    expect(gone).not.toContain("stay.");
   });
 
   it("counts what runs, and lets no name of a task reach the terminal raw", () => {
@@ -200,6 +223,21 @@ describe("what people read", () => {
       "  Ray: 1 task or actor (train), which may take 10 min to end",
       "  then it restarts, and is taken back when all runs again",
     ]);
+    const replaced = (kind: string, more: Partial<Facts> = {}) => {
+      const one = node("node-1", "worker", { kind });
+      return whatHappens({
+        ...about,
+        node: one,
+        command: "replace",
+        facts: { ...here, ...more },
+        work,
+      }).slice(3);
+    };
+    const volumes = "  then its machine is removed and made again; its volumes stay as they are";
+    expect(replaced("local")).toEqual([volumes]);
+    const disk = "  what lies on the droplet's own disk goes";
+    expect(replaced("digitalocean")).toEqual([volumes, disk]);
+    expect(replaced("digitalocean", { homesOnDisk: true })).toEqual([volumes, `${disk}: people's homes too`]);
     const cut = whatHappens({ ...about, command: "drain", facts: facts(), work, deadlineMs: 0 }).join("\n");
     expect(cut).toContain("which is cut off at once");
     expect(cut).toContain("no workspace runs on it");
