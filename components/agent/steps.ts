@@ -125,7 +125,7 @@ export const NO_NVIDIA = `
 export const HOLDERS = `
 told=()
 asked=$state/agent-asked
-next_gpus() { cat -- "$fresh/gpus.json" 2>/dev/null | sha256sum; }
+next_gpus() { { if [ -e "$fresh/gpus.json" ]; then cat -- "$fresh/gpus.json"; fi; } | sha256sum; }
 if [ -x ${berth} ] && [ -e ${config}/gpus.json ] && ! cmp -s -- "$fresh/gpus.json" ${config}/gpus.json; then
   if systemctl is-active -q berthd.service; then
     exec 8>>${lock}

@@ -167,10 +167,14 @@ asRoot("the agent stage on a node", { timeout: 180_000 }, () => {
     const LOCK = () => at("etc/berth/mig.lock");
     const free = () => spawnSync("flock", ["-n", LOCK(), "true"]).status === 0;
     /** Nobody is given a GPU between the look and the end of the berthd that granted: it is locked, then stopped. */
-    it("has no moment to grant once it told who holds them", () => {
+    it.each<[string, Partial<Parameters<typeof run>[1]>]>([
+      ["others come", { gpus: other }],
+      ["none stay", {}],
+    ])("has no moment to grant once it told who holds them: %s", (_, documents) => {
       declared(`flock -n ${LOCK()} true || echo locked >>${at("calls")}; echo '{}'`);
       agrees();
-      expect(run(one, { gpus: other }).changed).toContain("/etc/berth/agent/gpus.json");
+      expect(run(one, documents).changed).toContain("/etc/berth/agent/gpus.json");
+      expect(exists("etc/berth/agent/gpus.json")).toBe("gpus" in documents);
       const order = calls().filter((call) => /^(locked|berth |systemctl (stop|restart))/.test(call));
       expect(order.map((call) => call.split(" ").slice(0, 2).join(" "))).toEqual([
         "berth pool",
