@@ -317,7 +317,10 @@ describe.runIf(possible)("what a node sends", { timeout: 120_000 }, () => {
   $tool -A INPUT -p tcp -m multiport --dports 8081,10402,10502 -m conntrack --ctstate NEW -j DROP
 done`;
     const ports = [10402, 10502, 8081];
-    const questions = ports.flatMap((port) => [`WORLD 0 tcp 10.0.1.1 ${port}`, `WORLD 0 tcp fd00:1::1 ${port}`]);
+    const questions = ports.flatMap((port) => [
+      `WORLD 0 tcp 10.0.1.1 ${port}`,
+      `WORLD 0 tcp fd00:1::1 ${port}`,
+    ]);
     const calls = ["10.0.1.1", "fd00:1::1"].flatMap((host) => [
       `self ${RAY_UID} tcp ${host} 10402`,
       `self 1000 tcp ${host} 10502`,

@@ -1,6 +1,16 @@
 /** The stage that makes a person's folders and files: whatever its owner does as root in the workspace ends no update. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -10,7 +20,13 @@ import type { UserPlan } from "../../config";
 let folder = "";
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "berth-prepare-"));
-  for (const name of ["bin", "storage/homes", "storage/workspaces", "storage/docker-volumes", "storage/shared/tensorboard"])
+  for (const name of [
+    "bin",
+    "storage/homes",
+    "storage/workspaces",
+    "storage/docker-volumes",
+    "storage/shared/tensorboard",
+  ])
     mkdirSync(join(folder, name), { recursive: true });
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -52,12 +68,21 @@ describe.runIf(process.getuid?.() === 0)("a person's folders and files", () => {
   it("are theirs, and stay when it is done again", () => {
     expect(prepare("alice", 20000)).toEqual(well);
     expect(prepare("alice", 20000)).toEqual(well);
-    for (const path of ["homes/alice", "workspaces/alice", "shared/tensorboard/alice", "docker-volumes/alice-state"])
+    for (const path of [
+      "homes/alice",
+      "workspaces/alice",
+      "shared/tensorboard/alice",
+      "docker-volumes/alice-state",
+    ])
       expect(statSync(join(folder, "storage", path)).uid, path).toBe(20000);
   });
 
   it("are put right where root in the workspace gave them away, to a neighbour or nobody", () => {
-    for (const [name, uid] of [["alice", 20000], ["bob", 20001]] as const) prepare(name, uid);
+    for (const [name, uid] of [
+      ["alice", 20000],
+      ["bob", 20001],
+    ] as const)
+      prepare(name, uid);
     for (const uid of [20001, 20002, 0]) {
       chownSync(home("alice"), uid, uid);
       chownSync(join(folder, "storage/shared/tensorboard/alice"), uid, uid);
@@ -72,10 +97,16 @@ describe.runIf(process.getuid?.() === 0)("a person's folders and files", () => {
   it("are refused where the home is a former user's, or the person's own of another index", () => {
     mkdirSync(home("dave"));
     chownSync(home("dave"), 20000, 20000);
-    expect(prepare("alice", 20000)).toMatchObject({ status: 1, error: expect.stringContaining("former user") });
+    expect(prepare("alice", 20000)).toMatchObject({
+      status: 1,
+      error: expect.stringContaining("former user"),
+    });
     rmSync(home("dave"), { recursive: true });
     expect(prepare("alice", 20000)).toEqual(well);
-    expect(prepare("alice", 20005)).toMatchObject({ status: 1, error: expect.stringContaining("belongs to uid 20000") });
+    expect(prepare("alice", 20005)).toMatchObject({
+      status: 1,
+      error: expect.stringContaining("belongs to uid 20000"),
+    });
   });
 
   it.each([

@@ -50,12 +50,21 @@ describe("the script that nodes run", () => {
     expect(probeScript("dev", true)).toContain("label=berth.stack=dev");
   });
   it("takes nothing but a number from Ray's container, where everybody's tasks may write into the answer", () => {
-    const forged = Buffer.from(JSON.stringify({ since: "?", reason: "\u001b]0;owned\u0007" })).toString("base64");
+    const forged = Buffer.from(JSON.stringify({ since: "?", reason: "\u001b]0;owned\u0007" })).toString(
+      "base64",
+    );
     const said = (words: string) => {
       const docker = `docker() { case "$1 $2" in 'ps --quiet') echo ray ;; exec*) ${words} ;; esac; }`;
       const timeout = 'timeout() { shift; "$@"; }';
-      const script = `${docker}\n${timeout}\n${probeScript("dev", true)}`.replaceAll("/run/berth/", "/nowhere/");
-      return execFileSync("bash", ["-s"], { input: script, encoding: "utf8", stdio: ["pipe", "pipe", "inherit"] });
+      const script = `${docker}\n${timeout}\n${probeScript("dev", true)}`.replaceAll(
+        "/run/berth/",
+        "/nowhere/",
+      );
+      return execFileSync("bash", ["-s"], {
+        input: script,
+        encoding: "utf8",
+        stdio: ["pipe", "pipe", "inherit"],
+      });
     };
     expect(readProbe(said("echo 3"))).toEqual({ containers: [], rayNodes: 3 });
     for (const words of [
