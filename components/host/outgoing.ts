@@ -8,6 +8,7 @@
  */
 
 import type { PortRange } from "../../config";
+import { FIRST_EPHEMERAL_PORT } from "../../config/ports";
 import { KNOWN_BRIDGES } from "./bridges";
 import { type Network, portGroups, portText } from "./networks";
 
@@ -58,6 +59,12 @@ const OPENED_BY_RAY = "0x10000000/0x10000000";
 /** The packet that answers the first one of a connection. */
 const ANSWER = "-p tcp --tcp-flags SYN,ACK SYN,ACK";
 
+/**
+ * That one, and the first one itself. Who waits for an answer takes a first packet from the same port for one (RFC 9293,
+ * 3.5, "simultaneous open"), so a port is not guarded by what answers from it alone.
+ */
+const SYN = "-p tcp --tcp-flags SYN SYN";
+
 /** The rules, one family, in iptables-restore's form. */
 export function outgoingRules(family: 4 | 6, { userPorts, openPorts, ray }: Outgoing): string[] {
   const ports = (rule: string, ranges: readonly PortRange[], side: "sports" | "dports", rest: string) =>
@@ -67,12 +74,17 @@ export function outgoingRules(family: 4 | 6, { userPorts, openPorts, ray }: Outg
   return [
     MONITORING_AGENT,
     ...METADATA[family].map((network) => `-A BERTH-OUT -d ${network} -m owner ! --uid-owner 0 -j REJECT`),
-    // On people's ports answers Docker's proxy, which is root's. What has no socket is a SYN cookie: a listener that is
+    // On people's ports answers Docker's proxy, which is root's, and nobody calls from them. What has no socket is a SYN cookie: a listener that is
     // flooded answers so, whoever it belongs to.
-    ...ports(`BERTH-OUT ${ANSWER}`, userPorts, "sports", "-m owner ! --uid-owner 0 -j DROP"),
+    ...ports(`BERTH-OUT ${SYN}`, userPorts, "sports", "-m owner ! --uid-owner 0 -j DROP"),
     ...(ray ? rayRules(family, ray, ports, openPorts) : []),
   ];
 }
+
+const belowEphemeral = (ranges: readonly PortRange[]): PortRange[] =>
+  ranges.flatMap(({ start, end }) =>
+    start < FIRST_EPHEMERAL_PORT ? [{ start, end: Math.min(end, FIRST_EPHEMERAL_PORT - 1) }] : [],
+  );
 
 function rayRules(
   family: 4 | 6,
@@ -87,6 +99,9 @@ function rayRules(
     // What Ray opens on its own node is answered by Ray alone.
     `-A BERTH-OUT ${ANSWER} -m connmark --mark ${OPENED_BY_RAY} -m owner ! --uid-owner ${uid} -j DROP`,
     `-A BERTH-OUT -m owner --uid-owner ${uid} -j BERTH-RAY`,
+    // Nor does Ray call from a port that is opened for somebody else's service; the kernel gives out no such ones below
+    // its ephemeral range, and above it any.
+    ...ports("BERTH-RAY -p tcp --syn", belowEphemeral(openPorts), "sports", "-j DROP"),
     // Ray answers on its own ports, and itself.
     `-A BERTH-RAY ${ANSWER} -m connmark --mark ${OPENED_BY_RAY} -j RETURN`,
     ...ports(`BERTH-RAY ${ANSWER}`, own, "sports", "-j RETURN"),

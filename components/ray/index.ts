@@ -16,6 +16,9 @@ export { rayGeneration } from "./token";
 
 const TOKEN_FOLDER = "/var/lib/berth/ray";
 
+/** In Ray's environment: which generation of the token the container was made for. Another one is another container. */
+const GENERATION = "BERTH_RAY_GENERATION";
+
 export interface RayNodeArgs {
   plan: Plan;
   /** The head, with its addresses. */
@@ -33,8 +36,12 @@ export interface RayNodeArgs {
   generation: pulumi.Input<string>;
 }
 
-/** Puts the token where only Ray's container reads it; a changed one restarts Ray. */
-function renderToken(node: string, container: string): string {
+/**
+ * Puts the token where only Ray's container reads it. Ray is down while a changed one is placed: what the tasks of somebody
+ * who is to have it no more leave running would read it at once. Where its generation is another one, Ray stays down, as
+ * that container is replaced next: they may have left programs in its files as well, which a start would run.
+ */
+export function renderToken(node: string, container: string, generation: string): string {
   const path = `${TOKEN_FOLDER}/token`;
   return renderStage({
     name: "ray",
@@ -46,17 +53,22 @@ function renderToken(node: string, container: string): string {
         body: `
 install -d -m 0711 -- ${TOKEN_FOLDER}
 umask 077
+there=no
 temporary=$(mktemp -- ${TOKEN_FOLDER}/.new-XXXXXX)
 secret token >"$temporary"
 if ! cmp -s -- "$temporary" ${path}; then
+  was=
+  if docker container inspect ${quote(container)} >/dev/null 2>&1; then
+    was=$(docker container inspect -f '{{range .Config.Env}}{{println .}}{{end}}' ${quote(container)} | sed -n 's/^${GENERATION}=//p')
+    docker container stop -t 20 ${quote(container)} >/dev/null
+    there=yes
+  fi
   chown ${RAY_UID}:${RAY_UID} -- "$temporary"
   chmod 0400 -- "$temporary"
   sync -- "$temporary"
   mv -f -T -- "$temporary" ${path}
   changed ${path}
-  if docker container inspect ${quote(container)} >/dev/null 2>&1; then
-    docker container restart -t 20 ${quote(container)} >/dev/null
-  fi
+  if [ "$there" = yes ] && [ "$was" = ${quote(generation)} ]; then docker container start ${quote(container)} >/dev/null; fi
 fi
 rm -f -- "$temporary"`,
       },
@@ -76,7 +88,10 @@ export class RayNode extends pulumi.ComponentResource {
     const { plan } = args;
     const { plan: node, connection, machine } = args.node;
     const containerName = physicalName(plan.stack, "ray");
-    const token = onMachine(args.node, renderToken(node.name, containerName));
+    const token = onMachine(
+      args.node,
+      pulumi.output(args.generation).apply((generation) => renderToken(node.name, containerName, generation)),
+    );
     const placed = new command.remote.Command(
       `${name}-token`,
       {
@@ -99,8 +114,11 @@ export class RayNode extends pulumi.ComponentResource {
     );
     const sizes = raySizes(node);
     const envs = pulumi
-      .all([args.head, located(args.node), args.fabric ?? {}, args.gpus ?? []])
-      .apply(([head, here, fabric, units]) => rayEnvironment({ ...plan, head }, here, fabric, units));
+      .all([args.head, located(args.node), args.fabric ?? {}, args.gpus ?? [], args.generation])
+      .apply(([head, here, fabric, units, generation]) => [
+        ...rayEnvironment({ ...plan, head }, here, fabric, units),
+        ...(generation === "" ? [] : [`${GENERATION}=${generation}`]),
+      ]);
     new docker.Container(
       name,
       {

@@ -11,6 +11,9 @@ import { userFolders, type WorkspaceFiles } from "./files";
 /** From a start until its services answer: seconds on a computer with room, a minute and more on a full one. */
 const HEALTHY_SECONDS = 120;
 
+/** Until a running workspace has taken changed files over: seconds for that, and for each service that is restarted. */
+const APPLY_SECONDS = 240;
+
 const FILES: readonly (keyof WorkspaceFiles)[] = [
   "workspace.json",
   "secrets.json",
@@ -35,18 +38,26 @@ export function renderPrepare(node: string, user: UserPlan, container: string): 
         body: `
 for home in /mnt/storage/homes/*; do
   [ -d "$home" ] || continue
-  if [ "$(stat -c %u -- "$home")" = ${uid} ] && [ "$home" != ${quote(folders.home)} ]; then
-    fail "uid ${uid} (index ${user.index}) owns $home, the home of a former user: give ${user.name} another index, or remove that home (state: removed, purge: true)"
-  fi
+  if [ "$(stat -c %u -- "$home")" != ${uid} ] || [ "$home" = ${quote(folders.home)} ]; then continue; fi
+  # Whoever has a workspace here can give their home to any uid: it is put right when theirs is prepared.
+  if [ -e "/var/lib/berth/workspaces/\${home##*/}/workspace.json" ]; then continue; fi
+  fail "uid ${uid} (index ${user.index}) owns $home, the home of a former user: give ${user.name} another index, or remove that home (state: removed, purge: true)"
 done`,
       },
       {
         name: "make the folders",
         body: `
+# The uid that the workspace was made with the last time; nothing where it was not made here.
+known=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["uid"])' ${quote(`${folders.berth}/workspace.json`)} 2>/dev/null || true)
 own() {
   if [ -L "$2" ]; then fail "$2 is a link; a workspace needs a folder of its own"; fi
   if [ -d "$2" ]; then
     if [ "$(stat -c %u -- "$2")" != ${uid} ]; then
+      # With root in the workspace its owner can give the folder itself away, which must not end an update of everybody.
+      if [ "$known" = ${uid} ] && chown -h ${uid}:${uid} -- "$2"; then
+        changed "$2"
+        return 0
+      fi
       fail "$2 belongs to uid $(stat -c %u -- "$2"), not to ${user.name} (uid ${uid}): chown it, or give ${user.name} the index that made it"
     fi
     return 0
@@ -71,8 +82,9 @@ install -d -m 0700 -- /var/lib/berth/workspaces ${quote(folders.berth)}`,
         body: `
 if pending ${quote(container)}; then
   if [ "$(docker container inspect -f '{{.State.Running}}' ${quote(container)} 2>/dev/null)" = true ]; then
-    # Its owner is root in it and may have broken it: that must not end an update of everybody.
-    docker exec ${quote(container)} berth-apply || fact unwell "does not take its new files over before it is started again"
+    # Its owner is root in it and may have broken it: that must not end an update of everybody, nor fill the node's log.
+    timeout -k 5 ${APPLY_SECONDS} docker exec ${quote(container)} berth-apply 2>&1 | tail -c 4000 ||
+      fact unwell "does not take its new files over before it is started again"
   fi
   settled ${quote(container)}
 fi`,
@@ -88,7 +100,8 @@ fi`,
  */
 export function readUnwell(stdout: string | undefined): string | undefined {
   const said = stdout ? parseFacts(stdout).unwell : undefined;
-  return typeof said === "string" && said !== "" ? said : undefined;
+  // Docker's words may hold a path that was made in the workspace.
+  return typeof said === "string" && said !== "" ? said.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?") : undefined;
 }
 
 /** Takes away what a workspace left on its node except its folders: the home stays. */
@@ -100,13 +113,21 @@ export function renderForget(node: string, user: Pick<UserPlan, "name">): string
   });
 }
 
-/** Deletes the folders of a removed user, for good. */
-export function renderPurge(node: string, user: Pick<UserPlan, "name">): string {
+/**
+ * Deletes the folders of a removed user, for good. An update takes the container away last of all, so it is stopped first:
+ * whoever goes on writing in it would keep the folders from going, and with that the update from taking it away.
+ */
+export function renderPurge(node: string, user: Pick<UserPlan, "name">, container: string): string {
   const { home, workspace, tensorboard, state, berth } = userFolders(user);
   return renderStage({
     name: `purge-${user.name}`,
     node,
     steps: [
+      {
+        name: "stop the workspace",
+        body: `
+if docker container inspect ${quote(container)} >/dev/null 2>&1; then docker container stop -t 20 ${quote(container)} >/dev/null; fi`,
+      },
       {
         name: "delete the user's folders",
         deadlineSeconds: 3600,

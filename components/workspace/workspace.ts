@@ -112,7 +112,7 @@ export class Workspace extends pulumi.ComponentResource {
 
     if (user.state === "removed") {
       if (user.purge) {
-        const purge = renderPurge(node.name, user);
+        const purge = renderPurge(node.name, user, containerName);
         run("purge", { create: purge }, []);
       }
       this.registerOutputs({ info: this.info });

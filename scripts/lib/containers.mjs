@@ -1,6 +1,7 @@
 /**
  * @file Containers that should run, whether they do, and why not. Pure: who asks the engines is live.mjs and down.mjs.
  */
+import { printable } from "./format.mjs";
 import { asLists } from "./outputs.mjs";
 
 /**
@@ -237,9 +238,12 @@ function again({ next }) {
   return next === undefined ? "" : ` (tried again at ${new Date(next).toISOString().replace(/\.\d+/, "")})`;
 }
 
-/** @param {string} text */
+/**
+ * Docker's words have the paths in them at which a start failed, and whoever has root in a container makes those.
+ * @param {string} text
+ */
 function oneLine(text) {
-  const line = text.trim().replace(/\s+/g, " ");
+  const line = printable(text.trim().replace(/\s+/g, " "));
   return line.length > 300 ? `${line.slice(0, 297)}...` : line;
 }
 

@@ -60,6 +60,14 @@ export function plain(text) {
 }
 
 /**
+ * One line for a terminal, of words that somebody else chose: nothing in it moves the cursor or turns the line round.
+ * @param {string} text
+ */
+export function printable(text) {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
+}
+
+/**
  * Cuts a line to a width, with "…" as its last character when something was cut.
  * @param {string} text
  * @param {number} width

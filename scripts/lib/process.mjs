@@ -28,6 +28,12 @@ export class CommandError extends Error {
   }
 }
 
+/**
+ * A program that prints more characters than this on one stream is ended: what it printed is kept, a text has at most 2^29
+ * characters (V8), and some of it comes from where others have the say.
+ */
+export const MOST_OUTPUT = 2 ** 27;
+
 /** @typedef {{pid: number, group: boolean, first: NodeJS.Signals}} Live */
 /** @type {Set<Live>} */
 const live = new Set();
@@ -115,6 +121,7 @@ function kill(child, signal) {
  * @property {NodeJS.Signals} [interruptWith] what Ctrl-C sends it; default SIGINT
  * @property {boolean} [quietInterrupt] run even though Ctrl-C came: for cleaning up
  * @property {number[]} [okCodes] exit codes that are no error; default [0]
+ * @property {number} [mostOutput] characters on one stream after which it is ended; default {@link MOST_OUTPUT}
  * @property {(pid: number) => void} [onStart]
  */
 
@@ -149,6 +156,7 @@ export async function run(command, args, options = {}) {
       options.onStart?.(child.pid);
     }
     let late = false;
+    let flooded = false;
     /** @type {NodeJS.Timeout[]} */
     const timers = [];
     if (options.deadlineMs !== undefined) {
@@ -174,6 +182,11 @@ export async function run(command, args, options = {}) {
         options.onLine?.(text, name);
       };
       child[name]?.setEncoding("utf8").on("data", (chunk) => {
+        if (whole.length + chunk.length > (options.mostOutput ?? MOST_OUTPUT)) {
+          if (!flooded) kill(entry, "SIGKILL");
+          flooded = true;
+          return;
+        }
         whole += chunk;
         const lines = (open + chunk).split(/\r?\n/);
         open = lines.pop() ?? "";
@@ -203,6 +216,8 @@ export async function run(command, args, options = {}) {
       else if (late) {
         const after = Math.round((options.deadlineMs ?? 0) / 1000);
         reject(new CommandError(`${name}: not done after ${after} s, so it was ended`, null, tail));
+      } else if (flooded) {
+        reject(new CommandError(`${name}: printed more than can be read, so it was ended`, null, tail));
       } else if (code !== null && (options.okCodes ?? [0]).includes(code)) resolve(result);
       else reject(new CommandError(`${name}: ended with ${signal ?? `exit code ${code}`}`, code, tail));
     });

@@ -64,9 +64,11 @@ if list=$(timeout 15 docker ps --all ${label} --format '${format}' 2>/dev/null);
       ray=down
       if [ "$state" = running ]; then
         code=0
-        ray=$(timeout 15 docker exec "$name" berth-ray state </dev/null 2>/dev/null) || code=$?
+        # Ray's tasks have the same account, and could write into this answer.
+        ray=$(set -o pipefail; timeout 15 docker exec "$name" berth-ray state </dev/null 2>/dev/null | head -c 20) || code=$?
         # 2: "usage". Anything else: it is just starting or ending.
         if [ "$code" = 2 ]; then ray=old; elif [ "$code" != 0 ]; then ray=starting; fi
+        case $ray in *[!a-z]*) ray=starting ;; esac
       fi
       printf 'R\\t%s\\t%s\\n' "$name" "$ray" ;;
     esac

@@ -2,6 +2,7 @@
  * @file What `npm run node` decides before it touches anything, and its texts. Pure.
  */
 import { UsageError } from "../lib/args.mjs";
+import { printable } from "../lib/format.mjs";
 
 export const COMMANDS = /** @type {const} */ (["drain", "undrain", "reboot", "replace"]);
 
@@ -201,9 +202,6 @@ export function noticeFor({ command, node, reason, deadline, now = false, lost =
     `What runs in your workspace ends then; the workspace comes back by itself some minutes later. ${files}`,
   ];
 }
-
-/** @param {string} text a name from Ray, for a terminal */
-const printable = (text) => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
 
 /**
  * What runs, in a few words: "3 tasks (train x2, load)"; empty: nothing.

@@ -51,7 +51,7 @@ const options: FirewallOptions & { node: string } = {
     { start: 31000, end: 31999 },
   ],
   rayUid: RAY_UID,
-  rules: [{ port: 8080, from: ["10.0.1.0/24"] }],
+  rules: [{ port: { start: 8080, end: 8081 }, from: ["10.0.1.0/24"] }],
 };
 
 const PROGRAM = join(__dirname, "network-machine.py");
@@ -309,6 +309,37 @@ describe.runIf(possible)("what a node sends", { timeout: 120_000 }, () => {
     };
     expect(answered(expected, inMachine(`${at("apply")}\n${asked(expected)}`, 2))).toEqual(expected);
     for (const port of [10202, 10302, 8080]) expect(statSync(at(`heard-${port}`)).size, String(port)).toBe(0);
+  });
+
+  it("is no call from a guarded port either, which whoever waits for that port takes for an answer", () => {
+    // As ufw does: nothing new gets in there, so who asks hears nothing and goes on waiting.
+    const closed = `for tool in iptables ip6tables; do
+  $tool -A INPUT -p tcp -m multiport --dports 8081,10402,10502 -m conntrack --ctstate NEW -j DROP
+done`;
+    const ports = [10402, 10502, 8081];
+    const questions = ports.flatMap((port) => [
+      `WORLD 0 tcp 10.0.1.1 ${port}`,
+      `WORLD 0 tcp fd00:1::1 ${port}`,
+    ]);
+    const calls = ["10.0.1.1", "fd00:1::1"].flatMap((host) => [
+      `self ${RAY_UID} tcp ${host} 10402`,
+      `self 1000 tcp ${host} 10502`,
+      `self ${RAY_UID} tcp ${host} 8081`,
+    ]);
+    const meeting = (first: string) => `${closed}\n${first}
+named >FOLDER/calls <<'CALLS'\n${calls.join("\n")}\nCALLS
+pids="$pids $(python3 ${PROGRAM} call FOLDER/calls)"
+named >FOLDER/ask <<'QUESTIONS'\n${questions.join("\n")}\nQUESTIONS
+python3 ${PROGRAM} ask FOLDER/ask back`;
+    const heard = () => ports.map((port) => statSync(at(`heard-${port}`)).size > 0);
+    const open = each(questions, "yes");
+    expect(answered(open, inMachine(meeting("")))).toEqual(open);
+    expect(heard()).toEqual([true, true, true]);
+    for (const port of ports) rmSync(at(`heard-${port}`));
+    placeFirewall(options, at);
+    const shut = each(questions, "no");
+    expect(answered(shut, inMachine(meeting(at("apply"))))).toEqual(shut);
+    expect(heard()).toEqual([false, false, false]);
   });
 
   it("lets DigitalOcean's monitoring agent ask, where it is installed, and no other account", () => {

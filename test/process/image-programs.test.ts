@@ -328,6 +328,30 @@ print(json.dumps(open(path).read() if os.path.exists(path) else None))
     expect(placed("", "")).toBe(null);
   });
 
+  it.each(["", "0123456789abcdef".repeat(4)])(
+    "wait for nothing that a person put in the token's place (token %j)",
+    (token) => {
+      const PLACE = `
+import os, signal
+from types import SimpleNamespace
+from berth_workspace import account
+home, token = sys.argv[2], sys.argv[3]
+path = os.path.join(home, ".ray", "auth_token")
+os.makedirs(os.path.dirname(path), exist_ok=True)
+found = SimpleNamespace(home=home, uid=os.getuid(), gid=os.getgid(), secrets={"rayToken": token} if token else {})
+signal.alarm(20)
+seen = []
+for put in (lambda: os.mkfifo(path), lambda: os.symlink("/dev/zero", path), lambda: open(path, "wb").write(b"\\xff" * 80)):
+    put()
+    account.place_ray_token(found)
+    seen.append(os.path.isfile(path) and open(path, "rb").read().decode("latin1") == token)
+    os.unlink(path)
+print(json.dumps(seen))
+`;
+      expect(python(PLACE, WORKSPACE, dir, token)).toEqual(Array(3).fill(token !== ""));
+    },
+  );
+
   it("grant sudo only when the settings do", () => {
     writeRun();
     expect(python(RENDER, WORKSPACE, dir).sudoers).toBe("");

@@ -4,6 +4,10 @@ serve FILE:      one listener for each line `NAMESPACE UID tcp|udp HOST PORT`. W
                  folder as `heard-PORT`, then answers.
 ask FILE:        one question for each line `NAMESPACE UID tcp|udp HOST PORT`, all at once; prints each with yes or no.
 
+call FILE:       one caller for each line `NAMESPACE UID tcp HOST PORT`, for 8 s. It calls from HOST's PORT to BACK above PORT
+                 of the machine beside it, over and over, and notes what it hears as above.
+ask FILE back:   the same questions as ask, from BACK above their ports.
+
 NAMESPACE is the id of a process in it, or `self`. An address may have a zone, as in `fe80::1%eth0`.
 """
 
@@ -11,6 +15,7 @@ import ctypes
 import os
 import socket
 import sys
+import time
 
 # Read now: another account may not read where it lies.
 "".encode("idna")
@@ -18,6 +23,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 # Seconds. What is dropped is silent; what should answer has the time that a busy computer takes.
 PATIENCE = 4
+# Between the port that is asked and the one that is asked from.
+BACK = 30000
 
 
 def enter(namespace, uid):
@@ -35,13 +42,37 @@ def address(kind, host, port):
     return socket.socket(found[0], found[1]), found[4]
 
 
-def serve(line, folder):
-    namespace, uid, kind, host, port = line.split()
+def quiet_note(folder, port):
     # Whoever waits for the ids would wait for the end of these.
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    note = os.open(os.path.join(folder, f"heard-{port}"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    return os.open(os.path.join(folder, f"heard-{port}"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+
+
+def call(line, folder):
+    namespace, uid, kind, host, port = line.split()
+    note = quiet_note(folder, port)
+    enter(namespace, uid)
+    beside = host[:-1] + "2"
+    end = time.monotonic() + 2 * PATIENCE
+    while time.monotonic() < end:
+        caller, at = address(kind, host, port)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        caller.bind(at)
+        caller.settimeout(1)
+        try:
+            caller.connect((beside, int(port) + BACK))
+            caller.sendall(b"hello")
+            os.write(note, caller.recv(100))
+        except OSError:
+            time.sleep(0.1)
+        caller.close()
+
+
+def serve(line, folder):
+    namespace, uid, kind, host, port = line.split()
+    note = quiet_note(folder, port)
     enter(namespace, uid)
     listener, at = address(kind, host, port)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -65,10 +96,12 @@ def serve(line, folder):
         peer.close()
 
 
-def ask(line):
+def ask(line, back=False):
     namespace, uid, kind, host, port = line.split()
     enter(namespace, uid)
     caller, at = address(kind, host, port)
+    if back:
+        caller.bind((host[:-1] + "2", int(port) + BACK))
     caller.settimeout(PATIENCE)
     try:
         caller.connect(at)
@@ -93,15 +126,16 @@ def children(lines, work):
     return found
 
 
-def main(verb, path):
+def main(verb, path, *how):
     with open(path, encoding="utf8") as file:
         lines = [line.strip() for line in file if line.strip()]
-    if verb == "serve":
-        print(*children(lines, lambda line: serve(line, os.path.dirname(path))), flush=True)
+    if verb != "ask":
+        work = serve if verb == "serve" else call
+        print(*children(lines, lambda line: work(line, os.path.dirname(path))), flush=True)
         return
-    for line, child in zip(lines, children(lines, ask)):
+    for _, child in zip(lines, children(lines, lambda line: ask(line, back="back" in how))):
         _, status = os.waitpid(child, 0)
         print("yes" if status == 0 else "no", flush=True)
 
 
-main(sys.argv[1], sys.argv[2])
+main(*sys.argv[1:])

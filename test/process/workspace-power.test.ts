@@ -52,6 +52,11 @@ describe("a workspace that is started", () => {
       'could not be started: no such file: "berth-workspace"',
     ],
     [
+      "could not be started, for a path that moves a terminal's cursor",
+      { start: "printf '/a\\302\\2332J\\033]0;x\\a: no folder' >&2; exit 1", states: ["exited unhealthy"] },
+      "could not be started: /a?2J ]0;x : no folder",
+    ],
+    [
       "ends again and again",
       { states: ["running starting", "restarting starting"] },
       "ended soon after its start",

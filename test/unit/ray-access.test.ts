@@ -168,11 +168,27 @@ describe("a cluster", () => {
   it.each([[["alice"]], [[]]])(
     "with the list %j gives it to nobody else, and it is another one",
     async (access) => {
-      const before = tokens(await runCluster(stack(), false));
-      const { ray, others, users } = tokens(await runCluster(stack(access), false));
+      const without = await runCluster(stack(), false);
+      const made = await runCluster(stack(access), false);
+      const before = tokens(without);
+      const { ray, others, users } = tokens(made);
       expect(ray).toMatch(/^[0-9a-f]{64}$/);
       expect(ray).not.toBe(before.ray);
       expect(others).toEqual([ray]);
+      // Another generation is another container: what was left in the files of the one before is not started again.
+      for (const [said, generations] of [
+        [made, 1],
+        [without, 0],
+      ] as const) {
+        const envs = said.flatMap(({ name, inputs }) =>
+          /^berth-node-\d-ray$/.test(name) && Array.isArray(inputs.envs) ? [inputs.envs as string[]] : [],
+        );
+        expect(envs.length).toBe(2);
+        for (const env of envs)
+          expect(env.filter((one) => /^BERTH_RAY_GENERATION=[0-9a-f]{16}$/.test(one)).length).toBe(
+            generations,
+          );
+      }
       for (const [user, [token, addresses]] of Object.entries(users)) {
         const has = (access as string[]).includes(user);
         expect([user, token]).toEqual([user, has ? ray : undefined]);

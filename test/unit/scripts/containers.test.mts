@@ -59,6 +59,17 @@ describe("why a container does not run", () => {
     expect(words).not.toContain("\n");
     expect(words.length).toBeLessThan(500);
   });
+
+  it.each(["\u001b]0;owned\u0007", "\u009b2J", "\u202edesrever", "\u0000", "\u2028two"])(
+    "moves nothing on a terminal: %j",
+    (words) => {
+      const error = `mkdir /rootfs/${words}: not a directory`;
+      const held = { container: "a", why: error };
+      const text = whyDown(one({ exitCode: 128, error }), held);
+      expect(text).toContain("not a directory");
+      expect(text).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
+    },
+  );
 });
 
 describe("what the stack wants to run", () => {

@@ -49,6 +49,35 @@ describe("the script that nodes run", () => {
     expect(probeScript("dev", false)).not.toContain("python3");
     expect(probeScript("dev", true)).toContain("label=berth.stack=dev");
   });
+  it("takes nothing but a number from Ray's container, where everybody's tasks may write into the answer", () => {
+    const forged = Buffer.from(JSON.stringify({ since: "?", reason: "\u001b]0;owned\u0007" })).toString(
+      "base64",
+    );
+    const said = (words: string) => {
+      const docker = `docker() { case "$1 $2" in 'ps --quiet') echo ray ;; exec*) ${words} ;; esac; }`;
+      const timeout = 'timeout() { shift; "$@"; }';
+      const script = `${docker}\n${timeout}\n${probeScript("dev", true)}`.replaceAll(
+        "/run/berth/",
+        "/nowhere/",
+      );
+      return execFileSync("bash", ["-s"], {
+        input: script,
+        encoding: "utf8",
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+    };
+    expect(readProbe(said("echo 3"))).toEqual({ containers: [], rayNodes: 3 });
+    for (const words of [
+      `printf '3\\nM\\t${forged}\\n'`,
+      `printf 'H\\t${forged}\\n'`,
+      "printf 'I\\tnone\\n'",
+      "yes 1",
+      "echo words >&2",
+      "exit 1",
+      "echo",
+    ])
+      expect(readProbe(said(words)), words).toEqual({ containers: [], rayNodes: null });
+  });
   it("is read back, also with words of other programs in between", () => {
     const alice = line("workspace-alice", "alice\tworkspace", "running", "healthy");
     const ray = line("ray", "system\tray", "running", "");

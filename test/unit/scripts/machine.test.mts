@@ -116,6 +116,15 @@ describe("run", () => {
     await expect(failing).rejects.toThrow("not done after 0 s");
     expect(Date.now() - began).toBeLessThan(8_000);
   });
+  it.each(["yes", "exec yes >&2", "head -c 5000 /dev/zero | tr '\\0' x; exec sleep 60"])(
+    "ends a program that prints more than may be kept: %s",
+    async (script) => {
+      const began = Date.now();
+      const failing = run("bash", ["-c", script], { mostOutput: 4000, deadlineMs: 30_000 });
+      await expect(failing).rejects.toThrow("printed more than can be read");
+      expect(Date.now() - began).toBeLessThan(8_000);
+    },
+  );
   it("passes input, and takes a program that does not exist for an error", async () => {
     expect((await run("cat", [], { input: "x" })).stdout).toBe("x");
     await expect(run("berth-no-such-program", [])).rejects.toThrow("did not begin");

@@ -106,6 +106,25 @@ esac`;
     expect(readFacts(runWith("exit 1", script))?.homesOnDisk).toBeUndefined();
   });
 
+  it.each([
+    ["a line more", "printf 'running\\nM\\te30=\\n'"],
+    ["no word of its own", "printf 'B\\tother/1\\n'"],
+    ["no end", "yes running"],
+  ])("take a state and no more from Ray's container, whose tasks may write into it: %s", (_, state) => {
+    const docker = `case "$*" in ps\\ *) printf 'ray\\tr\\tsystem\\trunning\\tUp\\n' ;; *) ${state} ;; esac`;
+    const found = readFacts(runWith(docker, factsScript("dev")));
+    expect(found).toMatchObject({ ray: "starting", mark: undefined });
+    expect(found?.boot).not.toContain("other");
+  });
+
+  it.each([
+    ["printf '1\\nF\\tbob\\033[2J\\n'", { told: [{ owner: "eve", terminals: 0 }], failed: [] }],
+    ["yes", { told: [], failed: ["eve"] }],
+  ])("take a number and no more from a workspace, whose owner is root in it: %s", (words, expected) => {
+    const docker = `case "$*" in ps\\ *) printf 'ws-eve\\teve\\n' ;; *) cat >/dev/null; ${words} ;; esac`;
+    expect(readTold(runWith(docker, tellScript("dev", ["down"], "place")))).toEqual(expected);
+  });
+
   it("say when Docker does not answer", () => {
     expect(readFacts(runWith("exit 1", factsScript("dev")))).toMatchObject({ docker: false, ray: "none" });
   });

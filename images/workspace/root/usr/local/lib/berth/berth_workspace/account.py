@@ -11,6 +11,7 @@ from . import files
 
 # A token as components/secrets/derive.ts makes it.
 RAY_TOKEN = re.compile(r"^[0-9a-f]{64}\n?$")
+RAY_TOKEN_LENGTH = 65
 
 # seeds: what a new home has in it.
 FOLDERS = ("projects", "notebooks", "models", "data", "runs", ".config", ".local/bin")
@@ -90,11 +91,8 @@ def place_ray_token(settings):
         os.makedirs(os.path.dirname(token), mode=0o700, exist_ok=True)
         files.write(token, settings.secrets["rayToken"], 0o600, settings.uid, settings.gid)
         return
-    try:
-        with open(token, encoding="ascii") as file:
-            ours = RAY_TOKEN.match(file.read())
-    except (OSError, UnicodeDecodeError):
-        return
+    # Longer than ours is no token of ours.
+    ours = RAY_TOKEN.match(files.read(token, RAY_TOKEN_LENGTH + 1) or "")
     # Whatever has another form is the token of a cluster of the person's own.
     if ours:
         os.unlink(token)
