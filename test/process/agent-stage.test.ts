@@ -167,7 +167,7 @@ asRoot("the agent stage on a node", { timeout: 180_000 }, () => {
     const LOCK = () => at("etc/berth/mig.lock");
     const free = () => spawnSync("flock", ["-n", LOCK(), "true"]).status === 0;
     /** Nobody is given a GPU between the look and the end of the berthd that granted: it is locked, then stopped. */
-    it.each<[string, Partial<Parameters<typeof run>[1]>]>([
+    it.each<[string, NonNullable<Parameters<typeof run>[1]>]>([
       ["others come", { gpus: other }],
       ["none stay", {}],
     ])("has no moment to grant once it told who holds them: %s", (_, documents) => {
