@@ -17,13 +17,13 @@ import { ROOT } from "./paths.mjs";
  */
 
 /**
- * Side by side. The budgets leave a quarter and more to spare over what was measured, for slower machines; with what
- * comes before and after them they stay under 45 minutes.
+ * Side by side. The budgets leave a seventh and more to spare over what was measured, for slower machines. "stacks" has the
+ * most: a hostile tenant is tried on the cluster, and all its people's services and restarts.
  * @type {Lane[]}
  */
 export const LANES = [
   { name: "nodes", parts: ["engine", "nodes"], minutes: 35 },
-  { name: "stacks", parts: ["process", "stacks"], minutes: 35 },
+  { name: "stacks", parts: ["process", "stacks"], minutes: 42 },
 ];
 
 /** By itself, when all else has ended. @type {Lane} */
