@@ -11,6 +11,11 @@ import { CommandError, Interrupted } from "./process.mjs";
  */
 export async function runMain(main, tellMore) {
   let code = 1;
+  // Whoever read the output may have had enough (`… | head`); what is under way goes on to its end.
+  for (const out of [process.stdout, process.stderr])
+    out.on("error", (/** @type {NodeJS.ErrnoException} */ error) => {
+      if (error.code !== "EPIPE") throw error;
+    });
   try {
     code = (await main()) ?? 0;
   } catch (error) {

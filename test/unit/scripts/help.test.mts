@@ -1,5 +1,6 @@
 /** `--help` of every npm script: what it is called with, what its options do, and what its exit codes mean. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
@@ -25,5 +26,20 @@ describe.each(Object.entries(scripts))("npm run %s", (name, command) => {
     const options = lists.flatMap((list) => list.match(/[a-z-]+/g) ?? []);
     const told = help().stdout;
     for (const option of options) expect(told).toContain(`--${option}`);
+  });
+});
+
+describe("a script whose reader goes away", () => {
+  it("ends as it would have, and says nothing of it", async () => {
+    const child = spawn(process.execPath, ["scripts/status.mjs", "--help"], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    child.stdout.destroy();
+    let said = "";
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      said += text;
+    });
+    const [code] = await once(child, "close");
+    expect([code, said]).toEqual([0, ""]);
   });
 });
