@@ -1,6 +1,7 @@
 /**
  * @file What changes in a host stage, read from its old and its new text (components/host/stage.ts). Pure.
  */
+import { cut } from "./format.mjs";
 
 /**
  * @typedef {object} StageText
@@ -80,7 +81,7 @@ export function lineChanges(before, after) {
   const found = changedLines(old ?? [], now ?? []).filter((line) => line.length > 2);
   const shown = found.slice(0, SHOWN_LINES).map((line, i) => {
     const other = line.startsWith("-") ? found[i + 1] : found[i - 1];
-    return cut(line, other !== undefined && other[0] !== line[0] ? other : "");
+    return fromDifference(line, other !== undefined && other[0] !== line[0] ? other : "");
   });
   return found.length > SHOWN_LINES ? [...shown, `… and ${found.length - SHOWN_LINES} more lines`] : shown;
 }
@@ -90,13 +91,13 @@ export function lineChanges(before, after) {
  * @param {string} line with its mark
  * @param {string} other likewise; "" where it replaces none
  */
-function cut(line, other) {
+function fromDifference(line, other) {
   if (line.length <= SHOWN_WIDTH) return line;
   let same = 1;
   while (same < line.length && line[same] === other[same]) same++;
   const from = same < SHOWN_WIDTH / 2 ? 0 : line.lastIndexOf(" ", same - SHOWN_CONTEXT) + 1;
   const text = from <= 2 ? line : `${line.slice(0, 2)}…${line.slice(from)}`;
-  return text.length > SHOWN_WIDTH ? `${text.slice(0, SHOWN_WIDTH - 1)}…` : text;
+  return cut(text, SHOWN_WIDTH);
 }
 
 /**

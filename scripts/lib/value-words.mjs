@@ -1,6 +1,7 @@
 /**
  * @file Differences of plain values, in words: `memory: 3072 → 4096`, `users.bob goes`. Pure.
  */
+import { cut } from "./format.mjs";
 
 /** What the engine writes in place of a secret: its signature, as an object's key (Pulumi's wire format). */
 const SECRET_KEY = "4dabf18193072939515e22adb298388d";
@@ -52,7 +53,7 @@ export function shown(value) {
   if (isUnknown(value)) return "(not known yet)";
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   if (typeof value !== "string" || value.includes("\n")) return "";
-  return value.length > SHOWN_WIDTH ? `${value.slice(0, SHOWN_WIDTH - 1)}…` : value || '""';
+  return cut(value, SHOWN_WIDTH) || '""';
 }
 
 /**
