@@ -2,6 +2,7 @@
  * @file `npm run test:machines`: what only a whole machine with its own kernel can show, on virtual ones. Apart from
  * `npm test`, as emulated processors are slow. Ends with "N passed, N failed".
  */
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readArgs, readMinutes, UsageError } from "./lib/args.mjs";
 import { lastLine } from "./lib/counts.mjs";
@@ -10,6 +11,7 @@ import { runMain } from "./lib/main.mjs";
 import { places } from "./lib/paths.mjs";
 import { handleSignals } from "./lib/process.mjs";
 import { ensureHome } from "./lib/pulumi-env.mjs";
+import { requireMemory, requireRoom } from "./lib/room.mjs";
 import { ensureNodeAndPackages, ensurePulumiAndPlugins, inStep, newContext } from "./lib/setup.mjs";
 import { takeTurn } from "./lib/single.mjs";
 import { runSuite, summary, testFiles } from "./lib/suites.mjs";
@@ -17,14 +19,20 @@ import { ensureTestTools, testEnvironment } from "./lib/test-setup.mjs";
 import { missingTools, tellMissing } from "./lib/test-tools.mjs";
 import { Ui } from "./lib/ui.mjs";
 import { ensureGolden } from "./machines/golden.mjs";
+import { sweepMachines } from "./machines/sweep.mjs";
 
 const PART = "machines";
 const FILES = testFiles(PART).map((file) => file.replace(/^.*\//, "").replace(/\.test\.m?ts$/, ""));
 
+/** Two machines of 1.5 GiB, the processors' emulation, Pulumi and the tests. */
+const MEMORY_BYTES = 6e9;
+/** Each machine's own disk, and those that tests plug in. */
+const ROOM_BYTES = 4e9;
+
 const HELP = `npm run test:machines -- [--only FILE] [--deadline MINUTES] [options of vitest]
 
 Starts virtual machines with QEMU and tries on them what containers cannot show: LVM, quotas, NFS, cgroup v2, a first
-boot, restarts, a power cut. It needs root, 5 GB of disk and 6 GB of memory, no KVM and no container engine; it installs
+boot, restarts, a power cut. It needs root, 9 GB of disk and 6 GB of memory, no KVM and no container engine; it installs
 the packages that are missing (qemu-system-x86, qemu-utils and others). The disk of the machines is made from Debian's
 packages once and kept in the cache, and so is each machine after its boot. No port of this computer is opened.
 
@@ -72,13 +80,15 @@ await runMain(async () => {
       const made = Date.now() - began > 10_000 ? `made in ${duration(Date.now() - began)}` : "there before";
       return { way: `${made}: ${folder}`, value: undefined };
     });
+    requireMemory(MEMORY_BYTES, "for the test machines");
+    requireRoom([{ path: tmpdir(), bytes: ROOM_BYTES, why: "for the disks of the test machines" }]);
     ui.say();
     const result = await runSuite(PART, {
       env: { ...testEnvironment(context), BERTH_TEST_TOOLS: "required" },
       deadlineMs: Math.max(1000, end - Date.now()),
       passOn: [...(values.only === undefined ? [] : [`test/machines/${values.only}.test`]), ...rest],
       onLine: (line) => ui.say(`  ${line}`),
-    });
+    }).finally(() => sweepMachines());
     for (const name of result.failures) ui.say(`FAILED  ${name}`);
     process.stdout.write(`\n${summary(result)}\n\n${lastLine(result.counts)}\n`);
     return result.counts.failed > 0 ? 1 : 0;

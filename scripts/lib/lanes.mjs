@@ -2,12 +2,13 @@
  * @file The lanes of `npm test`: which slow parts run one after the other, which side by side, how long each lane may
  * take, and what grew where one takes longer.
  */
-import { availableParallelism, freemem } from "node:os";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { readJson } from "./files.mjs";
 import { duration } from "./format.mjs";
 import { ROOT } from "./paths.mjs";
+import { availableMemory } from "./room.mjs";
 
 /**
  * @typedef {object} Lane
@@ -49,7 +50,7 @@ export function laneGroups(parts, { sideBySide }) {
 
 /** Whether this computer has room for two lanes now, and why not. */
 export function roomForTwo() {
-  const available = Math.min(freemem(), process.availableMemory?.() ?? Number.POSITIVE_INFINITY);
+  const available = availableMemory();
   const gb = (/** @type {number} */ bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
   return available >= MEMORY_FOR_TWO
     ? { yes: true, why: `${gb(available)} are free` }

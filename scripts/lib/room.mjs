@@ -1,7 +1,8 @@
 /**
- * @file Is there room on the disks? Said before anything is begun, with how much is needed and where.
+ * @file Is there room on the disks and in memory? Said before anything is begun, with how much is needed and where.
  */
 import { existsSync, statfsSync, statSync } from "node:fs";
+import { freemem } from "node:os";
 import { dirname } from "node:path";
 import { size } from "./format.mjs";
 
@@ -32,7 +33,25 @@ export function requireRoom(needs, look = lookAt) {
   throw new Error(
     `Too little room on disk.\n${problems.join("\n")}\n` +
       "Free some, or let BERTH_CACHE and BERTH_HOME name folders on another disk (Docker's folder: `data-root` in " +
-      "/etc/docker/daemon.json), then run `npm start` again.",
+      "/etc/docker/daemon.json), then run the same command again.",
+  );
+}
+
+/** @returns {number} bytes of memory that programs may still take, also within a container's limit */
+export function availableMemory() {
+  return Math.min(freemem(), process.availableMemory?.() ?? Number.POSITIVE_INFINITY);
+}
+
+/**
+ * @param {number} bytes
+ * @param {string} why
+ * @param {number} [available] for tests
+ * @throws {Error} how much is needed and there, for what
+ */
+export function requireMemory(bytes, why, available = availableMemory()) {
+  if (available >= bytes) return;
+  throw new Error(
+    `Too little memory: ${size(bytes)} needed ${why}, ${size(available)} free. End other programs, then run the same command again.`,
   );
 }
 

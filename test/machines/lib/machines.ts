@@ -11,7 +11,7 @@ import { makeKeys } from "../../lib/ssh-machine";
 import { type Hardware, qemuWords } from "./qemu";
 import { seedFiles, writeSeed } from "./seed";
 import { Server } from "./server";
-import { isAlive, Site, type SiteClient } from "./site";
+import { Site, type SiteClient } from "./site";
 
 /** What the disk's maker gives. */
 interface Golden {
@@ -25,20 +25,10 @@ interface Golden {
 const READY = "ready";
 /** A server reads no user data: it is told who it is. */
 const NO_USER_DATA = ["cloud-init=disabled"];
-const PREFIX = "berth-vm-";
 /** What a machine's keys are in. */
 const KEYS = ["id", "id.pub", "hostkey", "hostkey.pub"];
 
 const say = (text: string) => console.info(text);
-
-/** Folders that killed runs left: their machines died with them. */
-function sweep(): void {
-  for (const entry of readdirSync(tmpdir())) {
-    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(entry)?.[1];
-    if (pid !== undefined && !isAlive(Number(pid)))
-      rmSync(join(tmpdir(), entry), { recursive: true, force: true });
-  }
-}
 
 export class Machines {
   private readonly servers: Server[] = [];
@@ -50,11 +40,12 @@ export class Machines {
   ) {}
 
   static async create(): Promise<Machines> {
-    sweep();
+    const { FOLDER_PREFIX, sweepMachines } = await import("../../../scripts/machines/sweep.mjs");
+    await sweepMachines();
     const { ensureGolden } = await import("../../../scripts/machines/golden.mjs");
     const golden = await ensureGolden(say);
     const site = await Site.create();
-    return new Machines(golden, site, mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)));
+    return new Machines(golden, site, mkdtempSync(join(tmpdir(), `${FOLDER_PREFIX}${process.pid}-`)));
   }
 
   /** A new folder for a test's own files, which goes with the machines. */

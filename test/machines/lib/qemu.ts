@@ -7,7 +7,7 @@ import { SECOND } from "../../lib/time";
 import { Qmp } from "./qmp";
 import type { Site } from "./site";
 
-/** Of each machine, MiB; three at a time fit beside a build on a computer with 8 GiB. */
+/** Of each machine, MiB; two run at a time. */
 const MEMORY = 1536;
 
 /**

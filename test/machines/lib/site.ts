@@ -3,7 +3,6 @@
  * or container engine lies between them. This computer and each client are joined to it. No port of this computer's is
  * opened.
  */
-import { existsSync } from "node:fs";
 import { must, run } from "../../lib/run";
 import { SECOND } from "../../lib/time";
 
@@ -15,26 +14,7 @@ export const address6Of = (host: number) => `fd00:98::${host}`;
 const OPERATOR = 1;
 export const operator = { address: addressOf(OPERATOR), address6: address6Of(OPERATOR) };
 
-const PREFIX = "berth-machines-";
-
 const ip = async (...args: string[]) => (await must("ip", args, { deadline: 30 * SECOND })).stdout;
-
-export const isAlive = (pid: number) => existsSync(`/proc/${pid}`);
-
-/** This computer's end of what joins it to the network. A name may have 15 characters. */
-const hereOf = (pid: number) => `bm${pid}`;
-
-/** Removes the namespaces of runs that were killed; their machines died with them. */
-async function sweep(): Promise<void> {
-  const names = (await ip("netns", "list")).split("\n").map((line) => line.split(" ")[0] ?? "");
-  for (const name of names) {
-    const pid = Number(new RegExp(`^${PREFIX}(\\d+)(-|$)`).exec(name)?.[1]);
-    if (!pid || isAlive(pid)) continue;
-    // It would go with the namespace, but a little later.
-    await run("ip", ["link", "delete", hereOf(pid)]);
-    await ip("netns", "delete", name);
-  }
-}
 
 /** @throws when this computer has an address in the network: two runs would reach each other's machines. */
 async function requireFree(): Promise<void> {
@@ -59,12 +39,16 @@ export class Site {
   private readonly namespaces: string[] = [];
   private taps = 0;
 
-  private constructor(private readonly name: string) {}
+  private constructor(
+    private readonly name: string,
+    /** This computer's end of what joins it to the network. */
+    private readonly link: string,
+  ) {}
 
   static async create(): Promise<Site> {
-    await sweep();
+    const { linkOf, NAMESPACE_PREFIX } = await import("../../../scripts/machines/sweep.mjs");
     await requireFree();
-    const site = new Site(`${PREFIX}${process.pid}`);
+    const site = new Site(`${NAMESPACE_PREFIX}${process.pid}`, linkOf(process.pid));
     try {
       await site.make();
     } catch (error) {
@@ -78,7 +62,7 @@ export class Site {
     await this.namespace(this.name);
     await ip("-n", this.name, "link", "add", "bridge", "type", "bridge", "forward_delay", "0");
     await ip("-n", this.name, "link", "set", "bridge", "up");
-    const here = hereOf(process.pid);
+    const here = this.link;
     await ip("link", "add", here, "type", "veth", "peer", "name", "operator", "netns", this.name);
     await ip("-n", this.name, "link", "set", "operator", "master", "bridge", "up");
     await ip("addr", "add", `${operator.address}/24`, "dev", here);
@@ -120,7 +104,7 @@ export class Site {
   }
 
   async close(): Promise<void> {
-    await run("ip", ["link", "delete", hereOf(process.pid)]);
+    await run("ip", ["link", "delete", this.link]);
     for (const name of this.namespaces.splice(0)) await run("ip", ["netns", "delete", name]);
   }
 }

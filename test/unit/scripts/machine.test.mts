@@ -20,7 +20,7 @@ import { ROOT } from "../../../scripts/lib/paths.mjs";
 import { CommandError, run, waitFor } from "../../../scripts/lib/process.mjs";
 import { installed } from "../../../scripts/lib/provider-plugins.mjs";
 import { acceptable } from "../../../scripts/lib/pulumi-cli.mjs";
-import { requireRoom } from "../../../scripts/lib/room.mjs";
+import { requireMemory, requireRoom } from "../../../scripts/lib/room.mjs";
 import { takeTurn } from "../../../scripts/lib/single.mjs";
 
 let folder = "";
@@ -46,6 +46,16 @@ describe("requireRoom", () => {
   it("asks the real disk, for a folder that is not there yet", () => {
     expect(() => requireRoom([{ path: join(folder, "x/y"), bytes: 1, why: "" }])).not.toThrow();
     expect(() => requireRoom([{ path: join(folder, "x/y"), bytes: 1e18, why: "" }])).toThrow(/GB needed/);
+  });
+});
+
+describe("requireMemory", () => {
+  it("says how much is needed for what, and how much is free", () => {
+    expect(() => requireMemory(6e9, "for machines", 6e9)).not.toThrow();
+    expect(() => requireMemory(6e9, "for machines", 5.9e9)).toThrow(
+      "Too little memory: 6.0 GB needed for machines, 5.9 GB free.",
+    );
+    expect(() => requireMemory(1e18, "for machines")).toThrow(/Too little memory/);
   });
 });
 

@@ -1,6 +1,6 @@
 /** The command that tests on whole machines: what it is told, what it asks for, and that `npm test` leaves it out. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -8,6 +8,7 @@ import { mmdebstrap } from "../../../scripts/image/mmdebstrap.mjs";
 import { ROOT } from "../../../scripts/lib/paths.mjs";
 import { APART, partsOf, testFiles } from "../../../scripts/lib/suites.mjs";
 import { missingTools, tellMissing } from "../../../scripts/lib/test-tools.mjs";
+import { FOLDER_PREFIX, linkOf, NAMESPACE_PREFIX, sweepMachines } from "../../../scripts/machines/sweep.mjs";
 
 const machines = (...words: string[]) =>
   spawnSync(process.execPath, ["scripts/machines.mjs", ...words], { cwd: ROOT, encoding: "utf8" });
@@ -57,19 +58,50 @@ describe("npm run test:machines", () => {
   });
 });
 
+let folder = "";
+const before = { ...process.env };
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "berth-machines-test-"));
+});
+afterEach(() => {
+  process.env = { ...before };
+  rmSync(folder, { recursive: true, force: true });
+});
+/** A program of that name comes before the computer's own. */
+function fake(name: string, text: string): void {
+  writeFileSync(join(folder, name), text, { mode: 0o755 });
+  process.env.PATH = [folder, before.PATH].join(delimiter);
+}
+
+describe("what a killed run leaves", () => {
+  it("goes: its folder, its namespaces and its link; those of a run that goes on stay", async () => {
+    const ended = spawnSync("true").pid;
+    const alive = process.pid;
+    fake(
+      "ip",
+      `#!/bin/sh
+echo "$*" >>${folder}/asked
+if [ "$*" = "netns list" ]; then
+  printf '%s\\n' '${NAMESPACE_PREFIX}${ended} (id: 1)' ${NAMESPACE_PREFIX}${ended}-allowed ${NAMESPACE_PREFIX}${alive} other-${ended}
+fi
+`,
+    );
+    const names = [`${FOLDER_PREFIX}${ended}-a`, `${FOLDER_PREFIX}${alive}-a`, `other-${ended}`];
+    for (const name of names) mkdirSync(join(folder, name));
+    await sweepMachines(folder);
+    expect(names.map((name) => existsSync(join(folder, name)))).toEqual([false, true, true]);
+    expect(readFileSync(join(folder, "asked"), "utf8").trim().split("\n")).toEqual([
+      "netns list",
+      `link delete ${linkOf(ended)}`,
+      `netns delete ${NAMESPACE_PREFIX}${ended}`,
+      `link delete ${linkOf(ended)}`,
+      `netns delete ${NAMESPACE_PREFIX}${ended}-allowed`,
+    ]);
+  });
+});
+
 describe("a system made by mmdebstrap", () => {
-  let folder = "";
-  const before = { ...process.env };
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "berth-mmdebstrap-"));
-    writeFileSync(join(folder, "mmdebstrap"), `#!/bin/sh\nprintf '%s\\n' "$@" >${folder}/words\n`);
-    chmodSync(join(folder, "mmdebstrap"), 0o755);
-    process.env.PATH = [folder, before.PATH].join(delimiter);
-  });
-  afterEach(() => {
-    process.env = { ...before };
-    rmSync(folder, { recursive: true, force: true });
-  });
+  beforeEach(() => fake("mmdebstrap", `#!/bin/sh\nprintf '%s\\n' "$@" >${folder}/words\n`));
 
   const make = async (mirror: string | undefined) => {
     if (mirror === undefined) delete process.env.BERTH_APT_MIRROR;
