@@ -6,3 +6,11 @@ export function known<T>(value: T): pulumi.Output<T> {
   const settled = findPlaceholders({ value }).length === 0;
   return pulumi.output<unknown>(settled ? value : pulumi.unknown) as pulumi.Output<T>;
 }
+
+/**
+ * What is read from a command's answer. An update that leaves the command out (`--target`, `--exclude`) before it ever ran
+ * gives no answer: then there is nothing to read, and what needs it is left out as well.
+ */
+export function answer<T>(stdout: pulumi.Output<string>, read: (text: string) => T): pulumi.Output<T> {
+  return stdout.apply((text: string | undefined) => (text === undefined ? undefined : read(text)) as T);
+}

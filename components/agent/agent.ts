@@ -1,7 +1,7 @@
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import type { Plan } from "../../config";
-import { known } from "../known";
+import { answer, known } from "../known";
 import { type Node, onMachine } from "../node";
 import { agentDocuments, nodeUsers } from "./documents";
 import { AGENT } from "./options";
@@ -48,7 +48,7 @@ export class Agent extends pulumi.ComponentResource {
         additionalSecretOutputs: ["stdout", "stderr"],
       },
     );
-    this.facts = pulumi.unsecret(stage.stdout).apply(readAgentFacts);
+    this.facts = answer(pulumi.unsecret(stage.stdout), readAgentFacts);
     this.facts.apply(({ ready, problem }) => {
       if (ready) return;
       const why = problem === "" ? "" : `: ${problem}`;

@@ -1,6 +1,6 @@
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { known } from "../known";
+import { answer, known } from "../known";
 import { type BaseOptions, renderBase } from "./base";
 import { type FabricFacts, type FabricSpec, readFabricFacts, renderFabric } from "./fabric";
 import { type NodeFacts, type RuntimeFacts, readNodeFacts, readRuntimeFacts } from "./facts";
@@ -119,11 +119,11 @@ export class Stages extends pulumi.ComponentResource {
     ]);
     const fabric = args.fabric ? stage("fabric", render(args.fabric, renderFabric), [storage]) : undefined;
     this.last = stage("runtime", render(args.runtime, renderRuntime), [fabric ?? storage]);
-    if (fabric) this.fabricFacts = pulumi.unsecret(fabric.stdout).apply(readFabricFacts);
+    if (fabric) this.fabricFacts = answer(pulumi.unsecret(fabric.stdout), readFabricFacts);
 
     // Only parsed, whitelisted facts leave the secret output.
-    this.facts = pulumi.unsecret(ready.stdout).apply(readNodeFacts);
-    this.runtimeFacts = pulumi.unsecret(this.last.stdout).apply(readRuntimeFacts);
+    this.facts = answer(pulumi.unsecret(ready.stdout), readNodeFacts);
+    this.runtimeFacts = answer(pulumi.unsecret(this.last.stdout), readRuntimeFacts);
     this.registerOutputs({ facts: this.facts, runtimeFacts: this.runtimeFacts, last: this.last });
   }
 }

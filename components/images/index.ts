@@ -1,6 +1,7 @@
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { contentHashes } from "../../scripts/image/catalog.cjs";
+import { answer } from "../known";
 
 /** The images of this repository, parents first. */
 export type ImageName = "node" | "registry" | "agent" | "ray" | "workspace";
@@ -51,7 +52,7 @@ export class Image extends pulumi.ComponentResource {
       },
       { parent: this, customTimeouts: { create: "60m", update: "60m" } },
     );
-    const line = built.stdout.apply((text) => JSON.parse(text) as Built);
+    const line = answer(built.stdout, (text) => JSON.parse(text) as Built);
     this.ref = line.ref;
     this.id = line.id;
     this.registerOutputs({ ref: this.ref, id: this.id });

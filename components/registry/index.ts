@@ -3,6 +3,7 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { bracketed, REGISTRY_PORTS, REGISTRY_PULL_PORT } from "../../config";
 import type { Image } from "../images";
+import { answer } from "../known";
 import { labels, physicalName } from "../labels";
 import { type Node, onMachine, sshTarget, standsOn } from "../node";
 
@@ -136,7 +137,7 @@ export class Registry extends pulumi.ComponentResource {
         customTimeouts: { create: "60m", update: "60m" },
       },
     );
-    return sent.stdout.apply((line) => (JSON.parse(line) as { id: string }).id);
+    return answer(sent.stdout, (line) => (JSON.parse(line) as { id: string }).id);
   }
 
   /** Puts an image into the registry; gives the name by digest that nodes pull. */
@@ -165,9 +166,10 @@ export class Registry extends pulumi.ComponentResource {
         customTimeouts: { create: "130m", update: "130m" },
       },
     );
-    const digest = pulumi
-      .unsecret(pushed.stdout)
-      .apply((text) => (JSON.parse(text) as { digest: string }).digest);
+    const digest = answer(
+      pulumi.unsecret(pushed.stdout),
+      (text) => (JSON.parse(text) as { digest: string }).digest,
+    );
     return pulumi.interpolate`${this.host}/berth/${image.image}@${digest}`;
   }
 }
