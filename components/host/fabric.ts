@@ -97,7 +97,8 @@ if ! has_device && ! lspci -n 2>/dev/null | grep -q -E ' 0207: '; then
   fact reason 'no InfiniBand device: none in /sys/class/infiniband, none of class 0207 on the PCI bus'
   return 0
 fi
-apt_install rdma-core ibverbs-utils infiniband-diags
+# The drivers of cards for programs (mlx5 and others) are in a package that no other one needs.
+apt_install rdma-core ibverbs-providers ibverbs-utils infiniband-diags
 place 0644 /etc/modules-load.d/berth-fabric.conf <<'MODULES'
 ib_umad
 ib_uverbs

@@ -24,7 +24,7 @@ const SYSTEM = [
 const STAGES = [
   ...["curl", "iptables", "pciutils", "python3", "sudo", "tzdata", "ufw", "systemd-timesyncd"],
   ...["unattended-upgrades", "docker.io", "docker-cli", "lvm2", "xfsprogs", "quota", "nfs-common"],
-  ...["nfs-kernel-server", "rdma-core", "ibverbs-utils", "infiniband-diags"],
+  ...["nfs-kernel-server", "rdma-core", "ibverbs-providers", "ibverbs-utils", "infiniband-diags"],
 ];
 /** What tests call on a machine: containers are made of busybox. */
 const TESTS = ["busybox-static"];

@@ -125,10 +125,12 @@ describe("two servers in one stack", { timeout: 20 * MINUTE }, () => {
   });
 
   it("have logical volumes of their own, with file systems on them", async () => {
-    expect(await trimmed(head, "lvs --noheadings -o vg_name,lv_name,lv_tags fast | tr -s ' ' | sort")).toBe(
-      "fast shared berth\n fast storage berth",
+    expect(
+      await trimmed(head, "lvs --noheadings -o vg_name,lv_name,lv_tags fast | awk '{$1 = $1} 1' | sort"),
+    ).toBe("fast shared berth\nfast storage berth");
+    expect(await trimmed(head, "vgs --noheadings -o pv_count,vg_tags fast | awk '{$1 = $1} 1'")).toBe(
+      "2 berth",
     );
-    expect(await trimmed(head, "vgs --noheadings -o pv_count,vg_tags fast | tr -s ' '")).toBe("2 berth");
     const mounts = await trimmed(
       head,
       "findmnt -n -r -o TARGET,FSTYPE /mnt/storage; findmnt -n -r -o TARGET,FSTYPE /data",
@@ -177,10 +179,11 @@ describe("two servers in one stack", { timeout: 20 * MINUTE }, () => {
   });
 
   it("tell of the RDMA device, and give NCCL nothing, as it is not InfiniBand", async () => {
-    expect(await head.stage(renderFabric({ node: head.name }))).toMatchObject({
-      ...{ changed: [], fabric: "infiniband", verbs: ["rxe0"], nccl: {} },
-      ports: [expect.objectContaining({ device: "rxe0", state: "Active", link: "Ethernet" })],
-    });
+    const { ports, ...facts } = await head.stage(renderFabric({ node: head.name }));
+    expect(facts).toMatchObject({ changed: [], fabric: "infiniband", verbs: ["rxe0"], nccl: {} });
+    expect(ports).toEqual([
+      { device: "rxe0", port: 1, state: "Active", gbps: expect.any(Number), link: "Ethernet" },
+    ]);
     // What the verbs say is true: messages pass.
     await head.onNode("systemd-run -q --unit pong ibv_rc_pingpong -d rxe0 -g 1 -n 20");
     const ping = await until("RDMA", 2 * MINUTE, async () => {
@@ -199,10 +202,7 @@ describe("two servers in one stack", { timeout: 20 * MINUTE }, () => {
       lvm.volumes[1].size = "40%";
     });
     const changes = await stack.changes(HOSTS);
-    expect(changes.map(({ op, name }) => `${op} ${name}`).sort()).toEqual([
-      "update berth-metal-0-adoption",
-      "update berth-metal-0-host-storage",
-    ]);
+    expect(changes.map(({ op, name }) => `${op} ${name}`)).toEqual(["update berth-metal-0-host-storage"]);
     await stack.up(["--skip-preview", ...HOSTS]);
     expect(await size(head, "/mnt/storage")).toBeGreaterThan(before.storage + 250);
     expect(await size(head, "/data")).toBeGreaterThan(before.data + 200);
