@@ -1,7 +1,7 @@
 /**
  * @file Containers that should run, whether they do, and why not. Pure: who asks the engines is live.mjs and down.mjs.
  */
-import { printable } from "./format.mjs";
+import { cut, printable } from "./format.mjs";
 import { asLists } from "./outputs.mjs";
 
 /**
@@ -243,8 +243,7 @@ function again({ next }) {
  * @param {string} text
  */
 function oneLine(text) {
-  const line = printable(text.trim().replace(/\s+/g, " "));
-  return line.length > 300 ? `${line.slice(0, 297)}...` : line;
+  return cut(printable(text.trim().replace(/\s+/g, " ")), 300);
 }
 
 /**

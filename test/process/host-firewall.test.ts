@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { placeFirewall } from "../lib/firewall-script";
 import { standIns } from "../lib/host-scripts";
+import { NEIGHBOUR } from "./neighbours";
 
 /** Whether this account and kernel let a test have a network of its own, with iptables in it. */
 const possible =
@@ -60,35 +61,20 @@ set -eu
 pids=
 trap 'kill $pids 2>/dev/null || true' EXIT
 sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
-neighbour() { # NUMBER NAME INTERFACE BRIDGE?
-  unshare -n sleep 120 &
-  eval "$2=$!"
-  pids="$pids $!"
-  until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
-  ip link add "$3" type veth peer name eth0 netns "$!"
-  holder=$3
-  if [ -n "\${4:-}" ]; then
-    ip link add "$4" type bridge
-    ip link set "$3" master "$4"
-    ip link set "$3" up
-    holder=$4
-  fi
-  ip addr add "10.0.$1.1/24" dev "$holder"
-  ip addr add "fd00:$1::1/64" dev "$holder" nodad
-  ip link set "$holder" up
-  nsenter -t "$!" -n sh -c "
-    ip link set lo up && ip addr add 10.0.$1.2/24 dev eth0 && ip addr add fd00:$1::2/64 dev eth0 nodad && ip link set eth0 up &&
-    ip route add default via 10.0.$1.1 && ip -6 route add default via fd00:$1::1"
-  nsenter -t "$!" -n python3 -c '
+${NEIGHBOUR}
+answering_neighbour() { # NUMBER NAME INTERFACE BRIDGE?
+  neighbour "$2" "$3" "\${4:-}" "10.0.$1.1" "10.0.$1.2" "fd00:$1::1" "fd00:$1::2"
+  eval "who=\\$$2"
+  nsenter -t "$who" -n python3 -c '
 import socket
 s = socket.create_server(("::", 80), family=socket.AF_INET6, dualstack_ipv6=True)
 while True: s.accept()[0].close()' &
   pids="$pids $!"
 }
-neighbour 1 world eth0
-neighbour 2 guest vnet0 virbr0
-neighbour 3 peer wg0
-neighbour 4 box veth4 br-mailcow
+answering_neighbour 1 world eth0
+answering_neighbour 2 guest vnet0 virbr0
+answering_neighbour 3 peer wg0
+answering_neighbour 4 box veth4 br-mailcow
 for tool in iptables ip6tables; do
   if [ $tool = iptables ]; then box_at=10.0.4.2 guest_at=10.0.2.2 world_at=10.0.1.2; else box_at='[fd00:4::2]' guest_at='[fd00:2::2]' world_at='[fd00:1::2]'; fi
   for port in 10080 9000; do
@@ -207,7 +193,7 @@ ${ask(Object.keys(known))}`);
     const before = { "world 10.0.6.2 80": "yes", "world fd00:6::2 80": "yes" };
     const out = inMachine(`
 answer() { until [ "$(asks "$1" 10.0.1.2 80)$(asks "$1" fd00:1::2 80)" = "$1 10.0.1.2 80 yes$1 fd00:1::2 80 yes" ]; do sleep 0.1; done; }
-neighbour 6 lan veth6 br-lan
+answering_neighbour 6 lan veth6 br-lan
 answer lan
 until [ "$(asks world fd00:6::2 80)" = 'world fd00:6::2 80 yes' ]; do sleep 0.1; done
 rm ${at("docker-runs")}
@@ -215,7 +201,7 @@ ${at("apply")}
 ${ask(Object.keys(before))}
 : >${at("docker-runs")}
 ${at("apply")}
-neighbour 5 fresh veth5 br-0123456789ab
+answering_neighbour 5 fresh veth5 br-0123456789ab
 answer fresh
 ${ask(Object.keys(since))}`);
     expect(out).toBe(answers(before) + answers(since));

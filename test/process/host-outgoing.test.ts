@@ -15,6 +15,7 @@ import { FIREWALL } from "../../components/host/retire/firewall";
 import { RAY_UID } from "../../components/ray/plan";
 import { placeFirewall } from "../lib/firewall-script";
 import { standIns } from "../lib/host-scripts";
+import { NEIGHBOUR } from "./neighbours";
 
 /** Whether this account and kernel let a test have a network of its own, with rules about accounts in it. */
 const possible =
@@ -95,27 +96,7 @@ pids=
 trap 'kill $pids 2>/dev/null || true' EXIT
 ip link set lo up
 sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0 net.ipv4.tcp_syncookies=\${COOKIES:-1}
-neighbour() { # NAME INTERFACE BRIDGE HERE THERE HERE6 THERE6
-  unshare -n sleep 120 &
-  eval "$1=$!"
-  pids="$pids $!"
-  until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
-  ip link add "$2" type veth peer name eth0 netns "$!"
-  holder=$2
-  if [ -n "$3" ]; then
-    ip link add "$3" type bridge
-    ip link set "$2" master "$3"
-    ip link set "$2" up
-    holder=$3
-  fi
-  ip addr add "$4/24" dev "$holder"
-  ip addr add "$6/64" dev "$holder" nodad
-  ip link set "$holder" up
-  nsenter -t "$!" -n sh -c "
-    sysctl -q -w net.ipv6.conf.eth0.accept_dad=0
-    ip link set lo up && ip addr add $5/24 dev eth0 && ip addr add $7/64 dev eth0 nodad && ip link set eth0 up &&
-    ip route add default via $4 && ip -6 route add default via $6"
-}
+${NEIGHBOUR}
 neighbour world eth0 '' 10.0.1.1 10.0.1.2 fd00:1::1 fd00:1::2
 neighbour box veth4 berth-ws0 172.30.0.1 172.30.0.2 fd00:4::1 fd00:4::2
 neighbour own veth5 br-own 10.0.5.1 10.0.5.2 fd00:5::1 fd00:5::2
