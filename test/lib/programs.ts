@@ -1,5 +1,8 @@
 /** The programs that tests call beside what Berth needs; scripts/lib/test-tools.mjs lists them. */
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 
 export type TestProgram = "shellcheck" | "sshd" | "ssh-keygen" | "nginx";
 
@@ -34,15 +37,34 @@ export function programPath(program: TestProgram): string {
   return path;
 }
 
+function runShellcheck(args: readonly string[], input: string): string {
+  const { error, stdout, stderr } = spawnSync(programPath("shellcheck"), args, { input, encoding: "utf8" });
+  if (error) throw error;
+  return `${stdout}${stderr}`;
+}
+
+let version: string | undefined;
+
 /**
- * What shellcheck finds in a script, a finding a line. Nothing: an empty text.
+ * What shellcheck finds in a script, a finding a line. Nothing: an empty text. It takes seconds for a long script, so a script
+ * that it passed is noted in the cache and not looked at again by the same version of it with the same options.
  * @param args such as `-s sh`, or `-e` with the codes of findings that are no fault there
  */
 export function shellcheck(script: string, ...args: string[]): string {
-  const { error, stdout, stderr } = spawnSync(programPath("shellcheck"), ["-f", "gcc", ...args, "-"], {
-    input: script,
-    encoding: "utf8",
-  });
-  if (error) throw error;
-  return `${stdout}${stderr}`;
+  const check = () => runShellcheck(["-f", "gcc", ...args, "-"], script);
+  const cache = process.env.BERTH_CACHE;
+  if (!cache) return check();
+  version ??= runShellcheck(["--version"], "");
+  const asked = createHash("sha256")
+    .update(JSON.stringify([version, args, script]))
+    .digest("hex");
+  const folder = join(cache, "shellcheck");
+  const passed = join(folder, asked);
+  if (existsSync(passed)) return "";
+  const found = check();
+  if (found === "") {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(passed, "");
+  }
+  return found;
 }
