@@ -36,13 +36,29 @@ export interface RayTraffic {
 
 /**
  * Where providers serve a machine's metadata, with its user data: 169.254.169.254 (DigitalOcean and most others; the
- * whole of RFC 3927's network, of which others use other addresses), fd00:ec2::254 (Amazon's, over IPv6), and
- * fe80::a9fe:a9fe (OpenStack's, over IPv6).
+ * whole of RFC 3927's network, of which others use other addresses), fd00:ec2::254 (Amazon's, over IPv6), fd20:ce::254
+ * (Google's, over IPv6), and fe80::a9fe:a9fe (OpenStack's, over IPv6).
  */
 export const METADATA = {
   4: ["169.254.0.0/16"],
-  6: ["fd00:ec2::254/128", "fe80::a9fe:a9fe/128"],
+  6: ["fd00:ec2::254/128", "fd20:ce::254/128", "fe80::a9fe:a9fe/128"],
 } as const;
+
+/**
+ * Those that are addresses like others, or have other services, so that only these TCP ports are meant: Alibaba's
+ * 100.100.100.200, which lies in a network that VPNs use (RFC 6598), and Azure's 168.63.129.16 (80 and 32526, the "wire
+ * server" of its agent), which is the name server too.
+ */
+const METADATA_PORTS = [
+  { to: "100.100.100.200/32", ports: "80" },
+  { to: "168.63.129.16/32", ports: "80,32526" },
+] as const;
+
+/** What a packet to metadata looks like, one family, in iptables' words. */
+export function toMetadata(family: 4 | 6): string[] {
+  const some = METADATA_PORTS.map(({ to, ports }) => `-d ${to} -p tcp -m multiport --dports ${ports}`);
+  return [...METADATA[family].map((network) => `-d ${network}`), ...(family === 4 ? some : [])];
+}
 
 /** Lines of the rules that the node's script fills in. */
 export const MONITORING_AGENT = "# metadata, for the monitoring agent";
@@ -73,7 +89,7 @@ export function outgoingRules(family: 4 | 6, { userPorts, openPorts, ray }: Outg
     );
   return [
     MONITORING_AGENT,
-    ...METADATA[family].map((network) => `-A BERTH-OUT -d ${network} -m owner ! --uid-owner 0 -j REJECT`),
+    ...toMetadata(family).map((to) => `-A BERTH-OUT ${to} -m owner ! --uid-owner 0 -j REJECT`),
     // On people's ports answers Docker's proxy, which is root's, and nobody calls from them. What has no socket is a SYN cookie: a listener that is
     // flooded answers so, whoever it belongs to.
     ...ports(`BERTH-OUT ${SYN}`, userPorts, "sports", "-m owner ! --uid-owner 0 -j DROP"),

@@ -11,12 +11,12 @@ import type { PortRange } from "../../config";
 import { dockerBridges, KNOWN_BRIDGES, KNOWN_INTERFACES } from "./bridges";
 import { type Network, portText } from "./networks";
 import {
-  METADATA,
   MONITORING_AGENT,
   OUTGOING_CHAINS,
   type Outgoing,
   outgoingRules,
   RAY_TO_BRIDGES,
+  toMetadata,
 } from "./outgoing";
 import { heredoc, quote } from "./shell";
 
@@ -83,7 +83,7 @@ function forwardedRules(family: 4 | 6, allows: readonly Allow[]): string[] {
   );
   const { docker, podman } = KNOWN_BRIDGES;
   return [
-    ...METADATA[family].map((network) => `-A BERTH-USER -d ${network} -j BERTH-LINK`),
+    ...toMetadata(family).map((to) => `-A BERTH-USER ${to} -j BERTH-LINK`),
     ...[...docker, ...podman].map((bridge) => `-A BERTH-LINK -i ${bridge} -j REJECT`),
     "# interfaces, as Docker tells them: those of others, to metadata",
     "-A BERTH-LINK -j REJECT",

@@ -85,6 +85,12 @@ const LISTENERS: readonly string[] = [
   "OWN 0 tcp :: 80",
 ];
 
+/** What serves metadata, and an address beside it on the link. */
+const METADATA = [
+  ...["169.254.169.254", "169.254.7.7", "100.100.100.200", "168.63.129.16"],
+  ...["fd00:ec2::254", "fd20:ce::254"],
+];
+
 /**
  * The node's 10.0.1.1 and fd00:1::1 are on eth0, behind which `world` is: another node (10.0.1.2, fd00:1::2), the
  * internet (203.0.113.9, 2001:db8::9) and the metadata service. `box` is a workspace, `own` a container in a network of
@@ -102,11 +108,12 @@ neighbour box veth4 berth-ws0 172.30.0.1 172.30.0.2 fd00:4::1 fd00:4::2
 neighbour own veth5 br-own 10.0.5.1 10.0.5.2 fd00:5::1 fd00:5::2
 neighbour guest vnet0 virbr0 10.0.6.1 10.0.6.2 fd00:6::1 fd00:6::2
 nsenter -t "$world" -n sh -c '
-  for one in 169.254.169.254/32 169.254.7.7/32 203.0.113.9/32; do ip addr add $one dev eth0; done
-  for one in fd00:ec2::254/128 fe80::a9fe:a9fe/64 2001:db8::9/128; do ip addr add $one dev eth0 nodad; done'
+  for one in 169.254.169.254/32 169.254.7.7/32 100.100.100.200/32 168.63.129.16/32 203.0.113.9/32; do ip addr add $one dev eth0; done
+  for one in fd00:ec2::254/128 fd20:ce::254/128 fe80::a9fe:a9fe/64 2001:db8::9/128; do ip addr add $one dev eth0 nodad; done'
 ip route add 169.254.0.0/16 via 10.0.1.2
-ip route add 203.0.113.0/24 via 10.0.1.2
+for one in 203.0.113.0/24 100.100.100.200 168.63.129.16; do ip route add $one via 10.0.1.2; done
 ip -6 route add fd00:ec2::254/128 via fd00:1::2
+ip -6 route add fd20:ce::254/128 via fd00:1::2
 ip -6 route add 2001:db8::/32 via fd00:1::2
 for rule in "10022 172.30.0.2:22 berth-ws0" "20080 10.0.5.2:80 br-own"; do
   set -- $rule
@@ -243,17 +250,17 @@ const RIGHT: Answers = {
     "yes",
   ),
   ...each(
-    ["169.254.169.254", "169.254.7.7", "fd00:ec2::254", "fe80::a9fe:a9fe%eth0"].flatMap((host) =>
+    [...METADATA, "fe80::a9fe:a9fe%eth0"].flatMap((host) =>
       [RAY_UID, 1000, NOBODY].map((uid) => `self ${uid} tcp ${host} 80`),
     ),
     "no",
   ),
   ...each(
-    ["BOX", "OWN"].flatMap((who) =>
-      ["169.254.169.254", "169.254.7.7", "fd00:ec2::254"].map((host) => `${who} 0 tcp ${host} 80`),
-    ),
+    ["BOX", "OWN"].flatMap((who) => METADATA.map((host) => `${who} 0 tcp ${host} 80`)),
     "no",
   ),
+  // Azure's name server is at its metadata's address.
+  ...each([`self ${NOBODY} tcp 168.63.129.16 443`, "BOX 0 tcp 168.63.129.16 443"], "yes"),
 };
 
 describe.runIf(possible)("what a node sends", { timeout: 120_000 }, () => {
