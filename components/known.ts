@@ -9,8 +9,8 @@ export function known<T>(value: T): pulumi.Output<T> {
 
 /**
  * What is read from a command's answer. An update that leaves the command out (`--target`, `--exclude`) before it ever ran
- * gives no answer: then there is nothing to read, and what needs it is left out as well.
+ * gives it no outputs. What would be read is unknown then, as in a preview, and what needs it is left out as well.
  */
 export function answer<T>(stdout: pulumi.Output<string>, read: (text: string) => T): pulumi.Output<T> {
-  return stdout.apply((text: string | undefined) => (text === undefined ? undefined : read(text)) as T);
+  return stdout.apply((text: string | undefined) => (text === undefined ? pulumi.unknown : read(text)) as T);
 }
