@@ -15,8 +15,9 @@ const unit = {
   // They end what hangs: on a busy computer all takes several times as long.
   testTimeout: 2 * MINUTE,
   hookTimeout: 2 * MINUTE,
-  // Many of them wait for processes that they started: more of them than processors are under way at a time.
-  maxWorkers: Math.max(6, availableParallelism()),
+  // Some wait for processes that they started, so one more than two processors. Each further one loads all modules again, which
+  // takes eight seconds of a processor.
+  maxWorkers: Math.max(3, availableParallelism()),
 };
 
 /** Pulumi, Docker and whole machines: one file at a time, each step with its own deadline inside the tests. */
