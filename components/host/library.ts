@@ -40,11 +40,17 @@ finish() {
   if [ "$rc" -ne 0 ]; then
     {
       printf 'stage %s, step "%s" failed: see %s on %s\\n' "$stage" "$step_name" "$log" "$node"
-      tail -c "+$((log_start + 1))" "$log" | tail -n ${TAIL_LINES} | tail -c ${TAIL_BYTES} | tr -d '\\000-\\010\\013-\\037\\177'
+      tail -c "+$((log_start + 1))" "$log" | tail -n ${TAIL_LINES} | tail -c ${TAIL_BYTES} | plain
     } >&4 || true
   fi
   if [ -n "$work" ]; then rm -rf -- "$work"; fi
   exit "$rc"
+}
+# Text without what moves a terminal's cursor or turns its lines round: ASCII's control characters but tab and newline,
+# and in UTF-8 U+0080 to U+009F, U+202A to U+202E and U+2066 to U+2069.
+plain() {
+  tr -d '\\000-\\010\\013-\\037\\177' |
+    LC_ALL=C sed -e 's/\\xc2[\\x80-\\x9f]//g' -e 's/\\xe2\\x80[\\xaa-\\xae]//g' -e 's/\\xe2\\x81[\\xa6-\\xa9]//g'
 }
 fail() {
   printf '%s\\n' "$*"

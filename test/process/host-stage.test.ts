@@ -56,6 +56,13 @@ function run(command: string, input = "", shell = "bash", before: string[] = [])
 const log = () => readFileSync(join(folder, "log", "demo.log"), "utf8");
 
 describe("a stage", () => {
+  it("shows the end of its log without what moves a terminal's cursor or turns its lines round", async () => {
+    const body = String.raw`printf 'caf\xc3\xa9\t\xe2\x82\xac \033[31mred \xc2\x9b2J\xe2\x80\xaeback\xe2\x81\xa6 \xc2\x9d0;title\n'; exit 3`;
+    const { code, stderr } = await run(render({ steps: [{ name: "say", body }] }));
+    expect(code).toBe(3);
+    expect(stderr.trim().split("\n").at(-2)).toBe("café\t€ [31mred 2Jback 0;title");
+  });
+
   it("prints one line of facts, and logs the rest for root alone", async () => {
     const steps = [
       {

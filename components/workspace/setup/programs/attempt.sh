@@ -47,7 +47,7 @@ attempt() {
 # What the log got since byte $1, its last lines in one.
 last_lines() {
   local text
-  text=$(tail -c "+$(($1 + 1))" -- "$log" | tr '\r\t' '\n ' | tr -d '\000-\011\013-\037\177' |
+  text=$(tail -c "+$(($1 + 1))" -- "$log" | tr '\r\t' '\n ' | plain |
     grep -v '^[[:space:]]*$' | tail -n 3 | cut -c 1-160 | paste -s -d '|' | sed 's/|/ | /g') || true
   printf '%s' "${text:-nothing was printed}"
 }
