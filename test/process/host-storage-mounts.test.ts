@@ -62,7 +62,7 @@ case "$*" in *MAJ:MIN*) echo 259:77 ;; *FSROOT*) echo / ;; *OPTIONS*) cat "$f" ;
     mounts();
     writeFileSync(at("etc/fstab"), "UUID=1 / ext4 defaults 0 1\n");
     expect(go([]).stderr).toBe("");
-    const local = "noatime,nosuid,nodev,nofail,x-systemd.device-timeout=30s,x-systemd.before=docker.service";
+    const local = "noatime,nosuid,nodev,nofail,x-systemd.device-timeout=5min,x-systemd.before=docker.service";
     expect(read("etc/fstab")).toBe(
       `UUID=1 / ext4 defaults 0 1
 # Berth storage: begin. Rendered: a change here is lost.

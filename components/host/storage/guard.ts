@@ -64,9 +64,10 @@ export function guardedFolders(options: Pick<StorageOptions, "root" | "bind">): 
 
 /**
  * Seconds until a start of dockerd is given up for the guard: docker.service has no limit of its own. Every question to a
- * file system has a shorter one, but that for where a folder really is.
+ * file system has a shorter one, but that for where a folder really is. The guard takes a second, and at the boot of a slow
+ * computer many times as long.
  */
-const SECONDS = 60;
+const SECONDS = 180;
 
 /**
  * `after`: the mount units of the folders and of all that they lie in. Berth's own lines in fstab are `nofail`, and an

@@ -130,8 +130,11 @@ export interface StoragePlan {
   quotas: { user: string; uid: number; softKib: number; hardKib: number }[];
 }
 
-/** systemd waits this long for a device at boot, then goes on without it. */
-const DEVICE_TIMEOUT = "x-systemd.device-timeout=30s";
+/**
+ * How long Docker waits at boot for a device; all else starts meanwhile. systemd's own 90 s can be too short: LVM comes up
+ * late on a busy computer, and disks of an array one after another. Without it Docker would start, and find no home.
+ */
+const DEVICE_TIMEOUT = "x-systemd.device-timeout=5min";
 /** A container does not see what is mounted into its folders after its start. */
 const BEFORE_DOCKER = "x-systemd.before=docker.service";
 /** A boot without the device is better than none; what writes into the tree still waits for the mount. */

@@ -162,7 +162,7 @@ describe.skipIf(reason !== "")("storage on real block devices", { timeout: 120_0
     for (const { uuid, mount } of first.devices as { uuid: string; mount: string }[]) {
       expect(fstab).toMatch(
         new RegExp(
-          `^UUID=${uuid} ${mount} \\S+ noatime,nosuid,nodev,nofail,x-systemd.device-timeout=30s,\\S+ 0 [02]$`,
+          `^UUID=${uuid} ${mount} \\S+ noatime,nosuid,nodev,nofail,x-systemd.device-timeout=5min,\\S+ 0 [02]$`,
           "m",
         ),
       );
