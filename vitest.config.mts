@@ -15,9 +15,9 @@ const unit = {
   // They end what hangs: on a busy computer all takes several times as long.
   testTimeout: 2 * MINUTE,
   hookTimeout: 2 * MINUTE,
-  // Some wait for processes that they started, so one more than two processors. Each further one loads all modules again, which
+  // Some wait for processes that they started, so twice as many as two processors. Each further one loads all modules again, which
   // takes eight seconds of a processor.
-  maxWorkers: Math.max(3, availableParallelism()),
+  maxWorkers: Math.max(4, availableParallelism()),
 };
 
 /** Pulumi, Docker and whole machines: one file at a time, each step with its own deadline inside the tests. */
