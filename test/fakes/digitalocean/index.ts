@@ -53,6 +53,11 @@ export interface ApiOptions {
   readonly clock?: () => number;
   /** @default 0, a free one */
   readonly port?: number;
+  /**
+   * Reserved addresses begin after that many. Where two of these APIs have machines on one computer at a time, each needs
+   * its own: an address leads to one machine. @default 0
+   */
+  readonly reservedFrom?: number;
 }
 
 export interface Api {
@@ -101,6 +106,7 @@ export async function startApi(options: ApiOptions = {}): Promise<Api> {
     limits: { ...limits, ...options.limits },
     delay: options.delay ?? 5,
     clock,
+    ...(options.reservedFrom === undefined ? {} : { reservedFrom: options.reservedFrom }),
   });
   // The form of a personal access token.
   const token = `dop_v1_${"0123456789abcdef".repeat(4)}`;

@@ -1,6 +1,11 @@
 /** Ids and addresses in the order of creation, so that a test sees the same ones in each run. */
 export class Ids {
-  private readonly next = new Map<string, number>();
+  private readonly next: Map<string, number>;
+
+  /** @param reservedFrom the number before the first reserved address's */
+  constructor(reservedFrom = 0) {
+    this.next = new Map([["address-reserved", reservedFrom]]);
+  }
 
   private count(kind: string): number {
     const value = (this.next.get(kind) ?? 0) + 1;

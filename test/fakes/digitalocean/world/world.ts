@@ -27,10 +27,11 @@ export interface WorldOptions {
   readonly delay: Delay;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
+  readonly reservedFrom?: number;
 }
 
 export class World {
-  readonly ids = new Ids();
+  readonly ids: Ids;
   readonly works: Works;
   readonly keys = new Map<number, KeyInfo>();
   readonly images = new Map<number, ImageInfo>(publicImages().map((image) => [image.id, image]));
@@ -50,6 +51,7 @@ export class World {
   url = "";
 
   constructor(private readonly options: WorldOptions) {
+    this.ids = new Ids(options.reservedFrom);
     this.works = new Works(options.delay);
     const project = this.addProject({
       name: "first-project",
