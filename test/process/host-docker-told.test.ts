@@ -6,11 +6,9 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { renderPreflight } from "../../components/host/preflight";
 import { daemonConfig } from "../../components/host/runtime";
 import { ALL_KEYS, TOLD } from "../../components/host/runtime/told";
-import { stageBody } from "../../components/host/stage";
-import { lookMachine } from "./host-look-helpers";
+import { lookMachine, preflightBody } from "./host-look-helpers";
 
 const { at, tool, look } = lookMachine();
 const KEYS = ALL_KEYS(daemonConfig({}));
@@ -149,15 +147,7 @@ describe("daemon.json", () => {
 });
 
 describe("the preflight", () => {
-  const body = stageBody(
-    renderPreflight({
-      node: "n",
-      stack: "lab",
-      privateAddress: "10.0.0.7",
-      ports: [],
-      firewall: { allowSsh: ["::/0"], allowUsers: [], userPorts: [], clusterAddresses: [], clusterPorts: [] },
-    }),
-  );
+  const body = preflightBody();
   const step =
     /^if ! command -v python3 >\/dev\/null; then\n {2}if command -v dockerd[\s\S]*?\ntold\(\) \{\n[\s\S]*?^cat -- "\$work\/told" >>"\$work\/problems"$/m.exec(
       body,

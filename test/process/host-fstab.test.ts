@@ -4,10 +4,8 @@
  */
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { renderPreflight } from "../../components/host/preflight";
-import { stageBody } from "../../components/host/stage";
 import { fstabLibrary } from "../../components/host/storage";
-import { lookMachine } from "./host-look-helpers";
+import { lookMachine, preflightBody } from "./host-look-helpers";
 
 const { at, look, seen } = lookMachine();
 
@@ -57,26 +55,13 @@ describe("a line of fstab", () => {
   });
 
   it("is looked for by the preflight, for each place that something is mounted at", () => {
-    const body = stageBody(
-      renderPreflight({
-        node: "n",
-        stack: "lab",
-        privateAddress: "10.0.0.7",
-        ports: [],
-        firewall: {
-          allowSsh: ["::/0"],
-          allowUsers: [],
-          userPorts: [],
-          clusterAddresses: [],
-          clusterPorts: [],
-        },
-        storage: {
-          devices: [{ match: { serial: "S4EVNX0R" }, mount: "/data" }],
-          nfs: { mounts: [{ from: "nas:/x", mount: "/nas" }] },
-          bind: { homes: "/big/homes" },
-        },
-      }),
-    );
+    const body = preflightBody({
+      storage: {
+        devices: [{ match: { serial: "S4EVNX0R" }, mount: "/data" }],
+        nfs: { mounts: [{ from: "nas:/x", mount: "/nas" }] },
+        bind: { homes: "/big/homes" },
+      },
+    });
     expect(body).toContain("for place in /data /nas /mnt/storage/homes; do\n    if in_fstab");
     expect(body).toContain("problem \"/etc/fstab has a line for $place that is not Berth's");
   });

@@ -4,8 +4,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
+import { type PreflightOptions, renderPreflight } from "../../components/host/preflight";
 import { helpers, VERDICT } from "../../components/host/retire/looks";
-import { renderStage } from "../../components/host/stage";
+import { renderStage, stageBody } from "../../components/host/stage";
 import { standIns } from "../lib/host-scripts";
 
 /** To be called in a `describe`: a folder of its own for each of its tests. */
@@ -45,4 +46,15 @@ export function lookMachine() {
   };
   const seen = (name: string) => readFileSync(at(`seen/${name}`), "utf8");
   return { ...stand, look, seen };
+}
+
+/** The whole preflight's script, of a stack that asks for as little as can be. */
+export function preflightBody(more: Partial<PreflightOptions> = {}): string {
+  return stageBody(
+    renderPreflight({
+      ...{ node: "n", stack: "lab", privateAddress: "10.0.0.7", ports: [] },
+      firewall: { allowSsh: ["::/0"], allowUsers: [], userPorts: [], clusterAddresses: [], clusterPorts: [] },
+      ...more,
+    }),
+  );
 }

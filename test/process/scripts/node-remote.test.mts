@@ -7,26 +7,16 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { factsScript, readFacts } from "../../../scripts/node/facts.mjs";
 import type { Job } from "../../../scripts/node/job.mjs";
-import type { Mark } from "../../../scripts/node/plan.mjs";
 import { waitForAll } from "../../../scripts/node/restart.mjs";
 import { readTold, tellScript } from "../../../scripts/node/workspaces.mjs";
 import { missing, shellcheck } from "../../lib/programs.js";
+import { mark } from "../../unit/scripts/node-mark.mjs";
 
 let folder = "";
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "berth-node-"));
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-const mark: Mark = {
-  since: "2026-11-21T08:00:00.000Z",
-  reason: "new disk",
-  by: "drain",
-  deadline: "2026-11-21T08:10:00.000Z",
-  boot: "b/1",
-  workspaces: ["bob"],
-  keep: true,
-};
 
 describe("the scripts that nodes run", () => {
   const scripts = {

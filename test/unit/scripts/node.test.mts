@@ -27,6 +27,7 @@ import {
 } from "../../../scripts/node/plan.mjs";
 import { workOn } from "../../../scripts/node/ray.mjs";
 import { character, LAST_CHARACTER, placeOf } from "../../lib/characters.js";
+import { mark } from "./node-mark.mjs";
 
 let folder = "";
 beforeEach(() => {
@@ -42,15 +43,6 @@ const facts = (more: Partial<Facts> = {}): Facts => ({
   ...{ boot: "b/1", docker: true, mark: undefined, workspaces: [], ray: "running", rayContainer: "r" },
   ...more,
 });
-const mark: Mark = {
-  since: "2026-11-21T08:00:00.000Z",
-  reason: "new disk",
-  by: "drain",
-  deadline: "2026-11-21T08:10:00.000Z",
-  boot: "b/1",
-  workspaces: ["bob"],
-  keep: true,
-};
 const workspace = (owner: string, state = "running", terminals = 0) => ({
   ...{ name: `berth-dev-workspace-${owner}`, owner, state, healthy: state === "running", terminals },
 });
