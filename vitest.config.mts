@@ -15,8 +15,8 @@ const unit = {
   // They end what hangs: on a busy computer all takes several times as long.
   testTimeout: 2 * MINUTE,
   hookTimeout: 2 * MINUTE,
-  // Some wait for processes that they started, so twice as many as two processors. Each further one loads all modules again, which
-  // takes eight seconds of a processor.
+  // Some wait for processes that they started, so there are more of them than two processors. Each further one loads all
+  // modules again, which takes eight seconds of a processor.
   maxWorkers: Math.max(4, availableParallelism()),
 };
 

@@ -63,6 +63,8 @@ await runMain(async () => {
   ensureHome(at);
   const endTurn = await takeTurn(join(at.home, "test-machines.lock"), "npm run test:machines");
   try {
+    requireMemory(MEMORY_BYTES, "for the test machines");
+    requireRoom([{ path: tmpdir(), bytes: ROOM_BYTES, why: "for the disks of the test machines" }]);
     const ui = new Ui({ logs: at.logs, name: "test-machines", total: 6 });
     handleSignals();
     const context = newContext(ui);
@@ -80,8 +82,6 @@ await runMain(async () => {
       const made = Date.now() - began > 10_000 ? `made in ${duration(Date.now() - began)}` : "there before";
       return { way: `${made}: ${folder}`, value: undefined };
     });
-    requireMemory(MEMORY_BYTES, "for the test machines");
-    requireRoom([{ path: tmpdir(), bytes: ROOM_BYTES, why: "for the disks of the test machines" }]);
     ui.say();
     const result = await runSuite(PART, {
       env: { ...testEnvironment(context), BERTH_TEST_TOOLS: "required" },
