@@ -122,7 +122,7 @@ export function fabricSpec({ fabric }: PlannedNode): FabricSpec | undefined {
 
 /** What adopting a server will ask of it: what its stages are asked, and the ports that must be free. */
 export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<PreflightOptions, "node"> {
-  const { pool, ray, agent } = plan.ports;
+  const { containers, ray, agent } = plan.ports;
   const { workers, ...single } = ray;
   const at = (path: string, what: string, range: PortRange) => ({ ...range, what, path });
   const one = (port: number) => ({ start: port, end: port });
@@ -132,7 +132,7 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
     ...(node.privateInterface === undefined ? {} : { privateInterface: node.privateInterface }),
     ports: [
       at("berth:ports.users", "the users' blocks", userRange(plan)),
-      at("berth:ports.pool", "the pool of containers", pool),
+      at("berth:ports.containers", "the ports of containers", containers),
       ...(plan.ray.enabled
         ? [
             ...Object.entries(single).map(([name, port]) => at(`berth:ports.ray.${name}`, "Ray", one(port))),

@@ -29,10 +29,10 @@ const defined = <T extends object>(part: T | undefined) =>
   Object.fromEntries(Object.entries(part ?? {}).filter(([, value]) => value !== undefined)) as Partial<T>;
 
 export function mergePorts(config: StackConfig): PortPlan {
-  const { users, pool, ray } = config.ports;
+  const { users, containers, ray } = config.ports;
   return {
     users: { ...defaultPorts.users, ...defined(users) },
-    pool: pool ?? defaultPorts.pool,
+    containers: containers ?? defaultPorts.containers,
     ray: { ...defaultPorts.ray, ...defined(ray) },
     ...(config.agent.listen === "off" ? {} : { agent: config.agent.port }),
     ...(servedByHead(config) ? { registry: REGISTRY_PORTS } : {}),

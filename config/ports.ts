@@ -1,7 +1,7 @@
 /**
  * The port plan: who may listen where on a node. Pure.
  *
- * Three kinds of range share a node and must never meet: the users' blocks, the pool of berthd's
+ * Three kinds of range share a node and must never meet: the users' blocks, the ports of berthd's
  * own containers, and Ray's pinned ports. All lie below the kernel's ephemeral range
  * (`net.ipv4.ip_local_port_range`, 32768 by default), so no outgoing connection can take one.
  */
@@ -28,7 +28,7 @@ export interface RayPorts {
 
 export interface PortPlan {
   users: { start: number; blocks: number };
-  pool: PortRange;
+  containers: PortRange;
   ray: RayPorts;
   /** berthd's HTTP API; left out where it listens on no port. */
   agent?: number;
@@ -68,11 +68,11 @@ export type UserPorts = Record<UserService, number> & { block: PortRange };
 
 /**
  * Defaults. Ray's GCS and dashboard keep Ray's own well-known numbers; Ray's default worker range
- * (10002-19999) and client port (10001) would fall into the users' blocks, so they move above the pool.
+ * (10002-19999) and client port (10001) would fall into the users' blocks, so they move above those of containers.
  */
 export const defaultPorts: PortPlan = {
   users: { start: 10000, blocks: 100 },
-  pool: { start: 20000, end: 29999 },
+  containers: { start: 20000, end: 29999 },
   ray: {
     gcs: 6379,
     dashboard: 8265,
@@ -132,7 +132,7 @@ export function namedRanges(plan: PortPlan): NamedRange[] {
       start: plan.users.start,
       end: plan.users.start + PORTS_PER_USER * plan.users.blocks - 1,
     },
-    { path: "berth:ports.pool", what: "the container pool", ...plan.pool },
+    { path: "berth:ports.containers", what: "the ports of containers", ...plan.containers },
     ...Object.entries(rayPorts).map(([key, port]) =>
       one(`berth:ports.ray.${key}`, `Ray's ${key} port`, port),
     ),

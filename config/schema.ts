@@ -112,7 +112,7 @@ export const stackSchema = z.strictObject({
       users: z
         .strictObject({ start: port.optional(), blocks: z.int().min(1).max(500).optional() })
         .optional(),
-      pool: range.optional(),
+      containers: range.optional(),
       ray: z
         .strictObject({
           gcs: port.optional(),

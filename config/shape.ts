@@ -68,6 +68,9 @@ export function shapeProblems(issue: Issue, values: unknown): Problem[] {
   return [{ ...at, problem: found === undefined ? "is missing" : told.problem, allowed: told.allowed }];
 }
 
+/** Keys that have another name by now, by where they stood. */
+const RENAMED: Readonly<Record<string, string>> = { "ports.pool": "ports.containers" };
+
 /** A key that nothing knows. Its value may be a secret under a mistyped name, so only a plain one is shown. */
 function unknownKey(path: readonly PropertyKey[], key: string, values: unknown): Problem {
   const known = path.length === 0 ? stackKeys : keysAt(stackSchema, path, values);
@@ -75,6 +78,7 @@ function unknownKey(path: readonly PropertyKey[], key: string, values: unknown):
   const found = valueAt(values, [...path, key]);
   const plain = near !== undefined && !holdsSecret(near) && typeof found !== "object";
   const elsewhere = kindsWith(stackSchema, path, values, key);
+  const renamed = RENAMED[pathText([...path, key])];
   const names = known.map((name) => (path.length === 0 ? `berth:${name}` : name)).join(", ");
   const meant = near === undefined ? "" : `; did you mean ${path.length === 0 ? `berth:${near}` : near}?`;
   return {
@@ -83,7 +87,9 @@ function unknownKey(path: readonly PropertyKey[], key: string, values: unknown):
     problem:
       elsewhere.length > 0
         ? `is a key of ${elsewhere.join(" and ")}, not of this kind`
-        : `is an unknown key${meant}`,
+        : renamed !== undefined
+          ? `is called ${renamed} now`
+          : `is an unknown key${meant}`,
     allowed: names,
   };
 }

@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { join } from "node:path";
 import { version } from "../package.json";
-import { defaultPool, type NodeConfig, readNode } from "./config";
+import { defaultContainerPorts, type NodeConfig, readNode } from "./config";
 import { type Containers, Launcher, launchSchema, openContainers } from "./docker";
 import { EventLog, healEventLog } from "./events";
 import { openInventory } from "./gpus";
@@ -166,7 +166,7 @@ export class Berthd {
       node: this.node.node,
       folder: join(paths.stateFolder, "launches"),
       addresses: ["127.0.0.1", ...(this.node.privateAddress === undefined ? [] : [this.node.privateAddress])],
-      pool: () => this.node.pool ?? defaultPool,
+      ports: () => this.node.ports?.containers ?? defaultContainerPorts,
       cgroupParent: (user, group, driver) => slices.parent(user, group, driver),
     });
     const isUser = (name: string) => this.node.users.some((user) => user.name === name);

@@ -8,9 +8,9 @@ import type { AgentPaths } from "./paths";
 
 /**
  * Everything that is wrong with the files that the stack writes; empty: nothing.
- * @param pool a file with what `berth pool show --json` printed: GPUs that somebody holds have to stay as they are.
+ * @param known a file with what `berth declared show --json` printed: GPUs that somebody holds have to stay as they are.
  */
-export function checkConfig(paths: AgentPaths, pool?: string): string[] {
+export function checkConfig(paths: AgentPaths, known?: string): string[] {
   const problems: string[] = [];
   const attempt = (check: () => void) => {
     try {
@@ -30,19 +30,19 @@ export function checkConfig(paths: AgentPaths, pool?: string): string[] {
   });
   attempt(() => {
     const declared = readDeclared(paths.gpusFile);
-    if (pool !== undefined) problems.push(...heldProblems(pool, declared));
+    if (known !== undefined) problems.push(...heldProblems(known, declared));
   });
   return problems;
 }
 
 /** Who holds GPUs that the files declare no more, or divided otherwise. Those of a driver are not the files' to take. */
-function heldProblems(pool: string, declared: Inventory | undefined): string[] {
-  const { inventory, grants } = readJson(pool, "Mend: see why (berth pool show).") as {
+function heldProblems(known: string, declared: Inventory | undefined): string[] {
+  const { inventory, grants } = readJson(known, "Mend: see why (berth declared show).") as {
     inventory?: Inventory;
     grants?: Grant[];
   };
   if (!Array.isArray(inventory?.gpus) || !Array.isArray(grants))
-    throw new Error(`${pool} does not say who holds which GPU`);
+    throw new Error(`${known} does not say who holds which GPU`);
   if (inventory.source !== "declared") return [];
   const live = grants.filter(({ state }) => state !== "released");
   return heldLayouts(inventory, live, declared ? { declared } : {});

@@ -14,7 +14,7 @@ export interface PortRange {
 }
 
 /** The plan's default (config/ports.ts of the stack), for a node.json that says nothing of it. */
-export const defaultPool: Readonly<PortRange> = { start: 20_000, end: 29_999 };
+export const defaultContainerPorts: Readonly<PortRange> = { start: 20_000, end: 29_999 };
 
 const port = z.int().min(1).max(65_535);
 
@@ -44,8 +44,11 @@ export const nodeSchema = z
     port: z.int().min(0).max(65535).default(9700),
     /** Required for `listen: private`. */
     privateAddress: z.union([z.ipv4(), z.ipv6()]).optional(),
-    /** Host ports that berthd's own containers may be published on. A file of before has none: `defaultPool`. */
-    pool: z.strictObject({ start: port, end: port }).optional(),
+    /**
+     * `containers`: host ports that berthd's own containers may be published on. A node.json written by an older version has
+     * none: `defaultContainerPorts`.
+     */
+    ports: z.strictObject({ containers: z.strictObject({ start: port, end: port }) }).optional(),
     /** How long a reservation without a container lasts, in seconds. */
     reserveSeconds: z.int().min(1).max(86_400).default(600),
   })
@@ -57,8 +60,9 @@ export const nodeSchema = z
         message: "is missing, and listen is private",
       });
     }
-    if (node.pool !== undefined && node.pool.end < node.pool.start) {
-      context.addIssue({ code: "custom", path: ["pool"], message: "ends before it starts" });
+    const containers = node.ports?.containers;
+    if (containers !== undefined && containers.end < containers.start) {
+      context.addIssue({ code: "custom", path: ["ports", "containers"], message: "ends before it starts" });
     }
     for (const field of ["name", "uid"] as const) {
       const seen = new Map<string | number, number>();

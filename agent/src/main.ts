@@ -8,9 +8,9 @@ import { StoreError } from "./store";
 /** berthd, the daemon of a node. Exit codes are those of sysexits.h, so that systemd and people can tell them apart. */
 const exitCodes = { usage: 64, failed: 70, io: 74, locked: 75, config: 78 } as const;
 
-const usage = `usage: berthd [--check [POOL]]
+const usage = `usage: berthd [--check [DECLARED]]
   --check   reads node.json, limits.json and gpus.json, says what is wrong with them, and ends
-  POOL      a file with what "berth pool show --json" printed: GPUs that somebody holds may not change`;
+  DECLARED  a file with what "berth declared show --json" printed: GPUs that somebody holds may not change`;
 
 function exitCode(error: unknown): number {
   if (error instanceof FileProblem) return exitCodes.config;

@@ -27,7 +27,7 @@ export function agentDocuments(plan: Plan, node: PlannedNode, privateAddress: st
       listen,
       port,
       ...(listen === "private" ? { privateAddress } : {}),
-      pool: { start: plan.ports.pool.start, end: plan.ports.pool.end },
+      ports: { containers: { start: plan.ports.containers.start, end: plan.ports.containers.end } },
     },
     limits: plan.limits,
     ...(node.gpus ? { gpus: { node: node.name, gpus: node.gpus } } : {}),

@@ -15,8 +15,8 @@ export interface NodeDocument {
   port: number;
   /** For `listen: private`. */
   privateAddress?: string;
-  /** Host ports that containers of POST /v1/containers may be published on. @default 20000 to 29999 */
-  pool?: { start: number; end: number };
+  /** Host ports that containers of POST /api/containers may be published on. @default 20000 to 29999 */
+  ports?: { containers: { start: number; end: number } };
 }
 
 export interface AgentDocuments {

@@ -125,6 +125,17 @@ export const NO_NVIDIA = `
 export const HOLDERS = `
 told=()
 asked=$state/agent-asked
+# Who holds what. A berth that is older than these words calls it \`pool\`, and says to others that there is no such command (2).
+show_declared() {
+  local answer rc=0
+  answer=$(timeout 90 ${berth} declared show --json) || rc=$?
+  if [ "$rc" = 2 ]; then
+    timeout 90 ${berth} pool show --json
+  else
+    printf '%s\\n' "$answer"
+    return "$rc"
+  fi
+}
 next_gpus() { { if [ -e "$fresh/gpus.json" ]; then cat -- "$fresh/gpus.json"; fi; } | sha256sum; }
 if [ -x ${berth} ] && [ -e ${config}/gpus.json ] && ! cmp -s -- "$fresh/gpus.json" ${config}/gpus.json; then
   if systemctl is-active -q berthd.service; then
@@ -132,10 +143,10 @@ if [ -x ${berth} ] && [ -e ${config}/gpus.json ] && ! cmp -s -- "$fresh/gpus.jso
     if ! flock -w 60 8; then
       fail "the GPUs that this node declares are to change, and another program has held ${lock} for more than 60 s; nothing was changed"
     fi
-    if ! timeout 90 ${berth} pool show --json >"$work/pool.json" 2>"$work/pool.said"; then
-      fail "the GPUs that this node declares are to change, and berthd, which knows who holds them, does not tell: $(head -c 400 -- "$work/pool.said"). See why (journalctl -u berthd), or leave them as they were until berth pool show answers; nothing was changed"
+    if ! show_declared >"$work/declared.json" 2>"$work/declared.said"; then
+      fail "the GPUs that this node declares are to change, and berthd, which knows who holds them, does not tell: $(head -c 400 -- "$work/declared.said"). See why (journalctl -u berthd), or leave them as they were until berth declared show answers; nothing was changed"
     fi
-    told=("$work/pool.json")
+    told=("$work/declared.json")
   elif [ "$(next_gpus)" != "$(cat -- "$asked" 2>/dev/null)" ]; then
     having=$(docker ps --all --filter label=berth.gpus --format '{{.Names}} {{.Label "berth.gpus"}}' | awk 'NF > 1 { print $1 }' | paste -s -d ' ' -)
     if [ -n "$having" ]; then
@@ -330,6 +341,6 @@ if [ "$(ask /ready -o /dev/null -w '%{http_code}')" = 200 ]; then ready=true; fi
 fact_json ready "$ready"
 ask /health >"$work/health"
 fact problem "$(read_json "$work/health" reasons)"
-ask /v1/gpus >"$work/gpus"
+ask /api/gpus >"$work/gpus"
 fact_json gpus "$(read_json "$work/gpus" gpus)"
 `;

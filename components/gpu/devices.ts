@@ -3,7 +3,7 @@ import type { GrantedUnit } from "../../agent/src/core/model";
 
 /** From granted units to what a container, and Ray, is given. Pure. */
 
-/** The key of a workspace's grant: in the ledger, in the pool, on its container. */
+/** The key of a workspace's grant: in the ledger, in the GpuPool, on its container. */
 export const workspaceKey = (user: string) => `workspace/${user}`;
 
 /** The key of what a node's Ray has. */

@@ -1,10 +1,10 @@
 import {
   type Assignment,
+  type DeclaredPlan,
   type EffectiveLimits,
   type Grant,
   type Inventory,
-  type PoolPlan,
-  planPool,
+  planDeclared,
   type Refusal,
 } from "../../agent/src/core";
 import { heldLayouts, unseenLayouts } from "../../agent/src/core/layouts";
@@ -37,7 +37,7 @@ interface CheckFailure {
 const failuresFrom = (reasons: readonly string[]): CheckFailure[] =>
   reasons.map((reason) => ({ property: "", reason }));
 
-/** What the node says of itself: `GET /v1/pool`. */
+/** What the node says of itself: `GET /api/declared`. */
 interface Snapshot {
   assignment: Assignment;
   inventory: Inventory;
@@ -78,8 +78,12 @@ function reachOf(props: Props): Reach | undefined {
   return { target, sshOptions };
 }
 
-const call = (reach: Reach, command: "show" | "apply", options: CallOptions): Promise<Told> =>
-  askBerth(reach, ["pool", command, "--json"], options);
+/** On a node that this update has not reached yet, berth may be older than these words: it calls them `pool`. */
+async function call(reach: Reach, command: "show" | "apply", options: CallOptions): Promise<Told> {
+  const told = await askBerth(reach, ["declared", command, "--json"], options);
+  const older = told.kind === "refused" && /unknown command/.test(told.reason);
+  return older ? askBerth(reach, ["pool", command, "--json"], options) : told;
+}
 
 function snapshotOf(value: unknown): Snapshot | undefined {
   const { assignment, inventory, grants } = (value ?? {}) as Partial<Snapshot>;
@@ -140,12 +144,16 @@ function wishes(props: Props) {
   return { declared: declaredGrants(declared), limits, groups, strategy, allowShared };
 }
 
-function plan(wanted: NonNullable<ReturnType<typeof wishes>>, view: View, previous: Assignment): PoolPlan {
+function plan(
+  wanted: NonNullable<ReturnType<typeof wishes>>,
+  view: View,
+  previous: Assignment,
+): DeclaredPlan {
   const document = limitsOf(wanted.limits);
   const known = new Set(wanted.declared.map(({ user }) => user));
   const of = (user: string): EffectiveLimits | undefined =>
     known.has(user) ? resolveLimits(document, user, wanted.groups[user]) : undefined;
-  return planPool({
+  return planDeclared({
     inventory: view.inventory ?? { source: "none", gpus: [] },
     grants: view.grants,
     declared: wanted.declared,
@@ -169,7 +177,7 @@ function forStack(refusal: Refusal): Refusal {
 }
 
 /** Every reason at once why a plan cannot be. */
-function failuresOf(node: string, found: PoolPlan, closed: string | undefined): string[] {
+function failuresOf(node: string, found: DeclaredPlan, closed: string | undefined): string[] {
   const refused = found.refusals.map(
     ({ key, refusal }) => `${key} on ${node}: ${refusalText(forStack(refusal))}`,
   );

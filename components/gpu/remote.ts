@@ -34,7 +34,7 @@ export interface CallOptions {
 
 const BERTH = "/usr/local/bin/berth";
 /** Before the answer: what shells and PAM print at a sign-in ends here. */
-const MARK = "BERTH-POOL";
+const MARK = "BERTH-ANSWER";
 const NOT_THERE = 127;
 const SSH_FAILED = 255;
 /** Thousands of GPUs fit in it. */

@@ -26,7 +26,7 @@ export interface FirewallOptions {
   sshPort?: number;
   /** Networks that may reach the users' published ports. Empty: nobody from outside. */
   allowUsers: readonly string[];
-  /** The users' blocks (and the pool, where it is open to them). */
+  /** The users' blocks (and those of containers, where they are open to them). */
   userPorts: readonly PortRange[];
   /** Private addresses of all nodes of the cluster. */
   clusterAddresses: readonly string[];

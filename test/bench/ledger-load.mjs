@@ -86,8 +86,8 @@ export async function loadBerthd(where, { clients, warmUp, seconds, pauseMs = 0 
         return answer.body;
       };
       while (performance.now() < end) {
-        const grant = await call("POST", "/v1/grants", body);
-        await call("DELETE", `/v1/grants/${grant.id}`);
+        const grant = await call("POST", "/api/grants", body);
+        await call("DELETE", `/api/grants/${grant.id}`);
       }
       agent.destroy();
     }),

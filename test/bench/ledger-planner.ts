@@ -7,7 +7,7 @@ import {
   type EffectiveLimits,
   type Gpu,
   type Inventory,
-  planPool,
+  planDeclared,
   release,
   reserve,
 } from "../../agent/src/core";
@@ -114,8 +114,8 @@ export function pool(): Measured & { moved: number } {
     user: userOf(index),
     ask: askOf(index),
   }));
-  const plan = (declared: DeclaredGrant[], previous?: Parameters<typeof planPool>[0]["previous"]) =>
-    planPool({
+  const plan = (declared: DeclaredGrant[], previous?: Parameters<typeof planDeclared>[0]["previous"]) =>
+    planDeclared({
       inventory,
       grants: [],
       declared,

@@ -142,7 +142,7 @@ function configuration() {
   return {
     "berth:nodes": nodes,
     "berth:users": users,
-    "berth:ports": { users: { start: 9000, blocks: PEOPLE }, pool: { start: 29000, end: 29999 } },
+    "berth:ports": { users: { start: 9000, blocks: PEOPLE }, containers: { start: 29000, end: 29999 } },
     // Its own place lies in those blocks.
     "berth:agent": { port: 8900 },
     "berth:digitalocean": { region: "fra1", allowSshFrom: ["192.0.2.0/24"] },

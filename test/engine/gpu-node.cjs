@@ -1,5 +1,5 @@
 /**
- * @file A node behind a program named `ssh`: `berth pool show` and `apply` on a ledger that is a file, with the daemon's
+ * @file A node behind a program named `ssh`: `berth declared show` and `apply` on a ledger that is a file, with the daemon's
  * own core. Run as `node gpu-node.cjs FOLDER SSH_WORDS…`; FOLDER/NODE.json, NODE being the host, holds the node:
  * `inventory`, `grants`, `nextToken`, and how it behaves (`down`: a text, `absent`: true).
  */
@@ -8,12 +8,12 @@ const { join } = require("node:path");
 
 const root = join(__dirname, "..", "..");
 require("ts-node").register({ project: join(root, "tsconfig.json"), cwd: root });
-const { applyPool, apply, createState } = require("../../agent/src/core");
+const { applyDeclared, apply, createState } = require("../../agent/src/core");
 const { resolveLimits } = require("../../agent/src/limits");
 
 const [folder = "", ...words] = process.argv.slice(2);
 const host = words.at(-2) ?? "";
-const command = /berth pool (show|apply) --json/.exec(words.at(-1) ?? "")?.[1];
+const command = /berth declared (show|apply) --json/.exec(words.at(-1) ?? "")?.[1];
 const file = join(folder, `${host}.json`);
 appendFileSync(join(folder, "calls"), `${host} ${command}\n`);
 
@@ -26,7 +26,7 @@ if (node.down) {
   process.stderr.write(`${node.down}\n`);
   process.exit(255);
 }
-process.stdout.write("Last login: yesterday\nBERTH-POOL\n");
+process.stdout.write("Last login: yesterday\nBERTH-ANSWER\n");
 if (node.absent) process.exit(127);
 
 const state = createState(node.inventory, node.grants, { nextToken: node.nextToken });
@@ -47,7 +47,7 @@ if (command === "show")
 else {
   const { declared, expect } = JSON.parse(readFileSync(0, "utf8"));
   let id = state.nextToken;
-  const decision = applyPool(
+  const decision = applyDeclared(
     state,
     {
       now: Date.now(),

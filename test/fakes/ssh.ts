@@ -32,9 +32,10 @@ let stdin = "";
 try { stdin = fs.readFileSync(0, "utf8"); } catch {}
 fs.appendFileSync(${JSON.stringify(join(folder, "calls"))}, JSON.stringify({ args, stdin }) + "\\n");
 const all = JSON.parse(fs.readFileSync(${JSON.stringify(join(folder, "behaviours"))}, "utf8"));
-const act = (/ pool apply /.test(args.at(-1)) ? all.apply : all.show) ?? {};
+const asked = args.at(-1);
+const act = (/ pool /.test(asked) ? all.older : / declared apply /.test(asked) ? all.apply : all.show) ?? {};
 if (act.banner) process.stdout.write(act.banner);
-if (!act.noShell) process.stdout.write("BERTH-POOL\\n");
+if (!act.noShell) process.stdout.write("BERTH-ANSWER\\n");
 if (act.stdout) process.stdout.write(act.stdout);
 if (act.stderr) process.stderr.write(act.stderr);
 if (act.lingers) require("node:child_process").spawn("sleep", ["15"], { stdio: ["ignore", "inherit", "inherit"], detached: true }).unref();
@@ -53,12 +54,13 @@ export class FakeSsh {
     process.env.PATH = [this.folder, this.before].join(delimiter);
   }
 
-  does(behaviours: { show?: Behaviour; apply?: Behaviour }): void {
+  /** `older`: of a berth that says `pool` and not `declared`. */
+  does(behaviours: { show?: Behaviour; apply?: Behaviour; older?: Behaviour }): void {
     writeFileSync(join(this.folder, "behaviours"), JSON.stringify(behaviours));
     rmSync(join(this.folder, "calls"), { force: true });
   }
 
-  /** Answers as `berth pool show` and `apply` do. */
+  /** Answers as `berth declared show` and `apply` do. */
   answers(answers: { show?: unknown; apply?: unknown }): void {
     const one = (value: unknown): Behaviour => ({ stdout: JSON.stringify(value, null, 2) });
     this.does({

@@ -40,14 +40,14 @@ export function berthdOn(onNode: (command: string) => Promise<string>, deadline 
     return { status: Number(lines.at(-1)), body: text === "" ? {} : JSON.parse(text) };
   }
 
-  const grants = async () => (await call("GET", "/v1/grants")).body.grants;
+  const grants = async () => (await call("GET", "/api/grants")).body.grants;
 
   const containers = async () => inspected(await onNode(INSPECT));
 
   /** The ledger, the containers, and what berthd noted of launches under way: by one connection, for it is asked often. */
   async function state(): Promise<{ held: Grant[]; made: Container[]; notes: string }> {
     const said = await onNode(
-      `curl -s -m 60 --unix-socket /run/berth/berthd.sock http://berthd/v1/grants; echo; echo ---; ${INSPECT}; echo ---; ls /var/lib/berth/agent/launches 2>/dev/null || true`,
+      `curl -s -m 60 --unix-socket /run/berth/berthd.sock http://berthd/api/grants; echo; echo ---; ${INSPECT}; echo ---; ls /var/lib/berth/agent/launches 2>/dev/null || true`,
     );
     const [ledger = "", made = "", notes = ""] = said.split(/^---$/m);
     return { held: JSON.parse(ledger).grants, made: inspected(made), notes: notes.trim() };

@@ -61,7 +61,7 @@ cp -a "${from}/docker/registry/v2/repositories" "${to}/docker/registry/v2/"
 /** What a store is copied of: layers and blobs by link, all that is ever rewritten for itself. */
 const copy = (from: string, to: string) => `
 from=/v/${from}/_data to=/v/${to}/_data
-[ -e "$from/whole" ] || exit ${NOT_THERE}
+[ -e "$from/pick-gpus" ] || exit ${NOT_THERE}
 rm -rf "$to/.part"
 [ -z "$(ls -A "$to")" ] || exit 0
 mkdir "$to/.part"
@@ -205,7 +205,7 @@ async function make(store: string, nodeImage: string): Promise<void> {
       `from=/v/${node.volume}/_data to=/v/${store}/_data blobs=/v/${registry.name}/_data
        cp -al "$from/image" "$from/overlay2" "$from/volumes" "$to/"
        ${fills}
-       touch "$to/whole"`,
+       touch "$to/pick-gpus"`,
     );
   } finally {
     await cleanUp();

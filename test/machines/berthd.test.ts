@@ -70,11 +70,11 @@ const request = (user: string, more: object = {}) => ({
   },
 });
 async function launch(user: string, more: object = {}): Promise<{ id: string; grant: Grant | undefined }> {
-  const { status, body } = await call("POST", "/v1/containers", request(user, more));
+  const { status, body } = await call("POST", "/api/containers", request(user, more));
   expect(status, body.error?.message).toBe(201);
   return { id: body.id, grant: body.grant };
 }
-const remove = async (id: string) => expect((await call("DELETE", `/v1/containers/${id}`)).status).toBe(200);
+const remove = async (id: string) => expect((await call("DELETE", `/api/containers/${id}`)).status).toBe(200);
 const ready = () =>
   until("berthd", 5 * MINUTE, async () => {
     const ask = "curl -f -s -o /dev/null -m 20 --unix-socket /run/berth/berthd.sock http://berthd/ready";
@@ -208,7 +208,7 @@ describe("a cut of the power in the middle of grants", { timeout: 30 * MINUTE },
     // Somebody who asks and gives back as fast as berthd answers.
     const ask = `curl -s --unix-socket /run/berth/berthd.sock -X`;
     const body = JSON.stringify(request("bob"));
-    const loop = `while :; do id=$(${ask} POST -H 'content-type: application/json' -d '${body}' http://berthd/v1/containers | sed 's/^{"id":"\\([0-9a-f]*\\)".*/\\1/'); echo "$id"; ${ask} DELETE http://berthd/v1/containers/$id; echo; done`;
+    const loop = `while :; do id=$(${ask} POST -H 'content-type: application/json' -d '${body}' http://berthd/api/containers | sed 's/^{"id":"\\([0-9a-f]*\\)".*/\\1/'); echo "$id"; ${ask} DELETE http://berthd/api/containers/$id; echo; done`;
     const asking = spawn("ssh", server.sshArgs(loop), { stdio: ["ignore", "pipe", "ignore"] });
     let heard = "";
     asking.stdout.on("data", (data) => {
@@ -238,7 +238,7 @@ describe("a cut of the power in the middle of grants", { timeout: 30 * MINUTE },
     await agree();
     // All units are to be had again: none was lost on the way.
     const rest = [await launch("bob"), await launch("bob")];
-    const { status } = await call("POST", "/v1/containers", request("bob"));
+    const { status } = await call("POST", "/api/containers", request("bob"));
     expect(status).toBe(409);
     expect((await containers()).map(({ Id }) => Id)).toEqual(
       expect.arrayContaining(rest.map(({ id }) => id)),

@@ -90,7 +90,7 @@ describe("the API, by its document", { timeout: 10 * MINUTE }, () => {
     try {
       node.writeNode({ listen: "loopback", port: 0 });
       const berthd = await node.start();
-      const made = await node.call("POST", "/v1/tokens", { body: wanted });
+      const made = await node.call("POST", "/api/tokens", { body: wanted });
       expect(made.status).toBe(201);
       const port = /"port":(\d+)/.exec(berthd.output())?.[1];
       expect(port).toBeDefined();

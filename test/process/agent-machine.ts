@@ -79,7 +79,7 @@ code=200
 case $* in
   */ready*) if [ -e "$ROOT/unready/$version" ]; then code=503; fi ;;
   */health*) if [ -e "$ROOT/unready/$version" ]; then echo '{"status":"degraded","reasons":["no GPUs"]}'; else echo '{"status":"ok","reasons":[]}'; fi ;;
-  */v1/gpus*) echo '{"gpus":[{},{}]}' ;;
+  */api/gpus*) echo '{"gpus":[{},{}]}' ;;
 esac
 case $* in *http_code*) printf %s "$code" ;; esac
 case " $* " in *' -f '*) [ "$code" = 200 ] ;; esac`;

@@ -177,13 +177,23 @@ asRoot("the agent stage on a node", { timeout: 180_000 }, () => {
       expect(exists("etc/berth/agent/gpus.json")).toBe("gpus" in documents);
       const order = calls().filter((call) => /^(locked|berth |systemctl (stop|restart))/.test(call));
       expect(order.map((call) => call.split(" ").slice(0, 2).join(" "))).toEqual([
-        "berth pool",
+        "berth declared",
         "locked",
         "systemctl stop",
         "systemctl restart",
       ]);
       expect(free()).toBe(true);
       expect(exists("var/lib/berth/agent-asked")).toBe(false);
+    });
+
+    it("asks an older berth by the words that it knows", () => {
+      declared(`if [ "$1" = declared ]; then echo '{"error":{}}'; exit 2; fi; echo '{"old":true}'`);
+      machine.tool(
+        "../usr/local/lib/berth/agent/111111111111/bin/berthd",
+        `case $* in *--check*) cp "\${@: -1}" ${at("told")} ;; esac`,
+      );
+      expect(run(one, { gpus: other }).changed).toContain("/etc/berth/agent/gpus.json");
+      expect(JSON.parse(read("told"))).toEqual({ old: true });
     });
 
     it("goes on after a cut between the two, without asking the berthd that is down", () => {

@@ -26,7 +26,7 @@ async function noded(gpus?: number): Promise<Node> {
   return node;
 }
 const ask = { kind: "mig", count: 1 };
-const reserve = (node: Node, user = "alice") => node.call("POST", "/v1/grants", { body: { user, ask } });
+const reserve = (node: Node, user = "alice") => node.call("POST", "/api/grants", { body: { user, ask } });
 const lines = (node: Node) =>
   readFileSync(node.paths.events, "utf8")
     .split("\n")
@@ -90,7 +90,7 @@ while True: print(repr(s.recv(4096).decode()))`,
     expect(db.prepare("SELECT count(*) AS n FROM grants WHERE live = 1").get()).toEqual({ n: 1 });
     db.close();
     await node.start();
-    expect((await node.call("GET", "/v1/grants")).body.grants).toHaveLength(1);
+    expect((await node.call("GET", "/api/grants")).body.grants).toHaveLength(1);
   });
 
   it("is one: a second ends with an error that names the first, and the first goes on", async () => {
@@ -115,7 +115,7 @@ while True: print(repr(s.recv(4096).decode()))`,
       const client = async () => {
         while (!stop) {
           try {
-            const made = await node.call("POST", "/v1/grants", {
+            const made = await node.call("POST", "/api/grants", {
               socket: join(node.paths.usersFolder, "alice/berth.sock"),
               body: { ask },
             });
@@ -127,7 +127,7 @@ while True: print(repr(s.recv(4096).decode()))`,
             told.set(grant.id, { grant, live: true });
             if (Math.random() < 0.2) continue;
             inDoubt.add(grant.id);
-            const gone = await node.call("DELETE", `/v1/grants/${grant.id}`);
+            const gone = await node.call("DELETE", `/api/grants/${grant.id}`);
             expect(gone.status).toBe(200);
             told.set(grant.id, { grant, live: false });
             inDoubt.delete(grant.id);
@@ -145,7 +145,7 @@ while True: print(repr(s.recv(4096).decode()))`,
       await Promise.all(clients);
     }
     await node.start();
-    const live = (await node.call("GET", "/v1/grants")).body.grants as Grant[];
+    const live = (await node.call("GET", "/api/grants")).body.grants as Grant[];
     const units = live.flatMap((grant) => grant.units.map(({ uuid }) => uuid));
     expect(new Set(units).size).toBe(units.length);
     const ids = new Set(live.map(({ id }) => id));
@@ -197,7 +197,7 @@ while True: print(repr(s.recv(4096).decode()))`,
     expect(readdirSync(node.paths.stateFolder).some((name) => name.startsWith("ledger.db.corrupt-"))).toBe(
       true,
     );
-    const live = (await node.call("GET", "/v1/grants")).body.grants as Grant[];
+    const live = (await node.call("GET", "/api/grants")).body.grants as Grant[];
     expect(live.map(({ id, state }) => [id, state])).toEqual([[kept.id, "bound"]]);
     const rest: Grant[] = [];
     for (let n = 0; n < 7; n++) {
@@ -275,7 +275,7 @@ while True: print(repr(s.recv(4096).decode()))`,
     await berthd.ended;
     await node.start();
     expect(await broken()).toBe(true);
-    const { max_mig_instances } = (await node.call("GET", "/v1/limits/alice")).body;
+    const { max_mig_instances } = (await node.call("GET", "/api/limits/alice")).body;
     expect(max_mig_instances.value).toBe(2);
     node.writeLimits(allow(3));
     await until("three are allowed", 60_000, async () => (await reserve(node)).status === 201);
@@ -296,14 +296,14 @@ while True: print(repr(s.recv(4096).decode()))`,
       60_000,
       () => existsSync(socket("carol")) && !existsSync(socket("alice")),
     );
-    expect((await node.call("GET", "/v1/whoami", { socket: socket("carol") })).body).toMatchObject({
+    expect((await node.call("GET", "/api/whoami", { socket: socket("carol") })).body).toMatchObject({
       user: "carol",
     });
     writeFileSync(node.paths.nodeFile, "{");
     await until("it is said", 60_000, () =>
       log(berthd.output(), "error").some(({ msg }) => msg.includes("node.json is not usable")),
     );
-    expect((await node.call("GET", "/v1/whoami", { socket: socket("carol") })).status).toBe(200);
+    expect((await node.call("GET", "/api/whoami", { socket: socket("carol") })).status).toBe(200);
   });
 
   it("writes what many clients ask for at the same time in few transactions", async () => {
@@ -344,9 +344,9 @@ while True: print(repr(s.recv(4096).decode()))`,
     await Promise.all(
       Array.from({ length: 64 }, async () => {
         for (let n = 0; n < pairs; n++) {
-          const made = await once("POST", "/v1/grants", { user: "alice", ask });
+          const made = await once("POST", "/api/grants", { user: "alice", ask });
           expect(made.status).toBe(201);
-          expect((await once("DELETE", `/v1/grants/${made.body.id}`)).status).toBe(200);
+          expect((await once("DELETE", `/api/grants/${made.body.id}`)).status).toBe(200);
         }
       }),
     );

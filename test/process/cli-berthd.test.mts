@@ -36,8 +36,8 @@ afterEach(async () => {
   for (const child of running) child.kill("SIGKILL");
   // Nothing is left for the next test.
   for (const user of ["alice", "bob", "carol"]) {
-    const { grants } = (await ask(socketOf(user), "GET", "/v1/grants")).body;
-    for (const { id } of grants) await ask(socketOf(user), "DELETE", `/v1/grants/${id}`);
+    const { grants } = (await ask(socketOf(user), "GET", "/api/grants")).body;
+    for (const { id } of grants) await ask(socketOf(user), "DELETE", `/api/grants/${id}`);
   }
 });
 
@@ -81,12 +81,12 @@ function berth(user: string | undefined, ...words: string[]): Promise<Ran> {
 /** Not by the command, which is tried below: it takes longer. */
 async function grantFor(user: string, purpose: string, count = 1) {
   const body = { ask: { kind: "mig", count }, purpose };
-  const { status, body: grant } = await ask(socketOf(user), "POST", "/v1/grants", body);
+  const { status, body: grant } = await ask(socketOf(user), "POST", "/api/grants", body);
   expect(status).toBe(201);
   return grant;
 }
-const release = (user: string, id: string) => ask(socketOf(user), "DELETE", `/v1/grants/${id}`);
-const queue = async () => (await ask(socketOf("bob"), "GET", "/v1/queue")).body.queue;
+const release = (user: string, id: string) => ask(socketOf(user), "DELETE", `/api/grants/${id}`);
+const queue = async () => (await ask(socketOf("bob"), "GET", "/api/queue")).body.queue;
 
 it("asks, has, shows and gives back", async () => {
   expect(await berth("alice", "whoami")).toEqual({ code: 0, out: "alice (user)\n", err: "" });
@@ -205,7 +205,7 @@ describe("what is for administrators", () => {
   it("is not for users", async () => {
     for (const words of [
       ["token", "list"],
-      ["pool", "show"],
+      ["declared", "show"],
       ["gpu", "request", "--user", "bob"],
     ])
       expect((await berth("alice", ...words)).code).toBe(4);
@@ -213,22 +213,24 @@ describe("what is for administrators", () => {
 
   it.runIf(isRoot)("plans and grants the pool over standard input", async () => {
     const declared = [{ key: "workspace/carol", user: "carol", ask: { kind: "mig", count: 1 } }];
-    const planned = await start(undefined, ["pool", "plan"], JSON.stringify({ declared })).done;
+    const planned = await start(undefined, ["declared", "plan"], JSON.stringify({ declared })).done;
     expect({ code: planned.code, err: planned.err }).toEqual({ code: 0, err: "" });
     const plan = JSON.parse(planned.out);
     expect(plan).toMatchObject({ added: ["workspace/carol"], refusals: [] });
     const input = JSON.stringify({ declared, expect: plan.assignment });
-    expect((await start(undefined, ["pool", "apply"], input).done).code).toBe(0);
-    expect(JSON.parse((await berth(undefined, "pool", "show")).out).assignment).toEqual(plan.assignment);
+    expect((await start(undefined, ["declared", "apply"], input).done).code).toBe(0);
+    expect(JSON.parse((await berth(undefined, "declared", "show")).out).assignment).toEqual(plan.assignment);
     expect((await berth("carol", "gpu", "status")).out).toContain("workspace/carol");
     const other = await start(
       undefined,
-      ["pool", "apply"],
+      ["declared", "apply"],
       JSON.stringify({ declared: [], expect: plan.assignment }),
     ).done;
     expect(other.code).toBe(1);
     expect(JSON.parse(other.out).error.code).toBe("conflict");
-    expect((await start(undefined, ["pool", "apply"], JSON.stringify({ declared: [] })).done).code).toBe(0);
+    expect((await start(undefined, ["declared", "apply"], JSON.stringify({ declared: [] })).done).code).toBe(
+      0,
+    );
   });
 
   it.runIf(isRoot)("puts a GPU out of use and back", async () => {

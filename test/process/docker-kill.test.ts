@@ -44,9 +44,9 @@ afterAll(async () => {
 
 const ask = async (method: string, path: string, body?: object) =>
   (await rig).ask(node.socket, method, path, body);
-const launch = () => ask("POST", "/v1/containers", { user: "alice", image: IMAGE, gpus: { kind: "mig" } });
-const remove = (id: string) => ask("DELETE", `/v1/containers/${id}`);
-const grants = async (): Promise<Live[]> => (await ask("GET", "/v1/grants")).body.grants;
+const launch = () => ask("POST", "/api/containers", { user: "alice", image: IMAGE, gpus: { kind: "mig" } });
+const remove = (id: string) => ask("DELETE", `/api/containers/${id}`);
+const grants = async (): Promise<Live[]> => (await ask("GET", "/api/grants")).body.grants;
 
 async function restartWith(fault?: string): Promise<void> {
   await node.stopBerthd("SIGKILL");

@@ -1,7 +1,7 @@
 /**
  * Who is asked before GPUs are divided anew, and what is left of a layout that was refused; GPUs that cannot have the
  * stack's default. The program that runs on the node is the real one, with the stand-ins of host-runtime-mig-helpers;
- * `berth` answers as berthd's `GET /v1/pool` does.
+ * `berth` answers as berthd's `GET /api/declared` does.
  * Proves: a grant of berthd's ledger keeps a GPU as it is, used or not; without an answer nothing is changed; nothing can
  * be granted between that look and the cut; a start of the machine applies what was taken up last, never what was refused.
  */
@@ -70,8 +70,16 @@ asRoot("a GPU that somebody holds in berthd's ledger", () => {
       "berth gpu release",
       "users[].gpu",
     );
-    expect(asked()).toEqual(["berth pool show --json"]);
+    expect(asked()).toEqual(["berth declared show --json"]);
     expect(applies()).toEqual([]);
+  });
+
+  it("is asked of an older berth by the words that it knows", () => {
+    divided();
+    const answer = JSON.stringify({ assignment: {}, inventory: { gpus: [] }, grants: [grant()] });
+    berth(`if [ "$1" = declared ]; then exit 2; fi; echo '${answer}'`);
+    refused(sevenths, "in berthd's ledger alice holds 0:1");
+    expect(asked()).toEqual(["berth declared show --json", "berth pool show --json"]);
   });
 
   it("is told beside those who use it", () => {

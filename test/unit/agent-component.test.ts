@@ -52,14 +52,14 @@ describe("what berthd is told", () => {
       ],
       listen: "loopback",
       port: 9700,
-      pool: { start: 20000, end: 29999 },
+      ports: { containers: { start: 20000, end: 29999 } },
     });
     expect(documentsOf(plan).limits).toEqual(plan.limits);
     expect(documentsOf(plan)).not.toHaveProperty("gpus");
   });
 
   it("is read by berthd's own schema", async () => {
-    const { defaultPool, readNode } = await import("../../agent/src/config.js");
+    const { defaultContainerPorts, readNode } = await import("../../agent/src/config.js");
     const { parseLimits } = await import("../../agent/src/limits/index.js");
     const { readDeclared } = await import("../../agent/src/inventory/index.js");
     const folder = mkdtempSync(join(tmpdir(), "berth-documents-"));
@@ -68,19 +68,24 @@ describe("what berthd is told", () => {
       const nodes = (localStack([]).nodes as object[]).map((node, i) =>
         i === 0 ? { ...node, gpus: [h100] } : node,
       );
-      const ports = { pool: { start: 24000, end: 24999 } };
+      const ports = { containers: { start: 24000, end: 24999 } };
       const plan = planOf([alice, bob], { limits, nodes, ports, agent: { listen: "private" } });
       const { node, gpus, limits: document } = documentsOf(plan);
       writeFileSync(join(folder, "node.json"), JSON.stringify(node));
       expect(readNode(join(folder, "node.json"))).toMatchObject({ ...node, privateAddress: "10.88.0.10" });
       writeFileSync(join(folder, "gpus.json"), JSON.stringify(gpus));
-      expect(readNode(join(folder, "node.json")).pool).toEqual(plan.ports.pool);
+      expect(readNode(join(folder, "node.json")).ports?.containers).toEqual(plan.ports.containers);
       // Of a stack of before, which had the plan's default.
-      const { pool, ...before } = node;
+      const { ports: _none, ...before } = node;
       writeFileSync(join(folder, "node.json"), JSON.stringify(before));
-      expect(readNode(join(folder, "node.json")).pool ?? defaultPool).toEqual(defaultPorts.pool);
-      writeFileSync(join(folder, "node.json"), JSON.stringify({ ...node, pool: { start: 2, end: 1 } }));
-      expect(() => readNode(join(folder, "node.json"))).toThrow("pool: ends before it starts");
+      expect(readNode(join(folder, "node.json")).ports?.containers ?? defaultContainerPorts).toEqual(
+        defaultPorts.containers,
+      );
+      writeFileSync(
+        join(folder, "node.json"),
+        JSON.stringify({ ...node, ports: { containers: { start: 2, end: 1 } } }),
+      );
+      expect(() => readNode(join(folder, "node.json"))).toThrow("ports.containers: ends before it starts");
       expect(readDeclared(join(folder, "gpus.json"))?.gpus[0]?.instances).toHaveLength(7);
       expect(parseLimits(JSON.parse(JSON.stringify(document)))).toMatchObject({ ok: true, document });
     } finally {

@@ -9,7 +9,7 @@ const localStack = { nodes: [local("node-0", "head", "10.88.0.10")] };
 const colliding = [
   [{ ray: { dashboard: 5000 } }, "ports.ray.dashboard"],
   [{ ray: { gcs: 5001 } }, "ports.ray.gcs"],
-  [{ pool: { start: 4900, end: 5100 } }, "ports.pool"],
+  [{ containers: { start: 4900, end: 5100 } }, "ports.containers"],
 ] as const;
 
 describe("the image registry's ports", () => {

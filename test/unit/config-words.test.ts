@@ -64,7 +64,11 @@ const full = {
   ],
   network: { cidr: "10.88.0.0/24" },
   firewall: { ...firewall, rules: [{ port: 80, protocol: "tcp", from: ["10.0.0.0/8"] }] },
-  ports: { users: { start: 10000, blocks: 100 }, pool: { start: 20000, end: 24999 }, ray: { client: 10001 } },
+  ports: {
+    users: { start: 10000, blocks: 100 },
+    containers: { start: 20000, end: 24999 },
+    ray: { client: 10001 },
+  },
   workspaces: { cpus: 1, memory: "1GiB", address: "private" },
   ray: { enabled: true, access: ["alice"], memory: "2GiB", cpus: 1 },
   registryPort: 5001,
@@ -155,6 +159,13 @@ describe("an unknown key", () => {
   it("of another kind of node says so", () => {
     const found = one({ nodes: [nodes[0], { ...nodes[1], hostKey: "x" }] });
     expect(found.problem).toBe("is a key of baremetal, not of this kind");
+  });
+
+  it("that has another name by now is told with it", () => {
+    expect(one({ ports: { pool: { start: 20000, end: 24999 } } })).toMatchObject({
+      path: "berth:ports.pool",
+      problem: "is called ports.containers now",
+    });
   });
 
   it("at the top names berth: in front", () => {

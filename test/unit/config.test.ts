@@ -103,7 +103,11 @@ describe("the stack's configuration", () => {
     ["no size", { users: [{ ...alice, memory: "lots" }] }, ["berth:users[0].memory"]],
     ["an unknown key", { nodez: 1 }, ["berth:nodez"]],
     ["an unknown key of a user", { users: [{ ...alice, gpu: 1 }] }, ["berth:users[0].gpu"]],
-    ["a pool in the users' blocks", { ports: { pool: { start: 19000, end: 21000 } } }, ["berth:ports.pool"]],
+    [
+      "ports of containers in the users' blocks",
+      { ports: { containers: { start: 19000, end: 21000 } } },
+      ["berth:ports.containers"],
+    ],
     [
       "blocks that put alice's Jupyter on a port that every workspace has inside",
       { ports: { users: { start: 8885, blocks: 2 } } },
@@ -204,7 +208,7 @@ describe("the port plan", () => {
         for (const port of [x.ssh, x.vnc, x.novnc, x.code, x.jupyter, x.tensorboard, x.rdp])
           expect(port >= x.block.start && port <= x.block.end).toBe(true);
         if (a !== b) expect(x.block.end < y.block.start || y.block.end < x.block.start).toBe(true);
-        expect(x.block.end).toBeLessThan(defaultPorts.pool.start);
+        expect(x.block.end).toBeLessThan(defaultPorts.containers.start);
       }),
     );
   });

@@ -79,12 +79,25 @@ describe("create and update", () => {
     const made = await provider.create(props);
     expect(made).toEqual({ id: "node-0", outs: props });
     const [call] = ssh.calls();
-    expect(call?.args.at(-1)).toContain("berth pool apply --json");
+    expect(call?.args.at(-1)).toContain("berth declared apply --json");
     expect(JSON.parse(call?.stdin ?? "")).toEqual({
       declared: [{ key: "workspace/alice", user: "alice", ask: slice }],
       expect: wanted,
     });
     expect(await provider.update("node-0", {}, props)).toEqual({ outs: props });
+  });
+
+  it("ask a berth that is older than this program by the words that it knows", async () => {
+    const unknown = { error: { code: "bad-request", message: "unknown command 'declared'" } };
+    ssh.does({
+      apply: { code: 2, stdout: JSON.stringify(unknown) },
+      older: { stdout: JSON.stringify({ assignment: wanted }) },
+    });
+    expect(await provider.create(props)).toEqual({ id: "node-0", outs: props });
+    expect(ssh.calls().map(({ args }) => /berth (\w+ \w+) --json/.exec(args.at(-1) ?? "")?.[1])).toEqual([
+      "declared apply",
+      "pool apply",
+    ]);
   });
 
   it("decide where nobody could before, and fail where nobody can now", async () => {

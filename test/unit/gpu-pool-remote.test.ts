@@ -15,7 +15,7 @@ afterAll(() => ssh.remove());
 const reach = { target: "root@10.0.0.5:22", sshOptions: ["-i", "~/key", "-o", "StrictHostKeyChecking=yes"] };
 const show = (told: Behaviour, deadline = 20_000): Promise<Told> => {
   ssh.does({ show: told });
-  return askBerth(reach, ["pool", "show", "--json"], { deadline });
+  return askBerth(reach, ["declared", "show", "--json"], { deadline });
 };
 
 describe("the call", () => {
@@ -27,8 +27,8 @@ describe("the call", () => {
       ...["-l", "root", "-p", "22", "--", "10.0.0.5"],
     ]);
     expect(call?.args.at(-1)).toBe(
-      `exec sh -c 'printf "BERTH-POOL\\n"; test -x /usr/local/bin/berth || exit 127; ` +
-        `exec /usr/local/bin/berth pool show --json'`,
+      `exec sh -c 'printf "BERTH-ANSWER\\n"; test -x /usr/local/bin/berth || exit 127; ` +
+        `exec /usr/local/bin/berth declared show --json'`,
     );
     expect(call?.stdin).toBe("");
   });
@@ -36,23 +36,25 @@ describe("the call", () => {
   it("asks sudo where the login is not root, and takes an IPv6 address out of its brackets", async () => {
     ssh.does({ apply: { stdout: "{}" } });
     const other = { ...reach, target: "ops@[2001:db8::5]:2222" };
-    await askBerth(other, ["pool", "apply", "--json"], { input: { declared: [] }, deadline: 20_000 });
+    await askBerth(other, ["declared", "apply", "--json"], { input: { declared: [] }, deadline: 20_000 });
     const [call] = ssh.calls();
     expect(call?.args.slice(-7, -1)).toEqual(["-l", "ops", "-p", "2222", "--", "2001:db8::5"]);
-    expect(call?.args.at(-1)).toContain("exec sudo -n /usr/local/bin/berth pool apply --json");
+    expect(call?.args.at(-1)).toContain("exec sudo -n /usr/local/bin/berth declared apply --json");
     expect(call?.stdin).toBe('{"declared":[]}');
   });
 
   it("refuses a target that is none, without a call", async () => {
     for (const target of ["10.0.0.5", "root@10.0.0.5", "root@host:port", "root@-oProxyCommand=x y:22", ""]) {
-      const told = await askBerth({ ...reach, target }, ["pool", "show"], { deadline: 1000 });
+      const told = await askBerth({ ...reach, target }, ["declared", "show"], { deadline: 1000 });
       expect(told, target).toMatchObject({ kind: "unreachable" });
     }
     expect(ssh.calls()).toEqual([]);
   });
 
   it("never takes an address for an option", async () => {
-    await askBerth({ ...reach, target: "root@-oProxyCommand=x:22" }, ["pool", "show"], { deadline: 20_000 });
+    await askBerth({ ...reach, target: "root@-oProxyCommand=x:22" }, ["declared", "show"], {
+      deadline: 20_000,
+    });
     const [call] = ssh.calls();
     expect(call?.args.slice(-3, -1)).toEqual(["--", "-oProxyCommand=x"]);
   });
@@ -138,7 +140,7 @@ describe("no connection", () => {
     const path = process.env.PATH;
     process.env.PATH = "/nonexistent";
     try {
-      const told = await askBerth(reach, ["pool", "show"], { deadline: 5000 });
+      const told = await askBerth(reach, ["declared", "show"], { deadline: 5000 });
       expect(told).toEqual({ kind: "unreachable", reason: "there is no ssh on this computer" });
     } finally {
       process.env.PATH = path;

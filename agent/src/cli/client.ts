@@ -159,7 +159,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** A path with the fields that have a value: `/v1/grants?user=alice`. */
+/** A path with the fields that have a value: `/api/grants?user=alice`. */
 export function query(path: string, fields: Record<string, string | number | undefined>): string {
   const given = Object.entries(fields).filter(
     (field): field is [string, string | number] => field[1] !== undefined,

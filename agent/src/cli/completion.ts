@@ -34,7 +34,8 @@ interface Place {
 const lists: Record<string, WordList> = { id: "grants", user: "users", token: "tokens" };
 
 function placesOf(command: Command, path: string[] = []): Place[] {
-  const shown = command.commands.filter((one) => !one.name().startsWith("__"));
+  const visible = new Set(command.createHelp().visibleCommands(command));
+  const shown = command.commands.filter((one) => visible.has(one));
   const options = [...command.createHelp().visibleOptions(command)];
   return [
     {

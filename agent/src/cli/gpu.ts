@@ -15,7 +15,7 @@ const LONGEST_PAGE = 1000;
 const DEFAULT_PAGE = "50";
 
 export async function status(context: Context, { json }: Options): Promise<void> {
-  const view = await context.client().get<GpusView>("/v1/gpus");
+  const view = await context.client().get<GpusView>("/api/gpus");
   context.show(json, view, () => {
     const rows = [...view.gpus].sort((a, b) => a.index - b.index).flatMap(unitsOf);
     const lines = rows.length === 0 ? ["This node has no GPUs."] : [unitTable(rows)];
@@ -106,7 +106,7 @@ export async function quarantine(
   uuid: string,
   { json, reason }: Options & { reason: string },
 ): Promise<void> {
-  const path = `/v1/gpus/${piece(uuid)}/quarantine`;
+  const path = `/api/gpus/${piece(uuid)}/quarantine`;
   const answer = await context.client().post<unknown>(path, { reason });
   context.show(
     json,
@@ -116,7 +116,7 @@ export async function quarantine(
 }
 
 export async function restore(context: Context, uuid: string, { json }: Options): Promise<void> {
-  const answer = await context.client().delete<unknown>(`/v1/gpus/${piece(uuid)}/quarantine`);
+  const answer = await context.client().delete<unknown>(`/api/gpus/${piece(uuid)}/quarantine`);
   context.show(json, answer, () => `${clean(uuid)} is in use again.`);
 }
 
@@ -127,13 +127,13 @@ export async function release(
 ): Promise<void> {
   const client = context.client();
   try {
-    const path = query(`/v1/grants/${piece(id)}`, { force: force ? "true" : undefined });
+    const path = query(`/api/grants/${piece(id)}`, { force: force ? "true" : undefined });
     const grant = await client.delete<GrantView | undefined>(path);
     return context.show(json, grant ?? { id }, () => `Released: ${clean(id)}${unitsInWords(grant)}`);
   } catch (error) {
     if (!(error instanceof Failure) || error.refusal.code !== "not-found") throw error;
     // No grant: it may still wait. If it does not, what was said first is what helps.
-    const withdrawn = await client.delete<unknown>(`/v1/queue/${piece(id)}`).catch((second: unknown) => {
+    const withdrawn = await client.delete<unknown>(`/api/queue/${piece(id)}`).catch((second: unknown) => {
       throw second instanceof Failure && second.refusal.code === "not-found" ? error : second;
     });
     context.show(json, withdrawn ?? { id }, () => `Withdrawn from the queue: ${clean(id)}`);
@@ -145,7 +145,7 @@ function unitsInWords(grant: GrantView | undefined): string {
 }
 
 export async function queue(context: Context, { json }: Options): Promise<void> {
-  const view = await context.client().get<QueueView>("/v1/queue");
+  const view = await context.client().get<QueueView>("/api/queue");
   const now = context.io.now();
   context.show(json, view, () =>
     view.queue.length === 0
@@ -176,7 +176,7 @@ export async function history(context: Context, options: HistoryOptions): Promis
   const limit = readCount("--limit", options.limit ?? DEFAULT_PAGE);
   if (limit > LONGEST_PAGE) throw usage(`--limit ${limit}: at most ${LONGEST_PAGE}`);
   const before = options.before === undefined ? undefined : readCount("--before", options.before);
-  const path = query("/v1/history", { user: options.user, limit, before });
+  const path = query("/api/history", { user: options.user, limit, before });
   const view = await context.client().get<GrantsView>(path);
   context.show(options.json, view, () =>
     view.grants.length === 0

@@ -35,7 +35,7 @@ export async function check(
 ): Promise<void> {
   const ask = readAsk(options);
   const body = { ...(options.user !== undefined && { user: options.user }), ask };
-  const view = await context.client().post<CheckView>("/v1/limits/check", body);
+  const view = await context.client().post<CheckView>("/api/limits/check", body);
   // Closed: no rule of the user's says no, berthd grants nothing at the moment.
   if (!view.granted) context.exitCode = view.refusal?.code === "closed" ? exit.unavailable : exit.refused;
   context.show(options.json, view, () => {
@@ -49,10 +49,10 @@ export async function check(
 /** @param user nobody named: whoever asks */
 async function limitsOf(context: Context, user: string | undefined): Promise<LimitsView> {
   const client = context.client();
-  const name = user ?? (await client.get<WhoamiView>("/v1/whoami")).user;
+  const name = user ?? (await client.get<WhoamiView>("/api/whoami")).user;
   if (name === undefined)
     throw usage("an operator has no limits of their own: name a user", { fix: "berth limits show USER" });
-  return client.get<LimitsView>(`/v1/limits/${piece(name)}`);
+  return client.get<LimitsView>(`/api/limits/${piece(name)}`);
 }
 
 function whose({ user, group }: LimitsView): string {

@@ -18,7 +18,7 @@ export async function health(context: Context, { json }: Options): Promise<void>
 }
 
 export async function whoami(context: Context, { json }: Options): Promise<void> {
-  const view = await context.client().get<WhoamiView>("/v1/whoami");
+  const view = await context.client().get<WhoamiView>("/api/whoami");
   context.show(json, view, () => clean(`${view.user ?? view.actor} (${view.role})`));
 }
 
@@ -42,14 +42,14 @@ async function wordsOf(context: Context, list: WordList): Promise<string[]> {
   switch (list) {
     case "grants": {
       const [{ grants }, { queue }] = await Promise.all([
-        client.get<GrantsView>("/v1/grants"),
-        client.get<QueueView>("/v1/queue"),
+        client.get<GrantsView>("/api/grants"),
+        client.get<QueueView>("/api/queue"),
       ]);
       return [...grants, ...queue.filter(({ mine }) => mine !== false)].map(({ id }) => id);
     }
     case "tokens":
-      return (await client.get<TokensView>("/v1/tokens")).tokens.map(({ id }) => id);
+      return (await client.get<TokensView>("/api/tokens")).tokens.map(({ id }) => id);
     case "users":
-      return (await client.get<LimitsListView>("/v1/limits")).users.map(({ user }) => user);
+      return (await client.get<LimitsListView>("/api/limits")).users.map(({ user }) => user);
   }
 }

@@ -5,10 +5,11 @@ import { kinds } from "./ask";
 import type { Command, Commander } from "./commander";
 import { completionScript, type Shell, shells, type WordList, wordLists } from "./completion";
 import type { Context } from "./context";
+import { applyDeclared, planDeclared, showDeclared } from "./declared";
+import { usage } from "./failure";
 import { history, quarantine, queue, release, restore, status } from "./gpu";
 import { check, explain, show } from "./limits";
 import { health, whoami, words } from "./node";
-import { applyPool, planPool, showPool } from "./pool";
 import { request } from "./request";
 import { createToken, listTokens, revokeToken, roles } from "./tokens";
 
@@ -147,22 +148,30 @@ export function buildProgram(
     ]),
   ).action((options) => check(context, options));
 
-  const pool = group("pool", "What the stack declares for this node (administrators; always JSON)");
+  const declared = group("declared", "What the stack declares for this node (administrators; always JSON)");
   leaf(
-    pool,
+    declared,
     "plan",
     'Reads {"declared": [...]} from standard input and prints who would get what; changes nothing.',
-    [["berth pool plan <declared.json", ""]],
-  ).action(() => planPool(context));
+    [["berth declared plan <declared.json", ""]],
+  ).action(() => planDeclared(context));
   leaf(
-    pool,
+    declared,
     "apply",
     'Reads {"declared": [...], "expect": {...}} from standard input and grants exactly that, or nothing.',
-    [["berth pool apply <declared.json", ""]],
-  ).action(() => applyPool(context));
-  leaf(pool, "show", "Prints what the declared grants have.", [["berth pool show", ""]]).action(() =>
-    showPool(context),
+    [["berth declared apply <declared.json", ""]],
+  ).action(() => applyDeclared(context));
+  leaf(declared, "show", "Prints what the declared grants have.", [["berth declared show", ""]]).action(() =>
+    showDeclared(context),
   );
+
+  program
+    .command("pool", { hidden: true })
+    .argument("[words...]")
+    .allowUnknownOption()
+    .action(() => {
+      throw usage("berth pool is called berth declared now", { fix: "berth declared plan, apply, show" });
+    });
 
   const token = group("token", "Tokens for the API over TCP (administrators)");
   leaf(token, "create", "Makes a token. It is printed once, and only its hash is kept.", [

@@ -56,7 +56,7 @@ export async function request(context: Context, options: RequestOptions): Promis
   const client = context.client();
   const grant =
     waitSeconds === undefined
-      ? await client.post<GrantView>("/v1/grants", wish)
+      ? await client.post<GrantView>("/api/grants", wish)
       : await waitForIt(context, client, wish, waitSeconds);
   context.show(options.json, grant, () => granted(grant, context.io.now()));
 }
@@ -89,7 +89,7 @@ async function waitForIt(context: Context, client: Client, wish: Wish, seconds: 
   const { io } = context;
   const deadline = io.now() + seconds * 1000;
   const wait: Wait = {
-    before: new Set((await client.get<QueueView>("/v1/queue")).queue.map(({ id }) => id)),
+    before: new Set((await client.get<QueueView>("/api/queue")).queue.map(({ id }) => id)),
     interrupted: false,
   };
   const line = progressLine(context);
@@ -121,7 +121,7 @@ async function waitForIt(context: Context, client: Client, wish: Wish, seconds: 
 /** It was granted in the moment of Ctrl-C. */
 async function giveBack(client: Client, grant: GrantView): Promise<Failure> {
   try {
-    await client.delete(`/v1/grants/${piece(grant.id)}`, { timeoutMs: WITHDRAW_MS });
+    await client.delete(`/api/grants/${piece(grant.id)}`, { timeoutMs: WITHDRAW_MS });
     return interruption("what was granted in that moment is free again");
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -142,7 +142,8 @@ async function withdraw(client: Client, wish: Wish, wait: Wait, cut: AbortContro
   setTimeout(hangUp, WITHDRAW_MS).unref();
   try {
     wait.id ??= (await ownEntry(client, wish, wait, { timeoutMs: WITHDRAW_MS })).own?.id;
-    if (wait.id !== undefined) await client.delete(`/v1/queue/${piece(wait.id)}`, { timeoutMs: WITHDRAW_MS });
+    if (wait.id !== undefined)
+      await client.delete(`/api/queue/${piece(wait.id)}`, { timeoutMs: WITHDRAW_MS });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.refusal.code !== "not-found") hangUp();
@@ -167,7 +168,7 @@ async function untilAnswered(
     const left = Math.max(1, Math.ceil((deadline - io.now()) / 1000));
     try {
       return await client.post<GrantView>(
-        "/v1/grants",
+        "/api/grants",
         { ...wish, wait_seconds: left },
         { signal, timeoutMs: left * 1000 + GRACE_MS },
       );
@@ -218,7 +219,7 @@ async function ownEntry(
   { id, before }: Wait,
   options: CallOptions,
 ): Promise<{ own?: QueueEntryView; queue: QueueEntryView[] }> {
-  const { queue } = await client.get<QueueView>("/v1/queue", options);
+  const { queue } = await client.get<QueueView>("/api/queue", options);
   const isOwn = (entry: QueueEntryView) =>
     id === undefined
       ? !before.has(entry.id) &&

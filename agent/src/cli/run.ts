@@ -47,11 +47,11 @@ export async function runCli(words: readonly string[], io: Io): Promise<number> 
   }
 }
 
-/** `pool` is for programs, and speaks JSON whether told to or not. */
+/** `declared` is for programs, and speaks JSON whether told to or not. */
 function wantsJson(words: readonly string[]): boolean {
   const end = words.indexOf("--");
   const options = end < 0 ? words : words.slice(0, end);
-  return options.includes("--json") || options[0] === "pool";
+  return options.includes("--json") || options[0] === "declared";
 }
 
 /** A mistake in this command itself: told in one line, with where. */

@@ -20,7 +20,7 @@ export async function createToken(context: Context, options: TokenOptions): Prom
   if (options.role === "user" && options.user === undefined)
     throw usage("--role user needs --user: whom the token stands for");
   const seconds = options.expires === undefined ? undefined : readDuration("--expires", options.expires);
-  const made = await context.client().post<TokenMade>("/v1/tokens", {
+  const made = await context.client().post<TokenMade>("/api/tokens", {
     role: options.role,
     ...(options.user !== undefined && { owner: options.user }),
     ...(options.name !== undefined && { name: options.name }),
@@ -32,7 +32,7 @@ export async function createToken(context: Context, options: TokenOptions): Prom
 }
 
 export async function listTokens(context: Context, { json }: { json?: boolean }): Promise<void> {
-  const view = await context.client().get<TokensView>("/v1/tokens");
+  const view = await context.client().get<TokensView>("/api/tokens");
   const now = context.io.now();
   context.show(json, view, () =>
     view.tokens.length === 0
@@ -53,7 +53,7 @@ export async function listTokens(context: Context, { json }: { json?: boolean })
 }
 
 export async function revokeToken(context: Context, id: string, { json }: { json?: boolean }): Promise<void> {
-  const answer = await context.client().delete<unknown>(`/v1/tokens/${piece(id)}`);
+  const answer = await context.client().delete<unknown>(`/api/tokens/${piece(id)}`);
   context.show(json, answer ?? { id }, () => `Token ${clean(id)} is ended.`);
 }
 

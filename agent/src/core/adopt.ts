@@ -1,4 +1,3 @@
-import { foundAsk, foundUnit } from "./found";
 import {
   apply,
   boundGrant,
@@ -14,6 +13,7 @@ import {
 import { indexOf } from "./ledger-index";
 import type { Change, Ctx, Decision, LedgerState } from "./ledger-types";
 import type { Grant } from "./model";
+import { foundAsk, foundUnit } from "./unknown-units";
 
 /** A container with GPUs, as its labels tell. */
 export interface SeenContainer {

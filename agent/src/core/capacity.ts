@@ -1,6 +1,6 @@
 import { memoryWords, sameProfile, unitMeets } from "./asks";
+import type { GpuUse } from "./gpu-use";
 import type { Ask } from "./model";
-import type { Seat } from "./seats";
 
 /** What a node has for an ask, whoever holds it now. */
 export interface Capacity {
@@ -17,46 +17,46 @@ export interface Capacity {
   profiles: string;
 }
 
-export function capacityOf(seats: readonly Seat[], ask: Ask): Capacity {
+export function capacityOf(uses: readonly GpuUse[], ask: Ask): Capacity {
   const model = ask.model?.toLowerCase();
-  const of = seats.filter((seat) => model === undefined || seat.model.includes(model));
+  const of = uses.filter((use) => model === undefined || use.model.includes(model));
   const { profile } = ask;
-  const instances = countProfiles(seats);
-  const counted = of.map((seat) => ({ seat, units: meant(seat, ask) })).filter(({ units }) => units > 0);
+  const instances = countProfiles(uses);
+  const counted = of.map((use) => ({ use, units: meant(use, ask) })).filter(({ units }) => units > 0);
   return {
     model: of.length > 0,
     profile:
       profile === undefined ||
-      of.some((seat) => seat.instances.some((unit) => sameProfile(profile, unit.profile))),
+      of.some((use) => use.instances.some((unit) => sameProfile(profile, unit.profile))),
     units: counted.reduce((sum, { units }) => sum + units, 0),
     quarantined: counted
-      .filter(({ seat }) => seat.gpu.quarantined !== undefined)
-      .map(({ seat: { gpu } }) => `GPU ${gpu.index} is quarantined: ${gpu.quarantined}`),
+      .filter(({ use }) => use.gpu.quarantined !== undefined)
+      .map(({ use: { gpu } }) => `GPU ${gpu.index} is quarantined: ${gpu.quarantined}`),
     offers: offerWords(
-      seats.filter(({ gpu }) => !gpu.mig),
+      uses.filter(({ gpu }) => !gpu.mig),
       instances,
     ),
     profiles: profileWords(instances),
   };
 }
 
-function meant(seat: Seat, ask: Ask): number {
-  if (ask.kind === "mig") return seat.instances.filter((unit) => unitMeets(ask, unit)).length;
-  if (seat.gpu.mig) return 0;
-  if (ask.kind === "share") return seat.gpu.memoryMiB >= (ask.memoryMiB ?? 0) ? 1 : 0;
-  return unitMeets(ask, seat.whole) ? 1 : 0;
+function meant(use: GpuUse, ask: Ask): number {
+  if (ask.kind === "mig") return use.instances.filter((unit) => unitMeets(ask, unit)).length;
+  if (use.gpu.mig) return 0;
+  if (ask.kind === "share") return use.gpu.memoryMiB >= (ask.memoryMiB ?? 0) ? 1 : 0;
+  return unitMeets(ask, use.whole) ? 1 : 0;
 }
 
-function countProfiles(seats: readonly Seat[]): Map<string, number> {
+function countProfiles(uses: readonly GpuUse[]): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const { profile = "" } of seats.flatMap(({ instances }) => instances)) {
+  for (const { profile = "" } of uses.flatMap(({ instances }) => instances)) {
     counts.set(profile, (counts.get(profile) ?? 0) + 1);
   }
   return counts;
 }
 
 /** Whole GPUs by model, and instances by profile, in words. */
-export function offerWords(wholes: readonly Seat[], instances: ReadonlyMap<string, number>): string {
+export function offerWords(wholes: readonly GpuUse[], instances: ReadonlyMap<string, number>): string {
   const models = new Map<string, number>();
   for (const { gpu } of wholes) {
     const name = `${gpu.model}, ${memoryWords(gpu.memoryMiB)}`;

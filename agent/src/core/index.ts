@@ -1,6 +1,9 @@
 /** Who gets which GPU: pure planners and the ledger's state machine. Imports nothing outside this folder. */
 export { type Adoption, adopt, type SeenContainer } from "./adopt";
 export { askRefusal, askWords, unitMeets } from "./asks";
+export { type DeclaredPlan, planDeclared } from "./declared";
+export { applyDeclared } from "./declared-apply";
+export { type DeclaredInput, sameAssignment } from "./declared-jobs";
 export {
   apply,
   bind,
@@ -18,9 +21,6 @@ export type { Change, ChangeEvent, Ctx, Decision, LedgerState, ReserveRequest } 
 export * from "./model";
 export { Occupancy, type PlaceDefaults } from "./occupancy";
 export { type FreeUnits, freeUnits, type Occupied, place, unitsNamed } from "./planner";
-export { type PoolPlan, planPool } from "./pool";
-export { applyPool } from "./pool-apply";
-export { type PoolInput, sameAssignment } from "./pool-jobs";
 export {
   defaultPatienceSeconds,
   nextAdmissible,

@@ -1,7 +1,7 @@
+import { isStray } from "./gpu-use";
 import type { ChangeEvent, LedgerState } from "./ledger-types";
 import type { Grant, GrantedUnit, Inventory } from "./model";
 import { Occupancy } from "./occupancy";
-import { isStray } from "./seats";
 
 /** The live grants, by what they are looked up by. */
 export class LedgerIndex {
@@ -58,7 +58,7 @@ export class LedgerIndex {
   }
 
   private gpuOf(unit: GrantedUnit): string {
-    return this.occupancy.seatOf(unit)?.gpu.uuid ?? unit.gpu;
+    return this.occupancy.useOf(unit)?.gpu.uuid ?? unit.gpu;
   }
 
   private each(grant: Grant, visit: (map: Map<string, Map<string, Grant>>, by: string) => void): void {
@@ -94,19 +94,19 @@ export function troubleOf(
     if (!worst || gravity.indexOf(trouble.event) < gravity.indexOf(worst.event)) worst = trouble;
   };
   for (const unit of grant.units) {
-    const seat = index.occupancy.seatOf(unit);
-    if (!seat) {
+    const use = index.occupancy.useOf(unit);
+    if (!use) {
       found({ event: "lost", reason: `gpu lost: ${unit.name} (${unit.uuid})` });
       continue;
     }
-    if (isStray(seat, unit)) {
+    if (isStray(use, unit)) {
       found({ event: "resliced", reason: `gpu re-sliced: ${unit.name} (${unit.uuid}) is no more` });
     }
-    if (seat.gpu.quarantined !== undefined) {
-      found({ event: "quarantined", reason: `gpu quarantined: ${unit.name}: ${seat.gpu.quarantined}` });
+    if (use.gpu.quarantined !== undefined) {
+      found({ event: "quarantined", reason: `gpu quarantined: ${unit.name}: ${use.gpu.quarantined}` });
     }
     const others = [...index.beside(unit)].filter((other) => other.id !== grant.id && !without.has(other.id));
-    for (const other of rivals(grant, unit, others, seat.gpu.memoryMiB)) {
+    for (const other of rivals(grant, unit, others, use.gpu.memoryMiB)) {
       if (isWaiting(other) && grant.dropped) continue;
       if (isWaiting(grant) && other.dropped) {
         found({

@@ -1,7 +1,7 @@
-import { recognized } from "./found";
 import { decide, reviewed } from "./ledger";
 import type { ChangeEvent, Ctx, Decision, LedgerState } from "./ledger-types";
 import type { Grant, Inventory } from "./model";
+import { recognized } from "./unknown-units";
 
 /** What became of live grants when the GPUs changed. */
 export interface InventoryNews {

@@ -188,5 +188,5 @@ export interface DeclaredGrant {
   ask: Ask;
 }
 
-/** Who holds what, by key; the value of the pool's outputs. */
+/** Who holds what, by key; the value of a GpuPool's outputs. */
 export type Assignment = Record<string, GrantedUnit[]>;

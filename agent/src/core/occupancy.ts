@@ -1,21 +1,21 @@
 import { askRefusal, refusalOf, unitMeets } from "./asks";
 import { type Capacity, capacityOf } from "./capacity";
-import type { Ask, GrantedUnit, Inventory, Result, Strategy } from "./model";
-import { busyRefusal, pinnedUnits } from "./refusals";
-import { brokenShareRules, type ShareRules } from "./rules";
 import {
   freeOf,
+  type GpuUse,
+  gpuUses,
   hasRoom,
   instanceKey,
   load,
-  makeSeats,
   occupy,
-  type Seat,
   seatTakes,
   shareLeft,
   wholeFree,
-} from "./seats";
-import { pickWhole } from "./whole";
+} from "./gpu-use";
+import type { Ask, GrantedUnit, Inventory, Result, Strategy } from "./model";
+import { pickWhole } from "./pick-gpus";
+import { busyRefusal, pinnedUnits } from "./refusals";
+import { brokenShareRules, type ShareRules } from "./rules";
 
 export interface PlaceDefaults extends ShareRules {
   /** @default "least-allocated" */
@@ -32,7 +32,7 @@ interface Kind {
 }
 
 /** Which GPU comes first; equal ones in the node's own order. */
-const ranks: Record<Strategy, (a: Seat, b: Seat) => number> = {
+const ranks: Record<Strategy, (a: GpuUse, b: GpuUse) => number> = {
   "least-allocated": (a, b) => load(a) - load(b) || a.order - b.order,
   pack: (a, b) => load(b) - load(a) || a.order - b.order,
   spread: (a, b) => a.holders - b.holders || load(a) - load(b) || a.order - b.order,
@@ -43,15 +43,15 @@ const ranks: Record<Strategy, (a: Seat, b: Seat) => number> = {
  * `place` changes nothing; `add` what it answers.
  */
 export class Occupancy {
-  readonly seats: readonly Seat[];
-  private readonly byGpu: ReadonlyMap<string, Seat>;
-  private readonly byInstance: ReadonlyMap<string, Seat>;
+  readonly uses: readonly GpuUse[];
+  private readonly byGpu: ReadonlyMap<string, GpuUse>;
+  private readonly byInstance: ReadonlyMap<string, GpuUse>;
   /** GPUs with room, in the order of each strategy that was asked for. */
-  private readonly ranked = new Map<Strategy, Seat[]>();
+  private readonly ranked = new Map<Strategy, GpuUse[]>();
   /** Whole GPUs that may be granted now, in the node's order. */
-  private readonly wholes: Seat[] = [];
+  private readonly wholes: GpuUse[] = [];
   /** GPUs that were divided anew under a holder. */
-  private readonly strays = new Set<Seat>();
+  private readonly strays = new Set<GpuUse>();
   /** Instances that may be granted now, by `instanceKey`. */
   private readonly free = new Map<string, number>();
   /** The kinds of instance there are, the smallest first. */
@@ -60,16 +60,16 @@ export class Occupancy {
   private readonly known = new Map<string, Capacity>();
 
   constructor(readonly inventory: Inventory) {
-    this.seats = makeSeats(inventory);
-    this.byGpu = new Map(this.seats.map((seat) => [seat.gpu.uuid, seat]));
+    this.uses = gpuUses(inventory);
+    this.byGpu = new Map(this.uses.map((use) => [use.gpu.uuid, use]));
     this.byInstance = new Map(
-      this.seats.flatMap((seat) => seat.instances.map(({ uuid }): [string, Seat] => [uuid, seat])),
+      this.uses.flatMap((use) => use.instances.map(({ uuid }): [string, GpuUse] => [uuid, use])),
     );
     const kinds = new Map<string, Kind>();
-    for (const seat of this.seats) {
-      this.count(seat, 1);
-      if (wholeFree(seat)) this.wholes.push(seat);
-      for (const unit of seat.instances) {
+    for (const use of this.uses) {
+      this.count(use, 1);
+      if (wholeFree(use)) this.wholes.push(use);
+      for (const unit of use.instances) {
         const key = instanceKey(unit);
         const name = unit.profile ?? "";
         kinds.set(key, { key, name, profile: name.toLowerCase(), memoryMiB: unit.memoryMiB });
@@ -91,7 +91,7 @@ export class Occupancy {
    * Where the unit is, or was; undefined: its GPU is not there. By its own UUID first: of a unit that was not there when
    * its container was found, no GPU is known.
    */
-  seatOf(unit: GrantedUnit): Seat | undefined {
+  useOf(unit: GrantedUnit): GpuUse | undefined {
     return this.byInstance.get(unit.uuid) ?? this.byGpu.get(unit.gpu);
   }
 
@@ -105,12 +105,12 @@ export class Occupancy {
 
   /** Whether exactly this unit could be granted now: the instance, the whole GPU, or a share of that size. */
   isFree(unit: GrantedUnit): boolean {
-    const seat = this.seatOf(unit);
-    if (!seat || !seatTakes(seat)) return false;
+    const use = this.useOf(unit);
+    if (!use || !seatTakes(use)) return false;
     if (unit.uuid !== unit.gpu) {
-      return freeOf(seat).some(({ uuid, profile }) => uuid === unit.uuid && profile === unit.profile);
+      return freeOf(use).some(({ uuid, profile }) => uuid === unit.uuid && profile === unit.profile);
     }
-    return unit.shared ? shareLeft(seat) >= unit.memoryMiB : wholeFree(seat);
+    return unit.shared ? shareLeft(use) >= unit.memoryMiB : wholeFree(use);
   }
 
   /**
@@ -130,7 +130,7 @@ export class Occupancy {
     const what = [ask.kind, ask.profile, ask.model, ask.memoryMiB].join("/");
     let capacity = this.known.get(what);
     if (!capacity) {
-      capacity = capacityOf(this.seats, { ...ask, pins: undefined });
+      capacity = capacityOf(this.uses, { ...ask, pins: undefined });
       // Asks come from outside: what is remembered of them has an end.
       if (this.known.size >= 1000) this.known.clear();
       this.known.set(what, capacity);
@@ -139,7 +139,12 @@ export class Occupancy {
   }
 
   /** What there is now: units for the ask (a share: GPUs), what is free of everything, and GPUs in dispute. */
-  room(ask: Ask): { units: number; wholes: readonly Seat[]; instances: Map<string, number>; strays: Seat[] } {
+  room(ask: Ask): {
+    units: number;
+    wholes: readonly GpuUse[];
+    instances: Map<string, number>;
+    strays: GpuUse[];
+  } {
     const matches = modelFilter(ask);
     const instances = new Map<string, number>();
     for (const { key, name } of this.kinds) {
@@ -149,15 +154,14 @@ export class Occupancy {
     const strays = [...this.strays].filter(matches);
     const memory = ask.memoryMiB ?? 0;
     if (ask.kind === "gpu") {
-      const fits = this.wholes.filter((seat) => seat.gpu.memoryMiB >= memory && matches(seat));
+      const fits = this.wholes.filter((use) => use.gpu.memoryMiB >= memory && matches(use));
       return { units: fits.length, wholes: this.wholes, instances, strays };
     }
     const open = this.rank("least-allocated").filter(matches);
     let units = 0;
-    for (const seat of open) {
-      if (ask.kind === "share") units += shareLeft(seat) >= memory ? 1 : 0;
-      else if (seat.freeInstances.size > 0)
-        units += freeOf(seat).filter((unit) => unitMeets(ask, unit)).length;
+    for (const use of open) {
+      if (ask.kind === "share") units += shareLeft(use) >= memory ? 1 : 0;
+      else if (use.freeInstances.size > 0) units += freeOf(use).filter((unit) => unitMeets(ask, unit)).length;
     }
     return { units, wholes: this.wholes, instances, strays };
   }
@@ -166,15 +170,15 @@ export class Occupancy {
     const matches = modelFilter(ask);
     if (ask.kind === "gpu") {
       const least = ask.memoryMiB ?? 0;
-      const fits = (seat: Seat) => seat.gpu.memoryMiB >= least && matches(seat);
+      const fits = (use: GpuUse) => use.gpu.memoryMiB >= least && matches(use);
       const any = ask.memoryMiB === undefined && ask.model === undefined;
-      const seats = any ? this.wholes : this.wholes.filter(fits);
-      return pickWhole(seats, ask.count, strategy)?.map(({ whole }) => ({ ...whole }));
+      const uses = any ? this.wholes : this.wholes.filter(fits);
+      return pickWhole(uses, ask.count, strategy)?.map(({ whole }) => ({ ...whole }));
     }
     if (ask.kind === "share") {
       const memoryMiB = ask.memoryMiB ?? 0;
-      const seat = this.rank(strategy).find((one) => shareLeft(one) >= memoryMiB && matches(one));
-      return seat && [{ ...seat.whole, memoryMiB, shared: true }];
+      const use = this.rank(strategy).find((one) => shareLeft(one) >= memoryMiB && matches(one));
+      return use && [{ ...use.whole, memoryMiB, shared: true }];
     }
     const found: GrantedUnit[] = [];
     while (found.length < ask.count) {
@@ -192,79 +196,79 @@ export class Occupancy {
   private findInstance(
     ask: Ask,
     strategy: Strategy,
-    matches: (seat: Seat) => boolean,
+    matches: (use: GpuUse) => boolean,
     found: readonly GrantedUnit[],
   ): GrantedUnit | undefined {
     const profile = ask.profile?.toLowerCase();
     for (const kind of this.kinds) {
       if (profile !== undefined && kind.profile !== profile) continue;
       if (kind.memoryMiB < (ask.memoryMiB ?? 0) || !this.free.get(kind.key)) continue;
-      const fits = (seat: Seat) => seat.freeInstances.has(kind.key) && matches(seat);
+      const fits = (use: GpuUse) => use.freeInstances.has(kind.key) && matches(use);
       const rank = this.rank(strategy);
       // Spread: a GPU that this ask does not have yet, while there is one.
-      const seat =
+      const use =
         (strategy === "spread"
           ? rank.find((one) => fits(one) && !found.some(({ gpu }) => gpu === one.gpu.uuid))
           : undefined) ?? rank.find(fits);
-      const unit = seat?.instances.find(
-        (one) => !seat.instanceHolders.get(one.uuid) && instanceKey(one) === kind.key,
+      const unit = use?.instances.find(
+        (one) => !use.instanceHolders.get(one.uuid) && instanceKey(one) === kind.key,
       );
       if (unit) return { ...unit };
     }
     return undefined;
   }
 
-  private rank(strategy: Strategy): Seat[] {
-    let seats = this.ranked.get(strategy);
-    if (!seats) {
-      seats = this.seats.filter(hasRoom).sort(ranks[strategy]);
-      this.ranked.set(strategy, seats);
+  private rank(strategy: Strategy): GpuUse[] {
+    let uses = this.ranked.get(strategy);
+    if (!uses) {
+      uses = this.uses.filter(hasRoom).sort(ranks[strategy]);
+      this.ranked.set(strategy, uses);
     }
-    return seats;
+    return uses;
   }
 
   private change(unit: GrantedUnit, by: 1 | -1): void {
-    const seat = this.seatOf(unit);
-    if (!seat) return;
-    this.count(seat, -1);
-    const wasWhole = wholeFree(seat);
-    for (const [strategy, seats] of this.ranked) {
-      const at = place(seats, seat, ranks[strategy]);
-      if (seats[at] === seat) seats.splice(at, 1);
+    const use = this.useOf(unit);
+    if (!use) return;
+    this.count(use, -1);
+    const wasWhole = wholeFree(use);
+    for (const [strategy, uses] of this.ranked) {
+      const at = place(uses, use, ranks[strategy]);
+      if (uses[at] === use) uses.splice(at, 1);
     }
-    occupy(seat, unit, by);
-    this.count(seat, 1);
-    if (seat.strays > 0) this.strays.add(seat);
-    else this.strays.delete(seat);
-    if (wasWhole !== wholeFree(seat)) {
-      const at = place(this.wholes, seat, (one, other) => one.order - other.order);
+    occupy(use, unit, by);
+    this.count(use, 1);
+    if (use.strays > 0) this.strays.add(use);
+    else this.strays.delete(use);
+    if (wasWhole !== wholeFree(use)) {
+      const at = place(this.wholes, use, (one, other) => one.order - other.order);
       if (wasWhole) this.wholes.splice(at, 1);
-      else this.wholes.splice(at, 0, seat);
+      else this.wholes.splice(at, 0, use);
     }
-    if (!hasRoom(seat)) return;
-    for (const [strategy, seats] of this.ranked) seats.splice(place(seats, seat, ranks[strategy]), 0, seat);
+    if (!hasRoom(use)) return;
+    for (const [strategy, uses] of this.ranked) uses.splice(place(uses, use, ranks[strategy]), 0, use);
   }
 
-  private count(seat: Seat, by: 1 | -1): void {
-    if (!seatTakes(seat)) return;
-    for (const [key, free] of seat.freeInstances) this.free.set(key, (this.free.get(key) ?? 0) + by * free);
+  private count(use: GpuUse, by: 1 | -1): void {
+    if (!seatTakes(use)) return;
+    for (const [key, free] of use.freeInstances) this.free.set(key, (this.free.get(key) ?? 0) + by * free);
   }
 }
 
-/** Where the seat is in the sorted list, or would be. */
-function place(seats: readonly Seat[], seat: Seat, compare: (a: Seat, b: Seat) => number): number {
+/** Where the use is in the sorted list, or would be. */
+function place(uses: readonly GpuUse[], use: GpuUse, compare: (a: GpuUse, b: GpuUse) => number): number {
   let low = 0;
-  let high = seats.length;
+  let high = uses.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    const other = seats[middle];
-    if (other && compare(other, seat) < 0) low = middle + 1;
+    const other = uses[middle];
+    if (other && compare(other, use) < 0) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
-function modelFilter(ask: Ask): (seat: Seat) => boolean {
+function modelFilter(ask: Ask): (use: GpuUse) => boolean {
   const model = ask.model?.toLowerCase();
-  return model === undefined ? () => true : (seat) => seat.model.includes(model);
+  return model === undefined ? () => true : (use) => use.model.includes(model);
 }

@@ -1,6 +1,6 @@
+import { freeOf, gpuUses, shareLeft, wholeFree } from "./gpu-use";
 import type { Ask, GrantedUnit, Inventory, Result } from "./model";
 import { Occupancy, type PlaceDefaults } from "./occupancy";
-import { freeOf, makeSeats, shareLeft, wholeFree } from "./seats";
 
 /** Anything that has units: a live grant. */
 export interface Occupied {
@@ -18,14 +18,14 @@ export interface FreeUnits {
 
 /** @param allowShared whether the node grants shares; without, `shares` is empty. */
 export function freeUnits(inventory: Inventory, live: readonly Occupied[], allowShared = false): FreeUnits {
-  const { seats } = occupancyOf(inventory, live);
+  const { uses } = occupancyOf(inventory, live);
   return {
-    gpus: seats.filter(wholeFree).map(({ whole }) => ({ ...whole })),
-    instances: seats.flatMap(freeOf).map((unit) => ({ ...unit })),
+    gpus: uses.filter(wholeFree).map(({ whole }) => ({ ...whole })),
+    instances: uses.flatMap(freeOf).map((unit) => ({ ...unit })),
     shares: allowShared
-      ? seats
-          .filter((seat) => shareLeft(seat) > 0)
-          .map((seat) => ({ ...seat.whole, memoryMiB: shareLeft(seat), shared: true }))
+      ? uses
+          .filter((use) => shareLeft(use) > 0)
+          .map((use) => ({ ...use.whole, memoryMiB: shareLeft(use), shared: true }))
       : [],
   };
 }
@@ -43,8 +43,8 @@ export function place(
 /** Every GPU and instance by UUID, with the name that people see. A GPU in MIG mode is there too, though never granted. */
 export function unitsNamed(inventory: Inventory): Map<string, GrantedUnit> {
   return new Map(
-    makeSeats(inventory)
-      .flatMap((seat) => [seat.whole, ...seat.instances])
+    gpuUses(inventory)
+      .flatMap((use) => [use.whole, ...use.instances])
       .map((unit) => [unit.uuid, unit]),
   );
 }

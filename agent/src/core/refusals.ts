@@ -1,13 +1,13 @@
 import { askWords, memoryWords, unitKind, unitMeets } from "./asks";
 import { offerWords } from "./capacity";
+import type { GpuUse } from "./gpu-use";
 import type { Ask, GrantedUnit, Refusal, Result } from "./model";
 import type { Occupancy } from "./occupancy";
-import type { Seat } from "./seats";
 
 /** Why an ask that is right in itself found no place. */
 export function busyRefusal(occupancy: Occupancy, ask: Ask): Refusal {
-  const { seats } = occupancy;
-  if (seats.length === 0) return impossible(ask, "this node has no GPU", "no GPU");
+  const { uses } = occupancy;
+  if (uses.length === 0) return impossible(ask, "this node has no GPU", "no GPU");
   const capacity = occupancy.capacity(ask);
   if (!capacity.model) {
     return impossible(ask, `no GPU's model has ${JSON.stringify(ask.model)} in its name`, capacity.offers);
@@ -22,7 +22,7 @@ export function busyRefusal(occupancy: Occupancy, ask: Ask): Refusal {
   }
   if (capacity.units < ask.count) {
     const what = capacity.units === 0 ? "none" : `${capacity.units} in all`;
-    const unknown = unknownMemory(ask, seats);
+    const unknown = unknownMemory(ask, uses);
     return impossible(
       ask,
       `of such, this node has ${what}, even if everything were free${unknown}`,
@@ -44,8 +44,8 @@ export function busyRefusal(occupancy: Occupancy, ask: Ask): Refusal {
 }
 
 /** Of a GPU whose memory nobody knows, no size can be promised. */
-function unknownMemory({ memoryMiB }: Ask, seats: readonly Seat[]): string {
-  const those = seats.filter(({ gpu }) => gpu.memoryMiB === 0).map(({ gpu }) => gpu.index);
+function unknownMemory({ memoryMiB }: Ask, uses: readonly GpuUse[]): string {
+  const those = uses.filter(({ gpu }) => gpu.memoryMiB === 0).map(({ gpu }) => gpu.index);
   if (memoryMiB === undefined || those.length === 0) return "";
   return `; of GPU ${those.join(", ")} the driver does not say the memory: granted whole, when no memory is asked for`;
 }
@@ -67,10 +67,10 @@ export function pinnedUnits(occupancy: Occupancy, ask: Ask, pins: readonly strin
     }
     const unit =
       ask.kind === "share" ? { ...named, shared: true, memoryMiB: ask.memoryMiB ?? 0 } : { ...named };
-    const seat = occupancy.seatOf(named);
-    const fault = pinFault(ask, named, seat);
+    const use = occupancy.useOf(named);
+    const fault = pinFault(ask, named, use);
     if (fault) wrong.push(`${pin} (${named.name}) ${fault}`);
-    else if (!occupancy.isFree(unit)) taken.push(`${pin} (${named.name}) ${whyTaken(seat)}`);
+    else if (!occupancy.isFree(unit)) taken.push(`${pin} (${named.name}) ${whyTaken(use)}`);
     else units.push(unit);
   }
   if (wrong.length > 0) {
@@ -93,21 +93,21 @@ export function pinnedUnits(occupancy: Occupancy, ask: Ask, pins: readonly strin
   return { ok: true, value: units };
 }
 
-function pinFault(ask: Ask, named: GrantedUnit, seat: Seat | undefined): string | undefined {
+function pinFault(ask: Ask, named: GrantedUnit, use: GpuUse | undefined): string | undefined {
   const kind = unitKind(named);
   if (kind !== (ask.kind === "mig" ? "mig" : "gpu")) {
     return `is a ${kind === "mig" ? "MIG instance" : "GPU"}, and the ask is for ${ask.kind}`;
   }
-  if (ask.kind !== "mig" && seat?.gpu.mig) return "is in MIG mode: granted by its instances alone";
+  if (ask.kind !== "mig" && use?.gpu.mig) return "is in MIG mode: granted by its instances alone";
   const size = ask.kind === "share" ? named.memoryMiB >= (ask.memoryMiB ?? 0) : true;
   const rest = ask.kind === "share" ? { ...ask, kind: "gpu" as const } : ask;
   if (size && unitMeets(rest, named)) return undefined;
   return `is a ${named.model}${named.profile ? `, ${named.profile}` : ""}, ${named.memoryMiB > 0 ? "of " : ""}${memoryWords(named.memoryMiB)}: not what is asked for`;
 }
 
-function whyTaken(seat: Seat | undefined): string {
-  if (seat?.gpu.quarantined !== undefined) return `is quarantined: ${seat.gpu.quarantined}`;
-  if (seat && seat.strays > 0) return "was divided anew under a holder that is still there";
+function whyTaken(use: GpuUse | undefined): string {
+  if (use?.gpu.quarantined !== undefined) return `is quarantined: ${use.gpu.quarantined}`;
+  if (use && use.strays > 0) return "was divided anew under a holder that is still there";
   return "is in use";
 }
 

@@ -37,7 +37,7 @@ export interface LauncherOptions {
   /** Addresses that ports may be published on. @default ["127.0.0.1"] */
   addresses?: readonly string[];
   /** Host ports that containers may be published on. */
-  pool(): PortRange;
+  ports(): PortRange;
   /** The cgroup that holds all of a user; undefined: dockerd's own. */
   cgroupParent?(user: string, group: string, driver: string): string | undefined;
   /** How long the processes of a removed container may take to end, in seconds. @default 30 */

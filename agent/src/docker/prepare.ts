@@ -36,7 +36,7 @@ export async function prepare(
   request: LaunchRequest,
   options: PrepareOptions,
 ): Promise<Result<Prepared>> {
-  const { addresses, cgroupParent, engine, ledger, node, pool, stack } = options;
+  const { addresses, cgroupParent, engine, ledger, node, ports, stack } = options;
   const limits = ledger.limitsOf(request.user);
   if (limits === undefined) return refuse(unknownUser(request.user));
   const info = await engine.info();
@@ -48,7 +48,7 @@ export async function prepare(
     launch,
     limits,
     addresses: addresses ?? ["127.0.0.1"],
-    pool: pool(),
+    ports: ports(),
     ...(info.cpus === undefined ? {} : { cpus: info.cpus }),
     ...(parent === undefined ? {} : { cgroupParent: parent }),
   };

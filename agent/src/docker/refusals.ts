@@ -53,7 +53,7 @@ export const notThere = (container: string): Refusal => ({
 export const notOurs = (container: string): Refusal => ({
   code: "not-allowed",
   message: `container ${container} was not made by berthd`,
-  allowed: "containers made by POST /v1/containers",
+  allowed: "containers made by POST /api/containers",
   fix: "remove it with whatever made it",
 });
 

@@ -55,7 +55,7 @@ export const askSchema = z.strictObject({
   pins: z.array(z.string().min(1).max(100)).min(1).max(64).optional(),
 });
 
-/** The body of `POST /v1/containers`. */
+/** The body of `POST /api/containers`. */
 export const launchSchema = z.strictObject({
   /** Whose it is; the limits are that user's. */
   user: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/, "a user's name"),
@@ -92,7 +92,7 @@ export const launchSchema = z.strictObject({
   memory: size.optional(),
   shm: size.optional(),
   pids: z.int().min(1).max(32_768).optional(),
-  /** Published on the node, each on one address of those that the node allows, and on a port of its pool. */
+  /** Published on the node, each on one address of those that the node allows, and on a port of `berth:ports.containers`. */
   ports: z
     .array(
       z.strictObject({

@@ -38,7 +38,7 @@ export interface SpecContext {
   /** Addresses that ports may be published on. */
   addresses: readonly string[];
   /** Host ports that they may be published on: the others are Berth's own, Ray's and the users'. */
-  pool: PortRange;
+  ports: PortRange;
   /** CPUs of the node; undefined: not known. */
   cpus?: number;
   /** Names the launch, so that what is left of it can be found. */
@@ -156,7 +156,7 @@ function labels(request: LaunchRequest, context: SpecContext): Record<string, st
 
 function publish(
   request: LaunchRequest,
-  { addresses, pool }: Pick<SpecContext, "addresses" | "pool">,
+  { addresses, ports: range }: Pick<SpecContext, "addresses" | "ports">,
   wrong: string[],
 ) {
   const ports = request.ports ?? [];
@@ -167,9 +167,9 @@ function publish(
   ports.forEach((port, index) => {
     if (!addresses.includes(port.address))
       wrong.push(`ports.${index}.address: ${port.address} is none of ${addresses.join(", ")}`);
-    if (port.host < pool.start || port.host > pool.end)
+    if (port.host < range.start || port.host > range.end)
       wrong.push(
-        `ports.${index}.host: ${port.host} is none of ${pool.start} to ${pool.end}, the pool of containers (berth:ports.pool)`,
+        `ports.${index}.host: ${port.host} is none of ${range.start} to ${range.end} (berth:ports.containers)`,
       );
     const place = `${port.address} ${port.host}/${port.protocol}`;
     if (taken.has(place)) wrong.push(`ports.${index}: ${place} stands there twice`);

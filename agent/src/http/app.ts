@@ -115,6 +115,12 @@ export async function makeApp(options: AppOptions): Promise<App> {
 
   const notFound = (request: FastifyRequest, reply: FastifyReply) => {
     const path = pathOf(request);
+    const now = movedTo(path);
+    if (now !== undefined) {
+      const refusal: Refusal = { code: "not-found", message: `${path} is ${now} now.`, allowed: now };
+      void reply.code(410).send({ error: refusal });
+      return;
+    }
     const methods = known(path);
     const refusal: Refusal =
       methods.length > 0
@@ -256,7 +262,7 @@ function answerTo(error: FastifyError | Refused): {
       refusal: {
         code: "bad-request",
         message: error.message,
-        ...(large && { allowed: `${bodyLimit} bytes; more for a stack's pool` }),
+        ...(large && { allowed: `${bodyLimit} bytes; more for what a stack declares` }),
         ...(status === 415 && { allowed: "application/json" }),
       },
       headers,
@@ -271,6 +277,12 @@ function answerTo(error: FastifyError | Refused): {
     },
     headers,
   };
+}
+
+/** Where a path of the first version of this API is now; undefined: it is of this one. */
+function movedTo(path: string): string | undefined {
+  const old = /^\/v1(\/.*)?$/.exec(path);
+  return old ? `/api${(old[1] ?? "").replace(/^\/pool(?=\/|$)/, "/declared")}` : undefined;
 }
 
 function pathOf(request: FastifyRequest): string {

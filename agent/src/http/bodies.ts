@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 
-/** The most that a request brings, but for a stack's pool, which operators alone send. Bytes. */
+/** The most that a request brings, but for what a stack declares, which operators alone send. Bytes. */
 export const bodyLimit = 256 * 1024;
 
 /** Why there is no room: the account has as much as it may, or all together have. */

@@ -9,7 +9,7 @@ import { answers, goneSignal, granted, identityOf } from "./shared";
 import type { RouteContext } from "./types";
 
 /** Bytes: a node's declared grants, and the units of each. */
-const poolBodyLimit = 4 * 1024 * 1024;
+const declaredBodyLimit = 4 * 1024 * 1024;
 
 /** Without the hash: nobody needs it. */
 function shownToken({ hash: _, ...token }: StoredToken) {
@@ -36,7 +36,7 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
   };
 
   app.post(
-    "/v1/grants/:id/bind",
+    "/api/grants/:id/bind",
     {
       ...programOnly,
       schema: {
@@ -56,7 +56,7 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
   );
 
   app.get(
-    "/v1/held-back",
+    "/api/held-back",
     {
       ...adminOnly,
       schema: {
@@ -73,7 +73,7 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
     return { uuid, ...(found?.quarantined !== undefined && { quarantined: found.quarantined }) };
   };
   app.post(
-    "/v1/gpus/:uuid/quarantine",
+    "/api/gpus/:uuid/quarantine",
     {
       ...adminOnly,
       schema: {
@@ -90,19 +90,19 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
   );
 
   app.delete(
-    "/v1/gpus/:uuid/quarantine",
+    "/api/gpus/:uuid/quarantine",
     { ...adminOnly, schema: { params: s.gpuParams, response: answers(200, s.quarantined, "In use again.") } },
     async ({ params }) => outOfUse(params.uuid, context.restore(params.uuid)),
   );
 
   app.get(
-    "/v1/tokens",
+    "/api/tokens",
     { ...adminOnly, schema: { response: answers(200, s.tokens, "All tokens, without their secrets.") } },
     async () => ({ tokens: tokens.list().map(shownToken) }),
   );
 
   app.post(
-    "/v1/tokens",
+    "/api/tokens",
     {
       ...adminOnly,
       schema: { body: s.tokenBody, response: answers(201, s.tokenMade, "The token, shown this once.") },
@@ -118,23 +118,25 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
   );
 
   app.delete(
-    "/v1/tokens/:id",
+    "/api/tokens/:id",
     { ...adminOnly, schema: { params: s.idParams, response: answers(200, s.token, "Revoked.") } },
     async (request) => shownToken(granted(await tokens.revoke(request.params.id, identityOf(request).actor))),
   );
 
   app.get(
-    "/v1/pool",
+    "/api/declared",
     {
       ...adminOnly,
-      schema: { response: answers(200, s.pool, "What the stack's grants hold, and all else that is held.") },
+      schema: {
+        response: answers(200, s.declaredGrants, "What the stack's grants hold, and all else that is held."),
+      },
     },
     async () => {
       // A stage of the same `up` may have divided them a moment ago; the grants that follow wait for that as well.
       await ledger.settled();
       const closed = ledger.closed();
       return {
-        assignment: ledger.pool(),
+        assignment: ledger.assignment(),
         inventory: ledger.inventory(),
         grants: [...ledger.live()],
         ...(closed !== undefined && { closed }),
@@ -143,32 +145,32 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
   );
 
   app.post(
-    "/v1/pool/plan",
+    "/api/declared/plan",
     {
       ...adminOnly,
-      bodyLimit: poolBodyLimit,
+      bodyLimit: declaredBodyLimit,
       schema: {
         body: s.planBody,
-        response: answers(200, s.poolPlan, "What would be granted; nothing is changed."),
+        response: answers(200, s.declaredPlan, "What would be granted; nothing is changed."),
       },
     },
-    async (request) => ledger.planPool(request.body.declared as DeclaredGrant[]),
+    async (request) => ledger.planDeclared(request.body.declared as DeclaredGrant[]),
   );
 
   app.post(
-    "/v1/pool",
+    "/api/declared",
     {
       ...adminOnly,
-      bodyLimit: poolBodyLimit,
+      bodyLimit: declaredBodyLimit,
       schema: {
-        body: s.poolBody,
-        response: answers(200, s.poolPlan, "Granted: exactly what was expected, where that was given."),
+        body: s.declaredBody,
+        response: answers(200, s.declaredPlan, "Granted: exactly what was expected, where that was given."),
       },
     },
     async (request) => {
       const { declared, expect } = request.body;
       return granted(
-        await ledger.applyPool(
+        await ledger.applyDeclared(
           declared as DeclaredGrant[],
           expect as Assignment | undefined,
           identityOf(request).actor,
@@ -179,7 +181,7 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
 
   if (!launcher) return;
   app.post(
-    "/v1/containers",
+    "/api/containers",
     {
       ...programOnly,
       schema: { body: launcher.schema, response: answers(201, s.launched, "It runs, with its grant.") },
@@ -194,7 +196,7 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
   );
 
   app.delete(
-    "/v1/containers/:id",
+    "/api/containers/:id",
     { ...programOnly, schema: { params: s.idParams, response: answers(200, s.removed, "It is gone.") } },
     async (request) =>
       granted(await launcher.port.remove(request.params.id, { actor: identityOf(request).actor })),

@@ -43,19 +43,19 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
     },
   );
 
-  app.get("/v1/whoami", { schema: { response: answers(200, s.whoami, "Who calls.") } }, async (request) =>
+  app.get("/api/whoami", { schema: { response: answers(200, s.whoami, "Who calls.") } }, async (request) =>
     identityOf(request),
   );
 
   app.get(
-    "/v1/gpus",
+    "/api/gpus",
     { schema: { response: answers(200, s.gpus, "The GPUs, and who holds what.") } },
     async (request) =>
       gpusView(ledger.inventory(), ledger.live(), context.figures(), identityOf(request), ledger.closed()),
   );
 
   app.get(
-    "/v1/grants",
+    "/api/grants",
     { schema: { querystring: s.grantQuery, response: answers(200, s.grants, "Live grants.") } },
     async (request) => {
       const identity = identityOf(request);
@@ -66,7 +66,7 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
   );
 
   app.post(
-    "/v1/grants",
+    "/api/grants",
     {
       schema: {
         body: s.grantBody,
@@ -111,13 +111,13 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
   };
 
   app.get(
-    "/v1/grants/:id",
+    "/api/grants/:id",
     { schema: { params: s.idParams, response: answers(200, s.grant, "The grant, also one that is over.") } },
     async (request) => seen(identityOf(request), request.params.id),
   );
 
   app.delete(
-    "/v1/grants/:id",
+    "/api/grants/:id",
     {
       schema: {
         params: s.idParams,
@@ -144,13 +144,13 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
   );
 
   app.get(
-    "/v1/queue",
+    "/api/queue",
     { schema: { response: answers(200, s.queue, "Who waits, in the order of the queue.") } },
     async (request) => queueView(ledger.queue(), identityOf(request)),
   );
 
   app.delete(
-    "/v1/queue/:id",
+    "/api/queue/:id",
     { schema: { params: s.idParams, response: answers(200, s.cancelled, "Withdrawn.") } },
     async (request) => {
       const identity = identityOf(request);
@@ -168,7 +168,7 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
   );
 
   app.get(
-    "/v1/history",
+    "/api/history",
     { schema: { querystring: s.historyQuery, response: answers(200, s.grants, "Grants, newest first.") } },
     async (request) => {
       const identity = identityOf(request);
@@ -197,7 +197,7 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
   };
 
   app.get(
-    "/v1/limits",
+    "/api/limits",
     { schema: { response: answers(200, s.limitsList, "What holds for whom.") } },
     async (request) => {
       const identity = identityOf(request);
@@ -210,7 +210,7 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
   );
 
   app.get(
-    "/v1/limits/:user",
+    "/api/limits/:user",
     {
       schema: {
         params: s.userParams,
@@ -224,7 +224,7 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
   );
 
   app.post(
-    "/v1/limits/check",
+    "/api/limits/check",
     { schema: { body: s.checkBody, response: answers(200, s.checked, "Whether it would be granted now.") } },
     async (request) => {
       const user = actsFor(identityOf(request), request.body.user);

@@ -312,11 +312,11 @@ const declared = z.array(z.strictObject({ key: text(200), user: text(64), ask })
 const expectedUnit = z.strictObject(unit.shape);
 const assignment = z.record(z.string(), z.array(unit));
 export const planBody = z.strictObject({ declared });
-export const poolBody = z.strictObject({
+export const declaredBody = z.strictObject({
   declared,
   expect: z.record(text(200), z.array(expectedUnit).max(1024)).optional(),
 });
-export const poolPlan = z.object({
+export const declaredPlan = z.object({
   assignment,
   kept: z.array(z.string()),
   added: z.array(z.string()),
@@ -326,7 +326,7 @@ export const poolPlan = z.object({
   waits: z.array(z.object({ key: z.string(), units: z.array(unit), heldBy: z.string() })),
   overLimit: z.array(z.string()),
 });
-export const pool = z.object({
+export const declaredGrants = z.object({
   assignment,
   inventory,
   grants: z.array(grant),

@@ -11,9 +11,9 @@ export interface ApiLedger extends LedgerService {
   live(): Iterable<Grant>;
   bind(request: { id: string; token: number; container: string }, by?: string): Promise<Result<Grant>>;
   release(id: string, reason?: string, force?: boolean, by?: string): Promise<Result<Grant>>;
-  applyPool(
-    ...args: [...Parameters<LedgerService["applyPool"]>, by?: string]
-  ): ReturnType<LedgerService["applyPool"]>;
+  applyDeclared(
+    ...args: [...Parameters<LedgerService["applyDeclared"]>, by?: string]
+  ): ReturnType<LedgerService["applyDeclared"]>;
 }
 
 /** What is measured on a GPU now. */

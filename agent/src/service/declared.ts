@@ -1,8 +1,8 @@
-import { applyPool } from "../core";
+import { applyDeclared } from "../core";
 import type { Assignment, DeclaredGrant, Grant, Result } from "../core/model";
 import type { Logger } from "../log";
 import type { ContainersPort } from "./ports";
-import type { PoolView } from "./types";
+import type { DeclaredView } from "./types";
 import type { Writer } from "./writer";
 
 /**
@@ -33,16 +33,16 @@ export async function whileBusy(busy: () => boolean): Promise<void> {
  * Commits the declared grants: exactly `expect`, or nothing. Where a unit that somebody is to have is still in a
  * container of a grant that the stack dropped, that container is stopped first.
  */
-export async function applyDeclared(
+export async function commitDeclared(
   { writer, busy, containers, stopped, log }: DeclaredContext,
   declared: readonly DeclaredGrant[],
   expect?: Assignment,
   by?: string,
-): Promise<Result<PoolView>> {
+): Promise<Result<DeclaredView>> {
   await whileBusy(busy);
   let holders: Grant[] = [];
   const result = await writer.submit((turn) => {
-    const decided = turn.take(applyPool(turn.state, turn.ctx, { declared, expect }), by);
+    const decided = turn.take(applyDeclared(turn.state, turn.ctx, { declared, expect }), by);
     if (!decided.ok) return decided;
     const needed = new Set(decided.value.waits.flatMap(({ units }) => units.map((unit) => unit.uuid)));
     holders = [...turn.state.grants.values()].filter(

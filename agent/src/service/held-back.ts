@@ -1,11 +1,11 @@
 import type { Logger } from "../log";
+import type { LedgerInput } from "./ledger-input";
 import type { ContainersPort, SeenContainer } from "./ports";
 import type { HeldBackContainer } from "./types";
-import type { World } from "./world";
 
 export interface HeldBackOptions {
   containers: Pick<ContainersPort, "start">;
-  world: Pick<World, "started" | "stopped">;
+  input: Pick<LedgerInput, "started" | "stopped">;
   /** Why nothing is granted at the moment. */
   closed(): string | undefined;
   /** Asks for another look at the containers. */
@@ -57,8 +57,8 @@ export class HeldBack {
   }
 
   private async start({ container, name, units, grant, token, heldBack }: SeenContainer): Promise<void> {
-    const { world, containers, log } = this.options;
-    const taken = await world.started({
+    const { input, containers, log } = this.options;
+    const taken = await input.started({
       ...{ container, units },
       ...(grant === undefined ? {} : { grant }),
       ...(token === undefined ? {} : { token }),
@@ -77,7 +77,7 @@ export class HeldBack {
       this.down = this.down.filter((other) => other.container !== container);
       log.info({ name, heldBack }, "a container that Docker could not start was started");
     } catch (error) {
-      await world.stopped(container);
+      await input.stopped(container);
       this.failed(container, (error as Error).message, () =>
         log.warn({ name, err: error }, "a container cannot be started yet"),
       );

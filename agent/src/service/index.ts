@@ -10,12 +10,12 @@ export type {
   SeenContainer,
 } from "./ports";
 export type {
+  DeclaredView,
   GrantFilter,
   Health,
   HistoryFilter,
   LedgerEvent,
   LedgerService,
-  PoolView,
   QueueEntry,
   ReserveRequest,
 } from "./types";

@@ -1,36 +1,36 @@
 import { randomUUID } from "node:crypto";
-import { type Ctx, createState, type LedgerState, planPool, release, reserve } from "../core";
+import { type Ctx, createState, type LedgerState, planDeclared, release, reserve } from "../core";
 import type { Assignment, DeclaredGrant, Grant, Inventory, Result } from "../core/model";
 import type { StoredToken, StoreError } from "../store";
-import { applyDeclared, whileBusy } from "./declared";
+import { commitDeclared, whileBusy } from "./declared";
 import { healthOf } from "./health";
 import { HeldBack } from "./held-back";
-import { Keeper } from "./keeper";
+import { LedgerInput } from "./ledger-input";
 import type { LedgerOptions } from "./options";
 import type { SeenContainer } from "./ports";
+import { Queue, withdrawn } from "./queue";
+import { Reconciler } from "./reconciler";
 import { Reservations } from "./reservations";
 import type {
+  DeclaredView,
   GrantFilter,
   Health,
   HistoryFilter,
   LedgerEvent,
   LedgerService,
-  PoolView,
   QueueEntry,
   ReserveRequest,
 } from "./types";
-import { WaitingRoom, withdrawn } from "./waiting";
-import { World } from "./world";
 import { Writer } from "./writer";
 
 export class Ledger implements LedgerService {
   private readonly state: LedgerState;
   private readonly writer: Writer;
-  private readonly room = new WaitingRoom(() => this.turn());
-  private readonly keeper: Keeper;
+  private readonly requests = new Queue(() => this.turn());
+  private readonly reconciler: Reconciler;
   private readonly heldBack: HeldBack;
   private readonly reservations: Reservations;
-  private readonly world: World;
+  private readonly input: LedgerInput;
   private readonly now: () => number;
   private stopping = false;
 
@@ -52,22 +52,22 @@ export class Ledger implements LedgerService {
         this.review();
         return this.context();
       },
-      afterCommands: (turn) => this.room.admit(turn),
+      afterCommands: (turn) => this.requests.admit(turn),
       onCommit: options.onCommit,
       onTrouble: (error) => this.trouble(error),
       onRecovered: () => options.log.warn("the ledger can be written again"),
     });
-    const { writer, room } = this;
-    this.world = new World({
+    const { writer, requests: queue } = this;
+    this.input = new LedgerInput({
       writer,
-      room,
-      touch: (container) => this.keeper.touch(container),
+      queue,
+      touch: (container) => this.reconciler.touch(container),
       blind: () => this.state.inventory.gpus.length === 0,
       log: options.log,
     });
     this.reservations = new Reservations({
       writer,
-      room,
+      queue,
       answered: (...args) => options.store.answered(...args),
       grant: (id) => this.grant(id),
       release: (...args) => this.release(...args),
@@ -77,13 +77,13 @@ export class Ledger implements LedgerService {
     });
     this.heldBack = new HeldBack({
       containers: options.containers,
-      world: this.world,
+      input: this.input,
       closed: this.closed,
-      look: () => this.keeper.lookSoon(),
+      look: () => this.reconciler.lookSoon(),
       log: options.log,
       now: this.now,
     });
-    this.keeper = new Keeper({
+    this.reconciler = new Reconciler({
       containers: options.containers,
       inventory: options.inventory,
       log: options.log,
@@ -93,19 +93,19 @@ export class Ledger implements LedgerService {
         options.onBeat?.();
         this.review();
         options.events.retry();
-        return this.world.tick();
+        return this.input.tick();
       },
-      reconcile: (seen, skip) => this.world.reconcile(seen, skip),
+      reconcile: (seen, skip) => this.input.reconcile(seen, skip),
       bringBack: (seen) => this.heldBack.bringBack(seen),
-      event: (event) => this.world.event(event),
+      event: (event) => this.input.event(event),
       inventoryChanged: (next) => {
         this.review();
-        return this.world.inventoryChanged(next);
+        return this.input.inventoryChanged(next);
       },
       closedChanged: () => this.review(),
     });
     options.limits.onChange(() => {
-      this.room.kick();
+      this.requests.lookAgain();
       this.review();
       this.turn();
     });
@@ -120,19 +120,19 @@ export class Ledger implements LedgerService {
       this.options.log.error({ event: "ledger-lost" }, message);
       await this.emit({ event: "ledger-lost", message });
     }
-    await this.keeper.start();
+    await this.reconciler.start();
   }
 
   async stop(): Promise<void> {
     this.stopping = true;
     this.review();
-    this.room.endAll({
+    this.requests.endAll({
       code: "closed",
       message: "berthd is stopping; the request waited and was not granted.",
       fix: "Ask again in a few seconds, when berthd is back.",
     });
     this.heldBack.close();
-    await this.keeper.stop();
+    await this.reconciler.stop();
     await this.writer.drained();
     this.writer.close();
   }
@@ -155,7 +155,7 @@ export class Ledger implements LedgerService {
   closed = (): string | undefined => {
     if (this.stopping) return "berthd is stopping";
     const { limits } = this.options;
-    return this.keeper.problem ?? limits.closed ?? this.options.busy?.()?.why;
+    return this.reconciler.problem ?? limits.closed ?? this.options.busy?.()?.why;
   };
 
   /** Seconds since the GPUs were read whole. */
@@ -195,13 +195,13 @@ export class Ledger implements LedgerService {
   }
 
   queue(): QueueEntry[] {
-    return this.room.size === 0 ? [] : this.room.view({ state: this.state, ctx: this.context() });
+    return this.requests.size === 0 ? [] : this.requests.view({ state: this.state, ctx: this.context() });
   }
 
   heldBackNow = () => this.heldBack.list();
 
   queueLength(): number {
-    return this.room.size;
+    return this.requests.size;
   }
 
   // Commands
@@ -216,7 +216,7 @@ export class Ledger implements LedgerService {
   }
 
   bind(request: { id: string; token: number; container: string }, by?: string): Promise<Result<Grant>> {
-    return this.world.bind(request, by);
+    return this.input.bind(request, by);
   }
 
   release(id: string, reason?: string, force?: boolean, by?: string): Promise<Result<Grant>> {
@@ -224,7 +224,7 @@ export class Ledger implements LedgerService {
   }
 
   cancel(id: string): Result<{ id: string }> {
-    const cancelled = this.room.end(id, { code: "conflict", message: withdrawn });
+    const cancelled = this.requests.end(id, { code: "conflict", message: withdrawn });
     return cancelled
       ? { ok: true, value: { id } }
       : {
@@ -234,7 +234,7 @@ export class Ledger implements LedgerService {
   }
 
   waiting(id: string): { user: string } | undefined {
-    return this.room.get(id);
+    return this.requests.get(id);
   }
 
   emit(event: LedgerEvent): Promise<void> {
@@ -260,19 +260,19 @@ export class Ledger implements LedgerService {
   // Containers
 
   containerStarted(event: Parameters<LedgerService["containerStarted"]>[0]): Promise<Result<Grant[]>> {
-    return this.world.started(event);
+    return this.input.started(event);
   }
 
   containerStopped(container: string): Promise<Result<Grant[]>> {
-    return this.world.stopped(container);
+    return this.input.stopped(container);
   }
 
   containerGone(container: string): Promise<Result<Grant[]>> {
-    return this.world.gone(container);
+    return this.input.gone(container);
   }
 
   reconcile(seen: readonly SeenContainer[]): Promise<Result<Grant[]>> {
-    return this.world.reconcile(seen, new Set());
+    return this.input.reconcile(seen, new Set());
   }
 
   // The stack's grants
@@ -281,7 +281,7 @@ export class Ledger implements LedgerService {
     return whileBusy(() => this.options.busy?.()?.passes === true);
   }
 
-  pool(): Assignment {
+  assignment(): Assignment {
     return this.plan(this.declaredNow()).assignment;
   }
 
@@ -292,13 +292,13 @@ export class Ledger implements LedgerService {
     );
   }
 
-  planPool(declared: readonly DeclaredGrant[]): PoolView {
+  planDeclared(declared: readonly DeclaredGrant[]): DeclaredView {
     return this.plan(declared);
   }
 
   private plan(declared: readonly DeclaredGrant[]) {
     const { strategy, allowShared, limitsOf } = this.context();
-    return planPool({
+    return planDeclared({
       inventory: this.state.inventory,
       grants: [...this.state.grants.values()],
       declared,
@@ -308,8 +308,12 @@ export class Ledger implements LedgerService {
     });
   }
 
-  applyPool(declared: readonly DeclaredGrant[], expect?: Assignment, by?: string): Promise<Result<PoolView>> {
-    return applyDeclared(
+  applyDeclared(
+    declared: readonly DeclaredGrant[],
+    expect?: Assignment,
+    by?: string,
+  ): Promise<Result<DeclaredView>> {
+    return commitDeclared(
       {
         writer: this.writer,
         busy: () => this.options.busy?.() !== undefined,
@@ -332,7 +336,7 @@ export class Ledger implements LedgerService {
     else this.state.closed = why;
     if (why === undefined) {
       this.options.log.info("the ledger is open: new grants are made");
-      this.room.kick();
+      this.requests.lookAgain();
     } else this.options.log.warn({ reason: why }, "the ledger is closed: nothing new is granted");
     if (this.stopping || (before !== undefined && why !== undefined)) return;
     void this.emit(

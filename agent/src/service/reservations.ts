@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import { reserve } from "../core";
 import type { Grant, Refusal, Result } from "../core/model";
 import type { Store } from "../store";
+import { type Queue, withdrawn } from "./queue";
 import type { ReserveRequest } from "./types";
-import { type WaitingRoom, withdrawn } from "./waiting";
 import type { Turn, Writer } from "./writer";
 
 export interface ReservationsOptions {
   writer: Writer;
-  room: WaitingRoom;
+  queue: Queue;
   answered: Store["answered"];
   grant(id: string): Grant | undefined;
   release(id: string, reason: string, force: boolean, by: string | undefined): Promise<Result<Grant>>;
@@ -79,11 +79,11 @@ export class Reservations {
       .submit<Grant>((turn) => {
         if (signal?.aborted) return { ok: false, refusal: { code: "conflict", message: withdrawn } };
         const limits = turn.ctx.limitsOf(user);
-        const crowded = this.options.room.size > 0 && limits !== undefined;
+        const crowded = this.options.queue.size > 0 && limits !== undefined;
         const decision = reserve(turn.state, turn.ctx, { user, ask, purpose, containers });
         const group = limits?.group ?? "";
         const priority = limits?.priority.value ?? 0;
-        if (decision.ok && !(crowded && !this.options.room.wouldBeNext(turn, request, group, priority))) {
+        if (decision.ok && !(crowded && !this.options.queue.wouldBeNext(turn, request, group, priority))) {
           const result = turn.take(decision, actor);
           if (result.ok) onGrant(turn, result.value);
           return result;
@@ -91,12 +91,12 @@ export class Reservations {
         const refusal: Refusal = decision.ok
           ? {
               code: "busy",
-              message: `It is free, but ${this.options.room.size} who waited before ${user} may need it.`,
+              message: `It is free, but ${this.options.queue.size} who waited before ${user} may need it.`,
               fix: "Wait in the queue (--wait, wait_seconds in the API), or try again later.",
             }
           : decision.refusal;
         if (refusal.code === "busy" && (request.waitSeconds ?? 0) > 0) {
-          if (this.options.room.of(user) >= mostWaiting) {
+          if (this.options.queue.of(user) >= mostWaiting) {
             return {
               ok: false,
               refusal: {
@@ -109,7 +109,7 @@ export class Reservations {
           }
           const id = this.options.newId("q");
           waits = new Promise((resolve) =>
-            this.options.room.add({
+            this.options.queue.add({
               id,
               request,
               group,

@@ -1,4 +1,4 @@
-import type { PoolPlan } from "../core";
+import type { DeclaredPlan } from "../core";
 import type {
   Ask,
   Assignment,
@@ -56,8 +56,8 @@ export interface HistoryFilter {
   before?: number;
 }
 
-/** What `POST /v1/pool/plan` shows. */
-export type PoolView = PoolPlan;
+/** What `POST /api/declared/plan` shows. */
+export type DeclaredView = DeclaredPlan;
 
 /** A line of `events.jsonl` beside those of grants. No secrets: it is read by whoever reads logs. */
 export interface LedgerEvent {
@@ -139,8 +139,8 @@ export interface LedgerService {
 
   /** Resolves once GPUs that were changed a moment ago are read; after 30 s in any case. */
   settled(): Promise<void>;
-  pool(): Assignment;
-  planPool(declared: readonly DeclaredGrant[]): PoolView;
+  assignment(): Assignment;
+  planDeclared(declared: readonly DeclaredGrant[]): DeclaredView;
   /** Commits exactly `expect` (when given), or nothing. */
-  applyPool(declared: readonly DeclaredGrant[], expect?: Assignment): Promise<Result<PoolView>>;
+  applyDeclared(declared: readonly DeclaredGrant[], expect?: Assignment): Promise<Result<DeclaredView>>;
 }

@@ -265,14 +265,18 @@ def grants(uuids):
 
     def silent(why):
         fail("a MIG layout is to change, and berthd, which knows who holds the GPUs, does not tell: %s. See why (systemctl "
-             "status berthd; journalctl -u berthd), and run this again once \"berth pool show\" answers, or leave the layout "
+             "status berthd; journalctl -u berthd), and run this again once \"berth declared show\" answers, or leave the layout "
              "as it was until then; nothing was changed" % " ".join(str(why).split())[:400])
 
-    try:
-        ran = subprocess.run([BERTH, "pool", "show", "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, universal_newlines=True, timeout=BERTH_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        silent(error)
+    # A berth that is older than these words calls it pool, and says to others that there is no such command (2).
+    for word in ("declared", "pool"):
+        try:
+            ran = subprocess.run([BERTH, word, "show", "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, universal_newlines=True, timeout=BERTH_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            silent(error)
+        if ran.returncode != 2:
+            break
     if ran.returncode != 0:
         silent("status %d: %s" % (ran.returncode, ran.stdout + ran.stderr))
     holders = []

@@ -42,7 +42,7 @@ const { call, grants, containers, agree } = berthdOn(onNode);
 let image = "";
 
 const launch = (more: object = {}) =>
-  call("POST", "/v1/containers", {
+  call("POST", "/api/containers", {
     user: "alice",
     image,
     command: ["sleep", "infinity"],
@@ -81,7 +81,7 @@ async function nextOne(before: string): Promise<void> {
 }
 
 async function clear(): Promise<void> {
-  const ended = (await containers()).map(({ Id }) => call("DELETE", `/v1/containers/${Id}`));
+  const ended = (await containers()).map(({ Id }) => call("DELETE", `/api/containers/${Id}`));
   for (const { status } of await Promise.all(ended)) expect([200, 404]).toContain(status);
   await until("an empty ledger", 20 * SECOND, async () => (await grants()).length === 0);
 }
@@ -128,7 +128,7 @@ export function killCases(): void {
     expect(await devices(none.body.id)).toEqual([""]);
     const cgroup = (await onNode(`docker inspect -f '{{.HostConfig.CgroupParent}}' ${body.id}`)).trim();
     expect(cgroup).toBe("/berth.slice/berth-free.slice/berth-free-alice.slice");
-    await call("DELETE", `/v1/containers/${none.body.id}`);
+    await call("DELETE", `/api/containers/${none.body.id}`);
     await agree();
     await clear();
   });
@@ -155,13 +155,13 @@ export function killCases(): void {
   it.each(removals)("killed at %s", async (point) => {
     const { body } = await launch();
     const pid = await restartWith(point);
-    expect((await call("DELETE", `/v1/containers/${body.id}`)).status).toBe(0);
+    expect((await call("DELETE", `/api/containers/${body.id}`)).status).toBe(0);
     await nextOne(pid);
     await agree();
     expect((await grants()).map(({ state }) => state)).toEqual(
       point === "remove:before-stop" ? ["bound"] : [],
     );
-    const again = await call("DELETE", `/v1/containers/${body.id}`);
+    const again = await call("DELETE", `/api/containers/${body.id}`);
     expect(again.status).toBe(
       ["remove:before-stop", "remove:after-stop", "remove:before-remove"].includes(point) ? 200 : 404,
     );
@@ -174,7 +174,7 @@ export function killCases(): void {
       const pid = await mainPid();
       const under = Promise.all([
         ...Array.from({ length: UNITS + 1 }, (_, i) => launch({ user: i % 2 === 0 ? "alice" : "bob" })),
-        ...(await containers()).slice(0, 2).map(({ Id }) => call("DELETE", `/v1/containers/${Id}`)),
+        ...(await containers()).slice(0, 2).map(({ Id }) => call("DELETE", `/api/containers/${Id}`)),
       ]);
       // Somewhere in the second or two that this takes.
       await onNode(`sleep 0.${(round * 37) % 100}; kill -9 ${pid}`);
@@ -208,7 +208,7 @@ export function killCases(): void {
       let refused: Answer | undefined;
       await until("dockerd has forgotten the devices", 20 * SECOND, async () => {
         refused = await launch();
-        if (refused.status === 201) await call("DELETE", `/v1/containers/${refused.body.id}`);
+        if (refused.status === 201) await call("DELETE", `/api/containers/${refused.body.id}`);
         return refused.status !== 201;
       });
       expect(refused?.body.error?.message).toMatch(/unresolvable CDI devices/);
@@ -252,9 +252,9 @@ export function killCases(): void {
       const health = await onNode("curl -s --unix-socket /run/berth/berthd.sock http://berthd/health");
       expect(health).toMatch(/the containers cannot be compared with the ledger.*gave no answer/);
       expect((await launch()).body.error?.code).toBe("closed");
-      expect((await call("POST", "/v1/grants", { user: "bob", ask: { kind: "mig" } })).body.error?.code).toBe(
-        "closed",
-      );
+      expect(
+        (await call("POST", "/api/grants", { user: "bob", ask: { kind: "mig" } })).body.error?.code,
+      ).toBe("closed");
     } finally {
       await onNode(`kill -CONT ${pid}`);
     }

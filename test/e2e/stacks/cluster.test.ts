@@ -63,12 +63,12 @@ describe.skipIf(RESUMED)("before the first up", () => {
     wrong["berth:users"][1].node = "node-7";
     wrong["berth:users"][1].index = 100;
     wrong["berth:users"].push({ name: "bob", node: "node-1", index: 2, memory: "64GiB" });
-    wrong["berth:ports"] = { pool: { start: 19000, end: 21000 } };
+    wrong["berth:ports"] = { containers: { start: 19000, end: 21000 } };
     writeConfiguration(wrong);
     const ran = await berth("preview", [], 5 * MINUTE);
     expect(ran.code).not.toBe(0);
     const places = ["nodes[*].role", "nodes[1].addres", "users[0].name", "users[0].keys[0]", "users[1].node"];
-    for (const place of [...places, "users[1].index", "users[2].name", "users[2].memory", "ports.pool"])
+    for (const place of [...places, "users[1].index", "users[2].name", "users[2].memory", "ports.containers"])
       expect(ran.text).toContain(`berth:${place}`);
     expect(ran.text).toContain("nothing was touched");
     expect(ran.text).not.toMatch(/^\s+at .*\.[jt]s:\d+/m);

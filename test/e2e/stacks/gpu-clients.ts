@@ -16,7 +16,7 @@ interface Pool {
 }
 
 export const pool = async (node: NodeName): Promise<Pool> =>
-  JSON.parse(await onNode(node, "berth pool show"));
+  JSON.parse(await onNode(node, "berth declared show"));
 
 export const container = (user: string) => `berth-${STACK}-workspace-${user}`;
 

@@ -21,12 +21,12 @@ const body = (options: string, url: string) => `curl --noproxy '*' -sS -m 3 ${op
 
 /** Requests that are for operators alone, or concern somebody else, and what each is answered. */
 const ADMINS: readonly (readonly [string, string, string])[] = [
-  ["reads what all hold", "/v1/pool", ""],
-  ["grants as the stack does", "/v1/pool", json("POST", '{"declared": []}')],
-  ["lists tokens", "/v1/tokens", ""],
-  ["makes a token", "/v1/tokens", json("POST", '{"role": "admin"}')],
-  ["lists what Docker could not start", "/v1/held-back", ""],
-  ["puts a GPU out of use", "/v1/gpus/GPU-0/quarantine", json("POST", '{"reason": "mine"}')],
+  ["reads what all hold", "/api/declared", ""],
+  ["grants as the stack does", "/api/declared", json("POST", '{"declared": []}')],
+  ["lists tokens", "/api/tokens", ""],
+  ["makes a token", "/api/tokens", json("POST", '{"role": "admin"}')],
+  ["lists what Docker could not start", "/api/held-back", ""],
+  ["puts a GPU out of use", "/api/gpus/GPU-0/quarantine", json("POST", '{"reason": "mine"}')],
 ];
 const ASK = '"ask": {"kind": "mig", "profile": "1g.10gb"}';
 
@@ -38,13 +38,13 @@ const forged = (
   ask: (path: string, options?: string) => string,
 ): Row[] => [
   ...ADMINS.map(([what, path, options]) => row(from, `${who} ${what}`, ask(path, options), "403")),
-  row(from, `${who} lists ${whom.name}'s grants`, ask(`/v1/grants?user=${whom.name}`), "403"),
-  row(from, `${who} sees ${whom.name}'s grant`, ask(`/v1/grants/${whom.grant}`), "404"),
-  row(from, `${who} releases ${whom.name}'s grant`, ask(`/v1/grants/${whom.grant}`, "-X DELETE"), "404"),
+  row(from, `${who} lists ${whom.name}'s grants`, ask(`/api/grants?user=${whom.name}`), "403"),
+  row(from, `${who} sees ${whom.name}'s grant`, ask(`/api/grants/${whom.grant}`), "404"),
+  row(from, `${who} releases ${whom.name}'s grant`, ask(`/api/grants/${whom.grant}`, "-X DELETE"), "404"),
   row(
     from,
     `${who} asks as ${whom.name}`,
-    ask("/v1/grants", json("POST", `{"user": "${whom.name}", ${ASK}}`)),
+    ask("/api/grants", json("POST", `{"user": "${whom.name}", ${ASK}}`)),
     "403",
   ),
 ];
@@ -80,16 +80,16 @@ export const daemonRows: readonly Row[] = [
   row(
     "carol",
     "by her socket takes a grant of hers from under its container",
-    overSocket("/v1/grants/$CAROL_GRANT?force=true", "-X DELETE"),
+    overSocket("/api/grants/$CAROL_GRANT?force=true", "-X DELETE"),
     "403",
   ),
   row(
     "carol",
     "is carol on her socket, whatever she says, also with bob's token",
-    body(`${SOCKET} ${LIES} ${BOBS}`, "http://berthd/v1/whoami"),
+    body(`${SOCKET} ${LIES} ${BOBS}`, "http://berthd/api/whoami"),
     '{"role":"user","user":"carol","actor":"user:carol"}',
   ),
-  row("carol", "is no administrator for the command", "berth pool show", /exit 4$/),
+  row("carol", "is no administrator for the command", "berth declared show", /exit 4$/),
   row(
     "bob",
     "releases no grant of carol's by the command",
@@ -98,11 +98,11 @@ export const daemonRows: readonly Row[] = [
   ),
 
   ...WRONG.flatMap(([how, options]) => [
-    row("nobody", `${how} lists no grants`, overTcp("/v1/grants", options), "401"),
+    row("nobody", `${how} lists no grants`, overTcp("/api/grants", options), "401"),
     row(
       "nobody",
       `${how} releases no grant`,
-      overTcp("/v1/grants/$BOB_GRANT", `-X DELETE ${options}`),
+      overTcp("/api/grants/$BOB_GRANT", `-X DELETE ${options}`),
       "401",
     ),
   ]),
@@ -112,23 +112,23 @@ export const daemonRows: readonly Row[] = [
   row(
     "nobody",
     "with bob's token is bob, whatever the headers say",
-    body(`${LIES} ${BOBS}`, `${TCP}/v1/whoami`),
+    body(`${LIES} ${BOBS}`, `${TCP}/api/whoami`),
     /^\{"role":"user","user":"bob","actor":"token:[0-9a-f]+"\}$/,
   ),
   row(
     "nobody",
     "is nobody on berthd's socket",
-    curl("http://berthd/v1/grants", `--unix-socket /run/berth/berthd.sock ${LIES}`),
+    curl("http://berthd/api/grants", `--unix-socket /run/berth/berthd.sock ${LIES}`),
     "403",
   ),
   row(
     "nobody",
     "does not come to a person's socket",
-    curl("http://berthd/v1/grants", "--unix-socket /run/berth/users/bob/berth.sock"),
+    curl("http://berthd/api/grants", "--unix-socket /run/berth/users/bob/berth.sock"),
     /exit 7$/,
   ),
   // Where tasks are kept from the node's own services, they do not even get that answer.
-  row("ray", "is asked for a token by berthd", curl(`${TCP}/v1/grants`), /^401$|exit (7|28)$/),
+  row("ray", "is asked for a token by berthd", curl(`${TCP}/api/grants`), /^401$|exit (7|28)$/),
 
   ...["/api/jobs/", "/api/cluster_status", "/nodes?view=summary", "/api/v0/tasks"].map((path) =>
     row(

@@ -175,7 +175,7 @@ describe("a cluster of servers, a droplet and a local node", () => {
     timeout: 10 * MINUTE,
   }, async () => {
     const local = (await nodes(stack)).find(({ name }) => name === "node-0");
-    const pool = async () => JSON.parse(await onNode(stack, local as never, "berth pool show"));
+    const pool = async () => JSON.parse(await onNode(stack, local as never, "berth declared show"));
     expect((await pool()).inventory.gpus).toHaveLength(1);
     stack.edit((config) => {
       delete config["berth:nodes"][3].gpus;

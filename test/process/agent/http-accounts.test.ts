@@ -48,7 +48,7 @@ const asks = (path: string) => `
   const agent = new (require("node:http").Agent)({ keepAlive: true, maxSockets: 1 });
   let connections = 0;
   require("node:readline").createInterface({ input: process.stdin }).on("line", () => {
-    const sent = require("node:http").get({ socketPath: ${JSON.stringify(path)}, path: "/v1/whoami", agent }, (r) => {
+    const sent = require("node:http").get({ socketPath: ${JSON.stringify(path)}, path: "/api/whoami", agent }, (r) => {
       let t = ""; r.on("data", (d) => t += d);
       r.on("end", () => console.log(r.statusCode + " " + r.headers.connection + " " + connections + " " + t));
     });
@@ -64,7 +64,7 @@ describe.runIf(asRoot)("accounts of the node", () => {
     // Two of them, as one account has thousands in a user namespace.
     const strangers = program(0, connects(made.main, 100, [20_002, 20_003]));
     await until("they have what they may", 30_000, () => strangers.text().includes("told 72 ended 72"));
-    expect((await made.call("GET", "/v1/whoami")).body).toMatchObject({ role: "admin" });
+    expect((await made.call("GET", "/api/whoami")).body).toMatchObject({ role: "admin" });
     const user = program(20_001, asks(made.main));
     user.say("who");
     await until("the user is served", 30_000, () => user.text().includes('200 keep-alive 1 {"role":"user"'));
@@ -83,7 +83,7 @@ describe.runIf(asRoot)("accounts of the node", () => {
     await until("it has its connections", 30_000, () => user.text().includes("told 12 ended 12"));
     const root = program(0, connects(made.main, 300, [0]));
     await until("root has all", 30_000, () => root.text().includes("open 300 told 0 ended 0"));
-    expect((await made.call("GET", "/v1/whoami")).body).toMatchObject({ role: "admin" });
+    expect((await made.call("GET", "/api/whoami")).body).toMatchObject({ role: "admin" });
     const stranger = program(20_002, asks(made.main));
     stranger.say("who");
     await until("it is turned away", 30_000, () => stranger.text().startsWith("403 close "));
@@ -111,9 +111,9 @@ describe("changes of the users", () => {
   it("come one after another: what an earlier one began does not bring back a user that a later one took away", async () => {
     const made = await api({ inventory: inventoryOf(1, 1) });
     const ask = { kind: "mig", count: 1 };
-    await made.call("POST", "/v1/grants", { socket: made.socketOf("bob"), body: { ask } });
+    await made.call("POST", "/api/grants", { socket: made.socketOf("bob"), body: { ask } });
     // Its socket takes 2 s to close.
-    const waiting = made.call("POST", "/v1/grants", {
+    const waiting = made.call("POST", "/api/grants", {
       socket: made.socketOf("alice"),
       body: { ask, wait_seconds: 60 },
     });
@@ -126,7 +126,7 @@ describe("changes of the users", () => {
     await Promise.all([first, made.servers.apply()]);
     await ended;
     expect(existsSync(made.socketOf("carol"))).toBe(false);
-    expect((await made.call("GET", "/v1/whoami", { socket: made.socketOf("dave") })).body).toMatchObject({
+    expect((await made.call("GET", "/api/whoami", { socket: made.socketOf("dave") })).body).toMatchObject({
       user: "dave",
     });
   });
@@ -135,7 +135,7 @@ describe("changes of the users", () => {
     const made = await api();
     made.node.users = [{ name: "bob" }];
     // The socket is closed a little later.
-    const answer = await made.call("GET", "/v1/whoami", { socket: made.socketOf("alice") });
+    const answer = await made.call("GET", "/api/whoami", { socket: made.socketOf("alice") });
     expect(answer.status).toBe(403);
     expect(answer.body.error.message).toContain("alice is not one of this node's users any more");
   });

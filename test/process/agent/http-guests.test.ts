@@ -34,7 +34,7 @@ function client(to: { path: string } | { port: number }, text = "") {
 const ask = JSON.stringify({ ask: { kind: "mig", count: 1 } });
 /** A request whose body does not come. */
 const slow = (headers: string) =>
-  `POST /v1/grants HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\n${headers}\r\n\r\n${headers.includes("chunked") ? "1\r\n{\r\n" : "{"}`;
+  `POST /api/grants HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\n${headers}\r\n\r\n${headers.includes("chunked") ? "1\r\n{\r\n" : "{"}`;
 
 describe("bodies that are sent slowly", () => {
   const ways: [string, string][] = [
@@ -58,19 +58,19 @@ describe("bodies that are sent slowly", () => {
       const large = () => alices.filter(({ seen }) => /413/.test(seen.said)).length;
       await until("each is judged", 10_000, () => told() + large() >= (headers.includes("000") ? 40 : 24));
       expect(40 - told() - large()).toBeLessThanOrEqual(16);
-      const bob = await made.call("POST", "/v1/grants", { socket: made.socketOf("bob"), raw: ask });
+      const bob = await made.call("POST", "/api/grants", { socket: made.socketOf("bob"), raw: ask });
       expect(bob.status).toBe(201);
-      expect((await made.call("GET", "/v1/whoami", { socket: made.socketOf("alice") })).status).toBe(200);
+      expect((await made.call("GET", "/api/whoami", { socket: made.socketOf("alice") })).status).toBe(200);
       expect(
         (
-          await made.call("POST", "/v1/grants", {
+          await made.call("POST", "/api/grants", {
             raw: JSON.stringify({ user: "alice", ...JSON.parse(ask) }),
           })
         ).status,
       ).toBe(201);
       for (const { socket } of alices) socket.destroy();
       await until("alice may send again", 10_000, async () => {
-        const again = await made.call("POST", "/v1/grants", { socket: made.socketOf("alice"), raw: ask });
+        const again = await made.call("POST", "/api/grants", { socket: made.socketOf("alice"), raw: ask });
         return again.status === 201;
       });
     },
@@ -90,7 +90,7 @@ describe("bodies that are sent slowly", () => {
     // 12 of their own and 128 that they share.
     await until("what they share is full", 20_000, () => told() >= 12 * 16 - 12 - 128);
     for (const socket of [made.socketOf("alice"), made.socketOf("bob")]) {
-      expect((await made.call("POST", "/v1/grants", { socket, raw: ask })).status).toBe(201);
+      expect((await made.call("POST", "/api/grants", { socket, raw: ask })).status).toBe(201);
     }
     expect(slows.some(({ seen }) => seen.said.includes("Your account"))).toBe(false);
   });
@@ -98,9 +98,9 @@ describe("bodies that are sent slowly", () => {
   it("of requests that wait for their turn are counted too", async () => {
     const made = await api();
     const waiting = JSON.stringify({ ask: { kind: "mig", count: 7 }, wait_seconds: 60 });
-    await made.call("POST", "/v1/grants", { socket: made.socketOf("bob"), raw: ask });
+    await made.call("POST", "/api/grants", { socket: made.socketOf("bob"), raw: ask });
     const post = (body: string, length = body.length) =>
-      `POST /v1/grants HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n${body}`;
+      `POST /api/grants HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n${body}`;
     const alices = Array.from({ length: 20 }, () =>
       client({ path: made.socketOf("alice") }, post(waiting) + post("{", bodyLimit)),
     );
@@ -117,21 +117,21 @@ describe("bodies that are sent slowly", () => {
     const made = await api();
     for (let n = 0; n < 40; n++) {
       const body = n % 2 === 0 ? "not json" : JSON.stringify({ padding: "x".repeat(200_000) });
-      const answer = await made.call("POST", "/v1/grants", { socket: made.socketOf("alice"), raw: body });
+      const answer = await made.call("POST", "/api/grants", { socket: made.socketOf("alice"), raw: body });
       expect(answer.status).toBe(400);
     }
   });
 });
 
 async function tokenOf(made: Api, wanted: object): Promise<string> {
-  const answer = await made.call("POST", "/v1/tokens", { body: { name: "t", ...wanted } });
+  const answer = await made.call("POST", "/api/tokens", { body: { name: "t", ...wanted } });
   expect(answer.status).toBe(201);
   return answer.body.token;
 }
 
 describe("connections over TCP", () => {
   const who = (token: string) =>
-    `GET /v1/whoami HTTP/1.1\r\nhost: berthd\r\nauthorization: Bearer ${token}\r\n\r\n`;
+    `GET /api/whoami HTTP/1.1\r\nhost: berthd\r\nauthorization: Bearer ${token}\r\n\r\n`;
 
   it("without a token make room for later ones: whoever has a token is served, and stays", async () => {
     const made = await api();
@@ -141,7 +141,7 @@ describe("connections over TCP", () => {
     await until("alice is served", 10_000, () => kept.seen.said.includes('"user":"alice"'));
     const silent = Array.from({ length: 400 }, () => client({ port }));
     await until("the first are ended", 20_000, () => silent.filter(({ seen }) => seen.closed).length >= 272);
-    expect((await made.call("GET", "/v1/whoami", { port, token })).body).toMatchObject({ user: "alice" });
+    expect((await made.call("GET", "/api/whoami", { port, token })).body).toMatchObject({ user: "alice" });
     kept.seen.said = "";
     kept.socket.write(who(token));
     await until("alice is served again", 10_000, () => kept.seen.said.includes('"user":"alice"'));
@@ -167,10 +167,10 @@ describe("connections over TCP", () => {
     }
     expect(alices.filter(({ seen }) => seen.said.includes("HTTP/1.1 200")).length).toBe(128);
     expect(alices.filter(({ seen }) => /503 .*as many connections/s.test(seen.said)).length).toBe(12);
-    expect((await made.call("GET", "/v1/whoami", { port, token: bob })).status).toBe(200);
+    expect((await made.call("GET", "/api/whoami", { port, token: bob })).status).toBe(200);
     for (const { socket } of alices) socket.destroy();
     await until("alice has room again", 10_000, async () => {
-      return (await made.call("GET", "/v1/whoami", { port, token: tokens[0] })).status === 200;
+      return (await made.call("GET", "/api/whoami", { port, token: tokens[0] })).status === 200;
     });
   });
 });

@@ -48,23 +48,23 @@ describe("the socket", () => {
 });
 
 it("sends and reads JSON", async () => {
-  berthd.routes = { "POST /v1/grants": ({ body }) => ({ status: 201, body: { got: body } }) };
-  expect(await new Client(berthd.socket).post("/v1/grants", { purpose: "a\u001b" })).toEqual({
+  berthd.routes = { "POST /api/grants": ({ body }) => ({ status: 201, body: { got: body } }) };
+  expect(await new Client(berthd.socket).post("/api/grants", { purpose: "a\u001b" })).toEqual({
     got: { purpose: "a\u001b" },
   });
-  expect(berthd.seen).toEqual([{ method: "POST", path: "/v1/grants", body: { purpose: "a\u001b" } }]);
+  expect(berthd.seen).toEqual([{ method: "POST", path: "/api/grants", body: { purpose: "a\u001b" } }]);
 });
 
 it("takes an answer without a body", async () => {
-  berthd.routes = { "DELETE /v1/grants/g1": () => ({ status: 204 }) };
-  expect(await new Client(berthd.socket).delete("/v1/grants/g1")).toBeUndefined();
+  berthd.routes = { "DELETE /api/grants/g1": () => ({ status: 204 }) };
+  expect(await new Client(berthd.socket).delete("/api/grants/g1")).toBeUndefined();
 });
 
 it("writes queries and pieces of paths so that they stay what they are", () => {
-  expect(query("/v1/history", { user: "a&b=c", limit: 5, before: undefined })).toBe(
-    "/v1/history?user=a%26b%3Dc&limit=5",
+  expect(query("/api/history", { user: "a&b=c", limit: 5, before: undefined })).toBe(
+    "/api/history?user=a%26b%3Dc&limit=5",
   );
-  expect(query("/v1/grants", {})).toBe("/v1/grants");
+  expect(query("/api/grants", {})).toBe("/api/grants");
   expect(piece("../tokens")).toBe("..%2Ftokens");
 });
 
@@ -84,7 +84,7 @@ describe.each([
 ])("HTTP %d %j", (status, error, exitCode) => {
   it(`ends with ${exitCode}`, async () => {
     berthd.routes = { "*": () => refusal(status, error) };
-    const failure = await failing(new Client(berthd.socket).get("/v1/gpus"));
+    const failure = await failing(new Client(berthd.socket).get("/api/gpus"));
     expect(failure.refusal).toEqual(error);
     expect(failure.exitCode).toBe(exitCode);
     expect(failure).not.toBeInstanceOf(Unreachable);
@@ -99,7 +99,7 @@ describe("something else than berthd", () => {
     ["an error of another shape", { status: 404, body: { message: "x" } }],
   ])("%s is not believed", async (_, answer) => {
     berthd.routes = { "*": () => answer };
-    const failure = await failing(new Client(berthd.socket).get("/v1/gpus"));
+    const failure = await failing(new Client(berthd.socket).get("/api/gpus"));
     expect(failure.exitCode).toBe(3);
     expect(failure.message).toMatch(/not as berthd does/);
   });
@@ -128,7 +128,7 @@ describe("berthd away", () => {
 
   it("is told when it goes in the middle", async () => {
     berthd.routes = { "*": (_seen, request) => void request.socket.destroy() };
-    const failure = await failing(new Client(berthd.socket).post("/v1/grants", {}));
+    const failure = await failing(new Client(berthd.socket).post("/api/grants", {}));
     expect(failure).toMatchObject({ exitCode: 3, sent: true });
   });
 
@@ -167,7 +167,7 @@ it("ends a call when it is told to, and the server sees it", async () => {
     berthd.routes = { "*": (_seen, request) => void request.socket.once("close", () => done()) };
   });
   const cut = new AbortController();
-  const call = new Client(berthd.socket).post("/v1/grants", {}, { signal: cut.signal });
+  const call = new Client(berthd.socket).post("/api/grants", {}, { signal: cut.signal });
   const ended = expect(call).rejects.toThrow("enough");
   await expect.poll(() => berthd.seen.length).toBe(1);
   cut.abort(new Error("enough"));

@@ -26,8 +26,8 @@ const limits = {
 describe("limits", () => {
   beforeEach(() => {
     berthd.routes = {
-      "GET /v1/whoami": () => ({ body: { role: "user", user: "alice", actor: "user:alice" } }),
-      "GET /v1/limits/alice": () => ({ body: limits }),
+      "GET /api/whoami": () => ({ body: { role: "user", user: "alice", actor: "user:alice" } }),
+      "GET /api/limits/alice": () => ({ body: limits }),
     };
   });
 
@@ -53,16 +53,16 @@ describe("limits", () => {
 
   it("are those of somebody named, without asking who one is", async () => {
     expect(JSON.parse((await berth("limits show alice --json")).out)).toEqual(limits);
-    expect(berthd.asked("GET", "/v1/whoami")).toEqual([]);
+    expect(berthd.asked("GET", "/api/whoami")).toEqual([]);
   });
 
   it("are asked of a user, for an operator has none", async () => {
-    berthd.routes = { "GET /v1/whoami": () => ({ body: { role: "admin", actor: "root" } }) };
+    berthd.routes = { "GET /api/whoami": () => ({ body: { role: "admin", actor: "root" } }) };
     expect(await berth("limits show")).toMatchObject({ code: 2, out: "" });
   });
 
   it("say whether something would be granted, and end accordingly", async () => {
-    berthd.routes = { "POST /v1/limits/check": () => ({ body: { granted: true, units: [unit] } }) };
+    berthd.routes = { "POST /api/limits/check": () => ({ body: { granted: true, units: [unit] } }) };
     expect(await berth("limits check --profile 1g.10gb --user alice")).toEqual({
       code: 0,
       out: "Would be granted: 1 x MIG 1g.10gb, now 0:0\n",
@@ -73,7 +73,7 @@ describe("limits", () => {
       ask: { kind: "mig", count: 1, profile: "1g.10gb" },
     });
     const why = { code: "over-limit", message: "2 of 2", rule: "defaults.max_mig_instances" };
-    berthd.routes = { "POST /v1/limits/check": () => ({ body: { granted: false, refusal: why } }) };
+    berthd.routes = { "POST /api/limits/check": () => ({ body: { granted: false, refusal: why } }) };
     const no = await berth("limits check --count 3");
     expect(no).toMatchObject({ code: 1, err: "" });
     expect(no.out).toBe("Would not be granted: 3 x GPU\n2 of 2\n  rule     defaults.max_mig_instances\n");
@@ -82,7 +82,7 @@ describe("limits", () => {
 
   it("say by the exit code that nothing is granted to anybody at the moment", async () => {
     const why = { code: "closed", message: "the GPUs cannot be read" };
-    berthd.routes = { "POST /v1/limits/check": () => ({ body: { granted: false, refusal: why } }) };
+    berthd.routes = { "POST /api/limits/check": () => ({ body: { granted: false, refusal: why } }) };
     expect(await berth("limits check")).toMatchObject({
       code: 3,
       out: "Would not be granted: 1 x GPU\nthe GPUs cannot be read\n",
@@ -91,31 +91,34 @@ describe("limits", () => {
   });
 });
 
-describe("pool", () => {
+describe("declared", () => {
   const declared = [{ key: "workspace/alice", user: "alice", ask: { kind: "mig", count: 1 } }];
   const plan = { assignment: { "workspace/alice": [unit] }, kept: [], added: ["workspace/alice"] };
 
   it("sends what it reads and prints one document", async () => {
-    berthd.routes = { "POST /v1/pool/plan": () => ({ body: plan }), "POST /v1/pool": () => ({ body: plan }) };
-    const planned = await berth("pool plan", JSON.stringify({ declared }));
+    berthd.routes = {
+      "POST /api/declared/plan": () => ({ body: plan }),
+      "POST /api/declared": () => ({ body: plan }),
+    };
+    const planned = await berth("declared plan", JSON.stringify({ declared }));
     expect({ ...planned, out: JSON.parse(planned.out) }).toEqual({ code: 0, out: plan, err: "" });
     const expected = { declared, expect: plan.assignment };
-    expect((await berth("pool apply --json", JSON.stringify(expected))).code).toBe(0);
+    expect((await berth("declared apply --json", JSON.stringify(expected))).code).toBe(0);
     expect(berthd.seen.map(({ path, body }) => [path, body])).toEqual([
-      ["/v1/pool/plan", { declared }],
-      ["/v1/pool", expected],
+      ["/api/declared/plan", { declared }],
+      ["/api/declared", expected],
     ]);
   });
 
   it("shows the pool", async () => {
-    berthd.routes = { "GET /v1/pool": () => ({ body: { assignment: {} } }) };
-    expect(JSON.parse((await berth("pool show")).out)).toEqual({ assignment: {} });
+    berthd.routes = { "GET /api/declared": () => ({ body: { assignment: {} } }) };
+    expect(JSON.parse((await berth("declared show")).out)).toEqual({ assignment: {} });
   });
 
   it("is refused as one document on standard output, without --json too", async () => {
     const error = { code: "conflict", message: "the plan is another one by now" };
-    berthd.routes = { "POST /v1/pool": () => refusal(409, error) };
-    const { code, out, err } = await berth("pool apply", JSON.stringify({ declared }));
+    berthd.routes = { "POST /api/declared": () => refusal(409, error) };
+    const { code, out, err } = await berth("declared apply", JSON.stringify({ declared }));
     expect({ code, out: JSON.parse(out), err }).toEqual({ code: 1, out: { error }, err: "" });
   });
 
@@ -127,7 +130,7 @@ describe("pool", () => {
     ['{"declared": {}}', 'no list "declared"'],
     ['{"declared": [], "expects": {}}', "unknown fields: expects"],
   ])("takes no %j", async (stdin, told) => {
-    const { code, out } = await berth("pool apply", stdin);
+    const { code, out } = await berth("declared apply", stdin);
     expect(code).toBe(2);
     expect(JSON.parse(out).error).toMatchObject({
       code: "bad-request",
@@ -147,7 +150,9 @@ describe("token", () => {
   };
 
   it("is made, and printed alone, so that it can be piped", async () => {
-    berthd.routes = { "POST /v1/tokens": () => ({ status: 201, body: { ...token, token: "berth_secret" } }) };
+    berthd.routes = {
+      "POST /api/tokens": () => ({ status: 201, body: { ...token, token: "berth_secret" } }),
+    };
     const { code, out, err } = await berth(
       "token create --role user --user alice --expires 1d --name laptop",
     );
@@ -171,8 +176,8 @@ describe("token", () => {
       lastUsedAt: NOW - 60_000,
     };
     berthd.routes = {
-      "GET /v1/tokens": () => ({ body: { tokens: [token, revoked] } }),
-      "DELETE /v1/tokens/ab12": () => ({ body: token }),
+      "GET /api/tokens": () => ({ body: { tokens: [token, revoked] } }),
+      "DELETE /api/tokens/ab12": () => ({ body: token }),
     };
     expect((await berth("token list")).out).toMatchInlineSnapshot(`
       "TOKEN  ROLE  OWNER  NAME  MADE     USED       ENDS
@@ -208,16 +213,16 @@ describe("health and whoami", () => {
 
   it("says whom berthd takes one for", async () => {
     berthd.routes = {
-      "GET /v1/whoami": () => ({ body: { role: "user", user: "alice", actor: "user:alice" } }),
+      "GET /api/whoami": () => ({ body: { role: "user", user: "alice", actor: "user:alice" } }),
     };
     expect((await berth("whoami")).out).toBe("alice (user)\n");
-    berthd.routes = { "GET /v1/whoami": () => ({ body: { role: "admin", actor: "root" } }) };
+    berthd.routes = { "GET /api/whoami": () => ({ body: { role: "admin", actor: "root" } }) };
     expect((await berth("whoami")).out).toBe("root (admin)\n");
   });
 });
 
 describe("--help", () => {
-  it.each(["", "gpu request ", "pool plan ", "limits "])(
+  it.each(["", "gpu request ", "declared plan ", "limits "])(
     "berth %s--help tells exit codes and asks nobody",
     async (words) => {
       const { code, out, err } = await run([...words.split(" ").filter(Boolean), "--help"], {
@@ -251,7 +256,7 @@ it("ends with 3 when berthd is not there, as JSON too", async () => {
     "limits show",
     "gpu request",
     "gpu request --wait 1m",
-    "pool show",
+    "declared show",
   ]) {
     const { code, out } = await berth(`${words} --json`);
     expect(code).toBe(3);

@@ -47,7 +47,7 @@ describe("bash", () => {
   it.each([
     [
       ["berth", ""],
-      ["gpu", "limits", "pool", "token", "health", "whoami", "completion"],
+      ["gpu", "limits", "declared", "token", "health", "whoami", "completion"],
     ],
     [["berth", "g"], ["gpu"]],
     [["berth", "--v"], ["--version"]],
@@ -151,8 +151,8 @@ describe.skipIf(!has("zsh"))("zsh", () => {
 describe("the words that it asks for", () => {
   it("are ids of grants, requests and tokens, and names of users; nothing that a shell would run", async () => {
     const berthd = await new FakeBerthd({
-      "GET /v1/grants": () => ({ body: { grants: [{ id: "g1" }, { id: "$(reboot)" }, { id: "a b" }] } }),
-      "GET /v1/queue": () => ({
+      "GET /api/grants": () => ({ body: { grants: [{ id: "g1" }, { id: "$(reboot)" }, { id: "a b" }] } }),
+      "GET /api/queue": () => ({
         body: {
           queue: [
             { id: "q1", mine: true },
@@ -160,8 +160,8 @@ describe("the words that it asks for", () => {
           ],
         },
       }),
-      "GET /v1/tokens": () => ({ body: { tokens: [{ id: "ab12" }] } }),
-      "GET /v1/limits": () => ({ body: { users: [{ user: "alice" }] } }),
+      "GET /api/tokens": () => ({ body: { tokens: [{ id: "ab12" }] } }),
+      "GET /api/limits": () => ({ body: { users: [{ user: "alice" }] } }),
     }).start();
     try {
       const env = { BERTH_SOCKET: berthd.socket };

@@ -54,7 +54,7 @@ const gpus = {
 
 describe("gpu status", () => {
   it("shows each GPU, instance and part, by whom it is held, and obeys nothing in it", async () => {
-    berthd.routes = { "GET /v1/gpus": () => ({ body: gpus }) };
+    berthd.routes = { "GET /api/gpus": () => ({ body: gpus }) };
     const { code, out, err } = await berth("gpu status");
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(out).toMatchInlineSnapshot(`
@@ -72,7 +72,7 @@ describe("gpu status", () => {
   });
 
   it("gives programs what berthd said", async () => {
-    berthd.routes = { "GET /v1/gpus": () => ({ body: gpus }) };
+    berthd.routes = { "GET /api/gpus": () => ({ body: gpus }) };
     const { out } = await berth("gpu status --json");
     expect(JSON.parse(out)).toEqual(gpus);
     expect(out).not.toContain("\u001b");
@@ -80,7 +80,7 @@ describe("gpu status", () => {
 
   it("says that there are none, and why nothing is granted", async () => {
     berthd.routes = {
-      "GET /v1/gpus": () => ({ body: { source: "none", gpus: [], closed: "Docker does not answer" } }),
+      "GET /api/gpus": () => ({ body: { source: "none", gpus: [], closed: "Docker does not answer" } }),
     };
     expect((await berth("gpu status")).out).toBe(
       "This node has no GPUs.\n\nNothing new is granted: Docker does not answer\n",
@@ -90,7 +90,7 @@ describe("gpu status", () => {
 
 describe("gpu request", () => {
   it("prints what was granted, for how long, and how to give it back", async () => {
-    berthd.routes = { "POST /v1/grants": () => ({ status: 201, body: grant }) };
+    berthd.routes = { "POST /api/grants": () => ({ status: 201, body: grant }) };
     const { code, out, err } = await berth("gpu request --profile 1g.10gb --purpose train --user alice");
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(out).toMatchInlineSnapshot(`
@@ -117,7 +117,7 @@ describe("gpu request", () => {
       message: "alice has 2 of 2 instances: 0:0 (g1), 0:1 (g2).",
       rule: "groups.student.max_mig_instances",
     };
-    berthd.routes = { "POST /v1/grants": () => refusal(422, error) };
+    berthd.routes = { "POST /api/grants": () => refusal(422, error) };
     expect(await berth("gpu request --kind mig")).toEqual({
       code: 1,
       out: "",
@@ -153,7 +153,8 @@ describe("gpu request", () => {
 
 describe("mistyped words", () => {
   it.each([
-    ["foo", "unknown command 'foo'", "Did you mean pool? See --help"],
+    ["toke", "unknown command 'toke'", "Did you mean token? See --help"],
+    ["pool show", "berth pool is called berth declared now", "berth declared plan, apply, show"],
     ["gpu reqest", "unknown command 'reqest'", "Did you mean request? See --help"],
     ["gpu statsu", "unknown command 'statsu'", "Did you mean status? See --help"],
     ["gpu request --profil 1g.10gb", "unknown option '--profil'", "Did you mean --profile? See --help"],
@@ -170,14 +171,14 @@ describe("mistyped words", () => {
 
 describe("gpu release", () => {
   it("gives a grant back", async () => {
-    berthd.routes = { "DELETE /v1/grants/g1": () => ({ body: { ...grant, state: "released" } }) };
+    berthd.routes = { "DELETE /api/grants/g1": () => ({ body: { ...grant, state: "released" } }) };
     expect(await berth("gpu release g1")).toEqual({ code: 0, out: "Released: g1 (0:0)\n", err: "" });
   });
 
   it("withdraws what waits, where there is no grant of that id", async () => {
     berthd.routes = {
-      "DELETE /v1/grants/q1": () => refusal(404, { code: "not-found", message: "There is no grant q1." }),
-      "DELETE /v1/queue/q1": () => ({ body: { id: "q1" } }),
+      "DELETE /api/grants/q1": () => refusal(404, { code: "not-found", message: "There is no grant q1." }),
+      "DELETE /api/queue/q1": () => ({ body: { id: "q1" } }),
     };
     expect(await berth("gpu release q1")).toEqual({
       code: 0,
@@ -188,22 +189,22 @@ describe("gpu release", () => {
 
   it("tells of the grant when there is neither", async () => {
     berthd.routes = {
-      "DELETE /v1/grants/x": () => refusal(404, { code: "not-found", message: "There is no grant x." }),
-      "DELETE /v1/queue/x": () => refusal(404, { code: "not-found", message: "Nothing waits as x." }),
+      "DELETE /api/grants/x": () => refusal(404, { code: "not-found", message: "There is no grant x." }),
+      "DELETE /api/queue/x": () => refusal(404, { code: "not-found", message: "Nothing waits as x." }),
     };
     expect(await berth("gpu release x")).toEqual({ code: 1, out: "", err: "berth: There is no grant x.\n" });
   });
 
   it("does not take a refusal for a grant that is not there", async () => {
-    berthd.routes = { "DELETE /v1/grants/g1": () => refusal(409, { code: "conflict", message: "bound" }) };
+    berthd.routes = { "DELETE /api/grants/g1": () => refusal(409, { code: "conflict", message: "bound" }) };
     expect((await berth("gpu release g1")).code).toBe(1);
-    expect(berthd.asked("DELETE", "/v1/queue/g1")).toEqual([]);
+    expect(berthd.asked("DELETE", "/api/queue/g1")).toEqual([]);
   });
 
   it("sends force, and keeps an id in its place in the path", async () => {
     berthd.routes = { "*": () => ({ status: 204 }) };
     expect((await berth("gpu release ../tokens/a?b --force")).out).toBe("Released: ../tokens/a?b\n");
-    expect(berthd.seen[0]?.path).toBe("/v1/grants/..%2Ftokens%2Fa%3Fb?force=true");
+    expect(berthd.seen[0]?.path).toBe("/api/grants/..%2Ftokens%2Fa%3Fb?force=true");
   });
 });
 
@@ -217,7 +218,7 @@ describe("gpu queue and history", () => {
         { ...entry, id: "q2", mine: true, user: "alice", purpose: "x", position: 2, ask: grant.ask },
       ],
     };
-    berthd.routes = { "GET /v1/queue": () => ({ body }) };
+    berthd.routes = { "GET /api/queue": () => ({ body }) };
     expect((await berth("gpu queue")).out).toMatchInlineSnapshot(`
       "NO  REQUEST  USER      GROUP    ASKS FOR         SINCE          UNTIL     WHY IT WAITS
       --  -------  --------  -------  ---------------  -------------  --------  -----------------------------------
@@ -225,7 +226,7 @@ describe("gpu queue and history", () => {
       2   q2       alice     student  1 x MIG 1g.10gb  1 min 5 s ago  in 5 min  all 7 instances of 1g.10gb are held
       "
     `);
-    berthd.routes = { "GET /v1/queue": () => ({ body: { queue: [] } }) };
+    berthd.routes = { "GET /api/queue": () => ({ body: { queue: [] } }) };
     expect((await berth("gpu queue")).out).toBe("Nobody waits.\n");
   });
 
@@ -237,14 +238,14 @@ describe("gpu queue and history", () => {
       reason: "gpu lost",
       key: "workspace/alice",
     };
-    berthd.routes = { "GET /v1/history": () => ({ body: { grants: [released, grant] } }) };
+    berthd.routes = { "GET /api/history": () => ({ body: { grants: [released, grant] } }) };
     const { out } = await berth("gpu history --user alice --limit 2 --before 9");
-    expect(berthd.seen[0]?.path).toBe("/v1/history?user=alice&limit=2&before=9");
+    expect(berthd.seen[0]?.path).toBe("/api/history?user=alice&limit=2&before=9");
     expect(out.split("\n")[0]).toMatch(/^NO {2}GRANT .*REASON$/);
     expect(out.split("\n")[2]).toMatch(
       /^7 {3}workspace\/alice {2}alice {2}0:0 {4}released {2}.* 1 min .*gpu lost$/,
     );
     await berth("gpu history");
-    expect(berthd.seen[1]?.path).toBe("/v1/history?limit=50");
+    expect(berthd.seen[1]?.path).toBe("/api/history?limit=50");
   });
 });

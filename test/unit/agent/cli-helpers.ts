@@ -22,7 +22,7 @@ export class FakeBerthd {
   readonly seen: Seen[] = [];
   private server: Server | undefined;
 
-  /** @param routes by `GET /v1/gpus`, without the query; `*` for all others */
+  /** @param routes by `GET /api/gpus`, without the query; `*` for all others */
   constructor(public routes: Record<string, Handler> = {}) {}
 
   async start(): Promise<this> {

@@ -28,8 +28,8 @@ beforeEach(async () => {
   answer = undefined;
   gone = 0;
   berthd = new FakeBerthd({
-    "GET /v1/queue": () => ({ body: { queue } }),
-    "POST /v1/grants": (seen, _request, response) =>
+    "GET /api/queue": () => ({ body: { queue } }),
+    "POST /api/grants": (seen, _request, response) =>
       new Promise((done) => {
         const { purpose } = seen.body as { purpose: string };
         queue.push({
@@ -51,11 +51,11 @@ beforeEach(async () => {
           done({ status, body });
         };
       }),
-    "DELETE /v1/queue/q1": () => {
+    "DELETE /api/queue/q1": () => {
       answer?.(409, { error: { code: "conflict", message: "withdrawn" } });
       return { body: { id: "q1" } };
     },
-    "DELETE /v1/grants/g1": () => ({ body: { ...grant, state: "released" } }),
+    "DELETE /api/grants/g1": () => ({ body: { ...grant, state: "released" } }),
   });
   await berthd.start();
 });
@@ -69,15 +69,15 @@ describe("while it waits", () => {
   it("says its place and the reason on standard error, once, and then what was granted", async () => {
     const run = waiting();
     await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
-    const looks = berthd.asked("GET", "/v1/queue").length;
-    await until("it looked again", 30_000, () => berthd.asked("GET", "/v1/queue").length > looks);
+    const looks = berthd.asked("GET", "/api/queue").length;
+    await until("it looked again", 30_000, () => berthd.asked("GET", "/api/queue").length > looks);
     expect(run.err).toBe("Waiting: number 2 of 2. all 7 are held\\e[2J\n");
     expect(run.out).toBe("");
     answer?.(201, grant);
     const { code, out } = await run.done;
     expect(code).toBe(0);
     expect(out).toContain("Granted: g1");
-    expect(berthd.asked("POST", "/v1/grants")[0]?.body).toMatchObject({ ask, wait_seconds: 300 });
+    expect(berthd.asked("POST", "/api/grants")[0]?.body).toMatchObject({ ask, wait_seconds: 300 });
   });
 
   it("says a new reason on a new line", async () => {
@@ -110,8 +110,8 @@ describe("while it waits", () => {
     expect(run.err).toContain("all 7 are held");
     run.interrupt();
     await run.done;
-    expect(berthd.asked("DELETE", "/v1/queue/q1")).toHaveLength(1);
-    expect(berthd.asked("DELETE", "/v1/queue/q9")).toHaveLength(0);
+    expect(berthd.asked("DELETE", "/api/queue/q1")).toHaveLength(1);
+    expect(berthd.asked("DELETE", "/api/queue/q9")).toHaveLength(0);
   });
 
   it("keeps standard output for the answer alone, with --json too", async () => {
@@ -120,7 +120,7 @@ describe("while it waits", () => {
     answer?.(201, grant);
     const { code, out } = await run.done;
     expect({ code, out: JSON.parse(out) }).toEqual({ code: 0, out: grant });
-    expect(berthd.asked("POST", "/v1/grants")[0]?.body).toMatchObject({ wait_seconds: 3600 });
+    expect(berthd.asked("POST", "/api/grants")[0]?.body).toMatchObject({ wait_seconds: 3600 });
   });
 
   it("ends with 1 at its deadline", async () => {
@@ -140,12 +140,12 @@ describe("Ctrl-C", () => {
     const { code, out, err } = await run.done;
     expect({ code, out }).toEqual({ code: 130, out: "" });
     expect(err).toContain("Ended by Ctrl-C: the request is withdrawn.");
-    expect(berthd.asked("DELETE", "/v1/queue/q1")).toHaveLength(1);
+    expect(berthd.asked("DELETE", "/api/queue/q1")).toHaveLength(1);
     expect(queue.map(({ id }) => id)).toEqual(["q0"]);
   });
 
   it("gives back what was granted in that moment", async () => {
-    berthd.routes["DELETE /v1/queue/q1"] = () => {
+    berthd.routes["DELETE /api/queue/q1"] = () => {
       answer?.(201, grant);
       return refusal(404, { code: "not-found", message: "Nothing waits under q1." });
     };
@@ -155,15 +155,15 @@ describe("Ctrl-C", () => {
     const { code, err } = await run.done;
     expect(code).toBe(130);
     expect(err).toContain("what was granted in that moment is free again");
-    expect(berthd.asked("DELETE", "/v1/grants/g1")).toHaveLength(1);
+    expect(berthd.asked("DELETE", "/api/grants/g1")).toHaveLength(1);
   });
 
   it("says so when that cannot be given back", async () => {
-    berthd.routes["DELETE /v1/queue/q1"] = () => {
+    berthd.routes["DELETE /api/queue/q1"] = () => {
       answer?.(201, grant);
       return refusal(404, { code: "not-found", message: "Nothing waits under q1." });
     };
-    berthd.routes["DELETE /v1/grants/g1"] = () =>
+    berthd.routes["DELETE /api/grants/g1"] = () =>
       refusal(503, { code: "closed", message: "the disk is full" });
     const run = waiting();
     await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
@@ -178,11 +178,11 @@ describe("Ctrl-C", () => {
     await until("it waits", 30_000, () => answer !== undefined);
     run.interrupt();
     expect((await run.done).code).toBe(130);
-    expect(berthd.asked("DELETE", "/v1/queue/q1")).toHaveLength(1);
+    expect(berthd.asked("DELETE", "/api/queue/q1")).toHaveLength(1);
   });
 
   it("hangs up on a berthd that cannot withdraw it", async () => {
-    berthd.routes["DELETE /v1/queue/q1"] = () => refusal(503, { code: "closed", message: "stopping" });
+    berthd.routes["DELETE /api/queue/q1"] = () => refusal(503, { code: "closed", message: "stopping" });
     const run = waiting();
     await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     run.interrupt();
@@ -191,7 +191,7 @@ describe("Ctrl-C", () => {
   });
 
   it("hangs up at once when it comes twice", async () => {
-    berthd.routes["DELETE /v1/queue/q1"] = () => undefined;
+    berthd.routes["DELETE /api/queue/q1"] = () => undefined;
     const run = waiting();
     await until("its place is told", 30_000, () => run.err.includes("number 2 of 2"));
     run.interrupt();
@@ -215,27 +215,27 @@ describe("berthd that goes while it waits", () => {
     (answer as unknown as (status: number, body: unknown) => void)(201, grant);
     expect((await run.done).code).toBe(0);
     const keys = berthd
-      .asked("POST", "/v1/grants")
+      .asked("POST", "/api/grants")
       .map(({ body }) => (body as { idempotency_key: string }).idempotency_key);
     expect(keys).toHaveLength(2);
     expect(new Set(keys).size).toBe(1);
   });
 
   it("is waited for while it grants nothing", async () => {
-    const waits = berthd.routes["POST /v1/grants"];
-    berthd.routes["POST /v1/grants"] = () => refusal(503, { code: "closed", message: "nvidia-smi hangs" });
+    const waits = berthd.routes["POST /api/grants"];
+    berthd.routes["POST /api/grants"] = () => refusal(503, { code: "closed", message: "nvidia-smi hangs" });
     const run = waiting();
     await until("it says why", 30_000, () => run.err.includes("nvidia-smi hangs Asking again."));
-    if (waits) berthd.routes["POST /v1/grants"] = waits;
+    if (waits) berthd.routes["POST /api/grants"] = waits;
     await until("it asks again", 30_000, () => answer !== undefined);
     answer?.(201, grant);
     expect((await run.done).code).toBe(0);
   });
 
   it("is not waited for when a rule refuses", async () => {
-    berthd.routes["POST /v1/grants"] = () =>
+    berthd.routes["POST /api/grants"] = () =>
       refusal(422, { code: "over-limit", message: "2 of 2", rule: "defaults.max_mig_instances" });
     expect((await waiting().done).code).toBe(1);
-    expect(berthd.asked("POST", "/v1/grants")).toHaveLength(1);
+    expect(berthd.asked("POST", "/api/grants")).toHaveLength(1);
   });
 });

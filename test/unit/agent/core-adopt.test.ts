@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
-  applyPool,
+  applyDeclared,
   type Ctx,
   containerGone,
   containerStarted,
@@ -122,7 +122,7 @@ describe("adopting what Docker shows", () => {
     const grant = "workspace/alice";
     const up = (...users: string[]) =>
       node.done((state, ctx) =>
-        applyPool(state, ctx, {
+        applyDeclared(state, ctx, {
           declared: users.map((user) => ({ key: `workspace/${user}`, user, ask: one })),
         }),
       );
@@ -213,7 +213,7 @@ describe("a container that is found before its GPUs are known", () => {
     const node = found({ grant: "workspace/alice" });
     node.done((state, ctx) => setInventory(state, ctx, inventory));
     const declared = [{ key: "workspace/alice", user: "alice", ask: one }];
-    const { value } = node.done((state, ctx) => applyPool(state, ctx, { declared }));
+    const { value } = node.done((state, ctx) => applyDeclared(state, ctx, { declared }));
     expect(value).toMatchObject({ kept: ["workspace/alice"], moved: [] });
     expect(node.live()).toEqual(["g1 bound 0:0"]);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Ask, applyPool, containerGone, type Grant, reserve } from "../../../agent/src/core/index";
+import { type Ask, applyDeclared, containerGone, type Grant, reserve } from "../../../agent/src/core/index";
 import { gpu, h100MiB, node } from "./core-node";
 import { key, names, one, Stack } from "./core-stack";
 
@@ -81,7 +81,9 @@ describe("an ask that is changed and changed back", () => {
     expect(live(stack)).toEqual(["alice bound 0:0"]);
     expect(stack.grant("alice")).toMatchObject({ id: "g1", ask: one });
     expect(stack.grant("alice")).not.toHaveProperty("reason");
-    expect(applyPool(stack.state, stack.ctx, { declared: [key("alice")] })).toMatchObject({ changes: [] });
+    expect(applyDeclared(stack.state, stack.ctx, { declared: [key("alice")] })).toMatchObject({
+      changes: [],
+    });
   });
 });
 

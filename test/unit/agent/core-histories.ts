@@ -27,7 +27,7 @@ export type Ledger = Pick<
   | "tick"
   | "setInventory"
   | "adopt"
-  | "applyPool"
+  | "applyDeclared"
 >;
 
 /** One step: what, and two numbers to choose with. */
@@ -323,11 +323,11 @@ export class History {
       const ask = pick(asks, (b >> (at * 2)) + at * 3);
       return ask && (a >> at) % 2 === 0 ? [{ key: `workspace/${user}`, user, ask }] : [];
     });
-    const first = this.ledger.applyPool(this.state, this.ctx, { declared });
+    const first = this.ledger.applyDeclared(this.state, this.ctx, { declared });
     if (!first.ok) return;
     // As `up` does after its preview: exactly what was shown.
     const expect = first.value.assignment;
-    const second = this.ledger.applyPool(this.state, this.ctx, { declared, expect });
+    const second = this.ledger.applyDeclared(this.state, this.ctx, { declared, expect });
     if (!second.ok) throw new Error(`a preview did not hold: ${second.refusal.message}`);
     this.commit(second, "pool");
   }
@@ -375,7 +375,7 @@ export class History {
       this.commit(this.ledger.containerGone(this.state, this.ctx, container.id));
     }
     this.reconcile();
-    this.commit(this.ledger.applyPool(this.state, this.ctx, { declared: [] }), "pool");
+    this.commit(this.ledger.applyDeclared(this.state, this.ctx, { declared: [] }), "pool");
     for (const grant of this.grants(({ heldUntil }) => heldUntil === null)) {
       this.commit(this.ledger.release(this.state, this.ctx, grant.id));
     }

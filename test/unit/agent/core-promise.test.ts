@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   type Ask,
-  applyPool,
+  applyDeclared,
   containerStarted,
   type DeclaredGrant,
   type GrantedUnit,
@@ -29,7 +29,7 @@ describe("a promise", () => {
     const { refusals, assignment } = stack.plan(declared);
     expect(refusals).toEqual([]);
     expect(stack.plan(declared, assignment).refusals).toMatchObject([{ key: "workspace/f" }]);
-    const plan = stack.done(applyPool(stack.state, stack.ctx, { declared, expect: assignment }));
+    const plan = stack.done(applyDeclared(stack.state, stack.ctx, { declared, expect: assignment }));
     expect(plan.assignment).toEqual(assignment);
   });
 
@@ -57,7 +57,7 @@ describe("a promise", () => {
       Object.entries(promise).map(([each, uuids]) => [each, uuids.map(unit)]),
     );
     const declared = ["a", "b"].filter((each) => `workspace/${each}` in promise).map((each) => key(each));
-    expect(applyPool(stack.state, stack.ctx, { declared, expect: expected })).toMatchObject({
+    expect(applyDeclared(stack.state, stack.ctx, { declared, expect: expected })).toMatchObject({
       ok: false,
       refusal: { code: "conflict", message: expect.stringContaining("changed since the preview") },
     });
@@ -67,9 +67,11 @@ describe("a promise", () => {
     const stack = new Stack();
     const { assignment } = stack.plan([key("a")]);
     stack.rules.set("a", { max_mig_instances: 0 });
-    expect(applyPool(stack.state, stack.ctx, { declared: [key("a")], expect: assignment })).toMatchObject({
-      refusal: { message: expect.stringContaining("max_mig_instances") },
-    });
+    expect(applyDeclared(stack.state, stack.ctx, { declared: [key("a")], expect: assignment })).toMatchObject(
+      {
+        refusal: { message: expect.stringContaining("max_mig_instances") },
+      },
+    );
   });
 });
 
@@ -114,7 +116,9 @@ describe("any preview without refusals", () => {
           const preview = stack.plan(can, previous);
           if (preview.refusals.length === 0) {
             const expected = preview.assignment;
-            const plan = stack.done(applyPool(stack.state, stack.ctx, { declared: can, expect: expected }));
+            const plan = stack.done(
+              applyDeclared(stack.state, stack.ctx, { declared: can, expect: expected }),
+            );
             expect(sameAssignment(plan.assignment, expected)).toBe(true);
             promised += 1;
           }

@@ -2,17 +2,17 @@ import {
   type Ask,
   type Assignment,
   apply,
-  applyPool,
+  applyDeclared,
   type Ctx,
   containerStarted,
   createState,
   type Decision,
   type DeclaredGrant,
+  type DeclaredPlan,
   type Grant,
   type Inventory,
   type LedgerState,
-  type PoolPlan,
-  planPool,
+  planDeclared,
 } from "../../../agent/src/core/index";
 import { gpu, type LimitValues, limits, node } from "./core-node";
 
@@ -40,11 +40,11 @@ export class Stack {
     };
   }
 
-  plan(declared: readonly DeclaredGrant[], previous?: Assignment): PoolPlan {
+  plan(declared: readonly DeclaredGrant[], previous?: Assignment): DeclaredPlan {
     const { strategy, allowShared, limitsOf } = this.ctx;
     const { inventory } = this.state;
     const grants = [...this.state.grants.values()];
-    return planPool({ inventory, grants, declared, limitsOf, strategy, allowShared, previous });
+    return planDeclared({ inventory, grants, declared, limitsOf, strategy, allowShared, previous });
   }
 
   done<T>(decision: Decision<T>): T {
@@ -53,8 +53,8 @@ export class Stack {
     return decision.value;
   }
 
-  up(...declared: DeclaredGrant[]): PoolPlan {
-    return this.done(applyPool(this.state, this.ctx, { declared }));
+  up(...declared: DeclaredGrant[]): DeclaredPlan {
+    return this.done(applyDeclared(this.state, this.ctx, { declared }));
   }
 
   start(user: string): void {

@@ -189,7 +189,7 @@ export class Rig {
       stack: "test",
       node: "node-0",
       folder: join(this.dockerd.folder, "launches"),
-      pool: () => ({ start: 20_000, end: 29_999 }),
+      ports: () => ({ start: 20_000, end: 29_999 }),
       endSeconds: this.endSeconds,
     });
   }

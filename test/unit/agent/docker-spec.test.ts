@@ -17,7 +17,7 @@ const context: SpecContext = {
   launch: "0011223344556677",
   limits,
   addresses: ["127.0.0.1", "10.0.0.5"],
-  pool: { start: 20_000, end: 29_999 },
+  ports: { start: 20_000, end: 29_999 },
   cpus: 16,
 };
 const grant: Pick<Grant, "id" | "token" | "units"> = {
@@ -171,14 +171,11 @@ describe("the body of a container", () => {
       refusal: {
         code: "bad-request",
         message: [9700, 10_022, 19_999, 30_000]
-          .map(
-            (host, at) =>
-              `ports.${at}.host: ${host} is none of 20000 to 29999, the pool of containers (berth:ports.pool)`,
-          )
+          .map((host, at) => `ports.${at}.host: ${host} is none of 20000 to 29999 (berth:ports.containers)`)
           .join("; "),
       },
     });
-    const elsewhere = { ...context, pool: { start: 9000, end: 9999 } };
+    const elsewhere = { ...context, ports: { start: 9000, end: 9999 } };
     expect(containerSpec(request({ ports: [{ container: 80, host: 9700 }] }), elsewhere).ok).toBe(true);
   });
 

@@ -29,7 +29,7 @@ describe.runIf(asRoot)("who may do what", () => {
   beforeAll(async () => {
     it_ = await makeApi({ inventory: inventoryOf(4), failures: new FailureLimit(10_000) });
     const make = async (name: Who, role: string, more: object = {}) => {
-      const made = await it_.call("POST", "/v1/tokens", { body: { role, name, ...more } });
+      const made = await it_.call("POST", "/api/tokens", { body: { role, name, ...more } });
       expect(made.status).toBe(201);
       secrets[name] = made.body.token;
       return made.body.id as string;
@@ -39,7 +39,7 @@ describe.runIf(asRoot)("who may do what", () => {
     await make("alice-token", "user", { owner: "alice" });
     await make("expired", "admin", { expires_in_seconds: 1 });
     const revoked = await make("revoked", "admin");
-    expect((await it_.call("DELETE", `/v1/tokens/${revoked}`)).body.revokedAt).toEqual(expect.any(Number));
+    expect((await it_.call("DELETE", `/api/tokens/${revoked}`)).body.revokedAt).toEqual(expect.any(Number));
     now = Date.now();
     await until("the token is over", 30_000, () => Date.now() > now + 1100);
   });
@@ -56,7 +56,7 @@ describe.runIf(asRoot)("who may do what", () => {
   };
   /** Alice's, made by the operator. */
   const granted = async (user = "alice") => {
-    const made = await as("root", "POST", "/v1/grants", { user, ask });
+    const made = await as("root", "POST", "/api/grants", { user, ask });
     expect(made.status).toBe(201);
     return made.body.id as string;
   };
@@ -81,66 +81,76 @@ describe.runIf(asRoot)("who may do what", () => {
   const named = (good: number) => ({ ...owners(good), bob: 403 });
 
   const matrix: [string, string, () => Promise<[string, string, unknown?]>, Record<string, number>][] = [
-    ["GET", "/v1/whoami", async () => ["GET", "/v1/whoami"], everybody(200)],
-    ["GET", "/v1/gpus", async () => ["GET", "/v1/gpus"], everybody(200)],
-    ["GET", "/v1/grants", async () => ["GET", "/v1/grants"], everybody(200)],
-    ["GET", "/v1/grants?user=alice", async () => ["GET", "/v1/grants?user=alice"], named(200)],
-    ["GET", "/v1/queue", async () => ["GET", "/v1/queue"], everybody(200)],
-    ["GET", "/v1/history", async () => ["GET", "/v1/history"], everybody(200)],
-    ["GET", "/v1/history?user=alice", async () => ["GET", "/v1/history?user=alice"], named(200)],
-    ["GET", "/v1/limits", async () => ["GET", "/v1/limits"], everybody(200)],
-    ["GET", "/v1/limits/alice", async () => ["GET", "/v1/limits/alice"], named(200)],
+    ["GET", "/api/whoami", async () => ["GET", "/api/whoami"], everybody(200)],
+    ["GET", "/api/gpus", async () => ["GET", "/api/gpus"], everybody(200)],
+    ["GET", "/api/grants", async () => ["GET", "/api/grants"], everybody(200)],
+    ["GET", "/api/grants?user=alice", async () => ["GET", "/api/grants?user=alice"], named(200)],
+    ["GET", "/api/queue", async () => ["GET", "/api/queue"], everybody(200)],
+    ["GET", "/api/history", async () => ["GET", "/api/history"], everybody(200)],
+    ["GET", "/api/history?user=alice", async () => ["GET", "/api/history?user=alice"], named(200)],
+    ["GET", "/api/limits", async () => ["GET", "/api/limits"], everybody(200)],
+    ["GET", "/api/limits/alice", async () => ["GET", "/api/limits/alice"], named(200)],
     [
       "POST",
-      "/v1/limits/check for alice",
-      async () => ["POST", "/v1/limits/check", { user: "alice", ask }],
+      "/api/limits/check for alice",
+      async () => ["POST", "/api/limits/check", { user: "alice", ask }],
       named(200),
     ],
-    ["POST", "/v1/grants for alice", async () => ["POST", "/v1/grants", { user: "alice", ask }], named(201)],
-    ["GET", "/v1/grants/:alice's", async () => ["GET", `/v1/grants/${await granted()}`], owners(200)],
-    ["DELETE", "/v1/grants/:alice's", async () => ["DELETE", `/v1/grants/${await granted()}`], owners(200)],
+    [
+      "POST",
+      "/api/grants for alice",
+      async () => ["POST", "/api/grants", { user: "alice", ask }],
+      named(201),
+    ],
+    ["GET", "/api/grants/:alice's", async () => ["GET", `/api/grants/${await granted()}`], owners(200)],
+    ["DELETE", "/api/grants/:alice's", async () => ["DELETE", `/api/grants/${await granted()}`], owners(200)],
     [
       "DELETE",
-      "/v1/grants/:alice's?force=true",
-      async () => ["DELETE", `/v1/grants/${await granted()}?force=true`],
+      "/api/grants/:alice's?force=true",
+      async () => ["DELETE", `/api/grants/${await granted()}?force=true`],
       { ...operators(200), alice: 403, "alice-token": 403, bob: 404 },
     ],
     [
       "POST",
-      "/v1/grants/:id/bind",
+      "/api/grants/:id/bind",
       async () => {
         const id = await granted();
         const { token } = it_.ledger.grant(id) ?? { token: 0 };
-        return ["POST", `/v1/grants/${id}/bind`, { token, container: `c${token}` }];
+        return ["POST", `/api/grants/${id}/bind`, { token, container: `c${token}` }];
       },
       operators(200),
     ],
     [
       "POST",
-      "/v1/gpus/:uuid/quarantine",
-      async () => ["POST", "/v1/gpus/none/quarantine", { reason: "broken" }],
+      "/api/gpus/:uuid/quarantine",
+      async () => ["POST", "/api/gpus/none/quarantine", { reason: "broken" }],
       operators(404, 403),
     ],
     [
       "DELETE",
-      "/v1/gpus/:uuid/quarantine",
-      async () => ["DELETE", "/v1/gpus/none/quarantine"],
+      "/api/gpus/:uuid/quarantine",
+      async () => ["DELETE", "/api/gpus/none/quarantine"],
       operators(409, 403),
     ],
-    ["GET", "/v1/tokens", async () => ["GET", "/v1/tokens"], operators(200, 403)],
-    ["POST", "/v1/tokens", async () => ["POST", "/v1/tokens", { role: "service" }], operators(201, 403)],
-    ["DELETE", "/v1/tokens/:none", async () => ["DELETE", "/v1/tokens/none"], operators(404, 403)],
-    ["GET", "/v1/pool", async () => ["GET", "/v1/pool"], operators(200, 403)],
-    ["GET", "/v1/held-back", async () => ["GET", "/v1/held-back"], operators(200, 403)],
-    ["POST", "/v1/pool/plan", async () => ["POST", "/v1/pool/plan", { declared: [] }], operators(200, 403)],
-    ["POST", "/v1/pool", async () => ["POST", "/v1/pool", { declared: [] }], operators(200, 403)],
+    ["GET", "/api/tokens", async () => ["GET", "/api/tokens"], operators(200, 403)],
+    ["POST", "/api/tokens", async () => ["POST", "/api/tokens", { role: "service" }], operators(201, 403)],
+    ["DELETE", "/api/tokens/:none", async () => ["DELETE", "/api/tokens/none"], operators(404, 403)],
+    ["GET", "/api/declared", async () => ["GET", "/api/declared"], operators(200, 403)],
+    ["GET", "/api/held-back", async () => ["GET", "/api/held-back"], operators(200, 403)],
     [
       "POST",
-      "/v1/containers",
-      async () => ["POST", "/v1/containers", { user: "alice", image: "x" }],
+      "/api/declared/plan",
+      async () => ["POST", "/api/declared/plan", { declared: [] }],
+      operators(200, 403),
+    ],
+    ["POST", "/api/declared", async () => ["POST", "/api/declared", { declared: [] }], operators(200, 403)],
+    [
+      "POST",
+      "/api/containers",
+      async () => ["POST", "/api/containers", { user: "alice", image: "x" }],
       operators(201),
     ],
-    ["DELETE", "/v1/containers/:id", async () => ["DELETE", "/v1/containers/c1"], operators(200)],
+    ["DELETE", "/api/containers/:id", async () => ["DELETE", "/api/containers/c1"], operators(200)],
     ["GET", "/metrics", async () => ["GET", "/metrics"], everybody(200)],
     ["GET", "/health", async () => ["GET", "/health"], { ...everybody(200), none: 200 }],
     ["GET", "/ready", async () => ["GET", "/ready"], { ...everybody(200), none: 200 }],
@@ -166,23 +176,23 @@ describe.runIf(asRoot)("who may do what", () => {
     );
     // Withdrawing a wish has a test of its own below; it needs one that waits.
     expect(routes.filter((route) => !rows.includes(route) && !route.includes("/limits/")).sort()).toEqual([
-      "DELETE /v1/queue/{}",
+      "DELETE /api/queue/{}",
     ]);
   });
 
   it("shows somebody else's grants as taken, and nothing more", async () => {
     const id = await granted("alice");
-    const bob = await as("bob", "GET", "/v1/gpus");
+    const bob = await as("bob", "GET", "/api/gpus");
     expect(bob.text).not.toContain(id);
     expect(bob.text).not.toContain("alice");
     const holders = bob.body.gpus.flatMap(({ holders: all }: { holders: object[] }) => all);
     expect(holders).toEqual([
       { mine: false, state: "reserved", unit: expect.stringMatching(/^MIG-/), memoryMiB: 9984 },
     ]);
-    const alice = await as("alice", "GET", "/v1/gpus");
+    const alice = await as("alice", "GET", "/api/gpus");
     expect(alice.text).toContain(id);
-    expect((await as("root", "GET", "/v1/gpus")).text).toContain("alice");
-    for (const path of ["/v1/grants", "/v1/history", "/v1/limits", "/v1/queue"]) {
+    expect((await as("root", "GET", "/api/gpus")).text).toContain("alice");
+    for (const path of ["/api/grants", "/api/history", "/api/limits", "/api/queue"]) {
       expect((await as("bob", "GET", path)).text, path).not.toContain("alice");
     }
     await it_.ledger.release(id, "tidied", true);
@@ -190,21 +200,21 @@ describe.runIf(asRoot)("who may do what", () => {
 
   it("hides in the queue who waits, and lets nobody else withdraw it", async () => {
     const all = await Promise.all(Array.from({ length: 28 }, () => granted("alice")));
-    const waiting = as("alice", "POST", "/v1/grants", { ask, wait_seconds: 30, purpose: "a secret plan" });
+    const waiting = as("alice", "POST", "/api/grants", { ask, wait_seconds: 30, purpose: "a secret plan" });
     await until("it waits", 30_000, () => it_.ledger.queue().length === 1);
     const [entry] = it_.ledger.queue();
-    const bob = await as("bob", "GET", "/v1/queue");
+    const bob = await as("bob", "GET", "/api/queue");
     expect(bob.text).not.toMatch(/alice|secret/);
     expect(bob.body.queue).toHaveLength(1);
-    expect((await as("bob", "DELETE", `/v1/queue/${entry?.id}`)).status).toBe(404);
+    expect((await as("bob", "DELETE", `/api/queue/${entry?.id}`)).status).toBe(404);
     expect(it_.ledger.queue()).toHaveLength(1);
-    expect((await as("alice-token", "DELETE", `/v1/queue/${entry?.id}`)).status).toBe(200);
+    expect((await as("alice-token", "DELETE", `/api/queue/${entry?.id}`)).status).toBe(200);
     expect((await waiting).status).toBe(409);
     for (const id of all) await it_.ledger.release(id, "tidied", true);
   });
 
   it("keeps no token anywhere: neither in the database, nor in the log, nor in a list", async () => {
-    const list = await as("root", "GET", "/v1/tokens");
+    const list = await as("root", "GET", "/api/tokens");
     expect(list.body.tokens.length).toBeGreaterThanOrEqual(5);
     await it_.events();
     const kept = [
@@ -222,12 +232,12 @@ describe.runIf(asRoot)("who may do what", () => {
 
   it("refuses a token whose user the stack no longer names", async () => {
     const { users } = it_.node;
-    expect((await as("alice-token", "GET", "/v1/whoami")).body).toMatchObject({
+    expect((await as("alice-token", "GET", "/api/whoami")).body).toMatchObject({
       role: "user",
       user: "alice",
     });
     it_.node.users = users.filter(({ name }) => name !== "alice");
-    expect((await as("alice-token", "GET", "/v1/whoami")).status).toBe(401);
+    expect((await as("alice-token", "GET", "/api/whoami")).status).toBe(401);
     it_.node.users = users;
   });
 

@@ -52,7 +52,7 @@ describe("requests of one connection", () => {
 
   it("are answered one after another when there are a few, in their order", async () => {
     const made = await api();
-    const paths = ["/v1/whoami", "/openapi.json", "/v1/grants", "/nowhere", "/v1/whoami"];
+    const paths = ["/api/whoami", "/openapi.json", "/api/grants", "/nowhere", "/api/whoami"];
     const some = client(
       { path: made.socketOf("alice") },
       paths.map((path, at) => get(path, at === 4 ? "connection: close\r\n" : "")).join(""),
@@ -70,9 +70,9 @@ describe("requests of one connection", () => {
   it("wait for one that waits, and go with it", async () => {
     const made = await api({ inventory: inventoryOf(1, 1) });
     const ask = { kind: "mig", count: 1 };
-    await made.call("POST", "/v1/grants", { socket: made.socketOf("bob"), body: { ask } });
+    await made.call("POST", "/api/grants", { socket: made.socketOf("bob"), body: { ask } });
     const body = JSON.stringify({ ask, wait_seconds: 60 });
-    const post = `POST /v1/grants HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+    const post = `POST /api/grants HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
     const waiting = client({ path: made.socketOf("alice") }, post + get("/health"));
     waiting.read();
     await until("it waits", 30_000, () => made.ledger.queueLength() === 1);
@@ -133,12 +133,12 @@ describe("what a user may ask for", () => {
       return [];
     };
     for (const limit of ["1000", "200", "7"]) {
-      await made.call("GET", `/v1/history?limit=${limit}`, { socket: made.socketOf("alice") });
+      await made.call("GET", `/api/history?limit=${limit}`, { socket: made.socketOf("alice") });
     }
-    await made.call("GET", "/v1/history", { socket: made.socketOf("alice") });
+    await made.call("GET", "/api/history", { socket: made.socketOf("alice") });
     expect(limits).toEqual([200, 200, 7, undefined]);
     const token = await made.tokens.create({ role: "service" }, "test");
-    await made.call("GET", "/v1/history?limit=1000&user=alice", {
+    await made.call("GET", "/api/history?limit=1000&user=alice", {
       port: made.servers.port,
       token: token.ok ? token.value.token : "",
     });
@@ -149,7 +149,7 @@ describe("what a user may ask for", () => {
     const made = await api();
     const large = client(
       { path: made.socketOf("alice") },
-      "POST /v1/pool HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\ncontent-length: 4000000\r\n\r\n[",
+      "POST /api/declared HTTP/1.1\r\nhost: berthd\r\ncontent-type: application/json\r\ncontent-length: 4000000\r\n\r\n[",
     );
     large.read();
     await until("it is refused", 30_000, () => large.said() !== "");

@@ -34,14 +34,14 @@ describe.runIf(asRoot)("the main socket", () => {
         child.on("close", () => resolve(text));
       });
     };
-    expect(await ask_(20_001, "/v1/whoami")).toContain('200 {"role":"user","user":"alice"');
-    expect(await ask_(0, "/v1/whoami")).toContain('200 {"role":"admin"');
-    const stranger = await ask_(20_002, "/v1/whoami");
+    expect(await ask_(20_001, "/api/whoami")).toContain('200 {"role":"user","user":"alice"');
+    expect(await ask_(0, "/api/whoami")).toContain('200 {"role":"admin"');
+    const stranger = await ask_(20_002, "/api/whoami");
     expect(stranger).toMatch(/^403 /);
     expect(stranger).toContain("uid 20002");
     expect(await ask_(20_002, "/health")).toMatch(/^403 /);
     // An account of the node is nobody else by another's socket.
-    expect(await ask_(20_002, "/v1/whoami", made.socketOf("alice"))).toContain("EACCES");
+    expect(await ask_(20_002, "/api/whoami", made.socketOf("alice"))).toContain("EACCES");
   });
 });
 
@@ -62,7 +62,7 @@ describe("sockets", () => {
     expect(existsSync(made.socketOf("alice"))).toBe(false);
     // Mounted into a workspace: the folder stays the same one.
     expect(existsSync(dirname(made.socketOf("alice")))).toBe(true);
-    expect((await made.call("GET", "/v1/whoami", { socket: made.socketOf("carol") })).body).toMatchObject({
+    expect((await made.call("GET", "/api/whoami", { socket: made.socketOf("carol") })).body).toMatchObject({
       user: "carol",
     });
   });
@@ -81,8 +81,8 @@ describe("sockets", () => {
   it("are gone after the end, and whoever waited was told", async () => {
     const made = await makeApi({ inventory: inventoryOf(1, 1) });
     const alice = made.socketOf("alice");
-    expect((await made.call("POST", "/v1/grants", { socket: alice, body: { ask } })).status).toBe(201);
-    const waiting = made.call("POST", "/v1/grants", { socket: alice, body: { ask, wait_seconds: 60 } });
+    expect((await made.call("POST", "/api/grants", { socket: alice, body: { ask } })).status).toBe(201);
+    const waiting = made.call("POST", "/api/grants", { socket: alice, body: { ask, wait_seconds: 60 } });
     await until("it waits", 30_000, () => made.ledger.queueLength() === 1);
     const closing = made.servers.close(3000);
     await made.ledger.stop();
@@ -100,9 +100,9 @@ describe("a client that goes away while it waits", () => {
   it("is forgotten", async () => {
     const made = await api({ inventory: inventoryOf(1, 1) });
     const alice = made.socketOf("alice");
-    const held = await made.call("POST", "/v1/grants", { socket: alice, body: { ask } });
+    const held = await made.call("POST", "/api/grants", { socket: alice, body: { ask } });
     const gone = new AbortController();
-    const waiting = made.call("POST", "/v1/grants", {
+    const waiting = made.call("POST", "/api/grants", {
       socket: alice,
       body: { ask, wait_seconds: 60 },
       signal: gone.signal,
@@ -112,7 +112,7 @@ describe("a client that goes away while it waits", () => {
     gone.abort();
     await expect(waiting).rejects.toThrow();
     await until("it is forgotten", 30_000, () => made.ledger.queueLength() === 0);
-    await made.call("DELETE", `/v1/grants/${held.body.id}`, { socket: alice });
+    await made.call("DELETE", `/api/grants/${held.body.id}`, { socket: alice });
     expect(made.ledger.grants()).toEqual([]);
   });
 });
@@ -120,27 +120,34 @@ describe("a client that goes away while it waits", () => {
 describe("bad input", () => {
   const body = (more: object) => ({ body: { ask, ...more } });
   const cases: [string, string, string, object, number, RegExp][] = [
-    ["an unknown key", "POST", "/v1/grants", body({ colour: "red" }), 400, /colour/],
-    ["an unknown key inside", "POST", "/v1/grants", { body: { ask: { ...ask, size: 1 } } }, 400, /ask.*size/],
+    ["an unknown key", "POST", "/api/grants", body({ colour: "red" }), 400, /colour/],
+    [
+      "an unknown key inside",
+      "POST",
+      "/api/grants",
+      { body: { ask: { ...ask, size: 1 } } },
+      400,
+      /ask.*size/,
+    ],
     [
       "several at once",
       "POST",
-      "/v1/grants",
+      "/api/grants",
       { body: { ask: { kind: "cpu", count: 0 } } },
       400,
       /ask\.kind.*ask\.count/,
     ],
-    ["a fraction", "POST", "/v1/grants", { body: { ask: { kind: "mig", count: 1.5 } } }, 400, /ask\.count/],
-    ["a control character", "POST", "/v1/grants", body({ purpose: "a\u0000b" }), 400, /purpose/],
-    ["no body", "POST", "/v1/grants", {}, 400, /body/i],
-    ["an empty body", "POST", "/v1/grants", { raw: "" }, 400, /body/i],
-    ["no JSON", "POST", "/v1/grants", { raw: "{" }, 400, /JSON/],
-    ["a list", "POST", "/v1/grants", { raw: "[]" }, 400, /body/],
-    ["a prototype", "POST", "/v1/grants", { raw: '{"ask":{"kind":"mig"},"__proto__":{"x":1}}' }, 400, /./],
+    ["a fraction", "POST", "/api/grants", { body: { ask: { kind: "mig", count: 1.5 } } }, 400, /ask\.count/],
+    ["a control character", "POST", "/api/grants", body({ purpose: "a\u0000b" }), 400, /purpose/],
+    ["no body", "POST", "/api/grants", {}, 400, /body/i],
+    ["an empty body", "POST", "/api/grants", { raw: "" }, 400, /body/i],
+    ["no JSON", "POST", "/api/grants", { raw: "{" }, 400, /JSON/],
+    ["a list", "POST", "/api/grants", { raw: "[]" }, 400, /body/],
+    ["a prototype", "POST", "/api/grants", { raw: '{"ask":{"kind":"mig"},"__proto__":{"x":1}}' }, 400, /./],
     [
       "another content type",
       "POST",
-      "/v1/grants",
+      "/api/grants",
       { raw: "a=1", headers: { "content-type": "text/plain" } },
       415,
       /application\/json|Unsupported/,
@@ -148,19 +155,24 @@ describe("bad input", () => {
     [
       "a huge body",
       "POST",
-      "/v1/grants",
+      "/api/grants",
       { raw: JSON.stringify({ purpose: "x".repeat(300_000) }) },
       413,
       /large/,
     ],
-    ["an unknown query", "GET", "/v1/grants?colour=red", {}, 400, /colour/],
-    ["a wrong state", "GET", "/v1/grants?state=lost", {}, 400, /state/],
-    ["too many", "GET", "/v1/history?limit=1001", {}, 400, /limit/],
+    ["an unknown query", "GET", "/api/grants?colour=red", {}, 400, /colour/],
+    ["a wrong state", "GET", "/api/grants?state=lost", {}, 400, /state/],
+    ["too many", "GET", "/api/history?limit=1001", {}, 400, /limit/],
     ["an unknown path", "GET", "/v2/grants", {}, 404, /openapi/],
-    ["another method", "PUT", "/v1/grants", {}, 405, /GET, POST/],
-    ["an unknown grant", "GET", "/v1/grants/none", {}, 404, /none/],
-    ["a broken escape", "GET", "/v1/grants/%E0%A4%A", {}, 400, /./],
-    ["a very long id", "GET", `/v1/grants/${"x".repeat(300)}`, {}, 400, /length/],
+    // Of the first version of this API.
+    ["a path that moved", "POST", "/v1/grants?x=1", {}, 410, /^\/v1\/grants is \/api\/grants now\. /],
+    ["a path that has another name", "GET", "/v1/pool/plan", {}, 410, / \/api\/declared\/plan$/],
+    ["all of it", "GET", "/v1", {}, 410, / \/api$/],
+    ["what only begins so", "GET", "/v10/grants", {}, 404, /openapi/],
+    ["another method", "PUT", "/api/grants", {}, 405, /GET, POST/],
+    ["an unknown grant", "GET", "/api/grants/none", {}, 404, /none/],
+    ["a broken escape", "GET", "/api/grants/%E0%A4%A", {}, 400, /./],
+    ["a very long id", "GET", `/api/grants/${"x".repeat(300)}`, {}, 400, /length/],
   ];
   let made: Api;
   beforeAll(async () => {
@@ -177,7 +189,7 @@ describe("bad input", () => {
 
   it("an unknown user, more than the limit, a profile that no GPU offers", async () => {
     const call = (options: object) =>
-      made.call("POST", "/v1/grants", { socket: made.socketOf("alice"), ...options });
+      made.call("POST", "/api/grants", { socket: made.socketOf("alice"), ...options });
     made.limits.max = 1;
     const over = await call({ body: { ask: { kind: "mig", count: 2 } } });
     expect(over).toMatchObject({
@@ -216,13 +228,13 @@ describe("TCP", () => {
     const token = created.ok ? created.value.token : "";
     const tries: number[] = [];
     for (let n = 0; n < 7; n++)
-      tries.push((await made.call("GET", "/v1/whoami", { port, token: "berth_wrong" })).status);
+      tries.push((await made.call("GET", "/api/whoami", { port, token: "berth_wrong" })).status);
     expect(tries).toEqual([401, 401, 401, 401, 401, 429, 429]);
-    const slowed = await made.call("GET", "/v1/whoami", { port, token: "berth_wrong" });
+    const slowed = await made.call("GET", "/api/whoami", { port, token: "berth_wrong" });
     expect(slowed.headers["retry-after"]).toBe("60");
-    expect((await made.call("GET", "/v1/whoami", { port, token })).body).toMatchObject({ role: "service" });
+    expect((await made.call("GET", "/api/whoami", { port, token })).body).toMatchObject({ role: "service" });
     time = 61_000;
-    expect((await made.call("GET", "/v1/whoami", { port, token: "berth_wrong" })).status).toBe(401);
+    expect((await made.call("GET", "/api/whoami", { port, token: "berth_wrong" })).status).toBe(401);
   });
 
   it("tells strangers whether it is well, and no more", async () => {
@@ -254,7 +266,7 @@ describe("an address that is taken", () => {
     const { port } = taken.address() as { port: number };
     const made = await api({ node: { listen: "loopback", port } });
     expect(made.servers.problem).toContain("EADDRINUSE");
-    expect((await made.call("GET", "/v1/whoami", { socket: made.socketOf("alice") })).status).toBe(200);
+    expect((await made.call("GET", "/api/whoami", { socket: made.socketOf("alice") })).status).toBe(200);
     await new Promise((resolve) => taken.close(resolve));
     await until("it is offered", 30_000, () => made.servers.port === port);
     expect(made.servers.problem).toBeUndefined();
@@ -282,7 +294,7 @@ describe("the document", () => {
 
   it("has metrics with what is going on", async () => {
     const made = await api();
-    await made.call("POST", "/v1/grants", { socket: made.socketOf("alice"), body: { ask } });
+    await made.call("POST", "/api/grants", { socket: made.socketOf("alice"), body: { ask } });
     const { text } = await made.call("GET", "/metrics", { socket: made.socketOf("alice") });
     expect(text).toMatch(/berth_grants\{state="reserved"\} 1/);
     for (const name of [

@@ -149,7 +149,7 @@ describe("the ledger", () => {
     // An `up` that divided them goes on with the grants: it waits, and is not refused.
     const declared = [{ key: "workspace/bob", user: "bob", ask: wish("bob").ask }];
     let applied = false;
-    const pool = ledger.applyPool(declared).finally(() => {
+    const pool = ledger.applyDeclared(declared).finally(() => {
       applied = true;
     });
     expect(ledger.health().reasons.join()).toContain("divided anew");
@@ -170,7 +170,7 @@ describe("the ledger", () => {
     let busy: Busy | undefined = reads;
     const made = await api({ options: { busy: () => busy, tickEvery: 3_600_000 } });
     let answered = false;
-    const shown = made.call("GET", "/v1/pool", { socket: made.main }).finally(() => {
+    const shown = made.call("GET", "/api/declared", { socket: made.main }).finally(() => {
       answered = true;
     });
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -179,6 +179,8 @@ describe("the ledger", () => {
     expect((await shown).body).not.toHaveProperty("closed");
     // Whoever has the lock may be asking this: the agent stage does.
     busy = { why: "the GPUs are being divided anew", passes: false };
-    expect((await made.call("GET", "/v1/pool", { socket: made.main })).body.closed).toContain("divided anew");
+    expect((await made.call("GET", "/api/declared", { socket: made.main })).body.closed).toContain(
+      "divided anew",
+    );
   });
 });

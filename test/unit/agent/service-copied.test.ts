@@ -95,8 +95,8 @@ describe("a key that the stack dropped", () => {
   }
   const dropped = async () => {
     const rig = await rigged();
-    got(await rig.ledger.applyPool(declared("alice")));
-    got(await rig.ledger.applyPool([]));
+    got(await rig.ledger.applyDeclared(declared("alice")));
+    got(await rig.ledger.applyDeclared([]));
     expect(rig.ledger.grants()).toEqual([]);
     return rig;
   };
@@ -114,7 +114,7 @@ describe("a key that the stack dropped", () => {
 
   it("is declared after a restart once the stack declared it anew", async () => {
     const rig = await dropped();
-    got(await rig.ledger.applyPool(declared("alice")));
+    got(await rig.ledger.applyDeclared(declared("alice")));
     const [grant] = rig.ledger.grants();
     const units = uuids(grant ? [grant] : []);
     const restarted = await again(rig, keyed("c1", units));
@@ -132,12 +132,12 @@ describe("a key that the stack dropped", () => {
 
 describe("a commit that fails", () => {
   /** The stack's word in a turn that cannot be written. */
-  async function unwritten(rig: Rig, word: Parameters<Rig["ledger"]["applyPool"]>[0]): Promise<void> {
+  async function unwritten(rig: Rig, word: Parameters<Rig["ledger"]["applyDeclared"]>[0]): Promise<void> {
     const commit = rig.store.commit.bind(rig.store);
     rig.store.commit = () => {
       throw new StoreError("full", "no room");
     };
-    expect((await rig.ledger.applyPool(word)).ok).toBe(false);
+    expect((await rig.ledger.applyDeclared(word)).ok).toBe(false);
     rig.store.commit = commit;
     await rig.ledger.emit({ event: "marker", message: "written again" });
   }
@@ -150,8 +150,8 @@ describe("a commit that fails", () => {
 
   it("leaves a key dropped that the stack dropped before it", async () => {
     const rig = await rigged();
-    got(await rig.ledger.applyPool(declared("alice")));
-    got(await rig.ledger.applyPool([]));
+    got(await rig.ledger.applyDeclared(declared("alice")));
+    got(await rig.ledger.applyDeclared([]));
     await unwritten(rig, declared("alice"));
     expect(await started(rig)).toMatchObject({ dropped: true });
     expect(rig.ledger.declaredNow()).toEqual([]);
@@ -165,11 +165,11 @@ describe("a commit that fails", () => {
 
   it("leaves a key declared that it could not drop", async () => {
     const rig = await rigged();
-    got(await rig.ledger.applyPool(declared("alice")));
+    got(await rig.ledger.applyDeclared(declared("alice")));
     await unwritten(rig, []);
     expect(rig.ledger.declaredNow()).toHaveLength(1);
-    got(await rig.ledger.applyPool(declared("alice")));
-    got(await rig.ledger.applyPool([]));
+    got(await rig.ledger.applyDeclared(declared("alice")));
+    got(await rig.ledger.applyDeclared([]));
     expect(await started(rig)).toMatchObject({ dropped: true });
   });
 });

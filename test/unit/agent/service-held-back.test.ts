@@ -18,7 +18,7 @@ const declared = (...users: string[]) => users.map((user) => ({ key: `workspace/
 async function restarted(more: Partial<SeenContainer> = {}, broken?: string) {
   const folder = newFolder();
   const first = await makeRig({ folder });
-  got(await first.ledger.applyPool(declared("alice")));
+  got(await first.ledger.applyDeclared(declared("alice")));
   const [grant] = first.ledger.grants();
   if (!grant) throw new Error("nothing was granted");
   const runs = container(grant);

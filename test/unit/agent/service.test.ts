@@ -289,29 +289,29 @@ describe("the stack's grants", () => {
   it("are planned without a change, and committed as planned or not at all", async () => {
     const { ledger, store } = await rigged();
     const before = store.commits;
-    const plan = ledger.planPool(declared("alice", "bob"));
+    const plan = ledger.planDeclared(declared("alice", "bob"));
     expect(plan.added).toEqual(["workspace/alice", "workspace/bob"]);
-    expect(ledger.planPool(declared("bob", "alice")).assignment).toEqual(plan.assignment);
+    expect(ledger.planDeclared(declared("bob", "alice")).assignment).toEqual(plan.assignment);
     expect(store.commits).toBe(before);
     expect(ledger.grants()).toEqual([]);
     const other = { ...plan.assignment, "workspace/alice": plan.assignment["workspace/bob"] ?? [] };
-    expect(refused(await ledger.applyPool(declared("alice", "bob"), other)).code).toBe("conflict");
+    expect(refused(await ledger.applyDeclared(declared("alice", "bob"), other)).code).toBe("conflict");
     expect(ledger.grants()).toEqual([]);
-    got(await ledger.applyPool(declared("alice", "bob"), plan.assignment));
-    expect(ledger.pool()).toEqual(plan.assignment);
+    got(await ledger.applyDeclared(declared("alice", "bob"), plan.assignment));
+    expect(ledger.assignment()).toEqual(plan.assignment);
     // Again: nothing to do.
     const again = store.commits;
-    got(await ledger.applyPool(declared("alice", "bob"), plan.assignment));
+    got(await ledger.applyDeclared(declared("alice", "bob"), plan.assignment));
     expect(store.commits).toBe(again);
   });
 
   it("that are dropped occupy until their container is gone", async () => {
     const { ledger, containers } = await rigged();
-    got(await ledger.applyPool(declared("alice")));
+    got(await ledger.applyDeclared(declared("alice")));
     const grant = ledger.grants()[0] as Grant;
     containers.run(container(grant));
     await until("bound", 30_000, () => ledger.grant(grant.id)?.state === "bound");
-    got(await ledger.applyPool([]));
+    got(await ledger.applyDeclared([]));
     expect(ledger.grant(grant.id)).toMatchObject({ state: "bound", dropped: true });
     expect(containers.stopped).toEqual([]);
     containers.remove("c1");
@@ -320,11 +320,11 @@ describe("the stack's grants", () => {
 
   it("that are dropped give way to an added one: their container is stopped first", async () => {
     const { ledger, containers } = await rigged({ inventory: inventoryOf(1, 1) });
-    got(await ledger.applyPool(declared("alice")));
+    got(await ledger.applyDeclared(declared("alice")));
     const old = ledger.grants()[0] as Grant;
     containers.run(container(old));
     await until("bound", 30_000, () => ledger.grant(old.id)?.state === "bound");
-    const done = got(await ledger.applyPool(declared("bob")));
+    const done = got(await ledger.applyDeclared(declared("bob")));
     expect(containers.stopped).toEqual(["c1"]);
     expect(done.waits).toEqual([]);
     expect(ledger.grant(old.id)?.state).toBe("released");
@@ -335,12 +335,12 @@ describe("the stack's grants", () => {
 
   it("says so when that container does not stop, and its GPU has one holder all the same", async () => {
     const { ledger, containers } = await rigged({ inventory: inventoryOf(1, 1) });
-    got(await ledger.applyPool(declared("alice")));
+    got(await ledger.applyDeclared(declared("alice")));
     const old = ledger.grants()[0] as Grant;
     containers.run(container(old));
     await until("bound", 30_000, () => ledger.grant(old.id)?.state === "bound");
     containers.stubborn.add("c1");
-    const refusal = refused(await ledger.applyPool(declared("bob")));
+    const refusal = refused(await ledger.applyDeclared(declared("bob")));
     expect(refusal).toMatchObject({ code: "conflict" });
     expect(refusal.message).toContain("c1 still runs");
     const next = ledger.grants({ user: "bob" })[0] as Grant;

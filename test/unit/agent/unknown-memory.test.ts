@@ -136,7 +136,7 @@ describe("a GPU of unknown memory", () => {
   });
 
   it("is shown as such, in previews and by berth, and is read back", () => {
-    const [unit] = [...new Occupancy(alone).seats].map(({ whole }) => whole);
+    const [unit] = [...new Occupancy(alone).uses].map(({ whole }) => whole);
     if (!unit) throw new Error("unreachable");
     expect(unitLine(unit)).toBe("0, memory unknown: GPU-0 (NVIDIA GB10)");
     expect(readUnitLine(unitLine(unit))).toEqual(unit);

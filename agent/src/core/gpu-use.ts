@@ -1,7 +1,7 @@
 import type { Gpu, GrantedUnit, Inventory } from "./model";
 
 /** One GPU with what is granted on it. */
-export interface Seat {
+export interface GpuUse {
   gpu: Gpu;
   /** Place in the node's own order: by index, then by UUID. */
   order: number;
@@ -9,8 +9,8 @@ export interface Seat {
   model: string;
   whole: GrantedUnit;
   instances: GrantedUnit[];
-  /** Seats that it reaches over NVLink. */
-  neighbours: Seat[];
+  /** GPUs that it reaches over NVLink. */
+  neighbours: GpuUse[];
   /** Holders of the whole GPU: more than 1 is a conflict that was found, never granted. */
   wholeHolders: number;
   shareHolders: number;
@@ -32,25 +32,25 @@ export function instanceKey(unit: GrantedUnit): string {
 }
 
 /** The node's GPUs in its own order, as people see them: `0`, and `0:1` for the second instance of GPU 0. */
-export function makeSeats(inventory: Inventory): Seat[] {
+export function gpuUses(inventory: Inventory): GpuUse[] {
   const gpus = [...inventory.gpus].sort(
     (a, b) => a.index - b.index || (a.uuid < b.uuid ? -1 : a.uuid > b.uuid ? 1 : 0),
   );
-  const seats = gpus.map(seatOf);
-  const byUuid = new Map(seats.map((seat) => [seat.gpu.uuid, seat]));
-  for (const seat of seats) {
-    for (const uuid of seat.gpu.nvlink) {
+  const uses = gpus.map(useOf);
+  const byUuid = new Map(uses.map((use) => [use.gpu.uuid, use]));
+  for (const use of uses) {
+    for (const uuid of use.gpu.nvlink) {
       const other = byUuid.get(uuid);
-      if (!other || other === seat) continue;
+      if (!other || other === use) continue;
       // Either end may say it.
-      if (!seat.neighbours.includes(other)) seat.neighbours.push(other);
-      if (!other.neighbours.includes(seat)) other.neighbours.push(seat);
+      if (!use.neighbours.includes(other)) use.neighbours.push(other);
+      if (!other.neighbours.includes(use)) other.neighbours.push(use);
     }
   }
-  return seats;
+  return uses;
 }
 
-function seatOf(gpu: Gpu, order: number): Seat {
+function useOf(gpu: Gpu, order: number): GpuUse {
   const common = { gpu: gpu.uuid, model: gpu.model, shared: false };
   const instances = gpu.mig
     ? gpu.instances.map(({ uuid, profile, memoryMiB }, at) => ({
@@ -84,66 +84,66 @@ function seatOf(gpu: Gpu, order: number): Seat {
 }
 
 /** Whether anything new may go on it at all. */
-export function seatTakes(seat: Seat): boolean {
-  return seat.gpu.quarantined === undefined && seat.strays === 0;
+export function seatTakes(use: GpuUse): boolean {
+  return use.gpu.quarantined === undefined && use.strays === 0;
 }
 
 /** All of it free, and it is granted whole. */
-export function wholeFree(seat: Seat): boolean {
-  return !seat.gpu.mig && seat.wholeHolders === 0 && seat.shareHolders === 0 && seatTakes(seat);
+export function wholeFree(use: GpuUse): boolean {
+  return !use.gpu.mig && use.wholeHolders === 0 && use.shareHolders === 0 && seatTakes(use);
 }
 
 /** What is left of its memory for shares. */
-export function shareLeft(seat: Seat): number {
-  if (seat.gpu.mig || seat.wholeHolders > 0 || !seatTakes(seat)) return 0;
-  return Math.max(0, seat.gpu.memoryMiB - seat.sharedMiB);
+export function shareLeft(use: GpuUse): number {
+  if (use.gpu.mig || use.wholeHolders > 0 || !seatTakes(use)) return 0;
+  return Math.max(0, use.gpu.memoryMiB - use.sharedMiB);
 }
 
-export function freeOf(seat: Seat): GrantedUnit[] {
-  return seatTakes(seat) ? seat.instances.filter(({ uuid }) => !seat.instanceHolders.get(uuid)) : [];
+export function freeOf(use: GpuUse): GrantedUnit[] {
+  return seatTakes(use) ? use.instances.filter(({ uuid }) => !use.instanceHolders.get(uuid)) : [];
 }
 
-/** Whether the seat has something to give, of any kind. */
-export function hasRoom(seat: Seat): boolean {
-  if (!seatTakes(seat)) return false;
-  return seat.gpu.mig ? seat.freeInstances.size > 0 : shareLeft(seat) > 0;
+/** Whether the use has something to give, of any kind. */
+export function hasRoom(use: GpuUse): boolean {
+  if (!seatTakes(use)) return false;
+  return use.gpu.mig ? use.freeInstances.size > 0 : shareLeft(use) > 0;
 }
 
 /** The part of its memory that is granted: 0 to 1, above 1 only in a conflict. */
-export function load(seat: Seat): number {
-  return seat.gpu.memoryMiB > 0 ? seat.grantedMiB / seat.gpu.memoryMiB : seat.holders;
+export function load(use: GpuUse): number {
+  return use.gpu.memoryMiB > 0 ? use.grantedMiB / use.gpu.memoryMiB : use.holders;
 }
 
 /** Whether the GPU does not have the unit any more in the form in which it was granted. */
-export function isStray(seat: Seat, unit: GrantedUnit): boolean {
-  const instance = seat.instances.find(({ uuid }) => uuid === unit.uuid);
-  if (!instance) return unit.uuid !== seat.gpu.uuid || seat.gpu.mig;
+export function isStray(use: GpuUse, unit: GrantedUnit): boolean {
+  const instance = use.instances.find(({ uuid }) => uuid === unit.uuid);
+  if (!instance) return unit.uuid !== use.gpu.uuid || use.gpu.mig;
   return unit.profile !== undefined && instance.profile !== unit.profile;
 }
 
-/** Puts a unit on its seat (`by` 1), or takes it off (-1). */
-export function occupy(seat: Seat, unit: GrantedUnit, by: 1 | -1): void {
-  seat.holders += by;
-  seat.grantedMiB += by * unit.memoryMiB;
-  if (isStray(seat, unit)) {
-    seat.strays += by;
+/** Puts a unit on its use (`by` 1), or takes it off (-1). */
+export function occupy(use: GpuUse, unit: GrantedUnit, by: 1 | -1): void {
+  use.holders += by;
+  use.grantedMiB += by * unit.memoryMiB;
+  if (isStray(use, unit)) {
+    use.strays += by;
     return;
   }
-  const instance = seat.instances.find(({ uuid }) => uuid === unit.uuid);
+  const instance = use.instances.find(({ uuid }) => uuid === unit.uuid);
   if (instance) {
-    const before = seat.instanceHolders.get(unit.uuid) ?? 0;
+    const before = use.instanceHolders.get(unit.uuid) ?? 0;
     const after = before + by;
-    if (after === 0) seat.instanceHolders.delete(unit.uuid);
-    else seat.instanceHolders.set(unit.uuid, after);
+    if (after === 0) use.instanceHolders.delete(unit.uuid);
+    else use.instanceHolders.set(unit.uuid, after);
     if ((before === 0) === (after === 0)) return;
     const key = instanceKey(instance);
-    const free = (seat.freeInstances.get(key) ?? 0) - by;
-    if (free === 0) seat.freeInstances.delete(key);
-    else seat.freeInstances.set(key, free);
+    const free = (use.freeInstances.get(key) ?? 0) - by;
+    if (free === 0) use.freeInstances.delete(key);
+    else use.freeInstances.set(key, free);
     return;
   }
   if (unit.shared) {
-    seat.shareHolders += by;
-    seat.sharedMiB += by * unit.memoryMiB;
-  } else seat.wholeHolders += by;
+    use.shareHolders += by;
+    use.sharedMiB += by * unit.memoryMiB;
+  } else use.wholeHolders += by;
 }

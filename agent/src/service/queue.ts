@@ -29,10 +29,10 @@ export interface WaitOptions {
 export const withdrawn = "The request was withdrawn while it waited; nothing was granted.";
 
 /** Requests that wait for a GPU. They live in memory: a caller whose berthd went away asks again. */
-export class WaitingRoom {
+export class Queue {
   private readonly wishes = new Map<string, Wish>();
   /** True: something other than a release may have made room. */
-  private kicked = false;
+  private lookDue = false;
 
   /** @param turn makes a turn happen soon. */
   constructor(private readonly turn: () => void) {}
@@ -49,8 +49,8 @@ export class WaitingRoom {
   }
 
   /** The next turn looks again, whatever it decided itself. */
-  kick(): void {
-    this.kicked = true;
+  lookAgain(): void {
+    this.lookDue = true;
   }
 
   /** Each with its user's containers as they are now: what `reserve` is asked with. */
@@ -117,7 +117,7 @@ export class WaitingRoom {
       }
     }
     this.wishes.set(id, wish);
-    this.kick();
+    this.lookAgain();
   }
 
   /** Ends one that waits; false: there is none of this id. */
@@ -128,7 +128,7 @@ export class WaitingRoom {
     wish.answer({ ok: false, refusal });
     // What was kept free for it is free for those behind it.
     if (this.wishes.size > 0) {
-      this.kick();
+      this.lookAgain();
       this.turn();
     }
     return true;
@@ -150,8 +150,8 @@ export class WaitingRoom {
 
   /** Grants in this turn whatever can be granted now, in the queue's order. */
   admit(turn: Turn): { answer: () => void; undo: () => void } {
-    if (this.wishes.size === 0 || !(turn.freed || this.kicked)) return { answer: () => {}, undo: () => {} };
-    this.kicked = false;
+    if (this.wishes.size === 0 || !(turn.freed || this.lookDue)) return { answer: () => {}, undo: () => {} };
+    this.lookDue = false;
     const granted: { wish: Wish; grant: Grant }[] = [];
     const left = new Map(this.wishes);
     for (;;) {
@@ -175,7 +175,7 @@ export class WaitingRoom {
         }
       },
       // They wait on; the next turn that is written looks again.
-      undo: () => this.kick(),
+      undo: () => this.lookAgain(),
     };
   }
 

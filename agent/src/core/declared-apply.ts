@@ -1,9 +1,9 @@
+import { type DeclaredPlan, planDeclared, promisedPlan } from "./declared";
+import { type DeclaredInput, sameAssignment } from "./declared-jobs";
 import { closedRefusal, conflict, decide, refuse, releasedGrant, reviewed } from "./ledger";
 import { indexOf } from "./ledger-index";
 import type { Change, Ctx, Decision, LedgerState } from "./ledger-types";
 import type { Assignment, DeclaredGrant, Grant, GrantedUnit } from "./model";
-import { type PoolPlan, planPool, promisedPlan } from "./pool";
-import { type PoolInput, sameAssignment } from "./pool-jobs";
 
 /**
  * Makes the ledger what the stack declares: all of it, or nothing. Keys that are not declared any more are released, or
@@ -12,13 +12,13 @@ import { type PoolInput, sameAssignment } from "./pool-jobs";
  *
  * @param request.expect what a preview promised: committed as it is, as long as it can be kept.
  */
-export function applyPool(
+export function applyDeclared(
   state: LedgerState,
   ctx: Ctx,
   request: { declared: readonly DeclaredGrant[]; expect?: Assignment },
-): Decision<PoolPlan> {
+): Decision<DeclaredPlan> {
   const { declared, expect } = request;
-  const input: PoolInput = {
+  const input: DeclaredInput = {
     inventory: state.inventory,
     grants: [...state.grants.values()],
     declared,
@@ -27,7 +27,7 @@ export function applyPool(
     allowShared: ctx.allowShared,
     previous: expect,
   };
-  const plan = (expect && promisedPlan(input, expect)) ?? planPool(input);
+  const plan = (expect && promisedPlan(input, expect)) ?? planDeclared(input);
   if (plan.refusals.length > 0) {
     const words = plan.refusals.map(
       ({ key, refusal: { message, rule } }) => `${key}: ${message}${rule ? ` (${rule})` : ""}`,
@@ -50,8 +50,8 @@ function commit(
   state: LedgerState,
   ctx: Ctx,
   declared: readonly DeclaredGrant[],
-  plan: PoolPlan,
-): Decision<PoolPlan> {
+  plan: DeclaredPlan,
+): Decision<DeclaredPlan> {
   const index = indexOf(state);
   const changes: Change[] = [];
   const after = new Map<string, Grant>();

@@ -1,25 +1,25 @@
 /**
- * `berth pool`: what the stack declares for this node. For the Pulumi provider, over SSH: one JSON document in, one out.
+ * `berth declared`: what the stack declares for this node. For the Pulumi provider, over SSH: one JSON document in, one out.
  */
 import type { Context } from "./context";
 import { usage } from "./failure";
 import { asJson } from "./text";
 
 /** A plan over thousands of GPUs, or a commit on a busy disk. */
-const POOL_MS = 60_000;
+const DECLARED_MS = 60_000;
 
-export async function planPool(context: Context): Promise<void> {
+export async function planDeclared(context: Context): Promise<void> {
   const { declared } = await readInput(context, ["declared"]);
-  print(context, await context.client().post("/v1/pool/plan", { declared }, { timeoutMs: POOL_MS }));
+  print(context, await context.client().post("/api/declared/plan", { declared }, { timeoutMs: DECLARED_MS }));
 }
 
-export async function applyPool(context: Context): Promise<void> {
+export async function applyDeclared(context: Context): Promise<void> {
   const body = await readInput(context, ["declared", "expect"]);
-  print(context, await context.client().post("/v1/pool", body, { timeoutMs: POOL_MS }));
+  print(context, await context.client().post("/api/declared", body, { timeoutMs: DECLARED_MS }));
 }
 
-export async function showPool(context: Context): Promise<void> {
-  print(context, await context.client().get("/v1/pool", { timeoutMs: POOL_MS }));
+export async function showDeclared(context: Context): Promise<void> {
+  print(context, await context.client().get("/api/declared", { timeoutMs: DECLARED_MS }));
 }
 
 function print({ io }: Context, value: unknown): void {

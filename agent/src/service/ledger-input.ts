@@ -2,13 +2,13 @@ import { adopt, bind, containerGone, containerStarted, containerStopped, setInve
 import type { Grant, Inventory, Result } from "../core/model";
 import type { Logger } from "../log";
 import type { ContainerEvent, InventoryReading, SeenContainer } from "./ports";
+import type { Queue } from "./queue";
 import type { LedgerService } from "./types";
-import type { WaitingRoom } from "./waiting";
 import type { Writer } from "./writer";
 
-export interface WorldOptions {
+export interface LedgerInputOptions {
   writer: Writer;
-  room: WaitingRoom;
+  queue: Queue;
   /** Something happened to the container: a look that is under way is too old for it. */
   touch(container: string): void;
   /** True: no GPU is known yet. */
@@ -20,11 +20,11 @@ export interface WorldOptions {
 const by = "docker";
 
 /** What happens by itself, as the ledger takes it: containers come and go, GPUs change, time passes. */
-export class World {
+export class LedgerInput {
   /** Set: the inventory in force has changes to grants that could not be written yet. */
   private unwritten: Inventory | undefined;
 
-  constructor(private readonly options: WorldOptions) {}
+  constructor(private readonly options: LedgerInputOptions) {}
 
   /** `skip`: containers to which something happened during the look; what it saw of them is old. */
   reconcile(seen: readonly SeenContainer[], skip: ReadonlySet<string>): Promise<Result<Grant[]>> {
@@ -105,7 +105,7 @@ export class World {
     this.unwritten = inventory;
     const result = await this.options.writer.submit((turn) => {
       const news = turn.take(setInventory(turn.state, turn.ctx, inventory), "inventory");
-      this.options.room.kick();
+      this.options.queue.lookAgain();
       return news;
     });
     if (!result.ok) return;

@@ -11,7 +11,7 @@ import type {
   Strategy,
 } from "./model";
 
-export interface PoolInput {
+export interface DeclaredInput {
   inventory: Inventory;
   /** Live ones of the node, declared and not. */
   grants: readonly Grant[];
@@ -53,7 +53,7 @@ export interface Sorted {
 }
 
 /** What stays, what goes, what is to be placed. */
-export function sortOut({ grants, declared, previous, inventory }: PoolInput): Sorted {
+export function sortOut({ grants, declared, previous, inventory }: DeclaredInput): Sorted {
   const { wanted, twice } = unique(declared);
   const freed = new Set<string>();
   const byKey = new Map<string, Grant>();

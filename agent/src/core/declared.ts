@@ -3,23 +3,23 @@
  * a preview and the `up` after it agree. Nobody is moved to make room for somebody else.
  */
 import { askRefusal, unitMeets } from "./asks";
-import type { Ask, Assignment, Grant, GrantedUnit, Refusal, Result } from "./model";
-import { Occupancy } from "./occupancy";
 import {
   compare,
+  type DeclaredInput,
   fits,
   hardestFirst,
   type Job,
   type Leftover,
-  type PoolInput,
   sameAssignment,
   sameUnits,
   sortOut,
-} from "./pool-jobs";
+} from "./declared-jobs";
+import { isStray } from "./gpu-use";
+import type { Ask, Assignment, Grant, GrantedUnit, Refusal, Result } from "./model";
+import { Occupancy } from "./occupancy";
 import { keptOver, overRules, type Usage, unknownUser, usageOf } from "./rules";
-import { isStray } from "./seats";
 
-export interface PoolPlan {
+export interface DeclaredPlan {
   /** By key, in the order of keys. A refused key is there with what it has already, if it has anything. */
   assignment: Assignment;
   kept: string[];
@@ -35,7 +35,7 @@ export interface PoolPlan {
   overLimit: string[];
 }
 
-export function planPool(input: PoolInput): PoolPlan {
+export function planDeclared(input: DeclaredInput): DeclaredPlan {
   // What a changed key gives up may go to another, as long as the key finds a new place: one that finds none keeps
   // what it has, and all is planned again around it. At most once per changed key.
   const stay = new Map<string, Refusal>();
@@ -51,7 +51,7 @@ export function planPool(input: PoolInput): PoolPlan {
  * The plan that is exactly the promise; undefined: it cannot be kept any more. What was promised is not chosen anew:
  * of two choices that are as good, planning may make the other one the second time.
  */
-export function promisedPlan(input: PoolInput, promise: Assignment): PoolPlan | undefined {
+export function promisedPlan(input: DeclaredInput, promise: Assignment): DeclaredPlan | undefined {
   const planning = new Planning({ ...input, previous: promise }, new Map(), promise);
   const plan = planning.plan();
   const kept = planning.stuck.size === 0 && plan.refusals.length === 0;
@@ -61,7 +61,7 @@ export function promisedPlan(input: PoolInput, promise: Assignment): PoolPlan | 
 class Planning {
   private readonly occupancy: Occupancy;
   private readonly assigned = new Map<string, GrantedUnit[]>();
-  private readonly refusals: PoolPlan["refusals"] = [];
+  private readonly refusals: DeclaredPlan["refusals"] = [];
   private leftovers: Leftover[] = [];
   private readonly overLimit: string[] = [];
   /** What each user has beside the keys that are not placed yet. */
@@ -71,14 +71,14 @@ class Planning {
   readonly stuck = new Map<string, Refusal>();
 
   constructor(
-    private readonly input: PoolInput,
+    private readonly input: DeclaredInput,
     private readonly stayWith: ReadonlyMap<string, Refusal>,
     private readonly promise?: Assignment,
   ) {
     this.occupancy = new Occupancy(input.inventory);
   }
 
-  plan(): PoolPlan {
+  plan(): DeclaredPlan {
     const { jobs, freed, leftovers, others, twice } = sortOut(this.input);
     this.leftovers = leftovers;
     for (const key of twice) this.refuse(key, declaredTwice(key));
@@ -268,8 +268,8 @@ class Planning {
   }
 
   private isThere(unit: GrantedUnit): boolean {
-    const seat = this.occupancy.seatOf(unit);
-    return seat !== undefined && !isStray(seat, unit);
+    const use = this.occupancy.useOf(unit);
+    return use !== undefined && !isStray(use, unit);
   }
 
   private refuse(key: string, refusal: Refusal): void {
@@ -280,12 +280,12 @@ class Planning {
   private isHeld(unit: GrantedUnit, { units }: Leftover, runs: boolean): boolean {
     const there = units.filter(({ uuid }) => uuid === unit.uuid);
     if (!unit.shared || there.some(({ shared }) => !shared)) return there.length > 0;
-    const seat = this.occupancy.seatOf(unit);
-    return there.length > 0 && !runs && seat !== undefined && seat.sharedMiB > seat.gpu.memoryMiB;
+    const use = this.occupancy.useOf(unit);
+    return there.length > 0 && !runs && use !== undefined && use.sharedMiB > use.gpu.memoryMiB;
   }
 
-  private result(jobs: readonly Job[], freed: string[]): PoolPlan {
-    const plan: PoolPlan = {
+  private result(jobs: readonly Job[], freed: string[]): DeclaredPlan {
+    const plan: DeclaredPlan = {
       assignment: {},
       kept: [],
       added: [],

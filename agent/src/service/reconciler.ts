@@ -4,7 +4,7 @@ import type { ContainerEvent, ContainersPort, InventoryPort, InventoryReading, S
 
 type RealEvent = Exclude<ContainerEvent, { kind: "unsure" }>;
 
-export interface KeeperOptions {
+export interface ReconcilerOptions {
   containers: ContainersPort;
   inventory: InventoryPort;
   log: Logger;
@@ -27,7 +27,7 @@ const backoff = [250, 500, 1000, 2000, 5000, 10_000];
  * Keeps the ledger in line with the world: follows containers and GPUs, looks at all of them now and then, and says
  * when they cannot be known.
  */
-export class Keeper {
+export class Reconciler {
   /** Set: GPUs or containers are not known at the moment. */
   get problem(): string | undefined {
     const { containersProblem, gpusProblem } = this;
@@ -53,7 +53,7 @@ export class Keeper {
   /** True: containers are followed. */
   private following = false;
 
-  constructor(private readonly options: KeeperOptions) {}
+  constructor(private readonly options: ReconcilerOptions) {}
 
   async start(): Promise<void> {
     const { inventory, log } = this.options;

@@ -4,7 +4,7 @@ import {
   type Ask,
   type Assignment,
   apply,
-  applyPool,
+  applyDeclared,
   bind,
   containerGone,
   type DeclaredGrant,
@@ -23,7 +23,7 @@ describe("the plan of a pool", () => {
     // The largest first, then by key.
     expect(names(first.assignment)).toEqual({ alice: "0:1", bob: "1:1", carol: "0:0 1:0" });
     expect(first.added).toEqual(["workspace/alice", "workspace/bob", "workspace/carol"]);
-    const again = applyPool(stack.state, stack.ctx, { declared, expect: first.assignment });
+    const again = applyDeclared(stack.state, stack.ctx, { declared, expect: first.assignment });
     expect(again).toMatchObject({ ok: true, changes: [] });
     expect(stack.plan(declared)).toMatchObject({
       kept: first.added,
@@ -209,7 +209,7 @@ describe("units that a dropped key's container still has", () => {
 describe("committing a pool", () => {
   it("is all or nothing: a refused key or a closed ledger", () => {
     const stack = new Stack();
-    const refused = applyPool(stack.state, stack.ctx, { declared: [key("alice"), key("nobody")] });
+    const refused = applyDeclared(stack.state, stack.ctx, { declared: [key("alice"), key("nobody")] });
     expect(refused).toMatchObject({
       ok: false,
       refusal: {
@@ -220,11 +220,11 @@ describe("committing a pool", () => {
     stack.up(key("alice"));
     stack.state.closed = "nvidia-smi did not answer";
     const { state, ctx } = stack;
-    expect(applyPool(state, ctx, { declared: [key("alice"), key("bob")] })).toMatchObject({
+    expect(applyDeclared(state, ctx, { declared: [key("alice"), key("bob")] })).toMatchObject({
       refusal: { code: "closed", message: expect.stringContaining("nvidia-smi did not answer") },
     });
-    expect(applyPool(state, ctx, { declared: [key("alice")] })).toMatchObject({ ok: true, changes: [] });
-    expect(applyPool(state, ctx, { declared: [] })).toMatchObject({
+    expect(applyDeclared(state, ctx, { declared: [key("alice")] })).toMatchObject({ ok: true, changes: [] });
+    expect(applyDeclared(state, ctx, { declared: [] })).toMatchObject({
       ok: true,
       changes: [{ event: "released" }],
     });
@@ -237,7 +237,7 @@ describe("committing a pool", () => {
     // Somebody took just that unit in between; another is free.
     const pins = assignment["workspace/alice"]?.map(({ uuid }) => uuid);
     stack.done(reserve(stack.state, stack.ctx, { user: "bob", ask: { ...one, pins }, purpose: "job" }));
-    expect(applyPool(stack.state, stack.ctx, { declared, expect: assignment })).toMatchObject({
+    expect(applyDeclared(stack.state, stack.ctx, { declared, expect: assignment })).toMatchObject({
       refusal: {
         code: "conflict",
         message: expect.stringContaining("workspace/alice had been promised 0:0, and would get 1:0"),
@@ -252,7 +252,7 @@ describe("committing a pool", () => {
     const { assignment } = stack.plan(declared);
     expect(names(assignment)).toEqual({ alice: "1:0" });
     apply(stack.state, [{ grant: { ...job, state: "released" }, event: "released" }]);
-    const plan = stack.done(applyPool(stack.state, stack.ctx, { declared, expect: assignment }));
+    const plan = stack.done(applyDeclared(stack.state, stack.ctx, { declared, expect: assignment }));
     expect(plan.assignment).toEqual(assignment);
   });
 });
@@ -304,7 +304,7 @@ describe("any pool", () => {
         for (const keys of ups) {
           const { refusals } = stack.plan(keys);
           const can = keys.filter((each) => !refusals.some((refused) => refused.key === each.key));
-          const decision = applyPool(stack.state, stack.ctx, { declared: can });
+          const decision = applyDeclared(stack.state, stack.ctx, { declared: can });
           // Without the refused ones a changed key may be short again: that is for the next preview to say.
           if (!decision.ok) continue;
           const { assignment } = stack.done(decision);
