@@ -8,7 +8,7 @@ import {
 } from "../agent/src/limits";
 import { profileNameProblem } from "./check-runtime";
 import { countsProblem, fitsModel, MIG_MODELS, migModelOf, mostOf } from "./mig-profiles";
-import { userLimits } from "./plan";
+import { userResources } from "./plan";
 import type { Report } from "./problems";
 import {
   type DeclaredGpuPlan,
@@ -172,7 +172,7 @@ function checkWorkspace(
   limits: EffectiveLimits,
   report: Report,
 ): void {
-  const own = userLimits(config, user);
+  const own = userResources(config, user);
   const check = (
     field: string,
     value: number,

@@ -9,7 +9,7 @@ import {
   type PlannedNode,
   rayMemory,
   type UserPlan,
-  userLimits,
+  userResources,
 } from "./plan";
 import { defaultPorts, type PortPlan, REGISTRY_PORTS, userPorts } from "./ports";
 import { type Access, resolveAccess, resolveStorage } from "./resolve";
@@ -202,7 +202,7 @@ function userPlan(config: StackConfig, ports: PortPlan, user: UserConfig): UserP
     credentialsVersion: user.credentialsVersion,
     ownPassword: user.password !== undefined,
     ports: userPorts(ports, user.index),
-    limits: userLimits(config, user),
+    resources: userResources(config, user),
     ...(quota ? { quota } : {}),
     group: groupOfUser(config, user),
     ...(user.gpu ? { gpu: userAsk(user.gpu) } : {}),

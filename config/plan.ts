@@ -186,7 +186,8 @@ export interface UserPlan {
   /** True when the password comes from configuration instead of the stack's seed. */
   ownPassword: boolean;
   ports: UserPorts;
-  limits: {
+  /** What the workspace may use of its node. */
+  resources: {
     cpus: number;
     memoryBytes: number;
     memoryReservationBytes: number;
@@ -217,7 +218,7 @@ const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 
 /** What a workspace gets when neither the user nor `berth:workspaces` says. */
-export const defaultLimits = {
+export const defaultResources = {
   cpus: 2,
   memory: 3 * GiB,
   memoryReservation: 512 * MiB,
@@ -228,9 +229,9 @@ export const defaultLimits = {
 /** Share of a node's memory that Ray gets when `berth:ray.memory` is left out. */
 export const RAY_MEMORY_SHARE = 0.4;
 
-export function userLimits(config: StackConfig, user: UserConfig): UserPlan["limits"] {
-  const pick = <K extends keyof typeof defaultLimits>(key: K): number =>
-    user[key] ?? config.workspaces[key] ?? defaultLimits[key];
+export function userResources(config: StackConfig, user: UserConfig): UserPlan["resources"] {
+  const pick = <K extends keyof typeof defaultResources>(key: K): number =>
+    user[key] ?? config.workspaces[key] ?? defaultResources[key];
   const memoryBytes = pick("memory");
   return {
     cpus: pick("cpus"),

@@ -4,7 +4,7 @@ import { checkRuntime } from "./check-runtime";
 import { checkStorage } from "./check-storage";
 import { cidrContains, cidrsOverlap, hostAddress, isIpv4, parseCidr } from "./net";
 import { behindPrefix, checkNetworks } from "./networks";
-import { rayMemory, userLimits, WORKSPACE_NETWORK } from "./plan";
+import { rayMemory, userResources, WORKSPACE_NETWORK } from "./plan";
 import {
   FIRST_EPHEMERAL_PORT,
   namedRanges,
@@ -228,11 +228,11 @@ function checkUsers(config: StackConfig, ports: PortPlan, report: Report): void 
         `deletes the home of a workspace that is ${user.state}`,
         'purge: true only with state: "removed"',
       );
-    checkLimits(config, path, i, report);
+    checkResources(config, path, i, report);
   }
   for (const [i, node] of config.nodes.entries()) {
     const here = config.users.filter((u) => u.node === node.name && u.state === "running");
-    const reserved = here.reduce((sum, u) => sum + userLimits(config, u).memoryReservationBytes, 0);
+    const reserved = here.reduce((sum, u) => sum + userResources(config, u).memoryReservationBytes, 0);
     if (reserved > node.memory)
       report(
         `nodes[${i}].memory`,
@@ -243,30 +243,30 @@ function checkUsers(config: StackConfig, ports: PortPlan, report: Report): void 
   }
 }
 
-function checkLimits(config: StackConfig, path: string, i: number, report: Report): void {
+function checkResources(config: StackConfig, path: string, i: number, report: Report): void {
   const user = config.users[i];
   const node = config.nodes.find((n) => n.name === user?.node);
   if (!user || !node) return;
-  const limits = userLimits(config, user);
+  const resources = userResources(config, user);
   // Where the value is written: what all workspaces share is said once, not once for each user.
   const at = (key: "memory" | "cpus") =>
     user[key] === undefined && config.workspaces[key] !== undefined ? `workspaces.${key}` : `${path}.${key}`;
-  if (limits.memoryBytes > node.memory)
+  if (resources.memoryBytes > node.memory)
     report(
       at("memory"),
-      sizeText(limits.memoryBytes),
+      sizeText(resources.memoryBytes),
       `is more than node "${node.name}" has`,
       `at most ${sizeText(node.memory)}`,
     );
-  if (limits.cpus > node.cpus)
-    report(at("cpus"), limits.cpus, `is more than node "${node.name}" has`, `at most ${node.cpus}`);
+  if (resources.cpus > node.cpus)
+    report(at("cpus"), resources.cpus, `is more than node "${node.name}" has`, `at most ${node.cpus}`);
   for (const key of ["memoryReservation", "shm"] as const)
-    if ((user[key] ?? 0) > limits.memoryBytes)
+    if ((user[key] ?? 0) > resources.memoryBytes)
       report(
         `${path}.${key}`,
         sizeText(user[key] ?? 0),
         "is more than the workspace's memory",
-        `at most ${sizeText(limits.memoryBytes)}`,
+        `at most ${sizeText(resources.memoryBytes)}`,
       );
 }
 

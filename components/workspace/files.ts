@@ -32,7 +32,7 @@ export interface WorkspaceSecrets extends Omit<UserCredentials, "sshPrivateKey">
  */
 export function workspaceFacts(plan: LocatedPlan, user: UserPlan, host: string): object {
   const { block: _block, ...ports } = user.ports;
-  const { cpus, memoryBytes, shmBytes, pids } = user.limits;
+  const { cpus, memoryBytes, shmBytes, pids } = user.resources;
   return {
     user: user.name,
     uid: user.uid,
@@ -42,7 +42,7 @@ export function workspaceFacts(plan: LocatedPlan, user: UserPlan, host: string):
     ports,
     web: { published: arePublished(plan), ...reach(plan, user, host) },
     node: user.node,
-    limits: { cpus, memoryBytes, shmBytes, pids },
+    resources: { cpus, memoryBytes, shmBytes, pids },
     ...(hasRay(plan, user.name) ? { ray: rayAddresses(plan) } : {}),
   };
 }

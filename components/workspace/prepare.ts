@@ -177,7 +177,7 @@ esac`;
     steps: [
       {
         name: "limit the processes",
-        body: `docker container update --pids-limit ${user.limits.pids} ${name} >/dev/null`,
+        body: `docker container update --pids-limit ${user.resources.pids} ${name} >/dev/null`,
       },
       { name: user.state === "stopped" ? "stop the workspace" : "start the workspace", body: run },
     ],

@@ -177,9 +177,9 @@ export class Workspace extends pulumi.ComponentResource {
   private container(name: string, args: WorkspaceArgs, containerName: string, prepared: pulumi.Resource) {
     const { plan, user } = args;
     const node = args.node.plan;
-    const { limits } = user;
+    const { resources } = user;
     const folders = userFolders(user);
-    const memory = Math.floor(limits.memoryBytes / MiB);
+    const memory = Math.floor(resources.memoryBytes / MiB);
     const bind = (source: string, target: string, readOnly = false) => ({
       type: "bind",
       source,
@@ -211,9 +211,9 @@ export class Workspace extends pulumi.ComponentResource {
         ipcMode: "private",
         memory,
         memorySwap: memory,
-        memoryReservation: Math.floor(limits.memoryReservationBytes / MiB),
-        cpus: dockerCpus(limits.cpus),
-        shmSize: Math.floor(limits.shmBytes / MiB),
+        memoryReservation: Math.floor(resources.memoryReservationBytes / MiB),
+        cpus: dockerCpus(resources.cpus),
+        shmSize: Math.floor(resources.shmBytes / MiB),
         mounts: [
           bind(folders.home, `/home/${user.name}`),
           bind(folders.workspace, "/workspace"),

@@ -29,7 +29,7 @@ const workspace = {
     rdp: 10005,
   },
   node: "node-1",
-  limits: { cpus: 2, memoryBytes: 3 * 2 ** 30, shmBytes: 256 * 2 ** 20, pids: 4096 },
+  resources: { cpus: 2, memoryBytes: 3 * 2 ** 30, shmBytes: 256 * 2 ** 20, pids: 4096 },
   ray: { address: "10.88.0.10:6379", client: "ray://10.88.0.10:30001", dashboard: "http://10.88.0.10:8265" },
 };
 
@@ -79,7 +79,7 @@ describe("workspace settings", () => {
     ["a command of two lines", { web: { tunnel: "ssh -N\nrm" } }, "web.tunnel"],
     ["a shell that is no path", { shell: "bash; id" }, "shell"],
     ["a node that is no name", { node: "a\u001b[2J" }, "node"],
-    ["a limit that is no number", { limits: { ...workspace.limits, pids: "many" } }, "limits.pids"],
+    ["a resource that is no number", { resources: { ...workspace.resources, pids: "many" } }, "resources.pids"],
     ["an address with a quote", { ray: { ...workspace.ray, client: 'ray://x"' } }, "ray.client"],
   ])("refuses %s", (_, change, path) => {
     writeRun(change);
@@ -259,7 +259,7 @@ print(json.dumps({
     ],
     [
       "the files of an older node",
-      { node: undefined, limits: undefined },
+      { node: undefined, resources: undefined },
       [/^Berth: the workspace of alice$/m],
       [/Limits|Browser|None/],
     ],

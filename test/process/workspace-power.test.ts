@@ -30,7 +30,7 @@ esac
 `,
   );
   chmodSync(join(folder, "bin/docker"), 0o755);
-  const user = { name: "alice", state, limits: { pids: 4096 } } as UserPlan;
+  const user = { name: "alice", state, resources: { pids: 4096 } } as UserPlan;
   const text = renderPower("node-0", user, "berth-dev-workspace-alice", "id")
     .replaceAll("/var/log/berth", `${folder}/log`)
     .replaceAll("/var/lib/berth", `${folder}/state`)

@@ -19,7 +19,7 @@ WEB = ("code", "jupyter", "tensorboard")
 HOST = re.compile(r"^(?:[a-z0-9_][a-z0-9._-]{0,252}|\[[0-9a-f:.]{2,45}\])$")
 # Lines that are only shown.
 LINE = re.compile(r"^[ -~]{1,500}$")
-LIMITS = ("cpus", "memoryBytes", "shmBytes", "pids")
+RESOURCES = ("cpus", "memoryBytes", "shmBytes", "pids")
 SECRETS = ("password", "codePassword", "jupyterToken", "tensorboardPassword")
 
 
@@ -33,7 +33,7 @@ class Settings:
 
     `hosts` are the names that the three answer to, beside loopback's own; `published` says that they listen on every
     address of the container instead of its loopback. `urls` and `tunnel` are for people to read.
-    `node` and `limits` are what people are told when they sign in; "" and None where the node did not write them.
+    `node` and `resources` are what people are told when they sign in; "" and None where the node did not write them.
     """
 
     user: str
@@ -49,7 +49,7 @@ class Settings:
     tunnel: str | None
     ray: dict | None
     node: str
-    limits: dict | None
+    resources: dict | None
     authorized_keys: str = field(repr=False)
     secrets: dict = field(repr=False)
 
@@ -105,12 +105,12 @@ def read(folder=RUN):
         check(name in WEB, f"web.urls.{name}", url, f"one of {', '.join(WEB)}")
         check(isinstance(url, str) and LINE.match(url), f"web.urls.{name}", url, "one line of ASCII")
     check(tunnel is None or isinstance(tunnel, str) and LINE.match(tunnel), "web.tunnel", tunnel, "one line of ASCII")
-    node, limits = workspace.get("node", ""), workspace.get("limits")
+    node, resources = workspace.get("node", ""), workspace.get("resources")
     check(isinstance(node, str) and re.match(r"^[a-z0-9-]{0,63}$", node), "node", node, "a node's name")
-    check(limits is None or isinstance(limits, dict), "limits", limits, "an object or nothing")
-    for name in LIMITS if isinstance(limits, dict) else ():
-        value = limits.get(name)
-        check(type(value) in (int, float) and value > 0, f"limits.{name}", value, "a number above 0")
+    check(resources is None or isinstance(resources, dict), "resources", resources, "an object or nothing")
+    for name in RESOURCES if isinstance(resources, dict) else ():
+        value = resources.get(name)
+        check(type(value) in (int, float) and value > 0, f"resources.{name}", value, "a number above 0")
     check(ray is None or isinstance(ray, dict), "ray", ray, "an object or nothing")
     for name in ("address", "client", "dashboard") if isinstance(ray, dict) else ():
         value = ray.get(name)
@@ -137,7 +137,7 @@ def read(folder=RUN):
         tunnel=tunnel,
         ray=ray,
         node=node,
-        limits=limits,
+        resources=resources,
         authorized_keys=keys,
         secrets=secrets,
     )

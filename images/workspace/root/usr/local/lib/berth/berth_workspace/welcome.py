@@ -22,12 +22,12 @@ def motd(settings):
         for i, text in enumerate(texts):
             lines.append(f"  {head if i == 0 else '':10}{text}")
 
-    limits = settings.limits
-    if limits:
+    resources = settings.resources
+    if resources:
         tell(
             "Limits",
-            f"{limits['cpus']:g} CPUs, {room(limits['memoryBytes'])} of memory, {limits['pids']} processes,"
-            f" {room(limits['shmBytes'])} in /dev/shm",
+            f"{resources['cpus']:g} CPUs, {room(resources['memoryBytes'])} of memory, {resources['pids']} processes,"
+            f" {room(resources['shmBytes'])} in /dev/shm",
         )
     files = [
         f"{settings.home} is yours and stays; /workspace is yours, fast, and on this node alone",
