@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from "node:fs";
 import { join } from "node:path";
 import { version } from "../package.json";
 import { defaultContainerPorts, type NodeConfig, readNode } from "./config";
-import { type Containers, Launcher, launchSchema, openContainers } from "./docker";
+import { type Containers, Creator, createSchema, openContainers } from "./docker";
 import { EventLog, healEventLog } from "./events";
 import { openInventory } from "./gpus";
 import { FailureLimit, makeApp, Servers, Tokens } from "./http";
@@ -38,7 +38,7 @@ interface Parts {
   inventory: InventoryPort;
   containers: Containers;
   ledger: Ledger;
-  launcher: Launcher;
+  creator: Creator;
   slices: NodeSlices;
   servers: Servers;
 }
@@ -157,7 +157,7 @@ export class Berthd {
     const slices = new NodeSlices({ document: () => limits.document, users: () => this.node.users, log });
     limits.onChange(() => slices.apply());
     slices.apply();
-    const launcher = new Launcher({
+    const creator = new Creator({
       engine,
       containers,
       ledger: made,
@@ -191,13 +191,13 @@ export class Berthd {
       figures: () => inventory.watch.state.readings,
       explain: (user) => explainLimits(limits.document, user, limits.group(user)),
       limitsProblem: () => limits.problem,
-      launcher: { port: launcher, schema: launchSchema },
+      creator: { port: creator, schema: createSchema },
       log,
       metrics,
       version,
     });
     const servers = new Servers({ app, paths, node: () => this.node, log });
-    return { store, events, limits, inventory, containers, ledger: made, launcher, slices, servers };
+    return { store, events, limits, inventory, containers, ledger: made, creator, slices, servers };
   }
 
   private watchConfig(): void {
@@ -253,10 +253,10 @@ export class Berthd {
     clearTimeout(this.reloading);
     clearInterval(this.tidying);
     if (this.parts) {
-      const { servers, ledger, launcher, containers, inventory, events, store } = this.parts;
+      const { servers, ledger, creator, containers, inventory, events, store } = this.parts;
       const closed = servers.close(grace);
-      // A launch under way still binds what it started.
-      await launcher.close();
+      // A creation under way still binds what it started.
+      await creator.close();
       await ledger.stop();
       await closed;
       await containers.close();

@@ -23,7 +23,7 @@ export interface Answer {
 }
 
 const inspected = (text: string): Container[] => (text.trim() === "" ? [] : JSON.parse(text));
-const INSPECT = "docker ps -a -q --no-trunc --filter label=berth.launch | xargs -r docker inspect";
+const INSPECT = "docker ps -a -q --no-trunc --filter label=berth.creation | xargs -r docker inspect";
 
 /**
  * @param onNode runs a command on the node and gives what it prints
@@ -44,10 +44,10 @@ export function berthdOn(onNode: (command: string) => Promise<string>, deadline 
 
   const containers = async () => inspected(await onNode(INSPECT));
 
-  /** The ledger, the containers, and what berthd noted of launches under way: by one connection, for it is asked often. */
+  /** The ledger, the containers, and what berthd noted of creations under way: by one connection, for it is asked often. */
   async function state(): Promise<{ held: Grant[]; made: Container[]; notes: string }> {
     const said = await onNode(
-      `curl -s -m 60 --unix-socket /run/berth/berthd.sock http://berthd/api/grants; echo; echo ---; ${INSPECT}; echo ---; ls /var/lib/berth/agent/launches 2>/dev/null || true`,
+      `curl -s -m 60 --unix-socket /run/berth/berthd.sock http://berthd/api/grants; echo; echo ---; ${INSPECT}; echo ---; ls /var/lib/berth/agent/creations 2>/dev/null || true`,
     );
     const [ledger = "", made = "", notes = ""] = said.split(/^---$/m);
     return { held: JSON.parse(ledger).grants, made: inspected(made), notes: notes.trim() };
@@ -76,7 +76,7 @@ export function berthdOn(onNode: (command: string) => Promise<string>, deadline 
     }
     const units = held.flatMap((grant) => grant.units.map(({ uuid }) => uuid));
     if (new Set(units).size !== units.length) found.push(`given twice: ${units.sort()}`);
-    if (notes !== "") found.push(`notes of launches: ${notes}`);
+    if (notes !== "") found.push(`notes of creations: ${notes}`);
     return found;
   }
 

@@ -69,7 +69,7 @@ const request = (user: string, more: object = {}) => ({
     ...more,
   },
 });
-async function launch(user: string, more: object = {}): Promise<{ id: string; grant: Grant | undefined }> {
+async function create(user: string, more: object = {}): Promise<{ id: string; grant: Grant | undefined }> {
   const { status, body } = await call("POST", "/api/containers", request(user, more));
   expect(status, body.error?.message).toBe(201);
   return { id: body.id, grant: body.grant };
@@ -140,7 +140,7 @@ describe.each(DRIVERS)(
     }, 10 * MINUTE);
 
     it("puts a container into its user's slice", async () => {
-      const { id } = await launch("alice");
+      const { id } = await create("alice");
       const pid = await trimmed(`docker inspect -f '{{.State.Pid}}' ${id}`);
       expect(await trimmed(`cat /proc/${pid}/cgroup`)).toMatch(
         /^0::\/berth\.slice\/berth-keeps\.slice\/berth-keeps-alice\.slice\//,
@@ -189,7 +189,7 @@ describe.each(DRIVERS)(
         [{}, 1],
       ] as const) {
         const fill = { command: ["/bin/busybox", "tail", "/dev/zero"], gpus: undefined };
-        const { id } = await launch("alice", { ...fill, ...more });
+        const { id } = await create("alice", { ...fill, ...more });
         const end = await until("its end", 3 * MINUTE, async () => {
           const said = await trimmed(`docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' ${id}`);
           return said.startsWith("exited") && said;
@@ -204,7 +204,7 @@ describe.each(DRIVERS)(
 
 describe("a cut of the power in the middle of grants", { timeout: 30 * MINUTE }, () => {
   it.each([1, 2])("leaves a whole ledger with the grants that go on (cut %i)", async (cut) => {
-    const kept = [await launch("alice"), await launch("alice")];
+    const kept = [await create("alice"), await create("alice")];
     // Somebody who asks and gives back as fast as berthd answers.
     const ask = `curl -s --unix-socket /run/berth/berthd.sock -X`;
     const body = JSON.stringify(request("bob"));
@@ -214,7 +214,7 @@ describe("a cut of the power in the middle of grants", { timeout: 30 * MINUTE },
     asking.stdout.on("data", (data) => {
       heard += String(data);
     });
-    // Containers that were launched, no refusals. Another moment of its circle each time.
+    // Containers that were created, no refusals. Another moment of its circle each time.
     const given = () => heard.match(/^[0-9a-f]{64}$/gm)?.length ?? 0;
     await until("grants under way", 5 * MINUTE, () => given() > cut, 50).catch((error: Error) => {
       throw new Error(`${error.message}; it heard: ${heard.slice(-500)}`);
@@ -237,7 +237,7 @@ describe("a cut of the power in the middle of grants", { timeout: 30 * MINUTE },
     for (const { id } of kept) await onNode(`docker start ${id}`);
     await agree();
     // All units are to be had again: none was lost on the way.
-    const rest = [await launch("bob"), await launch("bob")];
+    const rest = [await create("bob"), await create("bob")];
     const { status } = await call("POST", "/api/containers", request("bob"));
     expect(status).toBe(409);
     expect((await containers()).map(({ Id }) => Id)).toEqual(

@@ -181,7 +181,7 @@ while True: print(repr(s.recv(4096).decode()))`,
       labels: {
         "berth.stack": "test",
         "berth.node": "n1",
-        "berth.component": "launch",
+        "berth.component": "creation",
         "berth.owner": "alice",
         "berth.grant": kept.id,
         "berth.grant-token": String(kept.token),

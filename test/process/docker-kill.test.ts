@@ -44,7 +44,7 @@ afterAll(async () => {
 
 const ask = async (method: string, path: string, body?: object) =>
   (await rig).ask(node.socket, method, path, body);
-const launch = () => ask("POST", "/api/containers", { user: "alice", image: IMAGE, gpus: { kind: "mig" } });
+const create = () => ask("POST", "/api/containers", { user: "alice", image: IMAGE, gpus: { kind: "mig" } });
 const remove = (id: string) => ask("DELETE", `/api/containers/${id}`);
 const grants = async (): Promise<Live[]> => (await ask("GET", "/api/grants")).body.grants;
 
@@ -56,7 +56,7 @@ async function restartWith(fault?: string): Promise<void> {
 
 /** Ledger and Docker, side by side. */
 async function state() {
-  const folder = join(node.root, "var/lib/berth/agent/launches");
+  const folder = join(node.root, "var/lib/berth/agent/creations");
   const all = [...dockerd.containers.values()];
   return {
     held: (await grants()).map((one) => [one.state, one.container, one.token, one.units[0]?.uuid]),
@@ -92,20 +92,20 @@ it.each(faultPoints)(
   "%s",
   async (point) => {
     const removal = point.startsWith("remove:");
-    const id = removal ? (await launch()).body.id : "";
+    const id = removal ? (await create()).body.id : "";
     await restartWith(point);
     const child = node.berthd;
     if (!child) throw new Error("berthd runs");
     const died = once(child, "exit");
-    await expect(removal ? remove(id) : launch()).rejects.toThrow();
+    await expect(removal ? remove(id) : create()).rejects.toThrow();
     expect((await died)[1]).toBe("SIGKILL");
     await restartWith();
     const left = await agreed();
-    const runs = ["launch:after-start", "launch:before-bind", "launch:after-bind", "remove:before-stop"];
+    const runs = ["create:after-start", "create:before-bind", "create:after-bind", "remove:before-stop"];
     expect(left).toBe(runs.includes(point) ? 1 : 0);
     await expect.poll(async () => (await ask("GET", "/ready")).status, { timeout: 20_000 }).toBe(200);
     // What is free can be had, and no more.
-    const more = await Promise.all(Array.from({ length: UNITS + 1 }, launch));
+    const more = await Promise.all(Array.from({ length: UNITS + 1 }, create));
     const free = UNITS - left;
     const told = more.map(({ status, body }) =>
       status === 201 ? "runs" : `${body.error.code}: ${body.error.message}`,

@@ -79,7 +79,11 @@ describe("workspace settings", () => {
     ["a command of two lines", { web: { tunnel: "ssh -N\nrm" } }, "web.tunnel"],
     ["a shell that is no path", { shell: "bash; id" }, "shell"],
     ["a node that is no name", { node: "a\u001b[2J" }, "node"],
-    ["a resource that is no number", { resources: { ...workspace.resources, pids: "many" } }, "resources.pids"],
+    [
+      "a resource that is no number",
+      { resources: { ...workspace.resources, pids: "many" } },
+      "resources.pids",
+    ],
     ["an address with a quote", { ray: { ...workspace.ray, client: 'ray://x"' } }, "ray.client"],
   ])("refuses %s", (_, change, path) => {
     writeRun(change);

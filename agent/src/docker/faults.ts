@@ -3,14 +3,14 @@
  * on a container's way. Without both variables in the environment a point does nothing.
  */
 export const faultPoints = [
-  "launch:before-reserve",
-  "launch:after-reserve",
-  "launch:before-create",
-  "launch:after-create",
-  "launch:before-start",
-  "launch:after-start",
-  "launch:before-bind",
-  "launch:after-bind",
+  "create:before-reserve",
+  "create:after-reserve",
+  "create:before-create",
+  "create:after-create",
+  "create:before-start",
+  "create:after-start",
+  "create:before-bind",
+  "create:after-bind",
   "remove:before-stop",
   "remove:after-stop",
   "remove:before-remove",

@@ -13,9 +13,12 @@ export const LABEL = {
   gpus: "berth.gpus",
   /** MiB of the one GPU, where the grant is a share of it. */
   share: "berth.gpu-memory",
-  /** Which launch made it: what carries this was made by berthd, and berthd may remove it. */
-  launch: "berth.launch",
+  /** Which creation made it: what carries this was made by berthd, and berthd may remove it. */
+  creation: "berth.creation",
 } as const;
+
+/** What an older berthd wrote in the place of `LABEL.creation`. */
+const OLDER_CREATION = "berth.launch";
 
 /** Who holds what a container outside Berth uses. No login has such a name. */
 export const FOREIGN = "(foreign)";
@@ -28,7 +31,7 @@ export interface Claim {
   token?: number;
   units: string[];
   shareMiB?: number;
-  launch?: string;
+  creation?: string;
 }
 
 /**
@@ -41,6 +44,7 @@ export function claim(labels: Readonly<Record<string, string>> | null | undefine
   const units = (of(LABEL.gpus) ?? "").split(",").map((unit) => unit.trim());
   const grant = of(LABEL.grant);
   const share = count(of(LABEL.share));
+  const creation = of(LABEL.creation) ?? of(OLDER_CREATION);
   const ours = of(LABEL.owner) !== undefined || grant !== undefined;
   return {
     ours,
@@ -49,7 +53,7 @@ export function claim(labels: Readonly<Record<string, string>> | null | undefine
     ...(token === undefined ? {} : { token }),
     units: ours ? [...new Set(units.filter((unit) => unit !== ""))] : [],
     ...(share === undefined ? {} : { shareMiB: share }),
-    ...(of(LABEL.launch) === undefined ? {} : { launch: of(LABEL.launch) }),
+    ...(creation === undefined ? {} : { creation }),
   };
 }
 

@@ -1,20 +1,20 @@
-/** What a launch may have, and what its container becomes: by limits, Docker and the user's others, as they are now. */
+/** What a creation may have, and what its container becomes: by limits, Docker and the user's others, as they are now. */
 import type { Result } from "../core/model";
+import type { CreatorOptions } from "./create";
 import { claim } from "./labels";
-import type { LauncherOptions } from "./launch";
 import { noCdi, noImage, refuse, tooMany, unknownUser } from "./refusals";
-import type { LaunchRequest } from "./request";
+import type { CreateRequest } from "./request";
 import { containerSpec, type SpecContext } from "./spec";
 
-/** A launch that this berthd is at. */
+/** A creation that this berthd is at. */
 export interface UnderWay {
   user: string;
   gpus: boolean;
   done: Promise<unknown>;
 }
 
-export interface PrepareOptions extends LauncherOptions {
-  /** By launch, in the order in which they came. */
+export interface PrepareOptions extends CreatorOptions {
+  /** By creation, in the order in which they came. */
   underWay: ReadonlyMap<string, UnderWay>;
 }
 
@@ -32,8 +32,8 @@ export interface Prepared {
  * @throws DockerError
  */
 export async function prepare(
-  launch: string,
-  request: LaunchRequest,
+  creation: string,
+  request: CreateRequest,
   options: PrepareOptions,
 ): Promise<Result<Prepared>> {
   const { addresses, cgroupParent, engine, ledger, node, ports, stack } = options;
@@ -45,7 +45,7 @@ export async function prepare(
   const context: SpecContext = {
     stack,
     node,
-    launch,
+    creation,
     limits,
     addresses: addresses ?? ["127.0.0.1"],
     ports: ports(),
@@ -55,7 +55,7 @@ export async function prepare(
   const draft = containerSpec(request, context);
   if (!draft.ok) return draft;
   if ((await engine.image(request.image)) === undefined) return refuse(noImage(request.image));
-  const { containers, withGpus } = await count(launch, request.user, options);
+  const { containers, withGpus } = await count(creation, request.user, options);
   const most = limits.max_containers_per_user;
   if (most.value !== null && containers + withGpus >= most.value) {
     const rule = `${most.rule}.max_containers_per_user`;
@@ -65,21 +65,21 @@ export async function prepare(
 }
 
 /**
- * The user's containers, whatever their state, and the launches that came before: of two at the limit, one gets
- * through. `withGpus`: launches that wait for GPUs or have them; the ledger counts these itself, by their grants.
+ * The user's containers, whatever their state, and the creations that came before: of two at the limit, one gets
+ * through. `withGpus`: creations that wait for GPUs or have them; the ledger counts these itself, by their grants.
  */
 async function count(
-  launch: string,
+  creation: string,
   user: string,
   { engine, underWay }: PrepareOptions,
 ): Promise<{ containers: number; withGpus: number }> {
   const ids = [...underWay.keys()];
   // Noted before Docker is asked: one that ends meanwhile may be in no list yet.
-  const before = new Map([...underWay].slice(0, ids.indexOf(launch)));
+  const before = new Map([...underWay].slice(0, ids.indexOf(creation)));
   const made = (await engine.list())
     .map(({ Labels }) => claim(Labels))
     .filter((one) => one.user === user)
-    .filter(({ launch: id }) => id === undefined || !(before.has(id) || underWay.has(id)));
+    .filter(({ creation: id }) => id === undefined || !(before.has(id) || underWay.has(id)));
   const coming = [...before.values()].filter((one) => one.user === user);
   const withGpus = coming.filter(({ gpus }) => gpus).length;
   return { containers: made.length + coming.length - withGpus, withGpus };

@@ -1,9 +1,9 @@
-/** Brings half-done launches to an end: what runs is bound, what never ran is taken away, what is not there is given back. */
+/** Brings half-done creations to an end: what runs is bound, what never ran is taken away, what is not there is given back. */
 import type { Grant } from "../core/model";
+import type { Ledger } from "./create";
 import { type Engine, short } from "./engine";
 import type { Journal, JournalEntry } from "./journal";
 import { claim } from "./labels";
-import type { Ledger } from "./launch";
 import type { Containers, Log } from "./observe";
 import type { Inspect, Summary } from "./shapes";
 
@@ -14,22 +14,22 @@ export interface RecoverOptions {
   journal: Journal;
   log: Log;
   /** Whether this berthd is at it. */
-  underWay(launch: string): boolean;
+  underWay(creation: string): boolean;
   /** Removes a container, and returns when nothing of it is left. */
   takeAway(id: string): Promise<void>;
 }
 
 /**
- * Each step may be cut off and done again: the note of a launch goes last.
+ * Each step may be cut off and done again: the note of a creation goes last.
  *
  * @throws Error with all that could not be done; the rest is.
  */
 export async function recover(options: RecoverOptions): Promise<void> {
   const { engine, journal, log, underWay } = options;
   const entries = journal
-    .read((file) => log.warn({ file }, "a note of a launch was damaged; what it reserved ends by itself"))
-    .filter(({ launch }) => !underWay(launch));
-  const made = await launched(engine);
+    .read((file) => log.warn({ file }, "a note of a creation was damaged; what it reserved ends by itself"))
+    .filter(({ creation }) => !underWay(creation));
+  const made = await created(engine);
   const problems: string[] = [];
   const attempt = async (what: string, work: () => Promise<void>) => {
     try {
@@ -39,26 +39,26 @@ export async function recover(options: RecoverOptions): Promise<void> {
     }
   };
   for (const entry of entries) {
-    const container = made.get(entry.launch);
-    made.delete(entry.launch);
-    await attempt(`launch ${entry.launch}`, () => finish(options, entry, container));
+    const container = made.get(entry.creation);
+    made.delete(entry.creation);
+    await attempt(`creation ${entry.creation}`, () => finish(options, entry, container));
   }
-  for (const [launch, container] of made) {
-    // Without a note: dockerd made it after its launch was given up.
-    if (container.State !== "created" || underWay(launch)) continue;
+  for (const [creation, container] of made) {
+    // Without a note: dockerd made it after its creation was given up.
+    if (container.State !== "created" || underWay(creation)) continue;
     await attempt(`container ${short(container.Id)}`, async () => {
-      await takeAwayUnstarted(options, container.Id, launch);
+      await takeAwayUnstarted(options, container.Id, creation);
     });
   }
   if (problems.length > 0) throw new Error(problems.join("; "));
 }
 
-/** By launch. */
-async function launched(engine: Engine): Promise<Map<string, Summary>> {
+/** By creation. */
+async function created(engine: Engine): Promise<Map<string, Summary>> {
   const found = new Map<string, Summary>();
   for (const container of await engine.list()) {
-    const { launch } = claim(container.Labels);
-    if (launch !== undefined) found.set(launch, container);
+    const { creation } = claim(container.Labels);
+    if (creation !== undefined) found.set(creation, container);
   }
   return found;
 }
@@ -76,16 +76,16 @@ async function finish(
     if (grant === undefined || (await bound(options, container, grant))) {
       await containers.tell(container.Id);
       log.info(
-        { launch: entry.launch, container: short(container.Id) },
-        "a launch that was cut off is whole",
+        { creation: entry.creation, container: short(container.Id) },
+        "a creation that was cut off is whole",
       );
     }
   } else {
     if (container !== undefined) await takeAway(container.Id);
     if (grant !== undefined) await giveBack(options, grant);
-    log.info({ launch: entry.launch, name: entry.name }, "a launch that was cut off was taken back");
+    log.info({ creation: entry.creation, name: entry.name }, "a creation that was cut off was taken back");
   }
-  journal.remove(entry.launch);
+  journal.remove(entry.creation);
 }
 
 /** False: it was not its grant's any more, and has been taken away. */
@@ -99,7 +99,7 @@ async function bound(options: RecoverOptions, container: Inspect, grant: Grant):
   if (result.refusal.code === "closed") throw new Error(result.refusal.message);
   log.warn(
     { container: short(container.Id), reason: result.refusal.message },
-    "a launched container has no grant",
+    "a created container has no grant",
   );
   await takeAway(container.Id);
   await giveBack(options, grant);
@@ -107,18 +107,18 @@ async function bound(options: RecoverOptions, container: Inspect, grant: Grant):
 }
 
 async function giveBack({ ledger }: RecoverOptions, grant: Grant): Promise<void> {
-  const released = await ledger.release(grant.id, "its launch was cut off", true);
+  const released = await ledger.release(grant.id, "its creation was cut off", true);
   if (!released.ok && released.refusal.code !== "not-found") throw new Error(released.refusal.message);
 }
 
-async function takeAwayUnstarted(options: RecoverOptions, id: string, launch: string): Promise<void> {
+async function takeAwayUnstarted(options: RecoverOptions, id: string, creation: string): Promise<void> {
   const found = await options.engine.inspect(id);
-  // Looked at again: a launch may have begun, or it may have been started, since the list was made.
-  if (found === undefined || found.State.Status !== "created" || options.underWay(launch)) return;
+  // Looked at again: a creation may have begun, or it may have been started, since the list was made.
+  if (found === undefined || found.State.Status !== "created" || options.underWay(creation)) return;
   await options.takeAway(id);
   const labels = claim(found.Config?.Labels);
   const grant = labels.grant === undefined ? undefined : options.ledger.grant(labels.grant);
   if (grant !== undefined && grant.token === labels.token && grant.state === "reserved")
     await giveBack(options, grant);
-  options.log.info({ container: short(id), launch }, "a container that was never started was removed");
+  options.log.info({ container: short(id), creation }, "a container that was never started was removed");
 }

@@ -56,7 +56,7 @@ export const askSchema = z.strictObject({
 });
 
 /** The body of `POST /api/containers`. */
-export const launchSchema = z.strictObject({
+export const createSchema = z.strictObject({
   /** Whose it is; the limits are that user's. */
   user: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/, "a user's name"),
   /** Default: made up. The container's is `berth-<stack>-<user>-<name>`. */
@@ -109,12 +109,12 @@ export const launchSchema = z.strictObject({
   stop_seconds: z.int().min(0).max(600).optional(),
 });
 
-export type LaunchRequest = Omit<z.infer<typeof launchSchema>, "gpus"> & { gpus?: Ask };
+export type CreateRequest = Omit<z.infer<typeof createSchema>, "gpus"> & { gpus?: Ask };
 
 /** Names every field that is wrong, and every one that is not known. */
-export function parseLaunch(value: unknown): Result<LaunchRequest> {
-  const parsed = launchSchema.safeParse(value);
-  if (parsed.success) return { ok: true, value: parsed.data as LaunchRequest };
+export function parseCreate(value: unknown): Result<CreateRequest> {
+  const parsed = createSchema.safeParse(value);
+  if (parsed.success) return { ok: true, value: parsed.data as CreateRequest };
   const problems = parsed.error.issues.map((issue) => {
     const path = issue.path.map(String).join(".");
     if (issue.code === "unrecognized_keys") {
@@ -131,7 +131,7 @@ export function malformed(problems: readonly string[]): Refusal {
   return {
     code: "bad-request",
     message: problems.join("; "),
-    allowed: Object.keys(launchSchema.shape).join(", "),
+    allowed: Object.keys(createSchema.shape).join(", "),
     fix: "mend or leave out what is named",
   };
 }

@@ -8,7 +8,7 @@ import type { PortRange } from "../config";
 import type { EffectiveLimits, Grant, GrantedUnit, Limit, Refusal, Result } from "../core/model";
 import { formatSize, parseSize } from "../limits";
 import { LABEL } from "./labels";
-import { type LaunchRequest, malformed } from "./request";
+import { type CreateRequest, malformed } from "./request";
 import type { ContainerBody } from "./shapes";
 
 /** What common images need to start as root and become somebody else; none reaches outside the container. */
@@ -41,8 +41,8 @@ export interface SpecContext {
   ports: PortRange;
   /** CPUs of the node; undefined: not known. */
   cpus?: number;
-  /** Names the launch, so that what is left of it can be found. */
-  launch: string;
+  /** Names the creation, so that what is left of it can be found. */
+  creation: string;
   /** Undefined: no GPU was asked for. */
   grant?: Pick<Grant, "id" | "token" | "units">;
 }
@@ -53,7 +53,7 @@ export interface Spec {
 }
 
 /** @returns what is wrong (all of it), or what goes over which limit. */
-export function containerSpec(request: LaunchRequest, context: SpecContext): Result<Spec> {
+export function containerSpec(request: CreateRequest, context: SpecContext): Result<Spec> {
   const { limits } = context;
   const wrong: string[] = [];
   const over: Refusal[] = [];
@@ -82,7 +82,7 @@ export function containerSpec(request: LaunchRequest, context: SpecContext): Res
 
   const body: ContainerBody = {
     Image: request.image,
-    Hostname: (request.name ?? context.launch).slice(0, 63),
+    Hostname: (request.name ?? context.creation).slice(0, 63),
     ...(request.command === undefined ? {} : { Cmd: request.command }),
     ...(request.entrypoint === undefined ? {} : { Entrypoint: request.entrypoint }),
     ...(request.run_as === undefined ? {} : { User: request.run_as }),
@@ -120,10 +120,10 @@ export function containerSpec(request: LaunchRequest, context: SpecContext): Res
 }
 
 export function containerName(
-  request: LaunchRequest,
-  context: Pick<SpecContext, "stack" | "launch">,
+  request: CreateRequest,
+  context: Pick<SpecContext, "stack" | "creation">,
 ): string {
-  return `berth-${context.stack}-${request.user}-${request.name ?? context.launch}`.toLowerCase();
+  return `berth-${context.stack}-${request.user}-${request.name ?? context.creation}`.toLowerCase();
 }
 
 /** By UUID through CDI: an unknown device is refused by dockerd, and a reload of systemd takes none away. */
@@ -139,7 +139,7 @@ function environment(env: Readonly<Record<string, string>> = {}): string[] {
 }
 
 /** All of them each time, also empty: an image must not bring its own. */
-function labels(request: LaunchRequest, context: SpecContext): Record<string, string> {
+function labels(request: CreateRequest, context: SpecContext): Record<string, string> {
   const { grant } = context;
   return {
     [LABEL.stack]: context.stack,
@@ -150,12 +150,12 @@ function labels(request: LaunchRequest, context: SpecContext): Record<string, st
     [LABEL.token]: grant === undefined ? "" : String(grant.token),
     [LABEL.gpus]: (grant?.units ?? []).map(({ uuid }) => uuid).join(","),
     [LABEL.share]: (grant?.units ?? []).flatMap((unit) => (unit.shared ? [unit.memoryMiB] : [])).join(","),
-    [LABEL.launch]: context.launch,
+    [LABEL.creation]: context.creation,
   };
 }
 
 function publish(
-  request: LaunchRequest,
+  request: CreateRequest,
   { addresses, ports: range }: Pick<SpecContext, "addresses" | "ports">,
   wrong: string[],
 ) {

@@ -19,7 +19,7 @@ function shownToken({ hash: _, ...token }: StoredToken) {
 /** Routes that are not for users: tokens, the stack's grants, binding, containers. */
 export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
-  const { ledger, tokens, launcher } = context;
+  const { ledger, tokens, creator } = context;
 
   const only =
     (roles: readonly Identity["role"][], what: string) => (request: { identity: Identity | null }) => {
@@ -179,19 +179,19 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
     },
   );
 
-  if (!launcher) return;
+  if (!creator) return;
   app.post(
     "/api/containers",
     {
       ...programOnly,
-      schema: { body: launcher.schema, response: answers(201, s.launched, "It runs, with its grant.") },
+      schema: { body: creator.schema, response: answers(201, s.created, "It runs, with its grant.") },
     },
     async (request, reply) => {
-      const launched = granted(
-        await launcher.port.launch(request.body, { actor: identityOf(request).actor }, goneSignal(reply)),
+      const created = granted(
+        await creator.port.create(request.body, { actor: identityOf(request).actor }, goneSignal(reply)),
       );
       void reply.code(201);
-      return launched;
+      return created;
     },
   );
 
@@ -199,6 +199,6 @@ export function addOperatorRoutes(fastify: FastifyInstance, context: RouteContex
     "/api/containers/:id",
     { ...programOnly, schema: { params: s.idParams, response: answers(200, s.removed, "It is gone.") } },
     async (request) =>
-      granted(await launcher.port.remove(request.params.id, { actor: identityOf(request).actor })),
+      granted(await creator.port.remove(request.params.id, { actor: identityOf(request).actor })),
   );
 }

@@ -85,7 +85,7 @@ export function addRoutes(fastify: FastifyInstance, context: RouteContext): void
         idempotencyKey: body.idempotency_key,
         actor: identity.actor,
       };
-      // A container count is the launcher's word, not a user's: it would get around the limit.
+      // A container count is the creator's word, not a user's: it would get around the limit.
       if (identity.role === "user" && body.containers !== undefined)
         throw notAllowed("containers", wanted.user);
       const gone = wanted.waitSeconds > 0 ? goneSignal(reply) : undefined;

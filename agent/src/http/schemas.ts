@@ -333,5 +333,5 @@ export const declaredGrants = z.object({
   closed: z.string().optional(),
 });
 
-export const launched = z.object({ id: z.string(), name: z.string(), grant: grant.optional() });
+export const created = z.object({ id: z.string(), name: z.string(), grant: grant.optional() });
 export const removed = z.object({ id: z.string() });

@@ -2,7 +2,7 @@ import type { ZodType } from "zod";
 import type { NodeConfig } from "../config";
 import type { EffectiveLimits, Grant, Inventory, Refusal, Result } from "../core/model";
 import type { ExplainedLimit } from "../limits";
-import type { LauncherPort, LedgerService } from "../service";
+import type { CreatorPort, LedgerService } from "../service";
 import type { Tokens } from "./identity";
 
 /** The ledger with what only the API asks of it. */
@@ -34,8 +34,8 @@ export interface RouteContext {
   restore(uuid: string): Refusal | undefined;
   explain(user: string): ExplainedLimit[];
   limitsProblem(): string | undefined;
-  /** Undefined: this node launches no containers. */
-  launcher?: { port: LauncherPort; schema: ZodType };
+  /** Undefined: this node creations no containers. */
+  creator?: { port: CreatorPort; schema: ZodType };
 }
 
 export type { EffectiveLimits, Grant, Inventory, Refusal };

@@ -1,11 +1,11 @@
 export type {
   ContainerEvent,
   ContainersPort,
+  CreateCaller,
+  CreatedContainer,
+  CreatorPort,
   InventoryPort,
   InventoryReading,
-  LaunchCaller,
-  LaunchedContainer,
-  LauncherPort,
   LimitsPort,
   SeenContainer,
 } from "./ports";

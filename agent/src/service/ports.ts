@@ -69,22 +69,22 @@ export interface ContainersPort {
 }
 
 /** A container that was started with a grant. */
-export interface LaunchedContainer {
+export interface CreatedContainer {
   id: string;
   name: string;
   grant?: Grant;
 }
 
-/** Who asks, for the launcher. */
-export interface LaunchCaller {
+/** Who asks, for the creator. */
+export interface CreateCaller {
   /** As `by` in events: `admin`, `token:ab12`. */
   actor: string;
 }
 
-/** Reserve, create, start, bind; the route's body is `launchSchema` of the docker folder. */
-export interface LauncherPort<Request = unknown> {
+/** Reserve, create, start, bind; the route's body is `createSchema` of the docker folder. */
+export interface CreatorPort<Request = unknown> {
   /** @param signal whoever asked has gone: nothing is left behind. */
-  launch(request: Request, caller: LaunchCaller, signal?: AbortSignal): Promise<Result<LaunchedContainer>>;
-  /** Stops and removes a container that the launcher made, and releases its grant. */
-  remove(container: string, caller: LaunchCaller): Promise<Result<{ id: string }>>;
+  create(request: Request, caller: CreateCaller, signal?: AbortSignal): Promise<Result<CreatedContainer>>;
+  /** Stops and removes a container that the creator made, and releases its grant. */
+  remove(container: string, caller: CreateCaller): Promise<Result<{ id: string }>>;
 }

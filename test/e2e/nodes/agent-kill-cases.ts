@@ -41,7 +41,7 @@ const { call, grants, containers, agree } = berthdOn(onNode);
 
 let image = "";
 
-const launch = (more: object = {}) =>
+const create = (more: object = {}) =>
   call("POST", "/api/containers", {
     user: "alice",
     image,
@@ -88,7 +88,7 @@ async function clear(): Promise<void> {
 
 /** Asks for more than there is; what runs then is what there is. */
 async function fill(): Promise<void> {
-  const answers = await Promise.all(Array.from({ length: UNITS + 1 }, () => launch({ user: "bob" })));
+  const answers = await Promise.all(Array.from({ length: UNITS + 1 }, () => create({ user: "bob" })));
   for (const { status, body } of answers.filter((one) => one.status !== 201)) {
     expect([status, body.error?.code]).toEqual([409, "busy"]);
   }
@@ -117,13 +117,13 @@ export function killCases(): void {
   afterEach(() => onNode("docker rm -f stranger with without 2>/dev/null; rm -f /etc/cdi/probe.json"));
 
   it("gives a container exactly its grant, also when its image asks for all", async () => {
-    const { status, body } = await launch();
+    const { status, body } = await create();
     expect(status, body.error?.message).toBe(201);
     expect(body.grant).toMatchObject({ state: "bound", container: body.id });
     const uuid = body.grant?.units[0]?.uuid ?? "";
     expect(await devices(body.id)).toEqual(await devicesOf(uuid));
     expect((await onNode(`docker exec ${body.id} printenv NVIDIA_VISIBLE_DEVICES`)).trim()).toBe("void");
-    const none = await launch({ gpus: undefined });
+    const none = await create({ gpus: undefined });
     expect(none.status).toBe(201);
     expect(await devices(none.body.id)).toEqual([""]);
     const cgroup = (await onNode(`docker inspect -f '{{.HostConfig.CgroupParent}}' ${body.id}`)).trim();
@@ -133,13 +133,13 @@ export function killCases(): void {
     await clear();
   });
 
-  const launched = faultPoints.filter((point) => point.startsWith("launch:"));
-  it.each(launched)("killed at %s", async (point) => {
+  const created = faultPoints.filter((point) => point.startsWith("create:"));
+  it.each(created)("killed at %s", async (point) => {
     const pid = await restartWith(point);
-    expect((await launch()).status).toBe(0);
+    expect((await create()).status).toBe(0);
     await nextOne(pid);
     await agree();
-    const ran = ["launch:after-start", "launch:before-bind", "launch:after-bind"].includes(point);
+    const ran = ["create:after-start", "create:before-bind", "create:after-bind"].includes(point);
     const running = (await containers()).filter(({ State }) => State.Running);
     expect(running).toHaveLength(ran ? 1 : 0);
     expect((await grants()).map(({ state }) => state)).toEqual(ran ? ["bound"] : []);
@@ -153,7 +153,7 @@ export function killCases(): void {
 
   const removals = faultPoints.filter((point) => point.startsWith("remove:"));
   it.each(removals)("killed at %s", async (point) => {
-    const { body } = await launch();
+    const { body } = await create();
     const pid = await restartWith(point);
     expect((await call("DELETE", `/api/containers/${body.id}`)).status).toBe(0);
     await nextOne(pid);
@@ -173,7 +173,7 @@ export function killCases(): void {
     for (let round = 0; round < 6; round++) {
       const pid = await mainPid();
       const under = Promise.all([
-        ...Array.from({ length: UNITS + 1 }, (_, i) => launch({ user: i % 2 === 0 ? "alice" : "bob" })),
+        ...Array.from({ length: UNITS + 1 }, (_, i) => create({ user: i % 2 === 0 ? "alice" : "bob" })),
         ...(await containers()).slice(0, 2).map(({ Id }) => call("DELETE", `/api/containers/${Id}`)),
       ]);
       // Somewhere in the second or two that this takes.
@@ -187,7 +187,7 @@ export function killCases(): void {
   });
 
   it("leaves nothing of what fails half-way, and says why", async () => {
-    const taken = await launch({ ports: [{ container: 80, host: 25000 }] });
+    const taken = await create({ ports: [{ container: 80, host: 25000 }] });
     expect(taken.status).toBe(201);
     const cases: [object, RegExp][] = [
       [{ ports: [{ container: 80, host: 25000 }] }, /port is already allocated/],
@@ -195,7 +195,7 @@ export function killCases(): void {
       [{ workdir: "/etc/passwd" }, /not a directory/i],
     ];
     for (const [more, message] of cases) {
-      const { status, body } = await launch(more);
+      const { status, body } = await create(more);
       expect(status).toBeGreaterThanOrEqual(400);
       expect(status).toBeLessThan(500);
       expect(body.error?.message).toMatch(message);
@@ -207,7 +207,7 @@ export function killCases(): void {
       // dockerd watches the folder.
       let refused: Answer | undefined;
       await until("dockerd has forgotten the devices", 20 * SECOND, async () => {
-        refused = await launch();
+        refused = await create();
         if (refused.status === 201) await call("DELETE", `/api/containers/${refused.body.id}`);
         return refused.status !== 201;
       });
@@ -231,17 +231,17 @@ export function killCases(): void {
     });
     await until("the stranger is seen", 20 * SECOND, async () => (await grants()).length === 1);
     expect(await grants()).toMatchObject([{ user: "(foreign)", state: "bound", units: [{ uuid }] }]);
-    const answers = await Promise.all(Array.from({ length: UNITS }, () => launch()));
+    const answers = await Promise.all(Array.from({ length: UNITS }, () => create()));
     expect(answers.map(({ status }) => status).sort()).toEqual([201, 201, 409]);
     for (const { body } of answers) expect(body.grant?.units[0]?.uuid).not.toBe(uuid);
     await onNode("docker rm -f stranger");
     await until("it is free", 20 * SECOND, async () => (await grants()).length === UNITS - 1);
-    expect((await launch()).body.grant?.units[0]?.uuid).toBe(uuid);
+    expect((await create()).body.grant?.units[0]?.uuid).toBe(uuid);
     await clear();
   });
 
   it("closes while dockerd hangs, goes on answering, and opens again", async () => {
-    const { body } = await launch();
+    const { body } = await create();
     const pid = (await onNode("pidof dockerd")).trim();
     await onNode(`kill -STOP ${pid}`);
     try {
@@ -251,7 +251,7 @@ export function killCases(): void {
       expect(Date.now() - began).toBeLessThan(3000);
       const health = await onNode("curl -s --unix-socket /run/berth/berthd.sock http://berthd/health");
       expect(health).toMatch(/the containers cannot be compared with the ledger.*gave no answer/);
-      expect((await launch()).body.error?.code).toBe("closed");
+      expect((await create()).body.error?.code).toBe("closed");
       expect(
         (await call("POST", "/api/grants", { user: "bob", ask: { kind: "mig" } })).body.error?.code,
       ).toBe("closed");
@@ -283,7 +283,7 @@ export function killCases(): void {
     await onNode(`docker run -d --name without ${slice} self:1 sleep infinity`);
     const opens = (name: string, path: string) => ssh(`docker exec ${name} sh -c 'exec 3<>${path}'`);
     await onNode("docker exec without mknod /probe c 10 229");
-    const { body } = await launch();
+    const { body } = await create();
     const before = await devices(body.id);
     const check = async () => {
       expect(await opens("with", "/dev/fuse")).toMatchObject({ code: 0 });

@@ -150,7 +150,7 @@ describe("the GPUs of a container", () => {
 });
 
 describe("labels", () => {
-  it("tells a launched, a declared and a foreign container apart", () => {
+  it("tells a created, a declared and a foreign container apart", () => {
     expect(
       claim({
         "berth.owner": "alice",
@@ -158,7 +158,7 @@ describe("labels", () => {
         "berth.grant-token": "7",
         "berth.gpus": `${MIG0}, ${MIG1},${MIG0}`,
         "berth.gpu-memory": "1024",
-        "berth.launch": "ab",
+        "berth.creation": "ab",
       }),
     ).toEqual({
       ours: true,
@@ -167,8 +167,10 @@ describe("labels", () => {
       token: 7,
       units: [MIG0, MIG1],
       shareMiB: 1024,
-      launch: "ab",
+      creation: "ab",
     });
+    // As an older berthd wrote it.
+    expect(claim({ "berth.owner": "alice", "berth.launch": "ab" }).creation).toBe("ab");
     expect(claim({ "berth.owner": "alice", "berth.grant": "workspace/alice", "berth.gpus": MIG0 })).toEqual({
       ours: true,
       user: "alice",

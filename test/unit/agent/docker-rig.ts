@@ -1,4 +1,4 @@
-/** A launcher over a fake dockerd, and a ledger made of the real core, without a database. */
+/** A creator over a fake dockerd, and a ledger made of the real core, without a database. */
 import { join } from "node:path";
 import {
   adopt,
@@ -14,8 +14,8 @@ import {
   reserve,
 } from "../../../agent/src/core";
 import type { EffectiveLimits, Inventory, Result } from "../../../agent/src/core/model";
-import { Containers, Engine, Launcher, type Processes } from "../../../agent/src/docker";
-import type { Ledger } from "../../../agent/src/docker/launch";
+import { Containers, Creator, Engine, type Processes } from "../../../agent/src/docker";
+import type { Ledger } from "../../../agent/src/docker/create";
 import { defaultLimitsDocument, resolveLimits } from "../../../agent/src/limits";
 import { FakeDockerd } from "../../fakes/dockerd";
 
@@ -152,7 +152,7 @@ export class Rig {
   ledger = new CoreLedger();
   engine!: Engine;
   containers!: Containers;
-  launcher!: Launcher;
+  creator!: Creator;
   /** As the kernel has it; undefined: nothing can be told. */
   processes: Processes["running"] = (asked) =>
     new Set([...asked.keys()].filter((id) => this.dockerd.processes.has(id)));
@@ -181,14 +181,14 @@ export class Rig {
       retryMs: this.retryMs,
       probeSeconds: this.probeSeconds,
     });
-    this.launcher = new Launcher({
+    this.creator = new Creator({
       engine: this.engine,
       containers: this.containers,
       ledger: this.ledger,
       log,
       stack: "test",
       node: "node-0",
-      folder: join(this.dockerd.folder, "launches"),
+      folder: join(this.dockerd.folder, "creations"),
       ports: () => ({ start: 20_000, end: 29_999 }),
       endSeconds: this.endSeconds,
     });

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Grant } from "../../../agent/src/core/model";
-import { containerSpec, launchSchema, parseLaunch } from "../../../agent/src/docker";
+import { containerSpec, createSchema, parseCreate } from "../../../agent/src/docker";
 import type { SpecContext } from "../../../agent/src/docker/spec";
 import { GPU1, IMAGE, limitsOf, MIG1 } from "./docker-rig";
 
@@ -14,7 +14,7 @@ if (limits === undefined) throw new Error("alice has limits");
 const context: SpecContext = {
   stack: "test",
   node: "node-0",
-  launch: "0011223344556677",
+  creation: "0011223344556677",
   limits,
   addresses: ["127.0.0.1", "10.0.0.5"],
   ports: { start: 20_000, end: 29_999 },
@@ -28,7 +28,7 @@ const grant: Pick<Grant, "id" | "token" | "units"> = {
   ],
 };
 const request = (more: object = {}) => {
-  const parsed = parseLaunch({ user: "alice", image: IMAGE, ...more });
+  const parsed = parseCreate({ user: "alice", image: IMAGE, ...more });
   if (!parsed.ok) throw new Error(parsed.refusal.message);
   return parsed.value;
 };
@@ -72,7 +72,7 @@ describe("the body of a container", () => {
             "berth.grant-token": "42",
             "berth.gpus": MIG1,
             "berth.gpu-memory": "",
-            "berth.launch": "0011223344556677",
+            "berth.creation": "0011223344556677",
           },
           StopTimeout: 10,
           Tty: false,
@@ -205,7 +205,7 @@ describe("the body of a container", () => {
 
 describe("what may be asked for", () => {
   it("names all that is wrong at once", () => {
-    const result = parseLaunch({
+    const result = parseCreate({
       user: "Alice",
       image: "ubuntu:latest",
       privileged: true,
@@ -234,7 +234,7 @@ describe("what may be asked for", () => {
     [`sha256:${"0f".repeat(32)}`, true],
     [`../../x@sha256:${"0f".repeat(32)}`, false],
   ])("image %s: %s", (image, ok) => {
-    expect(parseLaunch({ user: "alice", image }).ok).toBe(ok);
+    expect(parseCreate({ user: "alice", image }).ok).toBe(ok);
   });
 
   it.each([
@@ -243,12 +243,12 @@ describe("what may be asked for", () => {
     "NVIDIA_MIG_CONFIG_DEVICES",
     "NVIDIA_IMEX_CHANNELS",
   ])("keeps %s to itself", (name) => {
-    expect(parseLaunch({ user: "alice", image: IMAGE, env: { [name]: "x" } }).ok).toBe(false);
-    expect(parseLaunch({ user: "alice", image: IMAGE, env: { NVIDIA_TF32_OVERRIDE: "0" } }).ok).toBe(true);
+    expect(parseCreate({ user: "alice", image: IMAGE, env: { [name]: "x" } }).ok).toBe(false);
+    expect(parseCreate({ user: "alice", image: IMAGE, env: { NVIDIA_TF32_OVERRIDE: "0" } }).ok).toBe(true);
   });
 
   it("gives no body a key, a capability or a device that is not of the list, whatever is sent", () => {
-    const known = Object.keys(launchSchema.shape);
+    const known = Object.keys(createSchema.shape);
     const junk = fc.oneof(
       fc.string(),
       fc.integer(),
@@ -289,7 +289,7 @@ describe("what may be asked for", () => {
     const inner = keysOf(allowed.value.body.HostConfig);
     fc.assert(
       fc.property(bodies, (extra) => {
-        const parsed = parseLaunch({ ...usual, ...extra });
+        const parsed = parseCreate({ ...usual, ...extra });
         if (!parsed.ok) return;
         for (const key of Object.keys(extra)) expect(known).toContain(key);
         const spec = containerSpec(parsed.value, context);

@@ -139,7 +139,7 @@ export interface Api extends Rig {
   socketOf(user: string): string;
   /** A call whose answer is held against the document. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
-  launched: unknown[];
+  created: unknown[];
 }
 
 export interface ApiOptions extends RigOptions {
@@ -172,7 +172,7 @@ export async function makeApi({ node: more = {}, failures, ...options }: ApiOpti
     (...args) => ledger.saveToken(...args),
     (name) => node.users.some((user) => user.name === name),
   );
-  const launched: unknown[] = [];
+  const created: unknown[] = [];
   const app = await makeApp({
     ledger,
     tokens,
@@ -192,11 +192,11 @@ export async function makeApi({ node: more = {}, failures, ...options }: ApiOpti
       },
     ],
     limitsProblem: () => limits.problem,
-    launcher: {
+    creator: {
       schema: z.strictObject({ user: z.string(), image: z.string() }),
       port: {
-        launch: async (body) => {
-          launched.push(body);
+        create: async (body) => {
+          created.push(body);
           return { ok: true, value: { id: "c1", name: "berth-c1" } };
         },
         remove: async (id) => ({ ok: true, value: { id } }),
@@ -224,7 +224,7 @@ export async function makeApi({ node: more = {}, failures, ...options }: ApiOpti
     servers,
     tokens,
     contract,
-    launched,
+    created,
     main: paths.socket,
     socketOf: (user) => userSocket(paths, user),
     call: async (method, path, given = {}) => {

@@ -1,4 +1,4 @@
-/** What the tests of launching share: a rig for each, a launch with a GPU, and whether ledger and Docker agree. */
+/** What the tests of creating share: a rig for each, a creation with a GPU, and whether ledger and Docker agree. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect } from "vitest";
@@ -26,18 +26,17 @@ export function useRig(next: Rig): Rig {
 }
 
 /** One MIG instance for alice, unless the test says more. */
-export const launch = (more: object = {}, signal?: AbortSignal) =>
-  rig.launcher.launch(wish(more), by, signal);
-/** The notes of launches that are under way. */
+export const create = (more: object = {}, signal?: AbortSignal) => rig.creator.create(wish(more), by, signal);
+/** The notes of creations that are under way. */
 export const journal = () => {
-  const folder = join(rig.dockerd.folder, "launches");
+  const folder = join(rig.dockerd.folder, "creations");
   return existsSync(folder) ? readdirSync(folder) : [];
 };
 
 /** What berthd does at its start, and whenever Docker is back. */
 export async function settle(): Promise<void> {
   await rig.ledger.look(rig.containers);
-  await rig.launcher.recover();
+  await rig.creator.recover();
 }
 
 /** The ledger says what Docker says, and no unit is held twice. */

@@ -1,14 +1,14 @@
 /**
- * Launching with a grant, and removal, over a dockerd that works. Proves: what is done, in which order; a launch that is
+ * Creating with a grant, and removal, over a dockerd that works. Proves: what is done, in which order; a creation that is
  * refused creates nothing; no GPU is given twice; removal touches only what berthd made, and frees no GPU too early.
- * A dockerd that fails: docker-launch-failing.test.ts. A berthd that is cut off: docker-launch-cut-off.test.ts.
+ * A dockerd that fails: docker-create-failing.test.ts. A berthd that is cut off: docker-create-cut-off.test.ts.
  */
 import { describe, expect, it } from "vitest";
 import type { EffectiveLimits } from "../../agent/src/core/model";
 import { MIG0, MIG1 } from "../unit/agent/docker-rig";
-import { agrees, by, journal, launch, rig } from "./docker-launch-helpers";
+import { agrees, by, create, journal, rig } from "./docker-create-helpers";
 
-/** The ledger grants only when `free` is called; `asked` is over when a launch waits for that. */
+/** The ledger grants only when `free` is called; `asked` is over when a creation waits for that. */
 function waiting(): { asked: Promise<void>; free: () => void } {
   const { reserve } = rig.ledger;
   let free = () => {};
@@ -34,28 +34,28 @@ function limits(change: (now: EffectiveLimits) => EffectiveLimits | undefined): 
   };
 }
 
-describe("a launch", () => {
+describe("a creation", () => {
   it("reserves, creates, starts and binds, in this order", async () => {
     const seen: string[] = [];
     const { ledger } = rig;
-    const create = rig.engine.create.bind(rig.engine);
+    const made = rig.engine.create.bind(rig.engine);
     rig.engine.create = async (name, body) => {
       seen.push(...ledger.grants().map(({ state, units }) => `${state} ${units[0]?.uuid}`));
-      return create(name, body);
+      return made(name, body);
     };
-    const result = await launch({ name: "train", env: { A: "b" } });
+    const result = await create({ name: "train", env: { A: "b" } });
     if (!result.ok) throw new Error(result.refusal.message);
     expect(seen).toEqual([`reserved ${MIG0}`]);
     expect(result.value).toMatchObject({
       name: "berth-test-alice-train",
       grant: { state: "bound", container: result.value.id, user: "alice" },
     });
-    expect(result.value.grant?.purpose).toMatch(/^container berth-test-alice-train, launch [0-9a-f]{16}$/);
+    expect(result.value.grant?.purpose).toMatch(/^container berth-test-alice-train, creation [0-9a-f]{16}$/);
     agrees();
   });
 
   it("needs no grant without GPUs", async () => {
-    const result = await launch({ gpus: undefined });
+    const result = await create({ gpus: undefined });
     expect(result).toMatchObject({ ok: true });
     expect(result.ok && result.value.grant).toBeUndefined();
     expect(rig.ledger.grants()).toEqual([]);
@@ -86,8 +86,8 @@ describe("a launch", () => {
     ],
   ];
   it.each(refusals)("refuses %s, and creates nothing", async (_, more, code, message) => {
-    const result = await launch(more);
-    if (result.ok) throw new Error("launched");
+    const result = await create(more);
+    if (result.ok) throw new Error("created");
     expect(result.refusal.code).toBe(code);
     expect(result.refusal.message).toMatch(message);
     expect(rig.dockerd.calls).not.toContain("POST /containers/create");
@@ -96,14 +96,14 @@ describe("a launch", () => {
 
   it("gives no GPU where dockerd has no CDI, by no other way", async () => {
     rig.dockerd.cdi = false;
-    expect(await launch()).toMatchObject({ ok: false, refusal: { code: "impossible" } });
-    expect(await launch({ gpus: undefined })).toMatchObject({ ok: true });
+    expect(await create()).toMatchObject({ ok: false, refusal: { code: "impossible" } });
+    expect(await create({ gpus: undefined })).toMatchObject({ ok: true });
     agrees();
   });
 
   it("counts the user's containers, those under way too", async () => {
     const results = await Promise.all(
-      Array.from({ length: 5 }, () => launch({ user: "sam", gpus: undefined })),
+      Array.from({ length: 5 }, () => create({ user: "sam", gpus: undefined })),
     );
     expect(results.filter(({ ok }) => ok)).toHaveLength(3);
     for (const result of results.filter(({ ok }) => !ok)) {
@@ -112,18 +112,18 @@ describe("a launch", () => {
       });
     }
     // With a GPU the ledger counts, and is told of the others.
-    expect(await launch({ user: "sam" })).toMatchObject({
+    expect(await create({ user: "sam" })).toMatchObject({
       refusal: { rule: "defaults.max_containers_per_user" },
     });
     agrees();
   });
 
-  it("counts a launch that waits for its GPUs", async () => {
+  it("counts a creation that waits for its GPUs", async () => {
     const { asked, free } = waiting();
-    const first = launch({ user: "sam", wait_seconds: 60 });
+    const first = create({ user: "sam", wait_seconds: 60 });
     await asked;
     const others = await Promise.all(
-      Array.from({ length: 3 }, () => launch({ user: "sam", gpus: undefined })),
+      Array.from({ length: 3 }, () => create({ user: "sam", gpus: undefined })),
     );
     expect(others.filter(({ ok }) => ok)).toHaveLength(2);
     expect(others.find(({ ok }) => !ok)).toMatchObject({
@@ -156,7 +156,7 @@ describe("a launch", () => {
   ];
   it.each(meanwhile)("gives the GPU back that came when %s", async (_, change, refusal) => {
     const { asked, free } = waiting();
-    const under = launch({ user: "sam", wait_seconds: 60 });
+    const under = create({ user: "sam", wait_seconds: 60 });
     await asked;
     change();
     free();
@@ -168,7 +168,7 @@ describe("a launch", () => {
 
   it("has the limits of when its GPU came", async () => {
     const { asked, free } = waiting();
-    const under = launch({ user: "sam", wait_seconds: 60 });
+    const under = create({ user: "sam", wait_seconds: 60 });
     await asked;
     limits((now) => ({ ...now, max_cpus: { value: 1, rule: "users.sam" } }));
     free();
@@ -180,15 +180,15 @@ describe("a launch", () => {
 
   it("has no more CPUs than the node", async () => {
     rig.dockerd.cpus = 2;
-    expect(await launch()).toMatchObject({ ok: true });
-    expect(await launch({ cpus: 3 })).toMatchObject({
+    expect(await create()).toMatchObject({ ok: true });
+    expect(await create({ cpus: 3 })).toMatchObject({
       refusal: { code: "impossible", message: "alice asks for 3 CPUs, and this node has 2" },
     });
     agrees();
   });
 
   it("gives each unit once, however many ask at a time", async () => {
-    const results = await Promise.all(["alice", "bob", "sam", "sam"].map((user) => launch({ user })));
+    const results = await Promise.all(["alice", "bob", "sam", "sam"].map((user) => create({ user })));
     expect(results.filter(({ ok }) => ok)).toHaveLength(2);
     expect(
       rig.ledger
@@ -200,7 +200,7 @@ describe("a launch", () => {
   });
 });
 
-describe("a launch whose caller goes", () => {
+describe("a creation whose caller goes", () => {
   /** Goes when that call was answered. */
   const goesAfter = (step: string, go: () => void) => {
     const part: object = step === "create" || step === "start" ? rig.engine : rig.ledger;
@@ -219,7 +219,7 @@ describe("a launch whose caller goes", () => {
   it.each(points)("after %s, %s: nothing of it stays", async (step, _, more) => {
     const caller = new AbortController();
     goesAfter(step, () => caller.abort());
-    expect(await launch(more, caller.signal)).toMatchObject({
+    expect(await create(more, caller.signal)).toMatchObject({
       ok: false,
       refusal: { message: "whoever asked for the container has gone, and nothing of it is left" },
     });
@@ -231,28 +231,28 @@ describe("a launch whose caller goes", () => {
 
 describe("removal", () => {
   it("stops, removes and frees", async () => {
-    const result = await launch();
+    const result = await create();
     if (!result.ok) throw new Error(result.refusal.message);
-    expect(await rig.launcher.remove(result.value.name, by)).toEqual({
+    expect(await rig.creator.remove(result.value.name, by)).toEqual({
       ok: true,
       value: { id: result.value.id },
     });
     expect(rig.ledger.grants()).toEqual([]);
     expect(rig.dockerd.containers.size).toBe(0);
-    expect(await rig.launcher.remove(result.value.id, by)).toMatchObject({ refusal: { code: "not-found" } });
+    expect(await rig.creator.remove(result.value.id, by)).toMatchObject({ refusal: { code: "not-found" } });
   });
 
   it("touches nothing that berthd did not make", async () => {
     const workspace = rig.dockerd.put({
       Name: "/ws",
-      Config: { Labels: { "berth.owner": "alice", "berth.grant": "workspace/alice", "berth.launch": "" } },
+      Config: { Labels: { "berth.owner": "alice", "berth.grant": "workspace/alice", "berth.creation": "" } },
     });
-    expect(await rig.launcher.remove("ws", by)).toMatchObject({ refusal: { code: "not-allowed" } });
+    expect(await rig.creator.remove("ws", by)).toMatchObject({ refusal: { code: "not-allowed" } });
     expect(rig.dockerd.containers.get(workspace)?.State.Running).toBe(true);
   });
 
   it("frees nothing while a process lives on", async () => {
-    const result = await launch();
+    const result = await create();
     if (!result.ok) throw new Error(result.refusal.message);
     const { id } = result.value;
     await rig.ledger.look(rig.containers);
@@ -261,7 +261,7 @@ describe("removal", () => {
       take.call(rig.dockerd, one);
       rig.dockerd.processes.add(one);
     };
-    const removed = await rig.launcher.remove(id, by);
+    const removed = await rig.creator.remove(id, by);
     expect(removed).toMatchObject({ ok: false, refusal: { code: "closed" } });
     expect(!removed.ok && removed.refusal.message).toContain("its GPUs stay taken until it ends");
     await rig.ledger.look(rig.containers);

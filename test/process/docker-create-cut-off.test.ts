@@ -1,5 +1,5 @@
 /**
- * Launching with a grant, cut off at every point. Proves: the next berthd makes the ledger and Docker say the same, no
+ * Creating with a grant, cut off at every point. Proves: the next berthd makes the ledger and Docker say the same, no
  * GPU is given twice, and none stays taken for nothing; fault points do nothing unless they are asked for.
  * Does not prove: that a real process dies there (test/e2e/nodes/agent-kill-cases.ts does).
  */
@@ -7,7 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { fault, faultPoints } from "../../agent/src/docker";
-import { agrees, journal, launch, rig, settle } from "./docker-launch-helpers";
+import { agrees, create, journal, rig, settle } from "./docker-create-helpers";
 
 describe("a berthd that is cut off", () => {
   const never = () => new Promise<never>(() => {});
@@ -57,7 +57,7 @@ describe("a berthd that is cut off", () => {
     const { bind, reserve } = rig.ledger;
     await rig.restart({ create: 60_000, start: 60_000 });
     cut();
-    void launch().catch(() => {});
+    void create().catch(() => {});
     await reached(point);
     rig.dockerd.calm();
     Object.assign(rig.ledger, { bind, reserve });
@@ -68,7 +68,7 @@ describe("a berthd that is cut off", () => {
     // A second time changes nothing, and both slices can be had now, less the one that runs.
     await settle();
     agrees();
-    const more = await Promise.all([launch({ user: "bob" }), launch({ user: "bob" })]);
+    const more = await Promise.all([create({ user: "bob" }), create({ user: "bob" })]);
     expect(more.filter(({ ok }) => ok)).toHaveLength(then === "bound" ? 1 : 2);
     agrees();
   });
@@ -77,7 +77,7 @@ describe("a berthd that is cut off", () => {
     await rig.restart({ start: 60_000 });
     rig.ledger.follow(rig.containers);
     rig.dockerd.mood("POST /containers/ID/start", { kind: "deaf" });
-    void launch().catch(() => {});
+    void create().catch(() => {});
     await reached("after start");
     await expect
       .poll(() => [...rig.dockerd.containers.values()].some(({ State }) => State.Running))
@@ -97,7 +97,7 @@ describe("a berthd that is cut off", () => {
       Config: {
         Labels: {
           "berth.owner": "alice",
-          "berth.launch": "00",
+          "berth.creation": "00",
           "berth.grant": "g9",
           "berth.grant-token": "9",
         },
@@ -112,9 +112,9 @@ describe("a berthd that is cut off", () => {
     expect(rig.dockerd.containers.has(id)).toBe(false);
   });
 
-  it("leaves a launch that is under way alone", async () => {
+  it("leaves a creation that is under way alone", async () => {
     rig.dockerd.mood("POST /containers/ID/start", { kind: "slow", ms: 200 }, 1);
-    const under = launch();
+    const under = create();
     await expect.poll(() => rig.dockerd.containers.size).toBe(1);
     await settle();
     expect(await under).toMatchObject({ ok: true });
@@ -122,13 +122,13 @@ describe("a berthd that is cut off", () => {
   });
 
   it("takes a damaged note away, and says so", async () => {
-    const folder = join(rig.dockerd.folder, "launches");
+    const folder = join(rig.dockerd.folder, "creations");
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "0011223344556677.json"), '{"launch": "00112');
+    writeFileSync(join(folder, "0011223344556677.json"), '{"creation": "00112');
     writeFileSync(join(folder, "1111223344556677.json.new"), "{");
     writeFileSync(
       join(folder, "2211223344556677.json"),
-      '{"launch":"x","user":"a","name":"b","purpose":"c"}',
+      '{"creation":"x","user":"a","name":"b","purpose":"c"}',
     );
     await settle();
     expect(journal()).toEqual([]);

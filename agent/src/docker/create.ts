@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import type { PortRange } from "../config";
 import type { Grant, Refusal, Result } from "../core/model";
-import type { LaunchCaller, LaunchedContainer, LauncherPort } from "../service/ports";
+import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/ports";
 import type { LedgerService } from "../service/types";
 import { DockerError, type Engine, short } from "./engine";
 import { fault } from "./faults";
@@ -16,23 +16,23 @@ import type { Containers, Log } from "./observe";
 import { type Prepared, prepare, type UnderWay } from "./prepare";
 import { recover } from "./recover";
 import { callerGone, dockerRefusal, notOurs, notThere, refuse, textOf } from "./refusals";
-import { type LaunchRequest, parseLaunch } from "./request";
+import { type CreateRequest, parseCreate } from "./request";
 import { containerSpec } from "./spec";
 
-/** What the launcher asks of the ledger. */
+/** What the creator asks of the ledger. */
 export type Ledger = Pick<
   LedgerService,
   "reserve" | "bind" | "release" | "grant" | "grants" | "limitsOf" | "containerGone"
 >;
 
-export interface LauncherOptions {
+export interface CreatorOptions {
   engine: Engine;
   containers: Containers;
   ledger: Ledger;
   log: Log;
   stack: string;
   node: string;
-  /** For the journal of launches under way. */
+  /** For the journal of creations under way. */
   folder: string;
   /** Addresses that ports may be published on. @default ["127.0.0.1"] */
   addresses?: readonly string[];
@@ -46,23 +46,23 @@ export interface LauncherOptions {
 
 const DEFAULT_STOP_SECONDS = 10;
 
-export class Launcher implements LauncherPort {
+export class Creator implements CreatorPort {
   private readonly journal: Journal;
-  /** By launch. */
+  /** By creation. */
   private readonly underWay = new Map<string, UnderWay>();
   private recovering: Promise<void> | undefined;
   private again = false;
   private readonly stopListening: () => void;
   private readonly ended = new AbortController();
 
-  constructor(private readonly options: LauncherOptions) {
+  constructor(private readonly options: CreatorOptions) {
     this.journal = new Journal(options.folder);
     this.stopListening = options.containers.onEvent((event) => {
       if (event.kind !== "unsure" || options.containers.problem !== undefined) return;
       this.recover().catch((error: unknown) => {
         options.log.warn(
           { error: textOf(error) },
-          "half-done launches could not be looked after; tried again later",
+          "half-done creations could not be looked after; tried again later",
         );
       });
     });
@@ -73,30 +73,34 @@ export class Launcher implements LauncherPort {
    *
    * @param signal whoever asked has gone: ends the wait for a grant, and what is there by then is taken away.
    */
-  async launch(
+  async create(
     request: unknown,
-    caller: LaunchCaller,
+    caller: CreateCaller,
     signal?: AbortSignal,
-  ): Promise<Result<LaunchedContainer>> {
-    const parsed = parseLaunch(request);
+  ): Promise<Result<CreatedContainer>> {
+    const parsed = parseCreate(request);
     if (!parsed.ok) return parsed;
     if (this.ended.signal.aborted)
       return refuse({ code: "closed", message: "berthd is ending", fix: "try again" });
-    const launch = randomBytes(8).toString("hex");
-    const work = this.prepareAndRun(launch, parsed.value, caller, signal);
-    this.underWay.set(launch, { user: parsed.value.user, gpus: parsed.value.gpus !== undefined, done: work });
+    const creation = randomBytes(8).toString("hex");
+    const work = this.prepareAndRun(creation, parsed.value, caller, signal);
+    this.underWay.set(creation, {
+      user: parsed.value.user,
+      gpus: parsed.value.gpus !== undefined,
+      done: work,
+    });
     try {
       return await work;
     } catch (error) {
       if (error instanceof DockerError) return refuse(dockerRefusal(error));
       throw error;
     } finally {
-      this.underWay.delete(launch);
+      this.underWay.delete(creation);
     }
   }
 
   /** Stops and removes a container that berthd made; its grant is over once no process of it is left. */
-  async remove(container: string, _caller: LaunchCaller): Promise<Result<{ id: string }>> {
+  async remove(container: string, _caller: CreateCaller): Promise<Result<{ id: string }>> {
     try {
       return await this.removeNow(container);
     } catch (error) {
@@ -118,7 +122,7 @@ export class Launcher implements LauncherPort {
           await recover({
             ...this.options,
             journal: this.journal,
-            underWay: (launch) => this.underWay.has(launch),
+            underWay: (creation) => this.underWay.has(creation),
             takeAway: (id) => this.takeAway(id),
           });
         } while (this.again);
@@ -129,7 +133,7 @@ export class Launcher implements LauncherPort {
     return this.recovering;
   }
 
-  /** Takes no more launches, and waits for those under way. */
+  /** Takes no more creations, and waits for those under way. */
   async close(): Promise<void> {
     this.stopListening();
     this.ended.abort();
@@ -138,29 +142,29 @@ export class Launcher implements LauncherPort {
   }
 
   private async prepareAndRun(
-    launch: string,
-    request: LaunchRequest,
-    caller: LaunchCaller,
+    creation: string,
+    request: CreateRequest,
+    caller: CreateCaller,
     signal: AbortSignal | undefined,
-  ): Promise<Result<LaunchedContainer>> {
+  ): Promise<Result<CreatedContainer>> {
     // Before anything is reserved: most mistakes show here.
-    const prepared = await this.prepare(launch, request);
+    const prepared = await this.prepare(creation, request);
     if (!prepared.ok) return prepared;
     const { name } = prepared.value;
-    const purpose = `container ${name}, launch ${launch}`;
-    const entry: JournalEntry = { launch, user: request.user, name, purpose };
+    const purpose = `container ${name}, creation ${creation}`;
+    const entry: JournalEntry = { creation, user: request.user, name, purpose };
     try {
       this.journal.begin(entry);
     } catch (error) {
       return refuse({
         code: "closed",
-        message: `the launch could not be noted: ${(error as Error).message}`,
+        message: `the creation could not be noted: ${(error as Error).message}`,
         fix: `make room for ${this.options.folder}`,
       });
     }
     try {
       const done = await this.run(request, prepared.value, { entry, actor: caller.actor, signal });
-      this.journal.remove(launch);
+      this.journal.remove(creation);
       return done;
     } catch (error) {
       // Something of it may be there, and could not be taken away: `recover` goes on.
@@ -169,8 +173,8 @@ export class Launcher implements LauncherPort {
     }
   }
 
-  private prepare(launch: string, request: LaunchRequest): Promise<Result<Prepared>> {
-    return prepare(launch, request, { ...this.options, underWay: this.underWay });
+  private prepare(creation: string, request: CreateRequest): Promise<Result<Prepared>> {
+    return prepare(creation, request, { ...this.options, underWay: this.underWay });
   }
 
   private abandon(entry: JournalEntry): void {
@@ -179,23 +183,23 @@ export class Launcher implements LauncherPort {
     } catch (error) {
       // The note that is there says the same but for that; it is gone by then only with its folder.
       this.options.log.warn(
-        { launch: entry.launch, error: textOf(error) },
-        "a failed launch could not be noted",
+        { creation: entry.creation, error: textOf(error) },
+        "a failed creation could not be noted",
       );
     }
   }
 
   /** @throws DockerError when something may be left behind. */
   private async run(
-    request: LaunchRequest,
+    request: CreateRequest,
     { context, containers }: Prepared,
     { entry, actor, signal }: Running,
-  ): Promise<Result<LaunchedContainer>> {
+  ): Promise<Result<CreatedContainer>> {
     const { ledger } = this.options;
     let grant: Grant | undefined;
     let current = context;
     if (request.gpus !== undefined) {
-      fault("launch:before-reserve");
+      fault("create:before-reserve");
       const reserved = await ledger.reserve(
         {
           user: request.user,
@@ -207,11 +211,11 @@ export class Launcher implements LauncherPort {
         },
         signal,
       );
-      fault("launch:after-reserve");
+      fault("create:after-reserve");
       if (!reserved.ok) return reserved;
       grant = reserved.value;
       // It may have waited for a day: limits, containers and dockerd are others by now.
-      const again = await this.prepare(entry.launch, request).catch((error: unknown) =>
+      const again = await this.prepare(entry.creation, request).catch((error: unknown) =>
         refuse(dockerRefusal(error)),
       );
       if (!again.ok) return this.giveBack(grant, again.refusal);
@@ -227,22 +231,22 @@ export class Launcher implements LauncherPort {
     spec: { name: string; body: Parameters<Engine["create"]>[1] },
     grant: Grant | undefined,
     { entry, signal }: Pick<Running, "entry" | "signal">,
-  ): Promise<Result<LaunchedContainer>> {
+  ): Promise<Result<CreatedContainer>> {
     const { engine } = this.options;
     let id: string;
     try {
-      fault("launch:before-create");
+      fault("create:before-create");
       id = await engine.create(spec.name, spec.body);
-      fault("launch:after-create");
+      fault("create:after-create");
     } catch (error) {
       await this.after(error, () => this.undoCreate(entry));
       return this.giveBack(grant, dockerRefusal(error));
     }
     if (signal?.aborted) return this.takeBack(id, grant, callerGone);
     try {
-      fault("launch:before-start");
+      fault("create:before-start");
       await engine.start(id);
-      fault("launch:after-start");
+      fault("create:after-start");
     } catch (error) {
       await this.after(error, () => this.takeAway(id));
       return this.giveBack(grant, dockerRefusal(error));
@@ -253,12 +257,12 @@ export class Launcher implements LauncherPort {
     return bound.ok && signal?.aborted ? this.takeBack(id, grant, callerGone) : bound;
   }
 
-  private async bind(id: string, name: string, grant: Grant): Promise<Result<LaunchedContainer>> {
+  private async bind(id: string, name: string, grant: Grant): Promise<Result<CreatedContainer>> {
     const { containers, ledger } = this.options;
     await containers.settled();
-    fault("launch:before-bind");
+    fault("create:before-bind");
     const bound = await ledger.bind({ id: grant.id, token: grant.token, container: id });
-    fault("launch:after-bind");
+    fault("create:after-bind");
     if (!bound.ok && (await this.ranAndEnded(id))) {
       // It ended before it was bound, and its user's grants are not held: that is its end, and no mistake.
       return { ok: true, value: { id, name, grant: ledger.grant(grant.id) ?? grant } };
@@ -274,7 +278,7 @@ export class Launcher implements LauncherPort {
     const found = await engine.inspect(container);
     if (found === undefined) return refuse(notThere(container));
     const labels = claim(found.Config?.Labels);
-    if (labels.launch === undefined) return refuse(notOurs(container));
+    if (labels.creation === undefined) return refuse(notOurs(container));
     const id = found.Id;
     fault("remove:before-stop");
     await engine.stop(id, found.Config?.StopTimeout ?? DEFAULT_STOP_SECONDS);
@@ -312,7 +316,7 @@ export class Launcher implements LauncherPort {
   /** After a creation of which nobody knows what came: dockerd may have made it all the same. */
   private async undoCreate(entry: JournalEntry): Promise<void> {
     const found = await this.options.engine.inspect(entry.name);
-    if (found === undefined || claim(found.Config?.Labels).launch !== entry.launch) return;
+    if (found === undefined || claim(found.Config?.Labels).creation !== entry.creation) return;
     await this.takeAway(found.Id);
   }
 
@@ -333,7 +337,11 @@ export class Launcher implements LauncherPort {
   private async giveBack(grant: Grant | undefined, refusal: Refusal): Promise<Result<never>> {
     if (grant !== undefined) {
       // A grant that is over already is what is wanted.
-      const released = await this.options.ledger.release(grant.id, `launch failed: ${refusal.message}`, true);
+      const released = await this.options.ledger.release(
+        grant.id,
+        `creation failed: ${refusal.message}`,
+        true,
+      );
       if (!released.ok && released.refusal.code !== "not-found") {
         this.options.log.warn(
           { grant: grant.id, reason: released.refusal.message },

@@ -1,5 +1,5 @@
 /**
- * Launching with a grant, against a dockerd that fails in every way. Proves: nothing of a launch that failed stays, and
+ * Creating with a grant, against a dockerd that fails in every way. Proves: nothing of a creation that failed stays, and
  * the reason is told; whatever happens, in the end the ledger and Docker say the same, no GPU is given twice, and none
  * stays taken for nothing.
  */
@@ -8,9 +8,9 @@ import { describe, expect, it } from "vitest";
 import { DockerError } from "../../agent/src/docker";
 import type { Mood } from "../fakes/dockerd";
 import { Rig } from "../unit/agent/docker-rig";
-import { agrees, by, journal, launch, rig, settle, useRig } from "./docker-launch-helpers";
+import { agrees, by, create, journal, rig, settle, useRig } from "./docker-create-helpers";
 
-describe("a launch that fails half-way", () => {
+describe("a creation that fails half-way", () => {
   const told =
     "driver failed programming external connectivity: Bind for 127.0.0.1:20000 failed: port is already allocated";
   const cases: [string, string, Mood, string, RegExp][] = [
@@ -82,26 +82,26 @@ describe("a launch that fails half-way", () => {
   ];
   it.each(cases)("%s: nothing of it stays, and the reason is told", async (_, at, mood, code, message) => {
     rig.dockerd.mood(at, mood, 1);
-    const result = await launch();
-    if (result.ok) throw new Error("launched");
+    const result = await create();
+    if (result.ok) throw new Error("created");
     expect(result.refusal.message).toMatch(message);
     expect(result.refusal.code).toBe(code);
     expect(rig.dockerd.containers.size).toBe(0);
     agrees();
-    expect(await launch()).toMatchObject({ ok: true });
+    expect(await create()).toMatchObject({ ok: true });
     agrees();
   });
 
   it("says how to mend a port, a name and a device", async () => {
     rig.dockerd.mood("POST /containers/ID/start", { kind: "status", status: 500, message: told }, 1);
-    expect(await launch()).toMatchObject({ refusal: { fix: "publish it on another port" } });
-    await launch({ name: "one" });
-    const twice = await launch({ name: "one" });
+    expect(await create()).toMatchObject({ refusal: { fix: "publish it on another port" } });
+    await create({ name: "one" });
+    const twice = await create({ name: "one" });
     expect(twice).toMatchObject({
       refusal: { code: "conflict", fix: "choose another name, or remove that container" },
     });
     rig.dockerd.devices = new Set();
-    const device = await launch({ user: "bob" });
+    const device = await create({ user: "bob" });
     expect(device).toMatchObject({
       refusal: { fix: expect.stringContaining("the node's CDI devices do not have") },
     });
@@ -118,14 +118,14 @@ describe("a launch that fails half-way", () => {
       status: 500,
       message: "device or resource busy",
     });
-    const result = await launch();
+    const result = await create();
     expect(result).toMatchObject({ ok: false, refusal: { code: "closed" } });
     expect(!result.ok && result.refusal.message).toMatch(
       /hang up.*and what is left of it: .*device or resource busy/,
     );
     expect(rig.ledger.grants()).toHaveLength(1);
     expect(journal()).toHaveLength(1);
-    await expect(rig.launcher.recover()).rejects.toThrow("device or resource busy");
+    await expect(rig.creator.recover()).rejects.toThrow("device or resource busy");
     expect(rig.ledger.grants()).toHaveLength(1);
     rig.dockerd.calm();
     // It was told to have failed: it is taken back, though it runs.
@@ -142,7 +142,7 @@ describe("a launch that fails half-way", () => {
       await rig.dockerd.stop();
       throw new DockerError("the connection ended", "unknown");
     };
-    expect(await launch()).toMatchObject({ ok: false, refusal: { code: "closed" } });
+    expect(await create()).toMatchObject({ ok: false, refusal: { code: "closed" } });
     expect(rig.ledger.grants()).toHaveLength(1);
     await rig.dockerd.start();
     await expect.poll(() => rig.ledger.grants(), { timeout: 5000 }).toEqual([]);
@@ -155,7 +155,7 @@ describe("a launch that fails half-way", () => {
       await start(id);
       for (const { id: grant } of rig.ledger.grants()) await rig.ledger.release(grant, "expired", true);
     };
-    const result = await launch();
+    const result = await create();
     expect(result).toMatchObject({ ok: false, refusal: { code: "not-found" } });
     expect(rig.dockerd.containers.size).toBe(0);
     agrees();
@@ -173,7 +173,7 @@ describe("a launch that fails half-way", () => {
         rig.dockerd.end(id);
         await rig.containers.tell(id);
       };
-      const result = await launch();
+      const result = await create();
       expect(result).toMatchObject({ ok: true });
       await expect
         .poll(() => rig.ledger.grants().map(({ state }) => state))
@@ -202,7 +202,7 @@ describe("any history", () => {
   const step = fc.oneof(
     {
       weight: 4,
-      arbitrary: fc.record({ do: fc.constant("launch"), user: fc.constantFrom("alice", "bob", "sam") }),
+      arbitrary: fc.record({ do: fc.constant("create"), user: fc.constantFrom("alice", "bob", "sam") }),
     },
     { weight: 2, arbitrary: fc.record({ do: fc.constant("remove") }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("end") }) },
@@ -228,9 +228,9 @@ describe("any history", () => {
           const pending: Promise<unknown>[] = [];
           for (const one of steps) {
             const [first] = rig.dockerd.containers.keys();
-            if (one.do === "launch" && "user" in one) pending.push(launch({ user: one.user }));
+            if (one.do === "create" && "user" in one) pending.push(create({ user: one.user }));
             else if (one.do === "fault" && "at" in one) rig.dockerd.mood(one.at, one.mood, one.times);
-            else if (one.do === "remove" && first !== undefined) pending.push(rig.launcher.remove(first, by));
+            else if (one.do === "remove" && first !== undefined) pending.push(rig.creator.remove(first, by));
             else if (one.do === "end" && first !== undefined) {
               if (rig.dockerd.containers.get(first)?.State.Running) rig.dockerd.end(first);
             } else if (one.do === "restart") {
