@@ -1,5 +1,5 @@
+import { countsProblem } from "../core/gpu";
 import { layoutCaution, runtimePath } from "./check-runtime";
-import { countsProblem } from "./mig-profiles";
 import { defaultProfile, hasDriver, nodeRuntime } from "./resolve-gpu";
 import type { StackConfig } from "./schema";
 

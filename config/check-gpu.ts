@@ -1,13 +1,15 @@
-import type { Ask, EffectiveLimits, Limit } from "../agent/src/core/model";
 import {
-  checkAsk,
-  DEFAULT_GROUP,
-  defaultLimitsDocument,
-  resolveLimits,
-  sliceWord,
-} from "../agent/src/limits";
+  type Ask,
+  countsProblem,
+  type EffectiveLimits,
+  fitsModel,
+  type Limit,
+  MIG_MODELS,
+  migModelOf,
+  mostOf,
+} from "../core/gpu";
+import { checkAsk, DEFAULT_GROUP, defaultLimitsDocument, resolveLimits, sliceWord } from "../core/limits";
 import { profileNameProblem } from "./check-runtime";
-import { countsProblem, fitsModel, MIG_MODELS, migModelOf, mostOf } from "./mig-profiles";
 import { userResources } from "./plan";
 import type { Report } from "./problems";
 import {

@@ -1,4 +1,4 @@
-import { countsProblem, isProfileName, profileTable } from "./mig-profiles";
+import { countsProblem, isProfileName, profileTable } from "../core/gpu";
 import type { Report } from "./problems";
 import type { DockerConfig, MigConfig, NvidiaConfig, RuntimeConfig } from "./schema-runtime";
 

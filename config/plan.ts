@@ -1,5 +1,5 @@
-import type { Ask } from "../agent/src/core/model";
-import type { LimitsDocument } from "../agent/src/limits";
+import type { Ask } from "../core/gpu";
+import type { LimitsDocument } from "../core/limits";
 import type { PortPlan, UserPorts } from "./ports";
 import type { DeclaredGpuPlan } from "./resolve-gpu";
 import type { NodeConfig, StackConfig, UserConfig } from "./schema";

@@ -1,7 +1,6 @@
-import type { Ask } from "../agent/src/core/model";
-import type { LimitsDocument } from "../agent/src/limits";
+import { type Ask, type MigCounts, migModelOf, mostOf } from "../core/gpu";
+import type { LimitsDocument } from "../core/limits";
 import { resolveRuntime } from "./check-runtime";
-import { type MigCounts, migModelOf, mostOf } from "./mig-profiles";
 import type { NodeGpuConfig, UserGpuConfig } from "./schema-gpu";
 import type { RuntimeConfig } from "./schema-runtime";
 

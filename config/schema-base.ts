@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseSize as anySize, formatSize } from "../agent/src/limits/units";
+import { parseSize as anySize, formatSize } from "../core/limits";
 
 /** Values that the parts of the schema share. */
 

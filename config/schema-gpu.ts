@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { defaultLimitsDocument, type LimitsDocument, parseLimits } from "../agent/src/limits";
+import { defaultLimitsDocument, type LimitsDocument, parseLimits } from "../core/limits";
 import { port, size, text } from "./schema-base";
 
 /**

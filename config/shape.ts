@@ -1,4 +1,4 @@
-import { nearest } from "../agent/src/limits/near";
+import { nearest } from "../core/limits";
 import { HIDDEN, type Problem } from "./problems";
 import { nodeKinds, stackKeys, stackSchema } from "./schema";
 import { boundsAt, isRecord, keysAt, kindsWith } from "./schema-walk";

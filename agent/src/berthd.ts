@@ -1,5 +1,6 @@
 import { type FSWatcher, watch } from "node:fs";
 import { join } from "node:path";
+import { explainLimits } from "../../core/limits";
 import { version } from "../package.json";
 import { defaultContainerPorts, type NodeConfig, readNode } from "./config";
 import { type Containers, Creator, createSchema, openContainers } from "./docker";
@@ -8,7 +9,6 @@ import { openInventory } from "./gpus";
 import { FailureLimit, makeApp, Servers, Tokens } from "./http";
 import { MigGuard } from "./inventory";
 import { loadLibc } from "./libc";
-import { explainLimits } from "./limits";
 import type { Logger } from "./log";
 import { makeMetrics } from "./metrics";
 import { NodeSlices } from "./node-slices";

@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
+import { type Grant, heldLayouts, type Inventory } from "../../core/gpu";
+import { parseLimits } from "../../core/limits";
 import { readJson, readNode } from "./config";
-import { heldLayouts } from "./core/layouts";
-import type { Grant, Inventory } from "./core/model";
 import { readDeclared } from "./inventory/declared";
-import { parseLimits } from "./limits";
 import type { AgentPaths } from "./paths";
 
 /**

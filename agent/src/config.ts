@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { strategies } from "./core/model";
+import { strategies } from "../../core/gpu";
 
 /** Names that are safe in a path, a label and a systemd unit. */
 export const userName = z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/);

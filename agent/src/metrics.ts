@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { GrantState } from "./core/model";
+import type { GrantState } from "../../core/gpu";
 
 /** Numbers that are read when somebody asks for them. */
 export interface MetricSources {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
-import type { LimitsDocument } from "./limits";
+import { type CgroupDriver, cgroupParent, type LimitsDocument } from "../../core/limits";
 import type { Logger } from "./log";
-import { type CgroupDriver, cgroupParent, desiredSlices, Slices, systemExec } from "./slices";
+import { desiredSlices, Slices, systemExec } from "./slices";
 
 export interface NodeSlicesOptions {
   document(): LimitsDocument;

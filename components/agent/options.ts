@@ -21,9 +21,9 @@ export interface NodeDocument {
 
 export interface AgentDocuments {
   node: NodeDocument;
-  /** A limits document, as agent/src/limits reads it. */
+  /** A limits document, as core/limits reads it. */
   limits: object;
-  /** The declared inventory, as agent/src/inventory reads it; left out where nvidia-smi tells what there is. */
+  /** The declared inventory, as core/gpu reads it; left out where nvidia-smi tells what there is. */
   gpus?: object;
 }
 

@@ -1,5 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
-import type { GrantedUnit } from "../../agent/src/core/model";
+import type { GrantedUnit } from "../../core/gpu";
 
 /** From granted units to what a container, and Ray, is given. Pure. */
 

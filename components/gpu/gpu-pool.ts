@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { Ask, Assignment, DeclaredGrant, Inventory, Strategy } from "../../agent/src/core/model";
-import type { LimitsDocument } from "../../agent/src/limits";
 import type { MigConfig } from "../../config/schema-runtime";
+import type { Ask, Assignment, DeclaredGrant, Inventory, Strategy } from "../../core/gpu";
+import type { LimitsDocument } from "../../core/limits";
 import type { PoolInputs } from "./inputs";
 import { STUB } from "./stub";
 import { type Grants, readGrants } from "./units";

@@ -1,5 +1,5 @@
-import type { Ask, DeclaredGrant, Inventory, Strategy } from "../../agent/src/core/model";
-import type { LimitsDocument } from "../../agent/src/limits";
+import type { Ask, DeclaredGrant, Inventory, Strategy } from "../../core/gpu";
+import type { LimitsDocument } from "../../core/limits";
 import type { Grants } from "./units";
 
 /**

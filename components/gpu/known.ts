@@ -1,4 +1,4 @@
-import type { Grant } from "../../agent/src/core/model";
+import type { Grant } from "../../core/gpu";
 import type { PoolInputs } from "./inputs";
 import { readGrants } from "./units";
 

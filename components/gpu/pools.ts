@@ -1,7 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
-import type { DeclaredGrant } from "../../agent/src/core/model";
-import { declaredInventory } from "../../agent/src/inventory/declared";
 import { type Plan, type PlannedNode, RAY_USER } from "../../config";
+import type { DeclaredGrant } from "../../core/gpu";
+import { declaredInventory } from "../../core/gpu";
 import { BaremetalNode, type Node, sshTarget } from "../node";
 import { RAY_KEY, workspaceKey } from "./devices";
 import { GpuPool } from "./gpu-pool";

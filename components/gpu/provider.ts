@@ -1,15 +1,16 @@
+import type { MigConfig } from "../../config/schema-runtime";
 import {
   type Assignment,
   type DeclaredPlan,
   type EffectiveLimits,
   type Grant,
+  heldLayouts,
   type Inventory,
   planDeclared,
   type Refusal,
-} from "../../agent/src/core";
-import { heldLayouts, unseenLayouts } from "../../agent/src/core/layouts";
-import { resolveLimits } from "../../agent/src/limits";
-import type { MigConfig } from "../../config/schema-runtime";
+  unseenLayouts,
+} from "../../core/gpu";
+import { resolveLimits } from "../../core/limits";
 import { declaredGrants, differences, given, limitsOf, type PoolInputs, type Props } from "./inputs";
 import { knownGrants } from "./known";
 import { askBerth, type CallOptions, type Reach, refusalText, type Told } from "./remote";

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import type { Refusal } from "../../agent/src/core/model";
+import type { Refusal } from "../../core/gpu";
 
 /**
  * One command of `berth` on a node, over one SSH connection, as root. The host key is checked, nothing is asked of a

@@ -1,5 +1,4 @@
-import { memoryWords } from "../../agent/src/core/asks";
-import type { Assignment, GrantedUnit, Inventory } from "../../agent/src/core/model";
+import { type Assignment, type GrantedUnit, type Inventory, memoryWords } from "../../core/gpu";
 
 /**
  * A granted unit as one line, which a preview shows and from which the unit can be read again:

@@ -1,8 +1,8 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { GrantedUnit } from "../../agent/src/core/model";
 import type { NodePlan, Plan } from "../../config";
+import type { GrantedUnit } from "../../core/gpu";
 import { containerLabels, deviceRequests, RAY_KEY } from "../gpu";
 import { quote } from "../host/shell";
 import { renderStage } from "../host/stage";

@@ -1,5 +1,5 @@
-import type { GrantedUnit } from "../../agent/src/core/model";
 import type { LocatedPlan, NodePlan, PlannedNode } from "../../config";
+import type { GrantedUnit } from "../../core/gpu";
 import { rayGpus } from "../gpu/devices";
 
 /** Ray's part of a node: what its container is told. Pure. */

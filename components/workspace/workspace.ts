@@ -1,9 +1,9 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { GrantedUnit } from "../../agent/src/core/model";
-import { cgroupParent } from "../../agent/src/slices";
 import { type NodePlan, type Plan, type UserPlan, WEB_SERVICES } from "../../config";
+import type { GrantedUnit } from "../../core/gpu";
+import { cgroupParent } from "../../core/limits";
 import { agentMounts } from "../agent";
 import { containerLabels, deviceRequests, workspaceKey } from "../gpu";
 import { dockerCpus, labels, physicalName } from "../labels";

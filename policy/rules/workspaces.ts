@@ -1,5 +1,5 @@
-import { slicePath, userSlice } from "../../agent/src/slices";
 import { AGENT } from "../../components/agent/options";
+import { slicePath, userSlice } from "../../core/limits";
 import { isPersons } from "./containers";
 import { hostPaths, normal } from "./paths";
 import {

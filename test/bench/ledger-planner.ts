@@ -10,7 +10,7 @@ import {
   planDeclared,
   release,
   reserve,
-} from "../../agent/src/core";
+} from "../../core/gpu";
 
 const GPUS = 1000;
 const REQUESTS = 10_000;

@@ -8,8 +8,8 @@ const { join } = require("node:path");
 
 const root = join(__dirname, "..", "..");
 require("ts-node").register({ project: join(root, "tsconfig.json"), cwd: root });
-const { applyDeclared, apply, createState } = require("../../agent/src/core");
-const { resolveLimits } = require("../../agent/src/limits");
+const { applyDeclared, apply, createState } = require("../../core/gpu");
+const { resolveLimits } = require("../../core/limits");
 
 const [folder = "", ...words] = process.argv.slice(2);
 const host = words.at(-2) ?? "";

@@ -17,9 +17,9 @@ import {
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Grant, Inventory } from "../../agent/src/core/model";
-import { declaredInventory } from "../../agent/src/inventory/declared";
-import type { LimitsDocument } from "../../agent/src/limits";
+import type { Grant, Inventory } from "../../core/gpu";
+import { declaredInventory } from "../../core/gpu";
+import type { LimitsDocument } from "../../core/limits";
 import { type ExportedResource, Sandbox } from "./sandbox";
 
 const MINUTE = 60_000;

@@ -5,7 +5,7 @@ import { Agent, request } from "node:http";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { Grant } from "../../agent/src/core/model";
+import type { Grant } from "../../core/gpu";
 import { until } from "../lib/until";
 import { bundle, makeNode, type Node } from "./berthd-process";
 

@@ -4,7 +4,7 @@
  * A dockerd that fails: docker-create-failing.test.ts. A berthd that is cut off: docker-create-cut-off.test.ts.
  */
 import { describe, expect, it } from "vitest";
-import type { EffectiveLimits } from "../../agent/src/core/model";
+import type { EffectiveLimits } from "../../core/gpu";
 import { MIG0, MIG1 } from "../unit/agent/docker-rig";
 import { agrees, by, create, journal, rig } from "./docker-create-helpers";
 

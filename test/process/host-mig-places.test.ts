@@ -2,9 +2,8 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { placeInstances } from "../../agent/src/inventory/placements";
 import { MIG_PROGRAM } from "../../components/host/runtime/mig-program";
-import { fitsModel, hasMedia, MIG_MODELS, type MigCounts } from "../../config/mig-profiles";
+import { fitsModel, hasMedia, MIG_MODELS, type MigCounts, placeInstances } from "../../core/gpu";
 
 /** The node's program with a driver that offers what each case says; one answer for each case. */
 const ASK = `

@@ -60,7 +60,7 @@ describe("what berthd is told", () => {
 
   it("is read by berthd's own schema", async () => {
     const { defaultContainerPorts, readNode } = await import("../../agent/src/config.js");
-    const { parseLimits } = await import("../../agent/src/limits/index.js");
+    const { parseLimits } = await import("../../core/limits/index.js");
     const { readDeclared } = await import("../../agent/src/inventory/index.js");
     const folder = mkdtempSync(join(tmpdir(), "berth-documents-"));
     try {

@@ -5,7 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../../config";
-import { isProfileName, migModelOf } from "../../config/mig-profiles";
+import { isProfileName, migModelOf } from "../../core/gpu";
 import { H100, stack } from "./config-gpu-helpers";
 import { metal, metalStack, paths } from "./config-helpers";
 

@@ -4,10 +4,10 @@
  * name; berthd's port takes part in the port plan, and is open to the stack's nodes with `private` alone.
  */
 import { describe, expect, it } from "vitest";
-import { checkAsk, defaultLimitsDocument, parseLimits, resolveLimits } from "../../agent/src/limits";
 import { nodeOpenings, openings } from "../../config";
-import { migModelOf } from "../../config/mig-profiles";
 import { namedRanges } from "../../config/ports";
+import { migModelOf } from "../../core/gpu";
+import { checkAsk, defaultLimitsDocument, parseLimits, resolveLimits } from "../../core/limits";
 import { alice, asking, H100, stack, texts } from "./config-gpu-helpers";
 import { dropletStack, load, metal, metalStack, paths, problems } from "./config-helpers";
 

@@ -4,7 +4,7 @@
  * the plan; a limits document is read from berth:limits whole.
  */
 import { describe, expect, it } from "vitest";
-import { defaultLimitsDocument } from "../../agent/src/limits";
+import { defaultLimitsDocument } from "../../core/limits";
 import { alice, H100, node, stack, texts } from "./config-gpu-helpers";
 import { droplet, dropletStack, load, metal, metalStack, paths, problems } from "./config-helpers";
 

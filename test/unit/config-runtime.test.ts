@@ -8,8 +8,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { renderRuntime } from "../../components/host/runtime";
 import { checkRuntime, layoutProblem, resolveRuntime } from "../../config/check-runtime";
-import { countsProblem, fitsModel, MIG_MODELS, MIG_PROFILES, mostOf } from "../../config/mig-profiles";
 import { type RuntimeConfig, runtime } from "../../config/schema-runtime";
+import { countsProblem, fitsModel, MIG_MODELS, MIG_PROFILES, mostOf } from "../../core/gpu";
 
 const UUID = "GPU-11111111-2222-3333-4444-555555555555";
 

@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { heldLayouts, unseenLayouts } from "../../agent/src/core/layouts";
-import type { Gpu, Grant, Inventory } from "../../agent/src/core/model";
-import { declaredInventory } from "../../agent/src/inventory/declared";
 import { provider } from "../../components/gpu/provider";
+import {
+  declaredInventory,
+  type Gpu,
+  type Grant,
+  heldLayouts,
+  type Inventory,
+  unseenLayouts,
+} from "../../core/gpu";
 import { FakeSsh } from "../fakes/ssh";
 import { grant as bound, inputs, inventory as slices, snapshot } from "./gpu-pool-helpers";
 

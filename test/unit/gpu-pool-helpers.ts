@@ -1,7 +1,8 @@
 /** @file What the tests of a GpuPool's methods share: a node with one divided GPU, its grants, a pool's inputs. */
-import type { Ask, Assignment, Grant, GrantedUnit, Inventory } from "../../agent/src/core/model";
+
 import type { Props } from "../../components/gpu/inputs";
 import { readGrants } from "../../components/gpu/units";
+import type { Ask, Assignment, Grant, GrantedUnit, Inventory } from "../../core/gpu";
 
 const GPU = (index: number) => `GPU-00000000-0000-4000-8000-00000000000${index}`;
 const MIG = (gpu: number, n: number) => `MIG-00000000-0000-5000-8000-0000000000${gpu}${n}`;

@@ -4,10 +4,10 @@
  * may be held is not divided anew.
  */
 import { describe, expect, it } from "vitest";
-import type { Inventory } from "../../agent/src/core/model";
 import { type Props, UNKNOWN } from "../../components/gpu/inputs";
 import { provider } from "../../components/gpu/provider";
 import { showAssignment } from "../../components/gpu/units";
+import type { Inventory } from "../../core/gpu";
 import { grant, held, inputs, inventory, slice, snapshot, unit, unreachable } from "./gpu-pool-helpers";
 import { poolNode } from "./gpu-pool-node";
 

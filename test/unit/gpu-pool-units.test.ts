@@ -3,10 +3,10 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Assignment, GrantedUnit, Inventory } from "../../agent/src/core/model";
 import { rayGpus, shortModel } from "../../components/gpu/devices";
 import { STUB } from "../../components/gpu/stub";
 import { readGrants, readUnitLine, showAssignment, unitLine, withFaults } from "../../components/gpu/units";
+import type { Assignment, GrantedUnit, Inventory } from "../../core/gpu";
 import { character, LAST_CHARACTER, placeOf } from "../lib/characters";
 import { must } from "../lib/run";
 

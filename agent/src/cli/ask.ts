@@ -1,7 +1,7 @@
 /** What is asked for, from the options of a command. */
-import { type Ask, type Strategy, strategies } from "../core/model";
+import { type Ask, type Strategy, strategies } from "../../../core/gpu";
 // Not through the door of limits: that brings zod, and with it most of the time that this command would need to start.
-import { parseDuration, parseSize } from "../limits/units";
+import { parseDuration, parseSize } from "../../../core/limits";
 import { type Failure, usage } from "./failure";
 import type { AskView } from "./views";
 

@@ -1,5 +1,5 @@
 /** How a command ends when it does not end well: what is said, and the exit code. */
-import type { Refusal } from "../core/model";
+import type { Refusal } from "../../../core/gpu";
 import { asJson, clean } from "./text";
 
 /** Exit codes, as `--help` tells them. */

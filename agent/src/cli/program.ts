@@ -1,6 +1,7 @@
 /** The commands, their options and what `--help` says of them. What they do is in the files beside this one. */
+
+import { strategies } from "../../../core/gpu";
 import { version } from "../../package.json";
-import { strategies } from "../core/model";
 import { kinds } from "./ask";
 import type { Command, Commander } from "./commander";
 import { completionScript, type Shell, shells, type WordList, wordLists } from "./completion";

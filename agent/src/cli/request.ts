@@ -1,7 +1,7 @@
 /** `berth gpu request`: asks, and with `--wait` tells where it stands until the answer comes. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as after } from "node:timers/promises";
-import type { Ask } from "../core/model";
+import type { Ask } from "../../../core/gpu";
 import { type AskOptions, readAsk, readDuration } from "./ask";
 import { type CallOptions, type Client, piece, Unreachable } from "./client";
 import type { Context } from "./context";

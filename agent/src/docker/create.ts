@@ -3,8 +3,8 @@
  * whatever ends berthd in between, no GPU is given twice; `recover` then brings the half-done to an end.
  */
 import { randomBytes } from "node:crypto";
+import type { Grant, Refusal, Result } from "../../../core/gpu";
 import type { PortRange } from "../config";
-import type { Grant, Refusal, Result } from "../core/model";
 import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/ports";
 import type { LedgerService } from "../service/types";
 import { DockerError, type Engine, short } from "./engine";

@@ -3,7 +3,7 @@
  *
  * Names that cannot be told apart count for all that they may mean: a GPU too many is busy, never one too few.
  */
-import type { Inventory } from "../core/model";
+import type { Inventory } from "../../../core/gpu";
 import type { Inspect } from "./shapes";
 
 export interface Devices {

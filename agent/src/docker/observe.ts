@@ -4,7 +4,7 @@
  * An event is a hint to look, never the news itself: events come late, twice or not at all, and the look tells what is
  * so now. After each interruption, and every minute, listeners are told to look at everything (`unsure`).
  */
-import type { Inventory } from "../core/model";
+import type { Inventory } from "../../../core/gpu";
 import type { ContainerEvent, ContainersPort, SeenContainer } from "../service/ports";
 import { devicesOf } from "./devices";
 import { DockerError, type Engine, short } from "./engine";

@@ -1,4 +1,4 @@
-import type { Inventory } from "../core/model";
+import type { Inventory } from "../../../core/gpu";
 import { Engine, type EngineOptions } from "./engine";
 import { Containers, type Log, type ObserveOptions } from "./observe";
 import { procProcesses } from "./processes";

@@ -1,5 +1,5 @@
 /** What a creation may have, and what its container becomes: by limits, Docker and the user's others, as they are now. */
-import type { Result } from "../core/model";
+import type { Result } from "../../../core/gpu";
 import type { CreatorOptions } from "./create";
 import { claim } from "./labels";
 import { noCdi, noImage, refuse, tooMany, unknownUser } from "./refusals";

@@ -1,5 +1,5 @@
 /** Brings half-done creations to an end: what runs is bound, what never ran is taken away, what is not there is given back. */
-import type { Grant } from "../core/model";
+import type { Grant } from "../../../core/gpu";
 import type { Ledger } from "./create";
 import { type Engine, short } from "./engine";
 import type { Journal, JournalEntry } from "./journal";

@@ -1,5 +1,5 @@
 /** Why a container was not made, in words for whoever asked. Pure. */
-import type { Refusal, Result } from "../core/model";
+import type { Refusal, Result } from "../../../core/gpu";
 import { DockerError, type EngineInfo } from "./engine";
 
 export const refuse = (refusal: Refusal): Result<never> => ({ ok: false, refusal });

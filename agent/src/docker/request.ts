@@ -1,7 +1,7 @@
 /** What somebody who wants a container may say, and nothing else. Pure. */
 import { z } from "zod";
-import { type Ask, type Refusal, type Result, strategies } from "../core/model";
-import { parseSize } from "../limits";
+import { type Ask, type Refusal, type Result, strategies } from "../../../core/gpu";
+import { parseSize } from "../../../core/limits";
 
 const word = z
   .string()

@@ -4,9 +4,10 @@
  * Nobody but berthd speaks to dockerd, and nothing that a user says reaches it but what is written out here: no host
  * folder, no device, no capability beyond the few, no other runtime, network or namespace.
  */
+
+import type { EffectiveLimits, Grant, GrantedUnit, Limit, Refusal, Result } from "../../../core/gpu";
+import { formatSize, parseSize } from "../../../core/limits";
 import type { PortRange } from "../config";
-import type { EffectiveLimits, Grant, GrantedUnit, Limit, Refusal, Result } from "../core/model";
-import { formatSize, parseSize } from "../limits";
 import { LABEL } from "./labels";
 import { type CreateRequest, malformed } from "./request";
 import type { ContainerBody } from "./shapes";

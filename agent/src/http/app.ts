@@ -8,8 +8,8 @@ import Fastify, {
   type FastifyRequest,
 } from "fastify";
 import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import type { Refusal } from "../../../core/gpu";
 import { issueText } from "../config";
-import type { Refusal } from "../core/model";
 import type { Logger } from "../log";
 import type { Metrics } from "../metrics";
 import { bodyLimit } from "./bodies";

@@ -1,4 +1,4 @@
-import type { Refusal } from "../core/model";
+import type { Refusal } from "../../../core/gpu";
 
 /** The HTTP status of each kind of refusal. */
 export const statusOf: Record<Refusal["code"], number> = {

@@ -1,5 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Result } from "../core/model";
+import type { Result } from "../../../core/gpu";
 import type { LedgerEvent } from "../service";
 import type { StoredToken } from "../store";
 

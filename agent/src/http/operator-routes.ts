@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import type { Assignment, DeclaredGrant, Refusal } from "../core/model";
+import type { Assignment, DeclaredGrant, Refusal } from "../../../core/gpu";
 import type { StoredToken } from "../store";
 import { notAllowed, Refused } from "./failures";
 import type { Identity } from "./identity";

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import type { Ask } from "../core/model";
+import type { Ask } from "../../../core/gpu";
 import { notAllowed, Refused } from "./failures";
 import type { Identity } from "./identity";
 import { addOperatorRoutes } from "./operator-routes";

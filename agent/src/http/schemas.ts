@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { strategies } from "../core/model";
+import { strategies } from "../../../core/gpu";
 
 /**
  * What the API takes and gives. Bodies are strict: an unknown key is refused. Times in milliseconds since the epoch,

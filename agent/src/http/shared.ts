@@ -1,6 +1,6 @@
 import type { FastifyReply } from "fastify";
 import type { ZodType } from "zod";
-import type { Result } from "../core/model";
+import type { Result } from "../../../core/gpu";
 import { notAllowed, Refused } from "./failures";
 import type { Identity } from "./identity";
 import * as s from "./schemas";

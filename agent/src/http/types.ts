@@ -1,7 +1,7 @@
 import type { ZodType } from "zod";
+import type { EffectiveLimits, Grant, Inventory, Refusal, Result } from "../../../core/gpu";
+import type { ExplainedLimit } from "../../../core/limits";
 import type { NodeConfig } from "../config";
-import type { EffectiveLimits, Grant, Inventory, Refusal, Result } from "../core/model";
-import type { ExplainedLimit } from "../limits";
 import type { CreatorPort, LedgerService } from "../service";
 import type { Tokens } from "./identity";
 

@@ -1,4 +1,4 @@
-import type { Grant, Inventory } from "../core/model";
+import type { Grant, Inventory } from "../../../core/gpu";
 import type { QueueEntry } from "../service";
 import type { Identity } from "./identity";
 import type { GpuFigures } from "./types";

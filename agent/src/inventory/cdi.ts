@@ -12,7 +12,7 @@ import {
 import { dirname, join } from "node:path";
 import { parse as parseYaml } from "yaml";
 import * as z from "zod";
-import type { GrantedUnit, Inventory } from "../core/model";
+import type { GrantedUnit, Inventory } from "../../../core/gpu";
 import { computeInstanceCap, gpuInstanceCap } from "./fake-data";
 
 /** The class of NVIDIA's GPUs in CDI. */

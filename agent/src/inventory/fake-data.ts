@@ -1,6 +1,11 @@
-import { hasMedia } from "../../../config/mig-profiles";
-import type { Gpu, Inventory, MigInstance } from "../core/model";
-import { memorySlices, migModelOf } from "./placements";
+import {
+  type Gpu,
+  hasMedia,
+  type Inventory,
+  type MigInstance,
+  memorySlices,
+  migModelOf,
+} from "../../../core/gpu";
 
 /**
  * What the stand-in for nvidia-smi prints, GPU by GPU, in the formats of driver 580 and of NVIDIA's MIG User Guide.

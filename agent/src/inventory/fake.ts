@@ -1,9 +1,8 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Gpu, Inventory } from "../core/model";
+import { type Gpu, type Inventory, migModelOf, placeInstances } from "../../../core/gpu";
 import * as data from "./fake-data";
 import { fakeScript } from "./fake-script";
-import { migModelOf, placeInstances } from "./placements";
 
 /** Where the stand-in lies, under a root that is `/` on a node. */
 export interface FakePaths {

@@ -9,7 +9,7 @@ export {
   readCdiDevices,
   writeCdiSpec,
 } from "./cdi";
-export { type DeclaredGpu, declaredGpusSchema, declaredInventory, readDeclared } from "./declared";
+export { readDeclared } from "./declared";
 export { type Exec, type ExecResult, exec } from "./exec";
 export {
   type FakeNvidiaSmi,
@@ -25,7 +25,6 @@ export { computeInstanceCap, gpuInstanceCap } from "./fake-data";
 export { fileLog, journalLog, type KernelLine, type KernelLog } from "./kernel-log";
 export { type Busy, MigGuard, type MigGuardOptions } from "./mig-guard";
 export { NvidiaSmi, type NvidiaSmiOptions } from "./nvidia-smi";
-export { type MigPlacement, migModelOf, placeInstances } from "./placements";
 export {
   type GpuInstanceRow,
   type ListedGpu,

@@ -1,4 +1,4 @@
-import type { Inventory } from "../core/model";
+import type { Inventory } from "../../../core/gpu";
 
 /** A process that the driver names. Not all: see {@link GpuReading.processes}. */
 export interface GpuProcess {

@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import * as z from "zod";
-import type { Inventory } from "../core/model";
+import type { Inventory } from "../../../core/gpu";
 
 const gpu = z.object({
   uuid: z.string(),

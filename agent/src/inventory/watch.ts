@@ -1,4 +1,4 @@
-import type { Gpu, Inventory } from "../core/model";
+import type { Gpu, Inventory } from "../../../core/gpu";
 import type { KernelLog } from "./kernel-log";
 import { type GpuReading, InventoryError, type Reading } from "./types";
 import { emptyMemory, type Remembered, type WatchMemory } from "./watch-memory";

@@ -1,6 +1,6 @@
 import { XMLParser, XMLValidator } from "fast-xml-parser";
 import * as z from "zod";
-import type { Gpu, Inventory, MigInstance } from "../core/model";
+import type { Gpu, Inventory, MigInstance } from "../../../core/gpu";
 import { MixedDocument, partDocument, type SmiDocument } from "./document";
 import { readProcesses } from "./processes";
 import { type ListedGpu, parseList, parseTopology } from "./text";

@@ -1,5 +1,10 @@
-import { applyDeclared } from "../core";
-import type { Assignment, DeclaredGrant, Grant, Result } from "../core/model";
+import {
+  type Assignment,
+  applyDeclared,
+  type DeclaredGrant,
+  type Grant,
+  type Result,
+} from "../../../core/gpu";
 import type { Logger } from "../log";
 import type { ContainersPort } from "./ports";
 import type { DeclaredView } from "./types";

@@ -1,4 +1,4 @@
-import type { Gpu, Grant } from "../core/model";
+import type { Gpu, Grant } from "../../../core/gpu";
 import type { Health } from "./types";
 
 export interface HealthInput {

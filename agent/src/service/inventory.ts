@@ -1,4 +1,4 @@
-import type { Inventory } from "../core/model";
+import type { Inventory } from "../../../core/gpu";
 import type { InventoryChange, WatchState } from "../inventory";
 import type { InventoryPort, InventoryReading } from "./ports";
 

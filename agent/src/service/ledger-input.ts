@@ -1,5 +1,15 @@
-import { adopt, bind, containerGone, containerStarted, containerStopped, setInventory, tick } from "../core";
-import type { Grant, Inventory, Result } from "../core/model";
+import {
+  adopt,
+  bind,
+  containerGone,
+  containerStarted,
+  containerStopped,
+  type Grant,
+  type Inventory,
+  type Result,
+  setInventory,
+  tick,
+} from "../../../core/gpu";
 import type { Logger } from "../log";
 import type { ContainerEvent, InventoryReading, SeenContainer } from "./ports";
 import type { Queue } from "./queue";

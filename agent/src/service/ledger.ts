@@ -1,6 +1,17 @@
 import { randomUUID } from "node:crypto";
-import { type Ctx, createState, type LedgerState, planDeclared, release, reserve } from "../core";
-import type { Assignment, DeclaredGrant, Grant, Inventory, Result } from "../core/model";
+import {
+  type Assignment,
+  type Ctx,
+  createState,
+  type DeclaredGrant,
+  type Grant,
+  type Inventory,
+  type LedgerState,
+  planDeclared,
+  type Result,
+  release,
+  reserve,
+} from "../../../core/gpu";
 import type { StoredToken, StoreError } from "../store";
 import { commitDeclared, whileBusy } from "./declared";
 import { healthOf } from "./health";

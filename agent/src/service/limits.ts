@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import type { EffectiveLimits } from "../core/model";
-import { defaultLimitsDocument, type LimitsDocument, parseLimits, resolveLimits } from "../limits";
+import type { EffectiveLimits } from "../../../core/gpu";
+import { defaultLimitsDocument, type LimitsDocument, parseLimits, resolveLimits } from "../../../core/limits";
 import type { LimitsPort } from "./ports";
 
 export interface LimitsSourceOptions {

@@ -1,4 +1,4 @@
-import type { Refusal, Strategy } from "../core/model";
+import type { Refusal, Strategy } from "../../../core/gpu";
 import type { EventLog } from "../events";
 import type { Busy } from "../inventory";
 import type { Logger } from "../log";

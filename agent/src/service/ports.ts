@@ -1,5 +1,10 @@
-import type { SeenContainer as SeenByLedger } from "../core";
-import type { EffectiveLimits, Grant, Inventory, Result } from "../core/model";
+import type {
+  EffectiveLimits,
+  Grant,
+  Inventory,
+  Result,
+  SeenContainer as SeenByLedger,
+} from "../../../core/gpu";
 
 /**
  * What the ledger service needs of the parts around it. Each port is small, so that a test can stand in for it.

@@ -1,5 +1,13 @@
-import { type LedgerState, nextAdmissible, queueView, reserve, type Waiting } from "../core";
-import type { Grant, Refusal, Result } from "../core/model";
+import {
+  type Grant,
+  type LedgerState,
+  nextAdmissible,
+  queueView,
+  type Refusal,
+  type Result,
+  reserve,
+  type Waiting,
+} from "../../../core/gpu";
 import type { QueueEntry, ReserveRequest } from "./types";
 import type { Turn } from "./writer";
 

@@ -1,4 +1,4 @@
-import type { Result } from "../core/model";
+import type { Result } from "../../../core/gpu";
 import type { Logger } from "../log";
 import type { ContainerEvent, ContainersPort, InventoryPort, InventoryReading, SeenContainer } from "./ports";
 

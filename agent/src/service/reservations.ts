@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { reserve } from "../core";
-import type { Grant, Refusal, Result } from "../core/model";
+import { type Grant, type Refusal, type Result, reserve } from "../../../core/gpu";
 import type { Store } from "../store";
 import { type Queue, withdrawn } from "./queue";
 import type { ReserveRequest } from "./types";

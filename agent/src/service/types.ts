@@ -1,15 +1,15 @@
-import type { DeclaredPlan } from "../core";
 import type {
   Ask,
   Assignment,
   DeclaredGrant,
+  DeclaredPlan,
   EffectiveLimits,
   Grant,
   GrantState,
   Inventory,
   Refusal,
   Result,
-} from "../core/model";
+} from "../../../core/gpu";
 import type { SeenContainer } from "./ports";
 
 /** A wish for GPUs. */

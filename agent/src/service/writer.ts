@@ -1,5 +1,13 @@
-import { apply, type Change, type Ctx, type Decision, type LedgerState } from "../core";
-import type { Grant, Refusal, Result } from "../core/model";
+import {
+  apply,
+  type Change,
+  type Ctx,
+  type Decision,
+  type Grant,
+  type LedgerState,
+  type Refusal,
+  type Result,
+} from "../../../core/gpu";
 import type { Answered, Batch, OutboxLine, StoredToken, StoreError } from "../store";
 import type { LedgerEvent } from "./types";
 

@@ -11,8 +11,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { slicePath } from "../../../core/limits";
 import { cgroupVersion, inUse, type Unheld, unheldLimits } from "./cgroup";
-import { slicePath } from "./names";
 import { type CgroupVersion, HEADER, properties, type SliceUnit } from "./render";
 
 /** Puts slices on a node and takes away those that nobody needs any more. */

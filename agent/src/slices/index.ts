@@ -9,13 +9,4 @@ export {
 } from "./apply";
 export { cgroupVersion, inUse, type Unheld, unheldLimits } from "./cgroup";
 export { systemExec } from "./exec";
-export {
-  type CgroupDriver,
-  cgroupParent,
-  groupSlice,
-  ROOT_SLICE,
-  type SliceUser,
-  slicePath,
-  userSlice,
-} from "./names";
 export { type CgroupVersion, desiredSlices, SliceNameError, type SliceUnit } from "./render";

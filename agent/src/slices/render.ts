@@ -1,11 +1,14 @@
 import {
   type EffectiveTotal,
+  groupSlice,
   type LimitsDocument,
+  ROOT_SLICE,
   resolveGroupTotal,
   resolveLimits,
   resolveUserTotal,
-} from "../limits";
-import { groupSlice, ROOT_SLICE, slicePath, userSlice } from "./names";
+  slicePath,
+  userSlice,
+} from "../../../core/limits";
 
 /**
  * From a limits document to systemd's slices, which hold all containers of a user, and of a group, together: whatever

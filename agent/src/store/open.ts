@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import type { Grant } from "../core/model";
+import type { Grant } from "../../../core/gpu";
 import { StoreError, storeError } from "./errors";
 import { migrate, readVersion } from "./schema";
 

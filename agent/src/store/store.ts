@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Grant } from "../core/model";
+import type { Grant } from "../../../core/gpu";
 import { type StoreError, storeError } from "./errors";
 import { type OpenOptions, openDatabase } from "./open";
 

@@ -2,7 +2,7 @@
  * @file What the cluster's tests ask of its GPUs: each node has one declared GPU, cut into two MIG instances.
  */
 import { expect } from "vitest";
-import type { Assignment, Grant, Inventory } from "../../../agent/src/core/model";
+import type { Assignment, Grant, Inventory } from "../../../core/gpu";
 import { onNode, type User } from "./cluster-clients";
 import { type NODES, STACK } from "./cluster-rig";
 

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { parseLimits } from "../../../agent/src/limits";
 import { gpu, nodeGpus, userGpu } from "../../../config/schema-gpu";
+import { parseLimits } from "../../../core/limits";
 import { berth, FakeBerthd, refusal } from "./cli-helpers";
 
 const guide = readFileSync(join(__dirname, "../../../docs/gpus.md"), "utf8");

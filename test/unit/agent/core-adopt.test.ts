@@ -9,7 +9,7 @@ import {
   reserve,
   type SeenContainer,
   setInventory,
-} from "../../../agent/src/core/index";
+} from "../../../core/gpu";
 import { inventory, Node, one, whole } from "./core-ledger-node";
 import { h100MiB } from "./core-node";
 

@@ -2,7 +2,7 @@
  * Judges a history by what was announced and what ran, never by how the ledger keeps it: who was granted what, which
  * containers run with which units, what the node has. Every breach is an error that says what broke.
  */
-import type { Change, Grant, GrantedUnit, Inventory } from "../../../agent/src/core/index";
+import type { Change, Grant, GrantedUnit, Inventory } from "../../../core/gpu";
 
 export interface CheckedLimits {
   units: number | null;

@@ -11,7 +11,7 @@ import {
   reserve,
   sameAssignment,
   setInventory,
-} from "../../../agent/src/core/index";
+} from "../../../core/gpu";
 import { gpu, node } from "./core-node";
 import { four, key, names, one, Stack } from "./core-stack";
 

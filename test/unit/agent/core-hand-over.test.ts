@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Ask, applyDeclared, containerGone, type Grant, reserve } from "../../../agent/src/core/index";
+import { type Ask, applyDeclared, containerGone, type Grant, reserve } from "../../../core/gpu";
 import { gpu, h100MiB, node } from "./core-node";
 import { key, names, one, Stack } from "./core-stack";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import * as core from "../../../agent/src/core/index";
+import * as core from "../../../core/gpu";
 import { History, type Ledger, type Step } from "./core-histories";
 
 const steps = Number(process.env.BERTH_LEDGER_STEPS ?? 100_000);

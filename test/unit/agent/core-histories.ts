@@ -1,15 +1,7 @@
 /** A node in memory: containers, a database, a clock, hardware that changes. Driven by numbers, judged by the checker. */
 
-import type {
-  Ask,
-  Change,
-  Ctx,
-  Decision,
-  DeclaredGrant,
-  Grant,
-  Inventory,
-} from "../../../agent/src/core/index";
-import * as core from "../../../agent/src/core/index";
+import type { Ask, Change, Ctx, Decision, DeclaredGrant, Grant, Inventory } from "../../../core/gpu";
+import * as core from "../../../core/gpu";
 import { Checker } from "./core-checker";
 import { gpu, type LimitValues, limits, node } from "./core-node";
 

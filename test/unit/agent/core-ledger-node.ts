@@ -11,7 +11,7 @@ import {
   type LedgerState,
   reserve,
   type SeenContainer,
-} from "../../../agent/src/core/index";
+} from "../../../core/gpu";
 import { gpu, type LimitValues, limits, node } from "./core-node";
 
 export const one: Ask = { kind: "mig", count: 1, profile: "1g.10gb" };

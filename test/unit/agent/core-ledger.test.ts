@@ -12,7 +12,7 @@ import {
   reserve,
   setInventory,
   tick,
-} from "../../../agent/src/core/index";
+} from "../../../core/gpu";
 import { inventory, Node, one, whole } from "./core-ledger-node";
 import { gpu, type LimitValues } from "./core-node";
 

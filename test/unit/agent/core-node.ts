@@ -1,4 +1,4 @@
-import type { EffectiveLimits, Gpu, Inventory, MigInstance } from "../../../agent/src/core/index";
+import type { EffectiveLimits, Gpu, Inventory, MigInstance } from "../../../core/gpu";
 
 export const h100 = "NVIDIA H100 80GB HBM3";
 export const h100MiB = 81_559;

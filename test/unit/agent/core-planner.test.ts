@@ -11,7 +11,7 @@ import {
   type Result,
   type Strategy,
   unitsNamed,
-} from "../../../agent/src/core/index";
+} from "../../../core/gpu";
 import { gpu, h100MiB, node } from "./core-node";
 
 const small = ["1g.10gb", "1g.10gb", "1g.10gb"];

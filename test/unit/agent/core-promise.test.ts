@@ -9,7 +9,7 @@ import {
   type Inventory,
   reserve,
   sameAssignment,
-} from "../../../agent/src/core/index";
+} from "../../../core/gpu";
 import { gpu, node } from "./core-node";
 import { key, one, Stack } from "./core-stack";
 

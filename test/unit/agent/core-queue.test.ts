@@ -12,7 +12,7 @@ import {
   release,
   reserve,
   type Waiting,
-} from "../../../agent/src/core/index";
+} from "../../../core/gpu";
 import { gpu, type LimitValues, limits, node } from "./core-node";
 
 const one: Ask = { kind: "mig", count: 1, profile: "1g.10gb" };

@@ -13,7 +13,7 @@ import {
   type Inventory,
   type LedgerState,
   planDeclared,
-} from "../../../agent/src/core/index";
+} from "../../../core/gpu";
 import { gpu, type LimitValues, limits, node } from "./core-node";
 
 export const one: Ask = { kind: "mig", count: 1, profile: "1g.10gb" };

@@ -1,5 +1,7 @@
 /** A creator over a fake dockerd, and a ledger made of the real core, without a database. */
 import { join } from "node:path";
+import { Containers, Creator, Engine, type Processes } from "../../../agent/src/docker";
+import type { Ledger } from "../../../agent/src/docker/create";
 import {
   adopt,
   apply,
@@ -10,13 +12,13 @@ import {
   containerStopped,
   createState,
   type Decision,
+  type EffectiveLimits,
+  type Inventory,
+  type Result,
   release,
   reserve,
-} from "../../../agent/src/core";
-import type { EffectiveLimits, Inventory, Result } from "../../../agent/src/core/model";
-import { Containers, Creator, Engine, type Processes } from "../../../agent/src/docker";
-import type { Ledger } from "../../../agent/src/docker/create";
-import { defaultLimitsDocument, resolveLimits } from "../../../agent/src/limits";
+} from "../../../core/gpu";
+import { defaultLimitsDocument, resolveLimits } from "../../../core/limits";
 import { FakeDockerd } from "../../fakes/dockerd";
 
 export const GPU0 = "GPU-00000000-0000-0000-0000-000000000000";

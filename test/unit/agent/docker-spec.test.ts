@@ -4,9 +4,9 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Grant } from "../../../agent/src/core/model";
 import { containerSpec, createSchema, parseCreate } from "../../../agent/src/docker";
 import type { SpecContext } from "../../../agent/src/docker/spec";
+import type { Grant } from "../../../core/gpu";
 import { GPU1, IMAGE, limitsOf, MIG1 } from "./docker-rig";
 
 const limits = limitsOf("alice");

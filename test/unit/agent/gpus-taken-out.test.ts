@@ -8,11 +8,8 @@ import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { checkConfig } from "../../../agent/src/check";
-import type { Grant, Inventory } from "../../../agent/src/core/model";
 import { openInventory } from "../../../agent/src/gpus";
 import {
-  type DeclaredGpu,
-  declaredInventory,
   fakePaths,
   fileMemory,
   InventoryError,
@@ -21,6 +18,7 @@ import {
 } from "../../../agent/src/inventory";
 import { makeLog } from "../../../agent/src/log";
 import { agentPaths } from "../../../agent/src/paths";
+import { type DeclaredGpu, declaredInventory, type Grant, type Inventory } from "../../../core/gpu";
 import { H100 } from "./inventory-cases";
 import { root, rootForEachTest } from "./inventory-helpers";
 import { machine, node, uuidAt, xid } from "./inventory-watch-helpers";

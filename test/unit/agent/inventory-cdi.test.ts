@@ -10,12 +10,12 @@ import {
   cdiDevice,
   cdiSpec,
   computeInstanceCap,
-  declaredInventory,
   gpuInstanceCap,
   missingFromCdi,
   readCdiDevices,
   writeCdiSpec,
 } from "../../../agent/src/inventory";
+import { declaredInventory } from "../../../core/gpu";
 import { H100 } from "./inventory-cases";
 import { root, rootForEachTest } from "./inventory-helpers";
 

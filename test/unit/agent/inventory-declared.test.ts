@@ -7,14 +7,15 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { readDeclared } from "../../../agent/src/inventory";
 import {
   type DeclaredGpu,
   declaredInventory,
+  fitsModel,
+  MIG_MODELS,
   migModelOf,
   placeInstances,
-  readDeclared,
-} from "../../../agent/src/inventory";
-import { fitsModel, MIG_MODELS } from "../../../config/mig-profiles";
+} from "../../../core/gpu";
 import { CARDS, H100 } from "./inventory-cases";
 import { root, rootForEachTest } from "./inventory-helpers";
 

@@ -7,7 +7,6 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import {
-  declaredInventory,
   type Exec,
   exec,
   type FakePaths,
@@ -19,6 +18,7 @@ import {
   NvidiaSmi,
   setFakeState,
 } from "../../../agent/src/inventory";
+import { declaredInventory } from "../../../core/gpu";
 import { failureOf } from "../../lib/failure";
 import { until } from "../../lib/until";
 import { H100 } from "./inventory-cases";

@@ -6,9 +6,7 @@
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { Inventory } from "../../../agent/src/core/model";
 import {
-  declaredInventory,
   fakePaths,
   fileLog,
   fileMemory,
@@ -18,6 +16,7 @@ import {
   setFakeState,
   type WatchMemory,
 } from "../../../agent/src/inventory";
+import { declaredInventory, type Inventory } from "../../../core/gpu";
 import { H100 } from "./inventory-cases";
 import { root, rootForEachTest } from "./inventory-helpers";
 import { machine, node, uuidAt, without, xid } from "./inventory-watch-helpers";

@@ -9,7 +9,6 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
 import {
-  declaredInventory,
   type FakePaths,
   fakePaths,
   gpuInstanceCap,
@@ -17,11 +16,10 @@ import {
   NvidiaSmi,
   parseGpuInstances,
   parseInstanceProfiles,
-  placeInstances,
   removeFakeNvidiaSmi,
   setFakeState,
 } from "../../../agent/src/inventory";
-import { MIG_MODELS } from "../../../config/mig-profiles";
+import { declaredInventory, MIG_MODELS, placeInstances } from "../../../core/gpu";
 import { missing, shellcheck } from "../../lib/programs";
 import { CARDS, H100 } from "./inventory-cases";
 import { root, rootForEachTest } from "./inventory-helpers";

@@ -1,8 +1,6 @@
 /** A watch over a driver, a kernel log and a clock that the test turns. */
-import type { Inventory } from "../../../agent/src/core/model";
+
 import {
-  type DeclaredGpu,
-  declaredInventory,
   type InventoryChange,
   InventoryWatch,
   type InventoryWatchOptions,
@@ -10,6 +8,7 @@ import {
   type Reading,
   type WatchClock,
 } from "../../../agent/src/inventory";
+import { type DeclaredGpu, declaredInventory, type Inventory } from "../../../core/gpu";
 import { H100 } from "./inventory-cases";
 
 /** The GPUs of a node: two whole ones and one divided in two, unless the test says others. */

@@ -5,8 +5,8 @@
  * restart: inventory-restart.test.ts.
  */
 import { describe, expect, it } from "vitest";
-import type { Inventory } from "../../../agent/src/core/model";
 import { InventoryError } from "../../../agent/src/inventory";
+import type { Inventory } from "../../../core/gpu";
 import { until } from "../../lib/until";
 import { H100 } from "./inventory-cases";
 import { machine, node, reading, uuidAt, without, xid } from "./inventory-watch-helpers";

@@ -3,8 +3,8 @@
  * Proves: each rule refuses what is one past it and takes what is on it, names itself, and several speak at once.
  */
 import { describe, expect, it } from "vitest";
-import type { Ask } from "../../../agent/src/core/model";
-import { checkAsk, type LimitsDocument, resolveLimits } from "../../../agent/src/limits";
+import type { Ask } from "../../../core/gpu";
+import { checkAsk, type LimitsDocument, resolveLimits } from "../../../core/limits";
 
 const document: LimitsDocument = {
   defaults: { max_mig_instances: 4, max_gpus_per_container: 2, allow_full_gpu: false },

@@ -5,7 +5,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { explainLimits, limitFields, resolveLimits } from "../../../agent/src/limits";
+import { explainLimits, limitFields, resolveLimits } from "../../../core/limits";
 import { read, whole } from "./limits-helpers";
 
 const GiB = 2 ** 30;

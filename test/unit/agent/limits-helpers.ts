@@ -1,5 +1,5 @@
 /** A limits document with every key there is, for the tests of limits. */
-import { type LimitsDocument, parseLimits } from "../../../agent/src/limits";
+import { type LimitsDocument, parseLimits } from "../../../core/limits";
 
 /** Every key there is, as resource-limits.yaml would have it. */
 export const whole = {

@@ -19,7 +19,7 @@ import {
   resolveLimits,
   resolvePolicies,
   resolveUserTotal,
-} from "../../../agent/src/limits";
+} from "../../../core/limits";
 import { read, whole } from "./limits-helpers";
 
 const GiB = 2 ** 30;

@@ -1,6 +1,6 @@
 /** What the tests of the ledger service share: rigs that are closed after each, asks, and their answers. */
 import { afterEach } from "vitest";
-import type { Grant, Refusal, Result } from "../../../agent/src/core/model";
+import type { Grant, Refusal, Result } from "../../../core/gpu";
 import { makeRig, type Rig, type RigOptions } from "./service-rig";
 
 /** All are closed after the test; one that a test made itself can be put here. */

@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { Grant, Inventory } from "../../../agent/src/core/model";
 import type { WatchState } from "../../../agent/src/inventory";
 import { watchedInventory } from "../../../agent/src/service/inventory";
+import type { Grant, Inventory } from "../../../core/gpu";
 import { until } from "../../lib/until";
 import { closeRigs, container, got, one, refused, rigged, rigs, uuids, wish } from "./service-cases";
 import { FakeContainers, Gpus, inventoryOf, makeRig, newFolder, type Rig } from "./service-rig";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Grant } from "../../../agent/src/core/model";
 import { StoreError } from "../../../agent/src/store";
+import type { Grant } from "../../../core/gpu";
 import { until } from "../../lib/until";
 import { closeRigs, got, refused, rigged, wish } from "./service-cases";
 import { inventoryOf, makeRig, newFolder, type Rig } from "./service-rig";

@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
-import type { EffectiveLimits, Gpu, Inventory } from "../../../agent/src/core/model";
 import { EventLog, type EventLogOptions, healEventLog } from "../../../agent/src/events";
 import type {
   ContainerEvent,
@@ -15,6 +14,7 @@ import type {
 import { Ledger } from "../../../agent/src/service/ledger";
 import type { LedgerOptions } from "../../../agent/src/service/options";
 import { Store } from "../../../agent/src/store";
+import type { EffectiveLimits, Gpu, Inventory } from "../../../core/gpu";
 import { until } from "../../lib/until";
 
 /** GPUs with MIG instances, seven each. */

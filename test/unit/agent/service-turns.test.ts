@@ -1,6 +1,6 @@
 /** The queue after somebody left it, and with somebody in it whose own limits say no. */
 import { describe, expect, it } from "vitest";
-import type { Gpu, Inventory } from "../../../agent/src/core/model";
+import type { Gpu, Inventory } from "../../../core/gpu";
 import { until } from "../../lib/until";
 import { closeRigs, container, got, refused, rigged, wish } from "./service-cases";
 import { inventoryOf } from "./service-rig";

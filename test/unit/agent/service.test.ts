@@ -2,8 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { Grant } from "../../../agent/src/core/model";
 import { StoreError } from "../../../agent/src/store";
+import type { Grant } from "../../../core/gpu";
 import { until } from "../../lib/until";
 import { closeRigs, container, got, one, refused, rigged, uuids, wish } from "./service-cases";
 import { FakeContainers, inventoryOf, makeRig, newFolder } from "./service-rig";

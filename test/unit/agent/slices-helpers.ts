@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
-import type { LimitsDocument } from "../../../agent/src/limits";
+import type { LimitsDocument } from "../../../core/limits";
 
 export const document: LimitsDocument = {
   defaults: { user_total: { max_tasks: 4096 } },

@@ -10,16 +10,14 @@ import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  cgroupParent,
   cgroupVersion,
   desiredSlices,
   inUse,
   SliceNameError,
-  slicePath,
   systemExec,
   unheldLimits,
-  userSlice,
 } from "../../../agent/src/slices";
+import { cgroupParent, slicePath, userSlice } from "../../../core/limits";
 import { document, root, rootForEachTest, users } from "./slices-helpers";
 
 rootForEachTest();

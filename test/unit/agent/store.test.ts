@@ -20,8 +20,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Grant } from "../../../agent/src/core/model";
 import { Store, StoreError, schemaVersion, takeLock } from "../../../agent/src/store";
+import type { Grant } from "../../../core/gpu";
 
 let folder: string;
 let file: string;

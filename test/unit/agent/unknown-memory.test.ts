@@ -5,11 +5,17 @@
  */
 import { describe, expect, it } from "vitest";
 import { gpuMemory } from "../../../agent/src/cli/text";
-import { type Ask, Occupancy, type Refusal } from "../../../agent/src/core/index";
-import type { Grant, Inventory } from "../../../agent/src/core/model";
-import { queueOrder, type Waiting } from "../../../agent/src/core/queue";
 import { NvidiaSmi, parseNvidiaSmi } from "../../../agent/src/inventory";
 import { readUnitLine, unitLine } from "../../../components/gpu/units";
+import {
+  type Ask,
+  type Grant,
+  type Inventory,
+  Occupancy,
+  queueOrder,
+  type Refusal,
+  type Waiting,
+} from "../../../core/gpu";
 import { gpu, h100MiB, node } from "./core-node";
 import { answers, fixture } from "./inventory-helpers";
 import { node as declared, machine } from "./inventory-watch-helpers";

@@ -1,5 +1,4 @@
-import { migModelOf, mostOf } from "../../../config/mig-profiles";
-import type { MigConfig } from "../../../config/schema-runtime";
+import { migModelOf, mostOf } from "./mig-profiles";
 import type { Gpu, Grant, Inventory } from "./model";
 
 /**
@@ -36,12 +35,20 @@ function same(has: Layout, wanted: Layout): boolean {
   return text(has) === text(wanted);
 }
 
+/** How GPUs are to be divided: which (`all`, an index, a UUID), and into what: counts by profile, `all-PROFILE`, `disabled`. */
+export type MigLayouts = readonly {
+  gpu: string | number;
+  layout: string | Record<string, number>;
+  /** A GPU that cannot be divided so is left as it is. */
+  optional?: boolean;
+}[];
+
 /** What the stack wants of a node's GPUs. */
 export interface Wanted {
   /** What it declares that the node has; or */
   declared?: Inventory;
   /** how it wants the GPUs divided that the node's driver shows. */
-  mig?: MigConfig;
+  mig?: MigLayouts;
 }
 
 /** What a GPU can be divided into: as its driver says, else as the table has its model. Undefined: nobody here knows. */
@@ -55,7 +62,7 @@ function offeredBy({ profiles, model, memoryMiB }: Gpu): Record<string, number> 
  * The layout that the stack wants of a GPU; undefined where it leaves it as it is. A GPU that the stack names and nobody
  * here knows is taken to be divided as wanted: its holder is asked for rather than surprised.
  */
-function wantedOf(gpu: Gpu, mig: MigConfig): Layout | undefined {
+function wantedOf(gpu: Gpu, mig: MigLayouts): Layout | undefined {
   const entry = mig.find(({ gpu: which }) => which === "all" || which === gpu.index || which === gpu.uuid);
   if (!entry) return undefined;
   const offered = offeredBy(gpu);
@@ -68,7 +75,7 @@ function wantedOf(gpu: Gpu, mig: MigConfig): Layout | undefined {
   const most = offered?.[profile];
   if (most) return { [profile]: most };
   // What the driver does not offer is refused on the node, and the default of the limits is for those that have it.
-  const left = gpu.profiles !== undefined || (entry as { optional?: boolean }).optional === true;
+  const left = gpu.profiles !== undefined || entry.optional === true;
   return left ? undefined : { [profile]: MOST };
 }
 

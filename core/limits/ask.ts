@@ -1,6 +1,6 @@
-import { type AskProblem, askProblems } from "../core/asks";
-import type { Ask, EffectiveLimits } from "../core/model";
-import { brokenRules, brokenShareRules, noUsage, type ShareRules } from "../core/rules";
+import { type AskProblem, askProblems } from "../gpu/asks";
+import type { Ask, EffectiveLimits } from "../gpu/model";
+import { brokenRules, brokenShareRules, noUsage, type ShareRules } from "../gpu/rules";
 
 /**
  * Everything that is wrong with an ask before anybody knows what is free: its shape, the user's limits and the node's

@@ -1,9 +1,16 @@
 /** Who gets which GPU: pure planners and the ledger's state machine. Imports nothing outside this folder. */
 export { type Adoption, adopt, type SeenContainer } from "./adopt";
-export { askRefusal, askWords, unitMeets } from "./asks";
+export { askRefusal, askWords, memoryWords, unitMeets } from "./asks";
 export { type DeclaredPlan, planDeclared } from "./declared";
 export { applyDeclared } from "./declared-apply";
+export {
+  type DeclaredGpu,
+  declaredGpusSchema,
+  declaredInventory,
+  parseDeclaredGpus,
+} from "./declared-gpus";
 export { type DeclaredInput, sameAssignment } from "./declared-jobs";
+export { heldLayouts, type MigLayouts, unseenLayouts } from "./layouts";
 export {
   apply,
   bind,
@@ -18,8 +25,22 @@ export {
 } from "./ledger";
 export { type InventoryNews, setInventory } from "./ledger-inventory";
 export type { Change, ChangeEvent, Ctx, Decision, LedgerState, ReserveRequest } from "./ledger-types";
+export {
+  countsProblem,
+  fitsModel,
+  hasMedia,
+  isProfileName,
+  MIG_MODELS,
+  MIG_PROFILES,
+  type MigCounts,
+  type MigModel,
+  migModelOf,
+  mostOf,
+  profileTable,
+} from "./mig-profiles";
 export * from "./model";
 export { Occupancy, type PlaceDefaults } from "./occupancy";
+export { type MigPlacement, memorySlices, placeInstances } from "./placements";
 export { type FreeUnits, freeUnits, type Occupied, place, unitsNamed } from "./planner";
 export {
   defaultPatienceSeconds,

@@ -1,4 +1,4 @@
-import { sliceWord } from "../limits";
+import { sliceWord } from "./names";
 
 /** Names of the slices: berth.slice holds a slice for every group, which holds one for every user in it. */
 

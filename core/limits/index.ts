@@ -30,4 +30,13 @@ export {
   type TotalField,
   totalFields,
 } from "./schema";
+export {
+  type CgroupDriver,
+  cgroupParent,
+  groupSlice,
+  ROOT_SLICE,
+  type SliceUser,
+  slicePath,
+  userSlice,
+} from "./slices";
 export { formatDuration, formatSize, parseDuration, parseSize } from "./units";

@@ -1,4 +1,4 @@
-import type { EffectiveLimits, Limit } from "../core/model";
+import type { EffectiveLimits, Limit } from "../gpu/model";
 import {
   type LimitsDocument,
   type LimitsRule,

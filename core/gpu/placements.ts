@@ -1,6 +1,4 @@
-import { hasMedia, type MigModel } from "../../../config/mig-profiles";
-
-export { migModelOf } from "../../../config/mig-profiles";
+import { hasMedia, type MigModel } from "./mig-profiles";
 
 /** Where an instance lies: memory slices `start` to `start + size - 1`. */
 export interface MigPlacement {
