@@ -138,7 +138,8 @@ export class FakeDockerd {
     // Two events are never at one moment.
     this.nanos = Math.max(this.nanos + 1, millis * 1000);
     const nano = `${this.nanos}000`;
-    const line = `{"status":"${action}","id":"${id}","Type":"container","Action":"${action}","Actor":{"ID":"${id}","Attributes":{}},"scope":"local","time":${time},"timeNano":${nano}}`;
+    const attributes = JSON.stringify(this.containers.get(id)?.Config?.Labels ?? {});
+    const line = `{"status":"${action}","id":"${id}","Type":"container","Action":"${action}","Actor":{"ID":"${id}","Attributes":${attributes}},"scope":"local","time":${time},"timeNano":${nano}}`;
     this.past.push({ at: `${nano.slice(0, -9)}.${nano.slice(-9)}`, line });
     for (const stream of this.streams) stream.write(`${line}\n`);
   }

@@ -5,7 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import type { EffectiveLimits } from "../../core/gpu";
-import { MIG0, MIG1 } from "../unit/agent/docker-rig";
+import { IMAGE, MIG0, MIG1 } from "../unit/agent/docker-rig";
 import { agrees, by, create, journal, rig } from "./docker-create-helpers";
 
 /** The ledger grants only when `free` is called; `asked` is over when a creation waits for that. */
@@ -51,6 +51,28 @@ describe("a creation", () => {
       grant: { state: "bound", container: result.value.id, user: "alice" },
     });
     expect(result.value.grant?.purpose).toMatch(/^container berth-test-alice-train, creation [0-9a-f]{16}$/);
+    agrees();
+  });
+
+  it("asks dockerd for the image once, and else only for create, start and inspect", async () => {
+    const looked = new Promise<void>((resolve) => {
+      rig.containers.onEvent(({ kind }) => kind === "looked" && resolve());
+    });
+    rig.containers.follow();
+    await looked;
+    const asked = async (more: object) => {
+      rig.dockerd.calls.length = 0;
+      expect(await create(more)).toMatchObject({ ok: true });
+      return rig.dockerd.calls.sort();
+    };
+    const calls = ["GET /containers/ID/json", "POST /containers/ID/start", "POST /containers/create"];
+    expect(await asked({})).toEqual([
+      ...calls.slice(0, 1),
+      `GET /images/${encodeURIComponent(IMAGE)}/json`,
+      ...calls.slice(1),
+    ]);
+    expect(await asked({})).toEqual(calls);
+    expect(await asked({ gpus: undefined })).toEqual(calls);
     agrees();
   });
 
@@ -138,11 +160,15 @@ describe("a creation", () => {
     agrees();
   });
 
-  const meanwhile: [string, () => void, object][] = [
+  const meanwhile: [string, () => unknown, object][] = [
     [
       "the user has as many containers as may be",
-      () => {
-        for (let i = 0; i < 3; i++) rig.dockerd.put({ Config: { Labels: { "berth.owner": "sam" } } });
+      async () => {
+        for (let i = 0; i < 3; i++) {
+          const id = rig.dockerd.put({ Config: { Labels: { "berth.owner": "sam" } } });
+          rig.dockerd.event("create", id);
+        }
+        await expect.poll(() => rig.containers.list("sam")).toHaveLength(3);
       },
       { code: "over-limit", rule: "defaults.max_containers_per_user" },
     ],
@@ -152,13 +178,14 @@ describe("a creation", () => {
       () => limits((now) => ({ ...now, memory: { value: 2 ** 20, rule: "users.sam" } })),
       { code: "bad-request", message: expect.stringContaining("1MiB") },
     ],
-    ["Docker does not answer", () => rig.dockerd.mood("GET /info", { kind: "drop" }), { code: "closed" }],
+    ["Docker is down", () => rig.dockerd.stop(), { code: "closed" }],
   ];
   it.each(meanwhile)("gives the GPU back that came when %s", async (_, change, refusal) => {
+    rig.containers.follow();
     const { asked, free } = waiting();
     const under = create({ user: "sam", wait_seconds: 60 });
     await asked;
-    change();
+    await change();
     free();
     expect(await under).toMatchObject({ ok: false, refusal });
     expect(rig.dockerd.calls).not.toContain("POST /containers/create");

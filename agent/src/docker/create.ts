@@ -58,7 +58,7 @@ export class Creator implements CreatorPort {
   constructor(private readonly options: CreatorOptions) {
     this.journal = new Journal(options.folder);
     this.stopListening = options.containers.onEvent((event) => {
-      if (event.kind !== "unsure" || options.containers.problem !== undefined) return;
+      if (event.kind !== "looked") return;
       this.recover().catch((error: unknown) => {
         options.log.warn(
           { error: textOf(error) },
@@ -83,6 +83,7 @@ export class Creator implements CreatorPort {
     if (this.ended.signal.aborted)
       return refuse({ code: "closed", message: "berthd is ending", fix: "try again" });
     const creation = randomBytes(8).toString("hex");
+    const looked = this.options.containers.await(creation);
     const work = this.prepareAndRun(creation, parsed.value, caller, signal);
     this.underWay.set(creation, {
       user: parsed.value.user,
@@ -96,6 +97,7 @@ export class Creator implements CreatorPort {
       throw error;
     } finally {
       this.underWay.delete(creation);
+      looked();
     }
   }
 
@@ -239,7 +241,8 @@ export class Creator implements CreatorPort {
       id = await engine.create(spec.name, spec.body);
       fault("create:after-create");
     } catch (error) {
-      await this.after(error, () => this.undoCreate(entry));
+      if (!(error instanceof DockerError && error.outcome === "unreachable"))
+        await this.after(error, () => this.undoCreate(entry));
       return this.giveBack(grant, dockerRefusal(error));
     }
     if (signal?.aborted) return this.takeBack(id, grant, callerGone);
@@ -252,7 +255,10 @@ export class Creator implements CreatorPort {
       return this.giveBack(grant, dockerRefusal(error));
     }
     if (signal?.aborted) return this.takeBack(id, grant, callerGone);
-    if (grant === undefined) return { ok: true, value: { id, name: spec.name } };
+    if (grant === undefined) {
+      await this.options.containers.tell(id);
+      return { ok: true, value: { id, name: spec.name } };
+    }
     const bound = await this.bind(id, spec.name, grant);
     return bound.ok && signal?.aborted ? this.takeBack(id, grant, callerGone) : bound;
   }
@@ -264,6 +270,7 @@ export class Creator implements CreatorPort {
     const bound = await ledger.bind({ id: grant.id, token: grant.token, container: id });
     fault("create:after-bind");
     if (!bound.ok && (await this.ranAndEnded(id))) {
+      await containers.tell(id);
       // It ended before it was bound, and its user's grants are not held: that is its end, and no mistake.
       return { ok: true, value: { id, name, grant: ledger.grant(grant.id) ?? grant } };
     }
@@ -302,7 +309,9 @@ export class Creator implements CreatorPort {
     const { containers, engine } = this.options;
     await engine.remove(id);
     const end = Date.now() + (this.options.endSeconds ?? 30) * 1000;
-    while ((await engine.inspect(id)) !== undefined || (await containers.alive(id))) {
+    for (;;) {
+      await containers.tell(id);
+      if (containers.get(id) === undefined && !(await containers.alive(id))) return;
       if (Date.now() > end) {
         throw new DockerError(
           `container ${short(id)} was removed, and something of it is still there; its GPUs stay taken until it ends`,

@@ -5,7 +5,7 @@
 import { Agent } from "node:http";
 import { inspect } from "node:util";
 import Docker from "dockerode";
-import { type EngineEvent, parseEvents } from "./events";
+import { type EngineEvent, EVENT_TYPES, parseEvents } from "./events";
 import type { ContainerBody, Inspect, Summary } from "./shapes";
 
 /** Newest API version that this was written against (Docker 28), and the oldest (Docker 20.10). */
@@ -106,13 +106,28 @@ export class Engine {
   private ready: Promise<Docker> | undefined;
   /** Spoken with this dockerd; undefined until it answered. */
   api: string | undefined;
+  /** What this dockerd said of itself, and the images that it was seen to have. */
+  private known: { info?: EngineInfo; images: Set<string> } = { images: new Set() };
 
   constructor(options: EngineOptions = {}) {
     this.socket = options.socket ?? "/var/run/docker.sock";
     this.deadlines = { ...defaultDeadlines, ...options.deadlines };
   }
 
+  /** Asked once for each dockerd, and again after `forget`. */
   async info(signal?: AbortSignal): Promise<EngineInfo> {
+    const { known } = this;
+    known.info ??= await this.askInfo(signal);
+    return known.info;
+  }
+
+  /** dockerd may be another one now, or have other settings or images than it said. */
+  forget(): void {
+    this.ready = undefined;
+    this.known = { images: new Set() };
+  }
+
+  private async askInfo(signal: AbortSignal | undefined): Promise<EngineInfo> {
     const answer = await this.read<{
       ID?: string;
       ServerVersion?: string;
@@ -159,13 +174,21 @@ export class Engine {
     });
   }
 
-  /** The image's id. Undefined: it is not on this node. */
-  image(reference: string, signal?: AbortSignal): Promise<string | undefined> {
+  /**
+   * Whether the image is on this node. One that was found is not asked for again until `forget`.
+   *
+   * @param reference by id or by digest: what a tag names may change
+   */
+  async hasImage(reference: string, signal?: AbortSignal): Promise<boolean> {
+    const { images } = this.known;
+    if (images.has(reference)) return true;
     const what = `look for image ${reference}`;
-    return found(async () => {
+    const id = await found(async () => {
       const path = `/images/${reference.split("/").map(encodeURIComponent).join("/")}/json`;
       return text((await this.read<{ Id?: string }>(what, path, {}, signal)).Id, what, "Id");
     });
+    if (id !== undefined) images.add(reference);
+    return id !== undefined;
   }
 
   async create(name: string, body: ContainerBody): Promise<string> {
@@ -214,7 +237,7 @@ export class Engine {
   }
 
   /**
-   * What happens to containers, from a moment on.
+   * What happens to containers, and what may make older answers void, from a moment on.
    *
    * @param since seconds since the epoch, with up to nine decimals; events of that very moment come again.
    * @param signal ends the stream, which then throws the signal's reason.
@@ -223,7 +246,7 @@ export class Engine {
     const stream = await this.call<NodeJS.ReadableStream>("follow the events", {
       method: "GET",
       path: "/events",
-      query: { since, filters: JSON.stringify({ type: ["container"] }) },
+      query: { since, filters: JSON.stringify({ type: EVENT_TYPES }) },
       fine: [200],
       stream: true,
       deadlineMs: this.deadlines.read,
@@ -309,14 +332,14 @@ export class Engine {
 
   private failed(what: string, error: unknown): DockerError {
     if (error instanceof DockerError) {
-      if (error.status === undefined) this.ready = undefined;
+      if (error.status === undefined) this.forget();
       return new DockerError(`${what}: ${error.message}`, error.outcome, error.status);
     }
     const answer = error as { statusCode?: number; json?: unknown; message?: string; code?: string };
     if (answer.statusCode !== undefined) {
       return new DockerError(`${what}: ${said(answer)}`, "refused", answer.statusCode);
     }
-    this.ready = undefined;
+    this.forget();
     const refused = answer.code === "ENOENT" || answer.code === "ECONNREFUSED" || answer.code === "EACCES";
     const advice = refused ? " (systemctl status docker)" : "";
     return new DockerError(

@@ -1,14 +1,19 @@
 /** dockerd's stream of events: JSON objects, one after the other. Pure but for the reading. */
 
 export interface EngineEvent {
+  type: EventType;
   /** `create`, `start`, `die`, `destroy`, `rename`…; `exec_start: sh -c …` carries its command. */
   action: string;
-  /** Full id. */
-  container: string;
+  /** Of a container its full id. */
+  id: string;
   attributes: Record<string, string>;
   /** When, as dockerd's clock has it: seconds with nine decimals, as `since` takes it. */
   at: string;
 }
+
+/** Containers, and what makes older answers of dockerd void: an image that goes, a reload of dockerd's settings. */
+export const EVENT_TYPES = ["container", "image", "daemon"] as const;
+export type EventType = (typeof EVENT_TYPES)[number];
 
 /** A line of the stream that is no JSON, or too long to be one. */
 const LONGEST_LINE = 2 ** 20;
@@ -29,7 +34,7 @@ export async function* parseEvents(stream: NodeJS.ReadableStream): AsyncGenerato
   }
 }
 
-/** Undefined: an empty line, or an event of no container. @throws Error if it is no event at all. */
+/** Undefined: an empty line, or an event of another type. @throws Error if it is no event at all. */
 export function parseEvent(line: string): EngineEvent | undefined {
   if (line.trim() === "") return undefined;
   let value: {
@@ -44,11 +49,13 @@ export function parseEvent(line: string): EngineEvent | undefined {
   } catch {
     throw new Error(`dockerd's events make no sense: ${JSON.stringify(line.slice(0, 100))}`);
   }
-  if (value === null || typeof value !== "object" || value.Type !== "container") return undefined;
-  if (typeof value.Action !== "string" || typeof value.Actor?.ID !== "string") return undefined;
+  const type = EVENT_TYPES.find((one) => one === value?.Type);
+  if (type === undefined || typeof value?.Action !== "string" || typeof value.Actor?.ID !== "string")
+    return undefined;
   return {
+    type,
     action: value.Action,
-    container: value.Actor.ID,
+    id: value.Actor.ID,
     attributes: value.Actor.Attributes ?? {},
     at: moment(line, Number(value.time)),
   };

@@ -27,6 +27,8 @@ export interface Claim {
   /** True: made by Berth, by the stack or by berthd. */
   ours: boolean;
   user: string;
+  /** Which part of Berth it is: `workspace`, `container`, `ray`… */
+  component?: string;
   grant?: string;
   token?: number;
   units: string[];
@@ -44,11 +46,13 @@ export function claim(labels: Readonly<Record<string, string>> | null | undefine
   const units = (of(LABEL.gpus) ?? "").split(",").map((unit) => unit.trim());
   const grant = of(LABEL.grant);
   const share = count(of(LABEL.share));
+  const component = of(LABEL.component);
   const creation = of(LABEL.creation) ?? of(OLDER_CREATION);
   const ours = of(LABEL.owner) !== undefined || grant !== undefined;
   return {
     ours,
     user: of(LABEL.owner) ?? FOREIGN,
+    ...(component === undefined ? {} : { component }),
     ...(grant === undefined ? {} : { grant }),
     ...(token === undefined ? {} : { token }),
     units: ours ? [...new Set(units.filter((unit) => unit !== ""))] : [],

@@ -1,18 +1,21 @@
 /**
- * Which containers have GPUs, and what happens to them. dockerd is asked, and where its word may be old, the kernel.
+ * Keeps the registry of containers true, and tells the ledger what happens to those that have GPUs. dockerd is asked, and
+ * where its word may be old, the kernel.
  *
  * An event is a hint to look, never the news itself: events come late, twice or not at all, and the look tells what is
- * so now. After each interruption, and every minute, listeners are told to look at everything (`unsure`).
+ * so now. After each interruption listeners are told to look at everything (`unsure`); what an interruption that nobody
+ * noticed has hidden, the next probe finds.
  */
 import type { Inventory } from "../../../core/gpu";
 import type { ContainerEvent, ContainersPort, SeenContainer } from "../service/ports";
-import { devicesOf } from "./devices";
 import { DockerError, type Engine, short } from "./engine";
 import { type EngineEvent, sinceOf } from "./events";
-import { claim } from "./labels";
+import { claim, LABEL } from "./labels";
 import { mapLimit, pause } from "./lib";
 import type { Processes } from "./processes";
-import type { Inspect } from "./shapes";
+import { type ContainerRecord, forgotten, isAsListed, isOurs, recordOf, seenByLedger } from "./record";
+import { ContainerRegistry } from "./registry";
+import type { Inspect, Summary } from "./shapes";
 
 /** The part of a pino logger that is used. */
 export interface Log {
@@ -26,33 +29,44 @@ export interface ObserveOptions {
   /** To tell which units `all` or an index stands for. */
   inventory: () => Inventory;
   log: Log;
-  /** Seconds between two whole looks. @default 60 */
-  reconcileSeconds?: number;
-  /** Seconds between two questions whether dockerd still answers. @default 10 */
+  /** Seconds after which all containers are looked at, where nobody else did; the ledger does it each minute. @default 90 */
+  lookSeconds?: number;
+  /** Seconds between two comparisons of dockerd's list with the registry, which also show whether it answers. @default 10 */
   probeSeconds?: number;
   /** Milliseconds until the first try to follow the events again; doubled up to 16 times that. @default 250 */
   retryMs?: number;
 }
 
-/** What is told of a container. */
-const TELLING = new Set(["start", "die", "stop", "kill", "destroy", "oom", "unpause"]);
+/** What may change a record. An `exec_create: sh -c …` and the like change nothing of the container. */
+const TELLING = new Set([
+  ...["create", "start", "restart", "die", "stop", "kill", "oom", "destroy"],
+  ...["pause", "unpause", "rename", "health_status"],
+]);
+/** Of them those that a creation begins with. */
+const FIRST = new Set(["create", "start"]);
+/** What dockerd said before of its images and settings is over. */
+const MAKES_VOID = new Set(["image delete", "image untag", "image prune", "daemon reload"]);
 /** Inspections at a time. */
 const PARALLEL = 4;
 /** A container that ended while a process of it lives on is looked at again so often. */
 const LINGER_MS = 1000;
 
 export class Containers implements ContainersPort {
+  private readonly registry = new ContainerRegistry();
   private readonly listeners = new Set<(event: ContainerEvent) => void>();
   private readonly ended = new AbortController();
-  /** Containers that have no units and no grant; that does not change while they live. */
-  private readonly idle = new Set<string>();
-  /** Those that do, as they were last seen. */
-  private known = new Map<string, SeenContainer>();
   private readonly lingering = new Set<string>();
   private readonly warned = new Set<string>();
-  private looks = 0;
-  private waiting: (() => void)[] = [];
+  /** By container: a look that has not begun yet, so that whatever is told until then needs no other. */
+  private readonly toTell = new Map<string, Promise<void>>();
+  /** By container, when its last inspection that found it began, in milliseconds since the epoch. */
+  private readonly inspectedAt = new Map<string, number>();
+  private readonly awaited = new Set<string>();
   private work: Promise<unknown> = Promise.resolve();
+  private looking: Promise<void> | undefined;
+  private nextLook: Promise<void> | undefined;
+  private lookedAt = Number.NEGATIVE_INFINITY;
+  private waiting: (() => void)[] = [];
   private readonly loops: Promise<void>[] = [];
   private lost: string | undefined;
 
@@ -73,21 +87,28 @@ export class Containers implements ContainersPort {
     return this.lost;
   }
 
+  /** By its whole id or its name, from memory, as are `list`; see `current`. */
+  get(container: string): ContainerRecord | undefined {
+    return this.registry.get(container);
+  }
+
+  /** @param owner a user's name; left out: all containers of the node */
+  list(owner?: string): ContainerRecord[] {
+    return this.registry.list(owner);
+  }
+
+  /**
+   * Returns at once where the containers are followed and known; else looks at all of them.
+   *
+   * @throws DockerError when dockerd does not answer: what is in memory may be old then.
+   */
+  async current(): Promise<void> {
+    if (this.lost !== undefined || this.lookedAt === Number.NEGATIVE_INFINITY) await this.look();
+  }
+
   async listLive(): Promise<SeenContainer[]> {
-    this.looks++;
-    try {
-      return await this.lookAtAll();
-    } finally {
-      this.looks--;
-      if (this.looks === 0) {
-        const waiting = this.waiting;
-        this.waiting = [];
-        // The reader's next step comes first: it brings the ledger in line with what was just seen.
-        setImmediate(() => {
-          for (const go of waiting) go();
-        });
-      }
-    }
+    await this.look();
+    return this.registry.list().flatMap((record) => seenByLedger(record) ?? []);
   }
 
   /**
@@ -95,7 +116,7 @@ export class Containers implements ContainersPort {
    * before the container ran, so the ledger would take it for gone.
    */
   async settled(): Promise<void> {
-    while (this.looks > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    while (this.looking !== undefined) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
 
   async stop(container: string, seconds: number): Promise<void> {
@@ -119,9 +140,21 @@ export class Containers implements ContainersPort {
     return running === undefined ? found?.State.Running === true : running.has(container);
   }
 
+  /** Until the answer is called, whoever makes this creation looks at its container: its first events are no news. */
+  await(creation: string): () => void {
+    this.awaited.add(creation);
+    return () => this.awaited.delete(creation);
+  }
+
   /** Looks at one container, and tells what is so. */
   tell(container: string): Promise<void> {
-    const told = this.work.then(() => this.tellNow(container));
+    const before = this.toTell.get(container);
+    if (before !== undefined) return before;
+    const told = this.work.then(() => {
+      this.toTell.delete(container);
+      return this.tellNow(container);
+    });
+    this.toTell.set(container, told);
     this.work = told.catch(() => {});
     return told;
   }
@@ -132,99 +165,96 @@ export class Containers implements ContainersPort {
     await Promise.all(this.loops);
   }
 
-  private async lookAtAll(): Promise<SeenContainer[]> {
-    const { engine } = this.options;
-    const ids = (await engine.list()).map(({ Id }) => Id);
-    const here = new Set(ids);
-    for (const id of this.idle) if (!here.has(id)) this.idle.delete(id);
-    const toInspect = ids.filter((id) => !this.idle.has(id));
-    const found = await mapLimit(toInspect, PARALLEL, (id) => engine.inspect(id));
-    const inspected = found.filter((one) => one !== undefined);
-    const left = [...this.known.values()].filter(({ container }) => !here.has(container));
-    const running = this.options.processes.running(
-      pids(inspected, ...left.map(({ container }) => container)),
-    );
-    // Docker has forgotten them, and a process of theirs still has the devices.
-    const seen = left
-      .filter(({ container }) => running?.has(container))
-      .map((one) => ({ ...one, running: true }));
-    for (const one of inspected) {
-      const looked = this.judge(one, running);
-      if (looked !== undefined) seen.push(looked);
-    }
-    this.known = new Map(seen.map((one) => [one.container, one]));
-    return seen;
+  /** Looks at everything. Whoever asks in the same turn shares a look; one that is under way may be too old. */
+  private look(): Promise<void> {
+    this.nextLook ??= (async () => {
+      await this.looking?.catch(() => {}); // whoever began that one hears of it
+      await new Promise((resolve) => setImmediate(resolve));
+      this.nextLook = undefined;
+      this.looking = this.lookAtAll();
+      try {
+        await this.looking;
+      } finally {
+        this.looking = undefined;
+        const waiting = this.waiting;
+        this.waiting = [];
+        // The reader's next step comes first: it brings the ledger in line with what was just seen.
+        setImmediate(() => {
+          for (const go of waiting) go();
+        });
+      }
+      setImmediate(() => this.emit({ kind: "looked" }));
+    })();
+    return this.nextLook;
   }
 
-  /** Undefined: none that matters to the ledger. */
-  private judge(container: Inspect, running: ReadonlySet<string> | undefined): SeenContainer | undefined {
-    const labels = claim(container.Config?.Labels);
-    const devices = devicesOf(container, this.options.inventory());
-    const units = [...new Set([...labels.units, ...devices.units])].sort();
-    const name = container.Name.replace(/^\//, "");
-    if (devices.privileged && !labels.ours && units.length === 0) {
-      this.warnOnce(
-        container.Id,
-        name,
-        "a privileged container sees every GPU of the node; no grant stands for it",
-      );
+  private async lookAtAll(): Promise<void> {
+    const { engine, processes } = this.options;
+    const listed = await engine.list();
+    const here = new Set(listed.map(({ Id }) => Id));
+    const toInspect = listed.filter((one) => {
+      const record = this.registry.get(one.Id);
+      // Without GPUs it is none of the ledger's, and the list shows what else may have changed.
+      return record === undefined || record.usesGpus || !isAsListed(record, one);
+    });
+    const found = await mapLimit(toInspect, PARALLEL, ({ Id }) => this.inspect(Id));
+    const inspected = found.filter((one) => one !== undefined);
+    const left = this.registry.list().filter(({ id }) => !here.has(id));
+    const asked = left.filter(({ usesGpus }) => usesGpus).map(({ id }) => id);
+    const running = processes.running(pids(inspected, ...asked));
+    for (const record of left) {
+      // Docker has forgotten it, and a process of it may still have the devices.
+      if (running?.has(record.id) && record.usesGpus) this.registry.put(forgotten(record));
+      else this.registry.delete(record.id);
     }
-    if (units.length === 0 && labels.grant === undefined) {
-      if (!devices.named) this.idle.add(container.Id);
-      return undefined;
+    for (const one of inspected) this.keep(one, running);
+    this.lookedAt = Date.now();
+  }
+
+  private async inspect(container: string): Promise<Inspect | undefined> {
+    const at = Date.now();
+    const found = await this.options.engine.inspect(container);
+    if (found === undefined) this.inspectedAt.delete(container);
+    else this.inspectedAt.set(container, at);
+    return found;
+  }
+
+  private keep(container: Inspect, running: ReadonlySet<string> | undefined): ContainerRecord {
+    const record = recordOf(container, this.options.inventory(), running);
+    const { id, name } = record;
+    this.registry.put(record);
+    if (record.privileged && !isOurs(record) && record.units.length === 0) {
+      this.warnOnce(id, name, "a privileged container sees every GPU of the node; no grant stands for it");
     }
-    const state = container.State;
-    const runs = isRunning(container, running);
-    if (state.Running && state.Restarting !== true && !runs) {
-      this.warnOnce(
-        container.Id,
-        name,
-        "Docker shows it as running, and no process of it lives: it counts as stopped",
-      );
+    const { Running, Restarting } = container.State;
+    if (record.usesGpus && Running && Restarting !== true && !record.runs) {
+      this.warnOnce(id, name, "Docker shows it as running, and no process of it lives: it counts as stopped");
     }
-    // One that never ran has no devices yet. What others made and stopped, they may start: that is told then.
-    if (!runs && (state.Status === "created" || !labels.ours)) return undefined;
-    return {
-      container: container.Id,
-      name,
-      user: labels.user,
-      units,
-      ...(labels.grant === undefined ? {} : { grant: labels.grant }),
-      ...(labels.token === undefined ? {} : { token: labels.token }),
-      running: runs,
-      ...(runs ? {} : heldBack(container)),
-      ...(labels.shareMiB === undefined ? {} : { shareMiB: labels.shareMiB }),
-    };
+    return record;
   }
 
   private async tellNow(container: string): Promise<void> {
-    const { engine, processes } = this.options;
-    if (this.idle.has(container)) return;
-    const found = await engine.inspect(container);
-    const running = processes.running(pids([found], container));
+    const { processes } = this.options;
+    const found = await this.inspect(container);
+    const usesGpus = (record: ContainerRecord | undefined) => record?.usesGpus === true;
+    const looked = found === undefined ? undefined : recordOf(found, this.options.inventory());
+    const matters = usesGpus(looked) || usesGpus(this.registry.get(container));
+    const running = matters ? processes.running(pids([found], container)) : undefined;
     await this.settled();
-    const looked = found === undefined ? undefined : this.judge(found, running);
-    const before = this.known.get(container);
-    if (looked?.running) {
-      this.known.set(container, looked);
-      this.emit({ kind: "started", container, seen: looked });
-      return;
-    }
-    if (found === undefined) this.idle.delete(container);
-    if (before === undefined && looked === undefined) return;
-    if (running?.has(container)) {
+    const before = this.registry.get(container);
+    const known = before && seenByLedger(before);
+    const record = found === undefined ? undefined : this.keep(found, running);
+    const seen = record && seenByLedger(record);
+    if (seen?.running) return this.emit({ kind: "started", container, seen });
+    if (known !== undefined && before !== undefined && running?.has(container)) {
       // dockerd has written it off, and a process of it still has the devices.
-      this.linger(container);
-      return;
+      this.registry.put(forgotten(before));
+      return this.linger(container);
     }
-    if (looked !== undefined) {
-      this.known.set(container, looked);
-      this.emit({ kind: "stopped", container });
-      return;
-    }
-    // Removed, or one of others that ended: nothing is kept for it.
-    this.known.delete(container);
-    this.emit({ kind: "gone", container });
+    if (record === undefined) this.registry.delete(container);
+    if (seen !== undefined) this.emit({ kind: "stopped", container });
+    // Removed, or one of others that ended: the ledger keeps nothing for it.
+    else if (known !== undefined) this.emit({ kind: "gone", container });
   }
 
   private linger(container: string): void {
@@ -233,7 +263,7 @@ export class Containers implements ContainersPort {
     const timer = setTimeout(() => {
       this.lingering.delete(container);
       if (this.ended.signal.aborted) return;
-      this.tell(container).catch((error: unknown) => this.missed(container, error));
+      this.tellSoon(container);
     }, LINGER_MS);
     timer.unref();
   }
@@ -260,13 +290,16 @@ export class Containers implements ContainersPort {
     while (!signal.aborted) {
       try {
         const stream = await engine.events(since, signal);
+        // Asked now, so that no creation has to wait for it.
+        await engine.info(signal);
         this.answers();
         // What happened before the stream was open is told by a look at everything.
         this.emit({ kind: "unsure" });
+        this.look().catch((error: unknown) => this.gone(error));
         wait = first;
         let last = "";
         for await (const event of stream) {
-          const mark = `${event.at} ${event.action} ${event.container}`;
+          const mark = `${event.at} ${event.action} ${event.id}`;
           if (event.at !== "") since = event.at;
           if (mark !== last) this.react(event);
           last = mark;
@@ -282,28 +315,35 @@ export class Containers implements ContainersPort {
     }
   }
 
-  private react(event: EngineEvent): void {
-    if (!TELLING.has(event.action)) return;
-    this.tell(event.container).catch((error: unknown) => this.missed(event.container, error));
+  private react({ type, action, id, at, attributes }: EngineEvent): void {
+    if (MAKES_VOID.has(`${type} ${action}`)) this.options.engine.forget();
+    if (type !== "container") return;
+    // `health_status: healthy`
+    if (!TELLING.has(action.split(":", 1)[0] ?? "")) return;
+    if (FIRST.has(action) && this.awaited.has(attributes[LABEL.creation] ?? "")) return;
+    // An inspection that began after the event has seen what it tells of.
+    if (Number(at) * 1000 < (this.inspectedAt.get(id) ?? 0)) return;
+    this.tellSoon(id);
   }
 
-  /** Asks now and then: a stream without events says nothing about a dockerd that hangs. */
+  /** For whoever does not wait for it. */
+  private tellSoon(container: string): void {
+    this.tell(container).catch((error: unknown) => this.missed(container, error));
+  }
+
+  /** Asks for the list now and then: a stream without events says nothing about a dockerd that hangs. */
   private async probe(): Promise<void> {
     const { engine } = this.options;
     const signal = this.ended.signal;
     const every = (this.options.probeSeconds ?? 10) * 1000;
-    const whole = (this.options.reconcileSeconds ?? 60) * 1000;
-    let looked = Date.now();
+    const whole = (this.options.lookSeconds ?? 90) * 1000;
     for (;;) {
       await pause(Math.min(every, whole), signal);
       if (signal.aborted) return;
       try {
-        await engine.list(signal);
-        const back = this.answers();
-        if (back || Date.now() - looked >= whole) {
-          looked = Date.now();
-          this.emit({ kind: "unsure" });
-        }
+        this.compare(await engine.list(signal));
+        if (this.answers()) this.emit({ kind: "unsure" });
+        if (Date.now() - this.lookedAt >= whole) await this.look();
       } catch (error) {
         if (signal.aborted) return;
         this.gone(error);
@@ -311,7 +351,18 @@ export class Containers implements ContainersPort {
     }
   }
 
+  /** Looks at each container that is not as the registry has it: its event was missed. */
+  private compare(listed: readonly Summary[]): void {
+    const here = new Set(listed.map(({ Id }) => Id));
+    for (const one of listed) {
+      const record = this.registry.get(one.Id);
+      if (record === undefined || !isAsListed(record, one)) this.tellSoon(one.Id);
+    }
+    for (const { id } of this.registry.list()) if (!here.has(id)) this.tellSoon(id);
+  }
+
   private gone(error: unknown): void {
+    this.options.engine.forget();
     const fresh = this.lost === undefined;
     this.lost = textOf(error);
     if (!fresh) return;
@@ -334,27 +385,6 @@ export class Containers implements ContainersPort {
     this.warned.add(key);
     this.options.log.warn({ container: short(container), name }, message);
   }
-}
-
-/** @param living ids with processes; undefined: nobody can tell, and dockerd's word is all there is. */
-function isRunning(container: Inspect, living: ReadonlySet<string> | undefined): boolean {
-  const { State: state } = container;
-  // Between two tries there is no process, and the next one has the devices again.
-  if (state.Restarting === true && state.Dead !== true) return true;
-  if (living !== undefined) return living.has(container.Id);
-  return state.Running || state.Status === "removing" || state.Status === "dead";
-}
-
-/**
- * A container that should run, whose start failed for its devices: dockerd restores containers before it knows the CDI
- * devices (moby#49989), and tries no second time. Who stops a container that runs leaves no error behind; one that is down
- * already and has to stay down needs another restart policy.
- */
-function heldBack({ HostConfig, State }: Inspect): { heldBack?: string } {
-  const wanted = ["always", "unless-stopped"].includes(HostConfig.RestartPolicy?.Name ?? "");
-  const why = State.Error ?? "";
-  const devices = /could not select device driver|CDI device/.test(why);
-  return wanted && devices ? { heldBack: why } : {};
 }
 
 /** Each with the process that dockerd names; `others` with none. */

@@ -5,7 +5,7 @@ import { procProcesses } from "./processes";
 
 export interface OpenOptions
   extends EngineOptions,
-    Pick<ObserveOptions, "probeSeconds" | "reconcileSeconds" | "retryMs"> {
+    Pick<ObserveOptions, "probeSeconds" | "lookSeconds" | "retryMs"> {
   inventory: () => Inventory;
   log: Log;
 }

@@ -1,7 +1,6 @@
 /** What a creation may have, and what its container becomes: by limits, Docker and the user's others, as they are now. */
 import type { Result } from "../../../core/gpu";
 import type { CreatorOptions } from "./create";
-import { claim } from "./labels";
 import { noCdi, noImage, refuse, tooMany, unknownUser } from "./refusals";
 import type { CreateRequest } from "./request";
 import { containerSpec, type SpecContext } from "./spec";
@@ -36,9 +35,10 @@ export async function prepare(
   request: CreateRequest,
   options: PrepareOptions,
 ): Promise<Result<Prepared>> {
-  const { addresses, cgroupParent, engine, ledger, node, ports, stack } = options;
+  const { addresses, cgroupParent, containers: registry, engine, ledger, node, ports, stack } = options;
   const limits = ledger.limitsOf(request.user);
   if (limits === undefined) return refuse(unknownUser(request.user));
+  await registry.current();
   const info = await engine.info();
   if (request.gpus !== undefined && !info.cdi) return refuse(noCdi(info));
   const parent = cgroupParent?.(request.user, limits.group, info.cgroupDriver);
@@ -54,8 +54,8 @@ export async function prepare(
   };
   const draft = containerSpec(request, context);
   if (!draft.ok) return draft;
-  if ((await engine.image(request.image)) === undefined) return refuse(noImage(request.image));
-  const { containers, withGpus } = await count(creation, request.user, options);
+  if (!(await engine.hasImage(request.image))) return refuse(noImage(request.image));
+  const { containers, withGpus } = count(creation, request.user, options);
   const most = limits.max_containers_per_user;
   if (most.value !== null && containers + withGpus >= most.value) {
     const rule = `${most.rule}.max_containers_per_user`;
@@ -68,19 +68,17 @@ export async function prepare(
  * The user's containers, whatever their state, and the creations that came before: of two at the limit, one gets
  * through. `withGpus`: creations that wait for GPUs or have them; the ledger counts these itself, by their grants.
  */
-async function count(
+function count(
   creation: string,
   user: string,
-  { engine, underWay }: PrepareOptions,
-): Promise<{ containers: number; withGpus: number }> {
+  { containers, underWay }: PrepareOptions,
+): { containers: number; withGpus: number } {
   const ids = [...underWay.keys()];
-  // Noted before Docker is asked: one that ends meanwhile may be in no list yet.
-  const before = new Map([...underWay].slice(0, ids.indexOf(creation)));
-  const made = (await engine.list())
-    .map(({ Labels }) => claim(Labels))
-    .filter((one) => one.user === user)
-    .filter(({ creation: id }) => id === undefined || !(before.has(id) || underWay.has(id)));
-  const coming = [...before.values()].filter((one) => one.user === user);
+  const before = [...underWay].slice(0, ids.indexOf(creation)).map(([, one]) => one);
+  const made = containers
+    .list(user)
+    .filter((one) => one.creation === undefined || !underWay.has(one.creation));
+  const coming = before.filter((one) => one.user === user);
   const withGpus = coming.filter(({ gpus }) => gpus).length;
   return { containers: made.length + coming.length - withGpus, withGpus };
 }

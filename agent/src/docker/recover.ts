@@ -5,7 +5,7 @@ import { type Engine, short } from "./engine";
 import type { Journal, JournalEntry } from "./journal";
 import { claim } from "./labels";
 import type { Containers, Log } from "./observe";
-import type { Inspect, Summary } from "./shapes";
+import type { Inspect } from "./shapes";
 
 export interface RecoverOptions {
   engine: Engine;
@@ -25,11 +25,14 @@ export interface RecoverOptions {
  * @throws Error with all that could not be done; the rest is.
  */
 export async function recover(options: RecoverOptions): Promise<void> {
-  const { engine, journal, log, underWay } = options;
+  const { containers, journal, log, underWay } = options;
+  await containers.current();
   const entries = journal
     .read((file) => log.warn({ file }, "a note of a creation was damaged; what it reserved ends by itself"))
     .filter(({ creation }) => !underWay(creation));
-  const made = await created(engine);
+  const made = new Map(
+    containers.list().flatMap((one) => (one.creation === undefined ? [] : [[one.creation, one] as const])),
+  );
   const problems: string[] = [];
   const attempt = async (what: string, work: () => Promise<void>) => {
     try {
@@ -39,37 +42,26 @@ export async function recover(options: RecoverOptions): Promise<void> {
     }
   };
   for (const entry of entries) {
-    const container = made.get(entry.creation);
+    const container = made.get(entry.creation)?.id;
     made.delete(entry.creation);
     await attempt(`creation ${entry.creation}`, () => finish(options, entry, container));
   }
   for (const [creation, container] of made) {
     // Without a note: dockerd made it after its creation was given up.
-    if (container.State !== "created" || underWay(creation)) continue;
-    await attempt(`container ${short(container.Id)}`, async () => {
-      await takeAwayUnstarted(options, container.Id, creation);
-    });
+    if (container.state !== "created" || underWay(creation)) continue;
+    await attempt(`container ${short(container.id)}`, () =>
+      takeAwayUnstarted(options, container.id, creation),
+    );
   }
   if (problems.length > 0) throw new Error(problems.join("; "));
 }
 
-/** By creation. */
-async function created(engine: Engine): Promise<Map<string, Summary>> {
-  const found = new Map<string, Summary>();
-  for (const container of await engine.list()) {
-    const { creation } = claim(container.Labels);
-    if (creation !== undefined) found.set(creation, container);
-  }
-  return found;
-}
-
-async function finish(
-  options: RecoverOptions,
-  entry: JournalEntry,
-  seen: Summary | undefined,
-): Promise<void> {
+async function finish(options: RecoverOptions, entry: JournalEntry, seen: string | undefined): Promise<void> {
   const { containers, engine, journal, ledger, log, takeAway } = options;
-  const container = seen === undefined ? undefined : await engine.inspect(seen.Id);
+  // dockerd may have made it since it was looked at.
+  const found = await engine.inspect(seen ?? entry.name);
+  // Another container may have the name.
+  const container = claim(found?.Config?.Labels).creation === entry.creation ? found : undefined;
   const grant = ledger.grants({ user: entry.user }).find(({ purpose }) => purpose === entry.purpose);
   const began = container !== undefined && container.State.Status !== "created";
   if (began && entry.abandoned === undefined) {

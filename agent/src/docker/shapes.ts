@@ -6,9 +6,14 @@ export interface Summary {
   Labels?: Record<string, string> | null;
   /** `running`, `exited`… */
   State?: string;
+  /** For people: `Up 3 hours (healthy)`; it is the only place of a list that shows the health. */
+  Status?: string;
   /** Seconds since the epoch. */
   Created?: number;
 }
+
+/** By `80/tcp`. */
+export type PortMap = Record<string, { HostIp?: string; HostPort?: string }[] | null>;
 
 export interface DeviceRequest {
   Driver?: string;
@@ -36,6 +41,7 @@ export interface Inspect {
     Error?: string;
     StartedAt?: string;
     FinishedAt?: string;
+    Health?: { Status?: string } | null;
   };
   Config: {
     Image?: string;
@@ -52,7 +58,9 @@ export interface Inspect {
     Annotations?: Record<string, string> | null;
     AutoRemove?: boolean;
     RestartPolicy?: { Name?: string } | null;
+    PortBindings?: PortMap | null;
   };
+  NetworkSettings?: { Ports?: PortMap | null } | null;
 }
 
 /** Body of `POST /containers/create`: these fields and no others. */

@@ -34,7 +34,7 @@ export interface RouteContext {
   restore(uuid: string): Refusal | undefined;
   explain(user: string): ExplainedLimit[];
   limitsProblem(): string | undefined;
-  /** Undefined: this node creations no containers. */
+  /** Undefined: this node creates no containers. */
   creator?: { port: CreatorPort; schema: ZodType };
 }
 

@@ -11,7 +11,7 @@ import {
   tick,
 } from "../../../core/gpu";
 import type { Logger } from "../log";
-import type { ContainerEvent, InventoryReading, SeenContainer } from "./ports";
+import type { InventoryReading, OneContainerEvent, SeenContainer } from "./ports";
 import type { Queue } from "./queue";
 import type { LedgerService } from "./types";
 import type { Writer } from "./writer";
@@ -85,7 +85,7 @@ export class LedgerInput {
   }
 
   /** What Docker told of one container. */
-  async event(event: Exclude<ContainerEvent, { kind: "unsure" }>): Promise<void> {
+  async event(event: OneContainerEvent): Promise<void> {
     if (event.kind === "stopped") await this.stopped(event.container);
     else if (event.kind === "gone") await this.gone(event.container);
     else {

@@ -43,7 +43,7 @@ export interface InventoryPort {
   close(): Promise<void>;
 }
 
-/** A container of ours on this node that has GPUs, running or stopped. */
+/** A container on this node that has a grant or GPUs, running or stopped; of those outside Berth, running. */
 export interface SeenContainer extends SeenByLedger {
   /** Docker's name of it. */
   name: string;
@@ -57,10 +57,15 @@ export type ContainerEvent =
   | { kind: "stopped"; container: string }
   | { kind: "gone"; container: string }
   /** The stream of events was interrupted: only a whole look tells what was missed. */
-  | { kind: "unsure" };
+  | { kind: "unsure" }
+  /** Somebody looked at all containers, and the ledger has been told. */
+  | { kind: "looked" };
+
+/** Those that concern one container. */
+export type OneContainerEvent = Extract<ContainerEvent, { container: string }>;
 
 export interface ContainersPort {
-  /** All containers with Berth's labels of this node, stopped ones too. Throws when Docker does not answer. */
+  /** Looks at all containers; returns those that the ledger has to know. Throws when Docker does not answer. */
   listLive(): Promise<SeenContainer[]>;
   /** Events from now on; returns how to stop. */
   onEvent(listener: (event: ContainerEvent) => void): () => void;

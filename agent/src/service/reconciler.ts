@@ -1,8 +1,13 @@
 import type { Result } from "../../../core/gpu";
 import type { Logger } from "../log";
-import type { ContainerEvent, ContainersPort, InventoryPort, InventoryReading, SeenContainer } from "./ports";
-
-type RealEvent = Exclude<ContainerEvent, { kind: "unsure" }>;
+import type {
+  ContainerEvent,
+  ContainersPort,
+  InventoryPort,
+  InventoryReading,
+  OneContainerEvent,
+  SeenContainer,
+} from "./ports";
 
 export interface ReconcilerOptions {
   containers: ContainersPort;
@@ -15,7 +20,7 @@ export interface ReconcilerOptions {
   reconcile(seen: readonly SeenContainer[], skip: ReadonlySet<string>): Promise<Result<unknown>>;
   /** Starts those of them that Docker held back, where it may. */
   bringBack(seen: readonly SeenContainer[]): Promise<void>;
-  event(event: RealEvent): Promise<void>;
+  event(event: OneContainerEvent): Promise<void>;
   inventoryChanged(reading: InventoryReading): Promise<void>;
   /** What `problem` says may have changed. */
   closedChanged(): void;
@@ -97,7 +102,7 @@ export class Reconciler {
   }
 
   private onEvent(event: ContainerEvent): void {
-    if (this.stopped) return;
+    if (this.stopped || event.kind === "looked") return;
     if (event.kind === "unsure") {
       this.run("a look at the containers", this.look());
       return;

@@ -28,6 +28,22 @@ afterEach(() => dockerd.close());
 const failure = (work: Promise<unknown>) => failureOf(DockerError, work);
 
 describe("a dockerd that works", () => {
+  it("is asked once for its settings and for an image that it has, until what it said is void", async () => {
+    dockerd.images.set("x", "sha256:x");
+    const asked = (call: string) => dockerd.calls.filter((one) => one.startsWith(call)).length;
+    for (let i = 0; i < 3; i++) {
+      expect((await engine.info()).cdi).toBe(true);
+      expect(await engine.hasImage("x")).toBe(true);
+      expect(await engine.hasImage("y")).toBe(false);
+    }
+    expect([asked("GET /info"), asked("GET /images/x"), asked("GET /images/y")]).toEqual([1, 1, 3]);
+    dockerd.cdi = false;
+    dockerd.images.clear();
+    engine.forget();
+    expect((await engine.info()).cdi).toBe(false);
+    expect(await engine.hasImage("x")).toBe(false);
+  });
+
   it("is asked for everything that is needed", async () => {
     dockerd.images.set("a/b@sha256:x", "sha256:y");
     const id = await engine.create("one", body);
@@ -41,8 +57,8 @@ describe("a dockerd that works", () => {
     await engine.remove(id);
     await engine.stop(id, 0);
     expect(await engine.inspect(id)).toBeUndefined();
-    expect(await engine.image("a/b@sha256:x")).toBe("sha256:y");
-    expect(await engine.image("a/c")).toBeUndefined();
+    expect(await engine.hasImage("a/b@sha256:x")).toBe(true);
+    expect(await engine.hasImage("a/c")).toBe(false);
     expect(await engine.info()).toMatchObject({
       version: "26.1.5",
       api: "1.45",
@@ -78,7 +94,7 @@ describe("a dockerd that does not", () => {
   const calls: [string, (on: Engine) => Promise<unknown>, string][] = [
     ["list", (on) => on.list(), "GET /containers/json"],
     ["inspect", (on) => on.inspect("x"), "GET /containers/ID"],
-    ["image", (on) => on.image("x"), "GET /images"],
+    ["image", (on) => on.hasImage("x"), "GET /images"],
     ["info", (on) => on.info(), "GET /info"],
     ["create", (on) => on.create("x", body), "POST /containers/create"],
     ["start", (on) => on.start("x"), "POST /containers/ID"],

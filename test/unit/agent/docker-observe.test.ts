@@ -13,7 +13,7 @@ import { until } from "../../lib/until";
 import { GPU0, MIG0, MIG1, Rig } from "./docker-rig";
 
 let rig: Rig;
-let told: ContainerEvent[];
+let told: Exclude<ContainerEvent, { kind: "looked" }>[];
 beforeEach(async () => {
   rig = new Rig();
   told = [];
@@ -35,9 +35,13 @@ const cdi = (...units: string[]) => ({
 });
 /** Follows the events, from the moment that the stream is open. */
 async function follow(): Promise<void> {
-  rig.containers.onEvent((event) => told.push(event));
+  let looked = false;
+  rig.containers.onEvent((event) => {
+    if (event.kind === "looked") looked = true;
+    else told.push(event);
+  });
   rig.containers.follow();
-  await until("the stream of events", 30_000, () => told.length > 0);
+  await until("the look that follows the opening of the stream", 30_000, () => looked);
   told.length = 0;
 }
 const kinds = () => told.map((event) => event.kind);

@@ -197,15 +197,16 @@ describe("events", () => {
 
   it("keeps the nanoseconds, which no number holds", () => {
     expect(parseEvent(line("1700000000123456789"))).toEqual({
+      type: "container",
       action: "die",
-      container: "abc",
+      id: "abc",
       attributes: { exitCode: "0" },
       at: "1700000000.123456789",
     });
     expect(sinceOf(1_700_000_000_123)).toBe("1700000000.123000000");
   });
 
-  it("leaves out what is of no container, and refuses what is no event", () => {
+  it("leaves out what is of no type that is followed, and refuses what is no event", () => {
     expect(parseEvent("")).toBeUndefined();
     expect(parseEvent('{"Type":"network","Action":"connect"}')).toBeUndefined();
     expect(() => parseEvent("<html>")).toThrow("dockerd's events make no sense");

@@ -123,7 +123,7 @@ export class CoreLedger implements Ledger {
         const { container, seen } = event;
         const { grant, token, units } = seen;
         void this.take(() => containerStarted(this.state, this.ctx(), { container, grant, token, units }));
-      } else void this.look(containers).catch(() => {});
+      } else if (event.kind === "unsure") void this.look(containers).catch(() => {});
     });
   }
 
