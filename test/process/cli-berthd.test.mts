@@ -157,6 +157,20 @@ describe("waiting", () => {
     },
   );
 
+  it("is told its own place, and withdrawn alone, where the same person asks twice in the same words", async () => {
+    await takeAll();
+    const both = [1, 2].map(() => start("alice", ["gpu", "request", "--kind", "mig", "--wait"]));
+    const places = () => both.map(({ err }) => /.*number (\d) of 2/s.exec(err)?.[1]);
+    await until("both are told their places", 60_000, () => !places().includes(undefined));
+    expect(places().sort()).toEqual(["1", "2"]);
+    const [first] = await queue();
+    const [ahead, behind] = places()[0] === "1" ? both : both.toReversed();
+    behind?.child.kill("SIGINT");
+    expect((await behind?.done)?.code).toBe(130);
+    expect((await queue()).map(({ id }: { id: string }) => id)).toEqual([first.id]);
+    expect(ahead?.code).toBe(null);
+  });
+
   it("ends with the command that waited, however that ends", async () => {
     await takeAll();
     const waits = start("alice", ["gpu", "request", "--kind", "mig", "--wait"]);

@@ -30,6 +30,9 @@ const GRACE_MS = 30_000;
 /** What Ctrl-C waits for, at most, so that nothing stays granted to nobody. */
 const WITHDRAW_MS = 5000;
 
+const OLDER_BERTHD =
+  "Waiting. berthd is older than this command and does not tell this request's place in the queue: see berth gpu queue.";
+
 interface Wish {
   user?: string;
   ask: Ask;
@@ -78,20 +81,13 @@ function granted(grant: GrantView, now: number): string {
 
 /** What is known of a request that waits. */
 interface Wait {
-  /** Ids that were in the queue before: ours is another one. */
-  before: Set<string>;
-  /** Ours, once it was seen there. */
-  id?: string;
   interrupted: boolean;
 }
 
 async function waitForIt(context: Context, client: Client, wish: Wish, seconds: number): Promise<GrantView> {
   const { io } = context;
   const deadline = io.now() + seconds * 1000;
-  const wait: Wait = {
-    before: new Set((await client.get<QueueView>("/api/queue")).queue.map(({ id }) => id)),
-    interrupted: false,
-  };
+  const wait: Wait = { interrupted: false };
   const line = progressLine(context);
   const ended = new AbortController();
   const cut = new AbortController();
@@ -99,9 +95,9 @@ async function waitForIt(context: Context, client: Client, wish: Wish, seconds: 
     // The second Ctrl-C of somebody who does not want to wait for the withdrawal either.
     if (wait.interrupted) return cut.abort(interruption("not withdrawn for certain"));
     wait.interrupted = true;
-    void withdraw(client, wish, wait, cut);
+    void withdraw(client, wish, cut);
   });
-  const shown = showProgress(context, client, wish, wait, deadline, line, ended.signal);
+  const shown = showProgress(context, client, wish, deadline, line, ended.signal);
   try {
     const grant = await untilAnswered(context, client, wish, wait, deadline, line, cut.signal);
     if (!wait.interrupted) return grant;
@@ -134,16 +130,17 @@ function interruption(how: string): Failure {
 }
 
 /**
- * Takes it from the queue, so that the waiting call is answered. What is not in the queue is about to be answered anyhow,
- * and what was granted is given back then; only a berthd that says nothing at all is hung up on.
+ * Takes the request from the queue, so that the waiting call is answered. What is not in the queue is about to be answered
+ * anyhow, and what was granted is given back then. A berthd that says nothing at all, or not which entry is this request's,
+ * is hung up on: it withdraws a request whose connection ends.
  */
-async function withdraw(client: Client, wish: Wish, wait: Wait, cut: AbortController): Promise<void> {
+async function withdraw(client: Client, wish: Wish, cut: AbortController): Promise<void> {
   const hangUp = () => cut.abort(interruption("the request is withdrawn"));
   setTimeout(hangUp, WITHDRAW_MS).unref();
   try {
-    wait.id ??= (await ownEntry(client, wish, wait, { timeoutMs: WITHDRAW_MS })).own?.id;
-    if (wait.id !== undefined)
-      await client.delete(`/api/queue/${piece(wait.id)}`, { timeoutMs: WITHDRAW_MS });
+    const { own, keyless } = await look(client, wish, { timeoutMs: WITHDRAW_MS });
+    if (own) await client.delete(`/api/queue/${piece(own.id)}`, { timeoutMs: WITHDRAW_MS });
+    else if (keyless) hangUp();
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.refusal.code !== "not-found") hangUp();
@@ -177,7 +174,6 @@ async function untilAnswered(
       reached ||= !(error instanceof Unreachable) || error.sent;
       const passing = error instanceof Unreachable ? reached : error.refusal.code === "closed";
       if (!passing) throw error;
-      wait.id = undefined;
       line.say(`${clean(error.refusal.message)} Asking again.`);
       await after(LOOK_MS, undefined, { signal });
     }
@@ -188,45 +184,44 @@ async function showProgress(
   context: Context,
   client: Client,
   wish: Wish,
-  wait: Wait,
   deadline: number,
   line: Line,
   signal: AbortSignal,
 ): Promise<void> {
   const { io } = context;
+  let told = false;
   while (!signal.aborted) {
     try {
-      const { own, queue } = await ownEntry(client, wish, wait, { signal, timeoutMs: 5000 });
+      const { own, queue, keyless } = await look(client, wish, { signal, timeoutMs: 5000 });
+      told ||= own !== undefined || keyless;
+      const left = `(${duration((deadline - io.now()) / 1000)} left)`;
       if (own) {
-        wait.id = own.id;
-        line.say(
-          `Waiting: number ${own.position} of ${queue.length}. ${clean(own.reason?.message ?? "")}`.trimEnd(),
-          `(${duration((deadline - io.now()) / 1000)} left)`,
-        );
-      }
+        const place = `Waiting: number ${own.position} of ${queue.length}. ${clean(own.reason?.message ?? "")}`;
+        line.say(place.trimEnd(), left);
+      } else if (keyless) line.say(OLDER_BERTHD, left);
     } catch (error) {
       // Progress alone: what matters is said by the call that waits.
       if (!(error instanceof Failure) && !signal.aborted) throw error;
     }
-    await after(wait.id === undefined ? FIRST_LOOK_MS : LOOK_MS, undefined, { signal }).catch(() => {});
+    await after(told ? LOOK_MS : FIRST_LOOK_MS, undefined, { signal }).catch(() => {});
   }
 }
 
-/** Somebody else's wish tells no purpose, unless an operator looks: who may ask for anybody. */
-async function ownEntry(
+/**
+ * The queue, and this request's own entry in it.
+ * @returns `keyless`: this berthd is older than the keys in the queue, so nothing tells which entry is the request's own
+ */
+async function look(
   client: Client,
   wish: Wish,
-  { id, before }: Wait,
   options: CallOptions,
-): Promise<{ own?: QueueEntryView; queue: QueueEntryView[] }> {
+): Promise<{ own?: QueueEntryView; queue: QueueEntryView[]; keyless: boolean }> {
   const { queue } = await client.get<QueueView>("/api/queue", options);
-  const isOwn = (entry: QueueEntryView) =>
-    id === undefined
-      ? !before.has(entry.id) &&
-        entry.purpose === wish.purpose &&
-        (wish.user === undefined || entry.user === wish.user)
-      : entry.id === id;
-  return { own: queue.filter(isOwn).sort((a, b) => b.since - a.since)[0], queue };
+  return {
+    own: queue.find(({ idempotency_key }) => idempotency_key === wish.idempotency_key),
+    queue,
+    keyless: queue.some(({ idempotency_key }) => idempotency_key === undefined),
+  };
 }
 
 interface Line {

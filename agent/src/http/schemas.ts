@@ -215,6 +215,10 @@ export const queueEntry = z.object({
   since: time,
   deadline: time,
   reason: refusal,
+  idempotency_key: z
+    .string()
+    .nullable()
+    .describe("The request's own; null: there is none, or another caller sent it."),
 });
 export const queue = z.object({ queue: z.array(queueEntry) });
 export const cancelled = z.object({ id: z.string() });

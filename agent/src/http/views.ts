@@ -49,13 +49,17 @@ export function gpusView(
   };
 }
 
-/** The queue; of somebody else's wish a user sees what is asked for, for that is what it waits behind. */
+/**
+ * The queue; of somebody else's request a user sees what is asked for, for that is what the user waits behind. A key
+ * is shown only to the caller who sent it.
+ */
 export function queueView(entries: readonly QueueEntry[], identity: Identity) {
   return {
-    queue: entries.map(({ user, purpose, reason, ...rest }) => {
+    queue: entries.map(({ user, purpose, reason, actor, idempotencyKey, ...rest }) => {
       const mine = identity.user === user;
-      if (sees(identity, user)) return { ...rest, user, purpose, mine, reason };
-      return { ...rest, mine, reason: { code: reason.code, message: "It waits." } };
+      const common = { ...rest, mine, idempotency_key: (actor === identity.actor && idempotencyKey) || null };
+      if (sees(identity, user)) return { ...common, user, purpose, reason };
+      return { ...common, reason: { code: reason.code, message: "It waits." } };
     }),
   };
 }

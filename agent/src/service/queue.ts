@@ -190,6 +190,7 @@ export class Queue {
   view(turn: Pick<Turn, "state" | "ctx">): QueueEntry[] {
     return queueView(turn.state, turn.ctx, this.list(turn.state)).flatMap(({ waiting, position, reason }) => {
       const { id, user, group, ask, purpose, since, deadline } = waiting;
+      const { actor, idempotencyKey } = this.wishes.get(id)?.request ?? {};
       return [
         {
           id,
@@ -201,6 +202,8 @@ export class Queue {
           since,
           deadline: deadline ?? since,
           reason: { code: "busy", message: reason },
+          actor,
+          idempotencyKey,
         },
       ];
     });

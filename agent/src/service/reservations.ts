@@ -21,7 +21,10 @@ const mostWaiting = 64;
 
 /** From a wish to a grant: at once, after a wait, or not at all; and once for each idempotency key. */
 export class Reservations {
-  private readonly inFlight = new Map<string, { fingerprint: string; answer: Promise<Result<Grant>> }>();
+  private readonly inFlight = new Map<
+    string,
+    { fingerprint: string; answer: Promise<Result<Grant>>; signal?: AbortSignal }
+  >();
 
   constructor(private readonly options: ReservationsOptions) {}
 
@@ -47,9 +50,7 @@ export class Reservations {
       if (running.fingerprint !== fingerprint) return Promise.resolve(other);
       // Sent again because the first connection broke: its end is not the end of this one.
       return running.answer.then((result) =>
-        !result.ok && result.refusal.message === withdrawn && !signal?.aborted
-          ? this.reserve(request, signal)
-          : result,
+        !result.ok && running.signal?.aborted && !signal?.aborted ? this.reserve(request, signal) : result,
       );
     }
     const known = this.options.answered(actor, key, this.options.now());
@@ -61,7 +62,7 @@ export class Reservations {
     const answer = this.wish(request, signal, (turn, grant) =>
       turn.answered.push({ actor, key, fingerprint, grantId: grant.id, at: turn.ctx.now }),
     );
-    this.inFlight.set(slot, { fingerprint, answer });
+    this.inFlight.set(slot, { fingerprint, answer, signal });
     const done = () => this.inFlight.delete(slot);
     answer.then(done, done);
     return answer;

@@ -41,6 +41,10 @@ export interface QueueEntry {
   deadline: number;
   /** Why it is not granted yet. */
   reason: Refusal;
+  /** Whoever sent it. */
+  actor?: string;
+  /** What the sender can find it by; for nobody else. */
+  idempotencyKey?: string;
 }
 
 export interface GrantFilter {

@@ -6,7 +6,16 @@ import { FakeBerthd, type RunningCli, refusal, startBerth } from "./cli-helpers"
 const unit = { uuid: "MIG-1", gpu: "GPU-0", name: "0:0", model: "H100", memoryMiB: 9728, shared: false };
 const grant = { id: "g1", token: 7, user: "alice", group: "student", units: [unit], state: "reserved" };
 const ask = { kind: "mig", count: 1, profile: "1g.10gb" };
-const other = { id: "q0", mine: false, group: "student", ask, position: 1, since: 0, deadline: 9e15 };
+const other = {
+  id: "q0",
+  mine: false,
+  group: "student",
+  ask,
+  position: 1,
+  since: 0,
+  deadline: 9e15,
+  idempotency_key: null,
+};
 const busy = (message: string) => ({ code: "busy", message });
 
 interface Queued {
@@ -31,13 +40,14 @@ beforeEach(async () => {
     "GET /api/queue": () => ({ body: { queue } }),
     "POST /api/grants": (seen, _request, response) =>
       new Promise((done) => {
-        const { purpose } = seen.body as { purpose: string };
+        const { purpose, idempotency_key } = seen.body as { purpose: string; idempotency_key: string };
         queue.push({
           ...other,
           id: "q1",
           mine: true,
           user: "alice",
           purpose,
+          idempotency_key,
           position: 2,
           since: 5,
           reason: busy("all 7 are held\u001b[2J"),
@@ -103,15 +113,26 @@ describe("while it waits", () => {
     expect((await run.done).err.endsWith("\n")).toBe(true);
   });
 
-  it("takes no other request of the same words for its own", async () => {
-    queue.push({ ...queue[0], id: "q9", mine: true, user: "alice", purpose: "berth gpu request" } as Queued);
+  it("takes no other request of the same person and purpose for its own, whichever came later", async () => {
+    const twin = {
+      ...other,
+      mine: true,
+      user: "alice",
+      purpose: "berth gpu request",
+      reason: busy("a twin"),
+    };
+    queue.push({ ...twin, id: "q8" });
     const run = waiting();
-    await until("its place is told", 30_000, () => run.err.includes("number"));
-    expect(run.err).toContain("all 7 are held");
+    await until("it waits", 30_000, () => answer !== undefined);
+    queue.push({ ...twin, id: "q9", idempotency_key: "of another terminal", position: 3, since: 9 });
+    await until("its place is told", 30_000, () => run.err.includes("number 2 of 4. all 7 are held"));
+    const looks = berthd.asked("GET", "/api/queue").length;
+    await until("it looked again", 30_000, () => berthd.asked("GET", "/api/queue").length > looks + 1);
+    expect(run.err).not.toContain("a twin");
     run.interrupt();
     await run.done;
     expect(berthd.asked("DELETE", "/api/queue/q1")).toHaveLength(1);
-    expect(berthd.asked("DELETE", "/api/queue/q9")).toHaveLength(0);
+    expect(queue.map(({ id }) => id)).toEqual(["q0", "q8", "q9"]);
   });
 
   it("keeps standard output for the answer alone, with --json too", async () => {
@@ -199,6 +220,33 @@ describe("Ctrl-C", () => {
     const { code, err } = await run.done;
     expect(code).toBe(130);
     expect(err).toContain("not withdrawn for certain");
+  });
+});
+
+describe("a berthd that tells no keys, as older ones do", () => {
+  beforeEach(() => {
+    berthd.routes["GET /api/queue"] = () => ({
+      body: { queue: queue.map(({ idempotency_key: _, ...entry }) => entry) },
+    });
+  });
+
+  it("is said to be older, in place of somebody's number, and is waited for", async () => {
+    const run = waiting();
+    await until("it says so", 30_000, () => run.err.includes("berthd is older than this command"));
+    const looks = berthd.asked("GET", "/api/queue").length;
+    await until("it looked again", 30_000, () => berthd.asked("GET", "/api/queue").length > looks);
+    expect(run.err).toMatch(/^Waiting\. berthd is older .*: see berth gpu queue\.\n$/);
+    answer?.(201, grant);
+    expect((await run.done).code).toBe(0);
+  });
+
+  it("is hung up on by Ctrl-C, which withdraws nobody else's request", async () => {
+    const run = waiting();
+    await until("it waits", 30_000, () => answer !== undefined);
+    run.interrupt();
+    expect((await run.done).code).toBe(130);
+    await until("berthd sees that the caller is gone", 30_000, () => gone === 1);
+    expect(berthd.seen.filter(({ method }) => method === "DELETE")).toEqual([]);
   });
 });
 

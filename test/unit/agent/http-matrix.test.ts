@@ -198,6 +198,37 @@ describe.runIf(asRoot)("who may do what", () => {
     await it_.ledger.release(id, "tidied", true);
   });
 
+  it("shows a request's key in the queue to the caller who sent it, and to no other", async () => {
+    const all = await Promise.all(Array.from({ length: 28 }, () => granted("alice")));
+    const keyed = { ask, wait_seconds: 30, purpose: "the same words" };
+    // Two of one person, and one of somebody who guessed the other's key.
+    const waiting: Promise<Answer>[] = [];
+    for (const [name, idempotency_key] of [
+      ["alice", "key-1"],
+      ["alice-token", "key-2"],
+      ["bob", "key-1"],
+      ["alice", undefined],
+    ] as const) {
+      waiting.push(as(name, "POST", "/api/grants", { ...keyed, idempotency_key }));
+      await until("it waits", 30_000, () => it_.ledger.queue().length === waiting.length);
+    }
+    const keys = async (name: Who) =>
+      ((await as(name, "GET", "/api/queue")).body.queue as { position: number; idempotency_key: unknown }[])
+        .sort((a, b) => a.position - b.position)
+        .map(({ idempotency_key }) => idempotency_key);
+    const order = it_.ledger.queue().map(({ actor, idempotencyKey }) => `${actor} ${idempotencyKey}`);
+    const at = (start: string) => order.findIndex((one) => one.startsWith(start));
+    const only = (start: string, key: string) => order.map((_, i) => (i === at(start) ? key : null));
+    expect(await keys("alice")).toEqual(only("user:alice key-1", "key-1"));
+    expect(await keys("alice-token")).toEqual(only("token:", "key-2"));
+    expect(await keys("bob")).toEqual(only("user:bob", "key-1"));
+    for (const name of ["root", "admin-token", "service-token"] as const)
+      expect(await keys(name), name).toEqual([null, null, null, null]);
+    for (const { id } of it_.ledger.queue()) it_.ledger.cancel(id);
+    for (const { status } of await Promise.all(waiting)) expect(status).toBe(409);
+    for (const id of all) await it_.ledger.release(id, "tidied", true);
+  });
+
   it("hides in the queue who waits, and lets nobody else withdraw it", async () => {
     const all = await Promise.all(Array.from({ length: 28 }, () => granted("alice")));
     const waiting = as("alice", "POST", "/api/grants", { ask, wait_seconds: 30, purpose: "a secret plan" });

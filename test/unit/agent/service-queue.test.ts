@@ -179,6 +179,21 @@ describe("idempotency keys", () => {
     expect(got(await second).user).toBe("alice");
   });
 
+  it("withdrawn by its id is withdrawn for whoever sent it again, too", async () => {
+    const { ledger } = await rigged({ inventory: inventoryOf(1, 1) });
+    got(await ledger.reserve(wish("bob")));
+    const keyed = wish("alice", { idempotencyKey: "k1", actor: "user:alice", waitSeconds: 60 });
+    const both = [
+      ledger.reserve(keyed, new AbortController().signal),
+      ledger.reserve(keyed, new AbortController().signal),
+    ];
+    await until("it waits", 30_000, () => ledger.queue().length === 1);
+    expect(ledger.queue()[0]).toMatchObject({ actor: "user:alice", idempotencyKey: "k1" });
+    got(ledger.cancel(ledger.queue()[0]?.id ?? ""));
+    for (const answer of both) expect(refused(await answer).code).toBe("conflict");
+    expect(ledger.queue()).toEqual([]);
+  });
+
   it("of a refusal is not kept: the next try may be granted", async () => {
     const { ledger } = await rigged({ inventory: inventoryOf(1, 1) });
     const held = got(await ledger.reserve(wish("bob")));
