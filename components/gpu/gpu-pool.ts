@@ -3,8 +3,9 @@ import type { MigConfig } from "../../config/schema-runtime";
 import type { Ask, Assignment, DeclaredGrant, Inventory, Strategy } from "../../core/gpu";
 import type { LimitsDocument } from "../../core/limits";
 import type { PoolInputs } from "./inputs";
+import { assignmentOf } from "./state";
 import { STUB } from "./stub";
-import { type Grants, readGrants } from "./units";
+import type { Grants } from "./units";
 
 export interface GpuPoolArgs {
   /** The node's name. */
@@ -36,7 +37,9 @@ export interface GpuPoolArgs {
  * Creates: nothing but entries in the node's ledger. Needs on the host: berthd.
  */
 export class GpuPool extends pulumi.CustomResource {
-  /** By key, a line for each unit. Not known in the first preview of a node whose GPUs nobody declared. */
+  /** By key, the granted units. Not known in the first preview of a node whose GPUs nobody declared. */
+  declare readonly assignment: pulumi.Output<Assignment>;
+  /** The same for people: a line for each unit. */
   declare readonly grants: pulumi.Output<Grants>;
 
   constructor(name: string, args: GpuPoolArgs, opts?: pulumi.CustomResourceOptions) {
@@ -50,14 +53,18 @@ export class GpuPool extends pulumi.CustomResource {
       groups: Object.fromEntries(Object.entries(groups).filter(([user]) => users.has(user))),
       ...(inventory ? { inventory: plain(inventory) } : {}),
       ...(layouts ? { layouts: JSON.stringify(layouts) } : {}),
+      assignment: undefined,
       grants: undefined,
     };
     super("pulumi-nodejs:dynamic/berth:GpuPool", name, { ...inputs, __provider: STUB }, opts);
   }
 
-  /** What a key was granted; unknown as long as `grants` is. */
+  /** What a key was granted; unknown as long as `assignment` is. */
   of(key: string): pulumi.Output<Assignment[string]> {
-    return this.grants.apply((grants) => readGrants(grants)[key] ?? []);
+    // An update that leaves the pool out (`--target`, `--exclude`) has its state as it is, which may have the lines alone.
+    return pulumi
+      .all([this.assignment, this.grants])
+      .apply(([assignment, grants]) => assignmentOf({ assignment, grants })?.[key] ?? []);
   }
 }
 

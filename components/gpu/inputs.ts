@@ -1,4 +1,4 @@
-import type { Ask, DeclaredGrant, Inventory, Strategy } from "../../core/gpu";
+import type { Ask, Assignment, DeclaredGrant, Inventory, Strategy } from "../../core/gpu";
 import type { LimitsDocument } from "../../core/limits";
 import type { Grants } from "./units";
 
@@ -28,6 +28,8 @@ export interface PoolInputs {
   strategy: Strategy;
   allowShared: boolean;
   /** Who gets what, by key: decided by `check`, so a preview shows it. */
+  assignment?: Assignment;
+  /** The same in lines, for people. */
   grants?: Grants;
 }
 
@@ -62,9 +64,9 @@ export function limitsOf(limits: string): LimitsDocument {
 
 /**
  * The inputs that a change of asks for an update: who gets what, and how the node is reached, which is what a later
- * `read` or `delete` has from the state. Limits and strategy act through `grants` alone.
+ * `read` or `delete` has from the state. Limits and strategy act through `assignment` alone.
  */
-const COMPARED = ["node", "target", "sshOptions", "machine", "declared", "grants"] as const;
+const COMPARED = ["node", "target", "sshOptions", "machine", "declared", "assignment"] as const;
 
 /** The compared keys in which two states differ. */
 export function differences(olds: Props, news: Props): string[] {

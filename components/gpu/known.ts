@@ -1,6 +1,5 @@
-import type { Grant } from "../../core/gpu";
+import type { Assignment, Grant } from "../../core/gpu";
 import type { PoolInputs } from "./inputs";
-import { readGrants } from "./units";
 
 /**
  * What the state knows to be granted, as the node would show it. Planned with that, a preview of a node that does not
@@ -8,8 +7,8 @@ import { readGrants } from "./units";
  *
  * @param declared by key: whose it is. Of a key that is not in it, which leaves, only the units count.
  */
-export function knownGrants(grants: unknown, declared: PoolInputs["declared"]): Grant[] {
-  return Object.entries(readGrants(grants))
+export function knownGrants(assignment: Assignment, declared: PoolInputs["declared"]): Grant[] {
+  return Object.entries(assignment)
     .filter(([, units]) => units.length > 0)
     .map(([key, units], at) => {
       const { user, ask } = declared[key] ?? { user: "", ask: { kind: "gpu", count: units.length } };

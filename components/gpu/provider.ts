@@ -14,7 +14,8 @@ import { resolveLimits } from "../../core/limits";
 import { declaredGrants, differences, given, limitsOf, type PoolInputs, type Props } from "./inputs";
 import { knownGrants } from "./known";
 import { askBerth, type CallOptions, type Reach, refusalText, type Told } from "./remote";
-import { type Grants, readGrants, showAssignment, withFaults } from "./units";
+import { assignmentOf } from "./state";
+import { type Granted, granted, withFaults } from "./units";
 
 /**
  * The methods of a GpuPool, as Pulumi's process for dynamic providers calls them: one pool, all grants that the stack
@@ -82,9 +83,13 @@ function reachOf(props: Props): Reach | undefined {
 /** On a node that this update has not reached yet, berth may be older than these words: it calls them `pool`. */
 async function call(reach: Reach, command: "show" | "apply", options: CallOptions): Promise<Told> {
   const told = await askBerth(reach, ["declared", command, "--json"], options);
-  const older = told.kind === "refused" && /unknown command/.test(told.reason);
-  return older ? askBerth(reach, ["pool", command, "--json"], options) : told;
+  if (!notUnderstood(told)) return told;
+  const older = await askBerth(reach, ["pool", command, "--json"], options);
+  return notUnderstood(older) ? told : older;
 }
+
+/** berth does not know the words, or does not take what they were sent with. */
+const notUnderstood = (told: Told) => told.kind === "refused" && told.refusal?.code === "bad-request";
 
 function snapshotOf(value: unknown): Snapshot | undefined {
   const { assignment, inventory, grants } = (value ?? {}) as Partial<Snapshot>;
@@ -101,7 +106,7 @@ async function look(news: Props, before: Props): Promise<View> {
     ...optional("inventory", declared ? withFaults(declared, known) : known),
   };
   const users = { ...given(news, "declared"), ...given(before, "declared") };
-  const offline: View = { ...nothing, grants: knownGrants(given(before, "grants"), users) };
+  const offline: View = { ...nothing, grants: knownGrants(assignmentOf(before) ?? {}, users) };
   const reach = reachOf(news);
   if (!reach) return { ...offline, unseen: "its address is not known yet" };
   const told = await call(reach, "show", LOOK);
@@ -213,9 +218,10 @@ async function check(olds: Props, news: Props): Promise<{ inputs: Props; failure
   const node = given(news, "node") ?? "the node";
   const machine = given(news, "machine");
   const before = machine !== undefined && olds.machine === machine ? olds : {};
-  const kept = given(before, "grants");
+  const kept = assignmentOf(before);
+  const asBefore = { ...news, ...(kept && granted(kept)) };
   const wanted = wishes(news);
-  if (!wanted) return { inputs: { ...news, ...optional("grants", kept) } };
+  if (!wanted) return { inputs: asBefore };
 
   const view = await look(news, before);
   if (view.failure) return { inputs: news, failures: failuresFrom([view.failure]) };
@@ -225,11 +231,9 @@ async function check(olds: Props, news: Props): Promise<{ inputs: Props; failure
   }
   const cut = layoutFailures(node, news, before, view);
   if (!view.inventory)
-    return cut.length > 0
-      ? { inputs: news, failures: failuresFrom(cut) }
-      : { inputs: { ...news, ...optional("grants", kept) } };
+    return cut.length > 0 ? { inputs: news, failures: failuresFrom(cut) } : { inputs: asBefore };
 
-  const found = plan(wanted, view, readGrants(kept));
+  const found = plan(wanted, view, kept ?? {});
   for (const over of found.overLimit) tell(node, `kept, though it is more than the limits say: ${over}`);
   for (const { key, units, heldBy } of found.waits) {
     const names = units.map((unit) => unit.name).join(", ");
@@ -240,9 +244,7 @@ async function check(olds: Props, news: Props): Promise<{ inputs: Props; failure
   }
   const failures = [...failuresOf(node, found, view.closed), ...cut];
   if (failures.length > 0) return { inputs: news, failures: failuresFrom(failures) };
-  return {
-    inputs: { ...news, inventory: view.inventory, grants: showAssignment(found.assignment) },
-  };
+  return { inputs: { ...news, inventory: view.inventory, ...granted(found.assignment) } };
 }
 
 /** Never a replacement: a pool that is made anew would forget who had what. */
@@ -255,26 +257,26 @@ async function diff(
 }
 
 /** Has the node grant what the inputs say, or fails with what it said. */
-async function apply(props: Props): Promise<Props & { grants: Grants }> {
+async function apply(props: Props): Promise<Props & Granted> {
   const inputs = await decided(props);
   const reach = reachOf(inputs);
   if (!reach) throw new Error(`${inputs.node}: its address or its key is not known`);
-  const expect = readGrants(inputs.grants);
+  const expect = assignmentOf(inputs);
   const input = { declared: declaredGrants((inputs as unknown as PoolInputs).declared), expect };
   const told = await call(reach, "apply", { input, deadline: APPLY });
   if (told.kind !== "answer") throw new Error(`${inputs.node}: ${notApplied(told)}`);
   const { assignment } = (told.value ?? {}) as { assignment?: Assignment };
   if (typeof assignment !== "object" || assignment === null)
     throw new Error(`${inputs.node}: its berth is of another version: it did not say what was granted`);
-  return { ...inputs, grants: showAssignment(assignment) };
+  return { ...inputs, ...granted(assignment) };
 }
 
 /** The inputs with who gets what, where the check of this run could not say it yet. */
 async function decided(props: Props): Promise<Props> {
-  if (given(props, "grants") !== undefined) return props;
+  if (assignmentOf(props)) return props;
   const { inputs, failures = [] } = await check({}, props);
   if (failures.length > 0) throw new Error(failures.map(({ reason }) => reason).join("\n"));
-  if (inputs.grants === undefined)
+  if (!assignmentOf(inputs))
     throw new Error(
       `${props.node}: it cannot be said who gets which GPU: the node was not asked, and the stack does not declare ` +
         "its GPUs. Once the node answers, run the stack again",
@@ -319,7 +321,7 @@ async function read(id: string, props: Props): Promise<{ id: string; props?: Pro
   if (told.kind !== "answer") throw new Error(`${id}: its GPUs cannot be asked for: ${told.reason}`);
   const snapshot = snapshotOf(told.value);
   if (!snapshot) throw new Error(`${id}: its berth is of another version; run the stack to renew it`);
-  const now = { ...props, inventory: snapshot.inventory, grants: showAssignment(snapshot.assignment) };
+  const now = { ...props, inventory: snapshot.inventory, ...granted(snapshot.assignment) };
   return { id, props: now, inputs: now };
 }
 

@@ -231,17 +231,18 @@ function poolWords({ op, old, now }) {
   const what = "GPUs";
   if (op === "delete") return [{ what, where, lines: ["all that the stack granted is given back"] }];
   if (!["create", "update", "replace"].includes(op)) return [];
-  if (now.grants === undefined || isUnknown(now.grants))
+  if (now.assignment === undefined || isUnknown(now.assignment))
     return [{ what, where, lines: ["who gets which is known once the node has answered"] }];
-  const [before, after] = [old.grants, now.grants].map((grants) => (isObject(grants) ? grants : {}));
+  // A state that an older version wrote has lines for people alone, which are told and compared as they are.
+  const by = old.assignment === undefined && old.grants !== undefined ? "grants" : "assignment";
+  const [before, after] = [old[by], now[by]].map((kept) => (isObject(kept) ? kept : {}));
   const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].sort();
   const lines = keys.flatMap((key) => {
-    const units = (/** @type {unknown} */ value) => (Array.isArray(value) ? value.map(unitWords) : []);
+    const units = (/** @type {unknown} */ value) => new Map(Array.isArray(value) ? value.map(unitWords) : []);
     const [had, gets] = [units(before?.[key]), units(after?.[key])];
-    const [loses, wins] = [
-      had.filter((unit) => !gets.includes(unit)),
-      gets.filter((unit) => !had.includes(unit)),
-    ];
+    const without = (/** @type {typeof had} */ all, /** @type {typeof had} */ others) =>
+      [...all].flatMap(([unit, words]) => (others.has(unit) ? [] : [words]));
+    const [loses, wins] = [without(had, gets), without(gets, had)];
     const who = key.replace(/^workspace\/(.+)$/, "$1's workspace").replace(/^ray$/, "Ray");
     return [
       ...(loses.length > 0 ? [`${who} gives back ${loses.join("; ")}`] : []),
@@ -252,9 +253,14 @@ function poolWords({ op, old, now }) {
 }
 
 /**
- * A line of components/gpu/units.ts without its UUIDs: `0:1 1g.10gb, 9984 MiB of NVIDIA H100 80GB HBM3`.
- * @param {unknown} line
+ * What a granted unit is told apart by, and its words: `0:1 1g.10gb, 9984 MiB of NVIDIA H100 80GB HBM3`.
+ * @param {unknown} unit of core/gpu's Assignment, or a line
+ * @returns {[string, string]}
  */
-function unitWords(line) {
-  return String(line).replace(/: \S+(?: on \S+)? \((.*)\)$/s, " of $1");
+function unitWords(unit) {
+  if (!isObject(unit)) return [String(unit), String(unit)];
+  const { uuid, name, profile, shared, memoryMiB, model } = unit;
+  const kind = profile ?? (shared ? "shared" : "");
+  const size = Number(memoryMiB) > 0 ? `${memoryMiB} MiB` : "memory unknown";
+  return [`${uuid} ${size}`, `${`${name} ${kind}`.trim()}, ${size} of ${model}`];
 }

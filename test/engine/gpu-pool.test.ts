@@ -155,6 +155,25 @@ describe("a GPU pool", { timeout: 5 * MINUTE }, () => {
     await sandbox.quiet();
   });
 
+  it("takes over a state that has a line for each unit alone, by one update that changes nobody's grant", async () => {
+    const { stdout } = await sandbox.ok(["stack", "export"]);
+    const state = JSON.parse(stdout) as { deployment: { resources: ExportedResource[] } };
+    for (const { type, inputs, outputs } of state.deployment.resources)
+      if (type.endsWith(":GpuPool")) for (const kept of [inputs, outputs]) delete kept?.assignment;
+    const older = join(sandbox.folder, "older.json");
+    writeFileSync(older, JSON.stringify(state));
+    await sandbox.ok(["stack", "import", "--file", older]);
+    const before = node().grants;
+    const steps = await sandbox.preview();
+    expect(steps.map(({ op, urn }) => [op, urn.split("::").at(-1)])).toEqual([["update", "pool"]]);
+    const { text } = await sandbox.ok(["preview"]);
+    expect(text).toMatch(/berth:GpuPool\s+pool\s+update\s+\[diff: \+assignment\]/);
+    expect(text.split("Outputs:")[1] ?? "").not.toMatch(/^\s*[-+~] /m);
+    await sandbox.up();
+    expect(node().grants).toEqual(before);
+    await sandbox.quiet();
+  });
+
   it("keeps little code in the state, and no path of this computer in it", async () => {
     const kept = await pool();
     const code = String(kept?.inputs?.__provider);

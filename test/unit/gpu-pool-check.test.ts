@@ -7,7 +7,7 @@
 import { describe, expect, it } from "vitest";
 import { UNKNOWN } from "../../components/gpu/inputs";
 import { provider } from "../../components/gpu/provider";
-import { showAssignment } from "../../components/gpu/units";
+import { granted } from "../../components/gpu/units";
 import { grant, held, inputs, inventory, slice, snapshot, unit, unreachable } from "./gpu-pool-helpers";
 import { poolNode } from "./gpu-pool-node";
 
@@ -48,7 +48,7 @@ describe("check, while the node is not there", () => {
   it("goes on with what the state knows of a node that does not answer, and says so", async () => {
     const olds = inputs(["alice"], {
       inventory: inventory(4, "nvidia-smi"),
-      grants: showAssignment({ "workspace/alice": [unit(3)] }),
+      ...granted({ "workspace/alice": [unit(3)] }),
     });
     ssh.does(unreachable);
     const { inputs: out } = await provider.check(olds, inputs(["bob", "alice"]));
@@ -61,7 +61,7 @@ describe("check, while the node is not there", () => {
   it.each([UNKNOWN, "m2"])("forgets the state of another machine (%s)", async (machine) => {
     const olds = inputs(["alice"], {
       inventory: inventory(4, "nvidia-smi"),
-      grants: showAssignment({ "workspace/alice": [unit(3)] }),
+      ...granted({ "workspace/alice": [unit(3)] }),
     });
     ssh.does(unreachable);
     const { inputs: out } = await provider.check(olds, inputs(["alice"], { machine }));
@@ -97,7 +97,7 @@ describe("check, with the node's answer", () => {
   });
 
   it("keeps what is held really, not what the state says", async () => {
-    const olds = inputs(["alice"], { grants: showAssignment({ "workspace/alice": [unit(0)] }) });
+    const olds = inputs(["alice"], granted({ "workspace/alice": [unit(0)] }));
     ssh.answers({ show: snapshot([grant("workspace/alice", 3)]) });
     expect(held((await provider.check(olds, inputs(["alice"]))).inputs)).toEqual({
       "workspace/alice": ["0:3"],
@@ -211,7 +211,7 @@ describe("check, where something is odd", () => {
   it.each(["declared", "limits", "groups", "strategy", "allowShared"])(
     "judges nothing while %s is not known, and keeps what there was",
     async (name) => {
-      const olds = inputs(["alice"], { grants: showAssignment({ "workspace/alice": [unit(1)] }) });
+      const olds = inputs(["alice"], granted({ "workspace/alice": [unit(1)] }));
       const out = await provider.check(olds, inputs(["alice"], { [name]: UNKNOWN }));
       expect(out.failures ?? []).toEqual([]);
       expect(held(out.inputs)).toEqual({ "workspace/alice": ["0:1"] });
@@ -230,11 +230,12 @@ describe("check, where something is odd", () => {
     expect(told.length).toBe(1);
   });
 
-  it("decides anew what it cannot read of the state", async () => {
-    const olds = inputs(["alice"], { grants: { "workspace/alice": ["0:1"] } });
+  it.each([
+    { assignment: { "workspace/alice": [{ name: "0:1" }] } },
+    { grants: { "workspace/alice": ["0:1"] } },
+  ])("decides anew what it cannot read of the state: %j", async (kept) => {
     ssh.answers({ show: snapshot([]) });
-    expect(Object.keys(held((await provider.check(olds, inputs(["alice"]))).inputs))).toEqual([
-      "workspace/alice",
-    ]);
+    const { inputs: out } = await provider.check(inputs(["alice"], kept), inputs(["alice"]));
+    expect(Object.keys(held(out))).toEqual(["workspace/alice"]);
   });
 });

@@ -1,7 +1,7 @@
 /** @file What the tests of a GpuPool's methods share: a node with one divided GPU, its grants, a pool's inputs. */
 
 import type { Props } from "../../components/gpu/inputs";
-import { readGrants } from "../../components/gpu/units";
+import { assignmentOf } from "../../components/gpu/state";
 import type { Ask, Assignment, Grant, GrantedUnit, Inventory } from "../../core/gpu";
 
 const GPU = (index: number) => `GPU-00000000-0000-4000-8000-00000000000${index}`;
@@ -87,5 +87,5 @@ export function inputs(users: string[], more: Props = {}): Props {
 export const unreachable = { show: { noShell: true, stderr: "Connection refused", code: 255 } };
 export const held = (props: Props | undefined) =>
   Object.fromEntries(
-    Object.entries(readGrants(props?.grants)).map(([key, units]) => [key, units.map((u) => u.name)]),
+    Object.entries(assignmentOf(props ?? {}) ?? {}).map(([key, units]) => [key, units.map((u) => u.name)]),
   );

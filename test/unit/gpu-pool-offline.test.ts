@@ -6,7 +6,7 @@
 import { describe, expect, it } from "vitest";
 import { type Props, UNKNOWN } from "../../components/gpu/inputs";
 import { provider } from "../../components/gpu/provider";
-import { showAssignment } from "../../components/gpu/units";
+import { granted } from "../../components/gpu/units";
 import type { Inventory } from "../../core/gpu";
 import { grant, held, inputs, inventory, slice, snapshot, unit, unreachable } from "./gpu-pool-helpers";
 import { poolNode } from "./gpu-pool-node";
@@ -24,7 +24,7 @@ describe("grants", () => {
 
   /** The same preview with the node's answer, and without it. */
   async function both(seen: Inventory, news: Props) {
-    const olds = inputs(["alice", "bob"], { inventory: seen, grants: showAssignment(had) });
+    const olds = inputs(["alice", "bob"], { inventory: seen, ...granted(had) });
     const seeing = async () => {
       told.length = 0;
       const { inputs: out, failures = [] } = await provider.check(olds, news);
@@ -111,7 +111,7 @@ describe("grants", () => {
   it("whose user the state does not name leave as those of others do", async () => {
     const olds = inputs(["alice"], {
       inventory: inventory(2, "nvidia-smi"),
-      grants: showAssignment({ "workspace/alice": [unit(1)], "workspace/bob": [unit(0)] }),
+      ...granted({ "workspace/alice": [unit(1)], "workspace/bob": [unit(0)] }),
     });
     ssh.does(unreachable);
     const { inputs: out } = await provider.check(olds, inputs(["alice", "carol"]));
@@ -120,7 +120,7 @@ describe("grants", () => {
   });
 
   it("are nobody's on a server whose berth is gone", async () => {
-    const olds = inputs(["alice"], { inventory: inventory(1, "nvidia-smi"), grants: showAssignment(had) });
+    const olds = inputs(["alice"], { inventory: inventory(1, "nvidia-smi"), ...granted(had) });
     ssh.does({ show: { code: 127 } });
     const { failures = [] } = await provider.check(olds, inputs(["alice"], lower));
     expect(failures[0]?.reason).toContain("defaults.max_mig_instances");

@@ -8,7 +8,7 @@ import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { type Props, UNKNOWN } from "../../components/gpu/inputs";
 import { provider } from "../../components/gpu/provider";
-import { showAssignment } from "../../components/gpu/units";
+import { granted } from "../../components/gpu/units";
 import { grant, held, inputs, inventory, slice, snapshot, unit, unreachable } from "./gpu-pool-helpers";
 import { poolNode } from "./gpu-pool-node";
 
@@ -36,13 +36,14 @@ describe("an error", () => {
 
 describe("diff", () => {
   const olds = inputs(["alice"], {
-    grants: showAssignment({ "workspace/alice": [unit(0)] }),
+    ...granted({ "workspace/alice": [unit(0)] }),
     inventory: inventory(2),
   });
 
-  it("sees nothing in what the engine sorts, drops or adds, in limits, or in the GPUs that nobody has", async () => {
+  it("sees nothing in what the engine sorts, drops or adds, in lines for people, in limits, or in the GPUs that nobody has", async () => {
     const news = {
       ...olds,
+      grants: { "workspace/alice": ["in other words"] },
       __provider: "other code",
       limits: "{}",
       strategy: "pack",
@@ -55,13 +56,13 @@ describe("diff", () => {
   });
 
   it.each<[string, Props]>([
-    ["grants", { grants: showAssignment({ "workspace/alice": [unit(1)] }) }],
+    ["the assignment", granted({ "workspace/alice": [unit(1)] })],
     ["declared", { declared: {} }],
     ["target", { target: "root@10.0.0.6:22" }],
     ["sshOptions", { sshOptions: ["-i", "~/other"] }],
     ["machine", { machine: "m2" }],
     ["an unknown machine", { machine: UNKNOWN }],
-    ["grants that are not known", { grants: undefined }],
+    ["an assignment that is not known", { assignment: undefined, grants: undefined }],
   ])("asks for an update, never for a replacement: %s", async (_, more) => {
     expect(await provider.diff("node-0", olds, { ...olds, ...more })).toEqual({
       changes: true,
@@ -72,7 +73,7 @@ describe("diff", () => {
 
 describe("create and update", () => {
   const wanted = { "workspace/alice": [unit(2)] };
-  const props = inputs(["alice"], { grants: showAssignment(wanted) });
+  const props = inputs(["alice"], granted(wanted));
 
   it("have the node grant exactly what was shown", async () => {
     ssh.answers({ apply: { assignment: wanted } });
@@ -98,6 +99,21 @@ describe("create and update", () => {
       "declared apply",
       "pool apply",
     ]);
+  });
+
+  it("do not take a berth that refuses what it was sent for an older one", async () => {
+    const refusal = (message: string) => ({
+      code: 2,
+      stdout: JSON.stringify({ error: { code: "bad-request", message } }),
+    });
+    ssh.does({ apply: refusal("declared.0.ask.count: 0"), older: refusal("unknown command 'pool'") });
+    await expect(provider.create(props)).rejects.toThrow(/nothing was granted: declared\.0\.ask\.count: 0/);
+  });
+
+  it("keep of a unit what they know, whatever else a node says of it", async () => {
+    const more = { "workspace/alice": [{ ...unit(2), serial: "of a later version" }] };
+    ssh.answers({ apply: { assignment: more } });
+    expect(await provider.create(props)).toEqual({ id: "node-0", outs: props });
   });
 
   it("decide where nobody could before, and fail where nobody can now", async () => {
@@ -136,7 +152,7 @@ describe("create and update", () => {
 });
 
 describe("read", () => {
-  const props = inputs(["alice"], { grants: showAssignment({ "workspace/alice": [unit(0)] }) });
+  const props = inputs(["alice"], granted({ "workspace/alice": [unit(0)] }));
 
   it("gives what the node holds, as properties and as inputs", async () => {
     ssh.answers({ show: snapshot([grant("workspace/alice", 3)]) });
@@ -163,7 +179,7 @@ describe("read", () => {
 });
 
 describe("delete", () => {
-  const props = inputs(["alice"], { grants: showAssignment({ "workspace/alice": [unit(0)] }) });
+  const props = inputs(["alice"], granted({ "workspace/alice": [unit(0)] }));
 
   it("declares nothing any more", async () => {
     ssh.answers({ apply: { assignment: {} } });

@@ -1,13 +1,13 @@
 /**
  * The text of a grant, what a container and Ray get of it, and the code that the state keeps.
  */
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { rayGpus, shortModel } from "../../components/gpu/devices";
+import { UNKNOWN } from "../../components/gpu/inputs";
+import { assignmentOf } from "../../components/gpu/state";
 import { STUB } from "../../components/gpu/stub";
-import { readGrants, readUnitLine, showAssignment, unitLine, withFaults } from "../../components/gpu/units";
-import type { Assignment, GrantedUnit, Inventory } from "../../core/gpu";
-import { character, LAST_CHARACTER, placeOf } from "../lib/characters";
+import { granted, unitLine, withFaults } from "../../components/gpu/units";
+import type { GrantedUnit, Inventory } from "../../core/gpu";
 import { must } from "../lib/run";
 
 const mig: GrantedUnit = {
@@ -33,66 +33,25 @@ describe("a unit's line", () => {
     );
     expect(unitLine(share)).toMatch(/^0 shared, 20480 MiB: GPU-8f1a/);
   });
-
-  it("can be read again, whatever the model is called", () => {
-    const hex = fc.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}$/);
-    const unit = fc
-      .record({
-        id: hex,
-        gpu: hex,
-        index: fc.nat(99),
-        model: fc.string({ unit: fc.nat(LAST_CHARACTER).map(character, placeOf) }),
-        memoryMiB: fc.nat(1_000_000),
-        kind: fc.constantFrom("mig", "gpu", "share"),
-        profile: fc.constantFrom("1g.10gb", "1g.10gb+me", "1c.3g.40gb", "7g.80gb"),
-      })
-      .map(({ id, gpu, index, kind, profile, model, memoryMiB }): GrantedUnit => {
-        const of = { gpu: `GPU-${gpu}`, model, memoryMiB, shared: kind === "share" };
-        return kind === "mig"
-          ? { ...of, uuid: `MIG-${id}`, name: `${index}:1`, profile }
-          : { ...of, uuid: `GPU-${gpu}`, name: `${index}` };
-      });
-    fc.assert(
-      fc.property(unit, (one) => {
-        expect(readUnitLine(unitLine(one))).toEqual(one);
-      }),
-    );
-  });
-
-  it("can be read again where the driver names instances after their GPU", () => {
-    const old = { ...mig, uuid: `MIG-${mig.gpu}/7/0` };
-    expect(unitLine(old)).toContain(`: MIG-${mig.gpu}/7/0 on ${mig.gpu} (`);
-    expect(readUnitLine(unitLine(old))).toEqual(old);
-    expect(readGrants(showAssignment({ "workspace/alice": [old] }))).toEqual({ "workspace/alice": [old] });
-  });
-
-  it("is not taken from other text", () => {
-    for (const line of [
-      "",
-      "0:1",
-      "GPU-1",
-      "0, MiB: GPU-1 (x)",
-      "a, 3 MiB: GPU-1 (x)",
-      unitLine(mig).slice(0, -1),
-    ])
-      expect(readUnitLine(line), line).toBeUndefined();
-  });
 });
 
-describe("grants", () => {
-  it("are shown by key, in the order of the keys", () => {
-    const assignment: Assignment = { "workspace/bob": [whole], ray: [mig, share] };
-    const shown = showAssignment(assignment);
-    expect(Object.keys(shown)).toEqual(["ray", "workspace/bob"]);
-    expect(readGrants(shown)).toEqual(assignment);
+describe("what a pool keeps", () => {
+  it("is by key, in the order of the keys: units, and a line for each", () => {
+    const kept = granted({ "workspace/bob": [whole], ray: [mig, share] });
+    expect(Object.keys(kept.assignment)).toEqual(["ray", "workspace/bob"]);
+    expect(kept.grants).toEqual({
+      ray: [unitLine(mig), unitLine(share)],
+      "workspace/bob": [unitLine(whole)],
+    });
   });
 
-  it.each([undefined, null, "text", [], 7])("of another version (%s) are none", (value) => {
-    expect(readGrants(value)).toEqual({});
+  it("is read from the units, and not from the lines", () => {
+    const kept = { ...granted({ ray: [mig] }), grants: { ray: [unitLine(whole)] } };
+    expect(assignmentOf(kept)).toEqual({ ray: [mig] });
   });
 
-  it("of another version are left out one by one", () => {
-    expect(Object.keys(readGrants({ a: [unitLine(mig)], b: ["0:1"], c: "text", d: [] }))).toEqual(["a", "d"]);
+  it.each([undefined, null, "text", 7, UNKNOWN])("is not known where it is %s", (value) => {
+    expect(assignmentOf({ assignment: value, grants: value })).toBeUndefined();
   });
 });
 

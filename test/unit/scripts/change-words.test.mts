@@ -6,8 +6,10 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { granted } from "../../../components/gpu/units.js";
 import { renderBase } from "../../../components/host/base.js";
 import { renderStage } from "../../../components/host/stage.js";
+import type { Assignment, GrantedUnit } from "../../../core/gpu/index.js";
 import { changeWords, readSteps } from "../../../scripts/lib/change-words.mjs";
 import { lineChanges, readStage, stageChanges } from "../../../scripts/lib/stage-words.mjs";
 import { valueChanges } from "../../../scripts/lib/value-words.mjs";
@@ -199,9 +201,17 @@ describe("a container", () => {
 });
 
 describe("a GPU pool", () => {
-  const unit = (name: string) => `${name} 1g.10gb, 9984 MiB: MIG-1-2 on GPU-1 (NVIDIA H100 80GB HBM3)`;
+  const unit = (name: string): GrantedUnit => ({
+    ...{ uuid: `MIG-1-${name}`, gpu: "GPU-1", name, model: "NVIDIA H100 80GB HBM3" },
+    ...{ memoryMiB: 9984, profile: "1g.10gb", shared: false },
+  });
+  const gpu = (index: number): GrantedUnit => ({
+    ...{ uuid: `GPU-${index}`, gpu: `GPU-${index}`, name: `${index}`, model: "H100" },
+    ...{ memoryMiB: 81559, shared: false },
+  });
   const told = (name: string) => `${name} 1g.10gb, 9984 MiB of NVIDIA H100 80GB HBM3`;
-  const pool = (grants: unknown) => ({ node: "node-0", grants });
+  const pool = (assignment: unknown) => ({ node: "node-0", assignment });
+  const changed = (old: Inputs, now: Inputs) => words(event("update", POOL, "berth-node-0-gpus", old, now));
 
   it.each<[string, unknown, unknown, string[]]>([
     [
@@ -212,8 +222,8 @@ describe("a GPU pool", () => {
     ],
     [
       "one who goes, and one who moves",
-      { "workspace/alice": [unit("0:0")], ray: ["1, 81559 MiB: GPU-2 (H100)"] },
-      { ray: ["2, 81559 MiB: GPU-3 (H100)"] },
+      { "workspace/alice": [unit("0:0")], ray: [gpu(1)] },
+      { ray: [gpu(2)] },
       [
         "GPUs on node-0:",
         "  Ray gives back 1, 81559 MiB of H100",
@@ -222,9 +232,33 @@ describe("a GPU pool", () => {
       ],
     ],
     ["nobody yet known", {}, UNKNOWN, ["GPUs on node-0: who gets which is known once the node has answered"]],
-    ["the same", { a: ["x"] }, { a: ["x"] }, []],
+    ["the same", { a: [unit("0:0")] }, { a: [unit("0:0")] }, []],
+    [
+      "another GPU in the place of one",
+      { ray: [gpu(1)] },
+      { ray: [{ ...gpu(1), uuid: "GPU-9", memoryMiB: 0 }] },
+      ["GPUs on node-0:", "  Ray gives back 1, 81559 MiB of H100", "  Ray gets 1, memory unknown of H100"],
+    ],
+    [
+      "a larger share",
+      { ray: [{ ...gpu(1), memoryMiB: 1, shared: true }] },
+      { ray: [{ ...gpu(1), memoryMiB: 2, shared: true }] },
+      ["GPUs on node-0:", "  Ray gives back 1 shared, 1 MiB of H100", "  Ray gets 1 shared, 2 MiB of H100"],
+    ],
   ])("with %s", (_, old, now, said) => {
-    expect(words(event("update", POOL, "berth-node-0-gpus", pool(old), pool(now)))).toEqual(said);
+    expect(changed(pool(old), pool(now))).toEqual(said);
+  });
+
+  it("of an older version's state is told by its lines, and not told where they stay", () => {
+    const old = (assignment: Assignment) => ({ node: "node-0", grants: granted(assignment).grants });
+    const now = (assignment: Assignment) => ({ node: "node-0", ...granted(assignment) });
+    const before = { "workspace/alice": [unit("0:0")], ray: [gpu(1)] };
+    expect(changed(old(before), now(before))).toEqual([]);
+    expect(changed(old(before), now({ ...before, ray: [gpu(2)] }))).toEqual([
+      "GPUs on node-0:",
+      "  Ray gives back 1, 81559 MiB: GPU-1 (H100)",
+      "  Ray gets 2, 81559 MiB: GPU-2 (H100)",
+    ]);
   });
 });
 
