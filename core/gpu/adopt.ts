@@ -10,7 +10,7 @@ import {
   seenGrant,
   stoppedChange,
 } from "./ledger";
-import { indexOf } from "./ledger-index";
+import { indexOf, troubleOf } from "./ledger-index";
 import type { Change, Ctx, Decision, LedgerState } from "./ledger-types";
 import type { Grant } from "./model";
 import { foundAsk, foundUnit } from "./unknown-units";
@@ -173,7 +173,7 @@ const freshNames = (state: LedgerState, ctx: Ctx) => ({ id: ctx.newId(), token: 
 function conflictsIn(state: LedgerState): Adoption["conflicts"] {
   const holders = new Map<string, Set<string>>();
   for (const grant of state.grants.values()) {
-    if (!grant.reason?.startsWith("conflict")) continue;
+    if (grant.reason === undefined || troubleOf(state, grant)?.event !== "conflict") continue;
     for (const { uuid } of grant.units) {
       const there = holders.get(uuid);
       if (there) there.add(grant.id);

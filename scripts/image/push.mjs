@@ -166,6 +166,9 @@ async function heldDigest(url, auth) {
   return answer.headers.get("docker-content-digest") ?? `no digest (HTTP ${answer.status})`;
 }
 
+/** The registry did not answer. */
+class SilentRegistry extends Error {}
+
 /**
  * Waits until the registry, which may have been started a moment ago, answers.
  * @param {string} registry
@@ -183,7 +186,7 @@ async function answering(registry, broken = () => undefined) {
     } catch (error) {
       if (broken() !== undefined || Date.now() > end) {
         const cause = error instanceof Error && error.cause ? ` (${error.cause})` : "";
-        throw new Error(
+        throw new SilentRegistry(
           `push: the registry at ${registry} did not answer within ${REGISTRY_MS / 1000} s: ${error}${cause}`,
         );
       }
@@ -257,7 +260,6 @@ export function isElsewhere(host) {
  */
 async function explain(error, { name, local, registry, target }) {
   const output = error instanceof CommandError ? error.output : [];
-  const message = error instanceof Error ? error.message : "";
   if (output.some((line) => line.includes(local) && /connection refused|i\/o timeout|no route/.test(line))) {
     return new CommandError(
       `push ${name}: the engine does not reach ${local} of this computer, where the SSH tunnel begins: it runs in a virtual machine or a network of its own (Docker Desktop, rootless Docker). Use an engine that runs on this computer itself.`,
@@ -265,9 +267,9 @@ async function explain(error, { name, local, registry, target }) {
       output,
     );
   }
-  if (message.startsWith("push: the registry at")) {
+  if (error instanceof SilentRegistry) {
     return new Error(
-      `push ${name}: ${showTarget(target)} was reached, but the registry at ${registry} there did not answer within ${REGISTRY_MS / 1000} s. Does it run (docker ps there), and does sshd allow forwarding (AllowTcpForwarding)? ${message}`,
+      `push ${name}: ${showTarget(target)} was reached, but the registry at ${registry} there did not answer within ${REGISTRY_MS / 1000} s. Does it run (docker ps there), and does sshd allow forwarding (AllowTcpForwarding)? ${error.message}`,
     );
   }
   return error;
