@@ -17,7 +17,7 @@ const UNUSED = /^(@grpc\/grpc-js|@grpc\/proto-loader|protobufjs|ssh2)(\/|$)/;
  * @typedef {object} Bundle
  * @property {string} path `berthd.cjs`
  * @property {Buffer} content
- * @property {string[]} inputs what it was made from, below the repository's root
+ * @property {string[]} inputs the files that a part of it is from, below the repository's root
  */
 
 /**
@@ -65,7 +65,10 @@ export async function bundleAgent(entries = ENTRIES) {
       return {
         path: `${name}.cjs`,
         content: Buffer.from(file.contents),
-        inputs: Object.keys(result.metafile.inputs).sort(),
+        inputs: Object.values(result.metafile.outputs)
+          .flatMap(({ inputs }) => Object.entries(inputs))
+          .flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : []))
+          .sort(),
       };
     }),
   );

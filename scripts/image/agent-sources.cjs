@@ -113,6 +113,7 @@ function agentSources() {
     );
   }
   add("scripts/image/agent-bundle.mjs");
+  add("core/package.json");
   return [...files]
     .map(([path, content]) => ({ path, content }))
     .sort((a, b) => (a.path < b.path ? -1 : 1))
