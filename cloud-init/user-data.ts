@@ -1,4 +1,5 @@
 import { isPublicKey } from "../config";
+import { LINUX_LOGIN, NODE_NAME } from "../core/names";
 import { securityUpdates, sshdDropIn } from "./files";
 import { firstBootScript } from "./first-boot";
 import { hashParts, type UserDataPart, userDataLimit, userDataSize } from "./parts";
@@ -127,10 +128,6 @@ function machine(options: UserDataOptions): { [key: string]: YamlValue } {
   };
 }
 
-/** RFC 1123 label, as the configuration takes node names. */
-const NODE_NAME = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
-/** Debian's useradd rule (NAME_REGEX), with the length limit of utmp. */
-const LOGIN = /^[a-z_][a-z0-9_-]{0,31}$/;
 const PRIVATE_KEY =
   /^-----BEGIN OPENSSH PRIVATE KEY-----\n([A-Za-z0-9+/=]+\n)+-----END OPENSSH PRIVATE KEY-----\n?$/;
 
@@ -140,12 +137,12 @@ function check(options: UserDataOptions): UserDataProblem[] {
     problems.push({ option, problem, allowed });
   const { node, hostKey, login, swapBytes = 0 } = options;
   if (!NODE_NAME.test(node))
-    refuse("node", "is no host name", "lower-case letters, digits and '-', a letter first, at most 63");
+    refuse("node", "is no host name", "lower-case letters, digits and '-', a letter first, at most 40");
   if (!PRIVATE_KEY.test(hostKey.privateKey))
     refuse("hostKey.privateKey", "is no private key", "an OpenSSH private key file, unencrypted");
   if (!/^ssh-ed25519 \S+$/.test(hostKey.publicKey) || !isPublicKey(hostKey.publicKey))
     refuse("hostKey.publicKey", "is no Ed25519 public key", '"ssh-ed25519 BASE64", without a comment');
-  if (!LOGIN.test(login.name))
+  if (!LINUX_LOGIN.test(login.name))
     refuse("login.name", "is no Linux user name", "root, or a-z, 0-9, _ and -, a letter first, at most 32");
   if (login.keys.length === 0)
     refuse("login.keys", "is empty: nobody could sign in", "at least one OpenSSH public key");

@@ -1,6 +1,5 @@
 import type { BaremetalNodePlan, Plan, PlannedNode, PortRange } from "../config";
 import {
-  bracketed,
   clusterNetworks,
   nfsNode,
   nodeOpenings,
@@ -9,6 +8,7 @@ import {
   rayPorts,
   userRange,
 } from "../config";
+import { bracketed } from "../core/net";
 import type {
   BaseOptions,
   FabricSpec,

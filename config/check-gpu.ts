@@ -5,6 +5,7 @@ import {
   fitsModel,
   type Limit,
   MIG_MODELS,
+  MOST_GPUS,
   migModelOf,
   mostOf,
 } from "../core/gpu";
@@ -24,7 +25,7 @@ import {
 } from "./resolve-gpu";
 import type { NodeConfig, StackConfig, UserConfig } from "./schema";
 import { sizeText } from "./schema-base";
-import { MOST_GPUS, type NodeGpuConfig, type UserGpuConfig } from "./schema-gpu";
+import type { NodeGpuConfig, UserGpuConfig } from "./schema-gpu";
 
 /** GPUs, limits and who asks for what: everything that a preview can know before a node is there. Pure. */
 export function checkGpu(config: StackConfig, report: Report): void {

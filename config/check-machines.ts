@@ -1,22 +1,19 @@
-import {
-  isAddress,
-  isAddressOrPlaceholder,
-  isHost,
-  isPrivateAddress,
-  PRIVATE_IPV4,
-  parseAddressPair,
-  sameAddress,
-} from "./addresses";
-import { INTERFACE_RULE, isInterface } from "./check-storage";
-import { cidrsOverlap, parseCidr } from "./net";
+import { LINUX_LOGIN } from "../core/names";
 import {
   behindPrefix,
-  checkNetworks,
-  freePool,
+  isAddress,
+  isHost,
+  isPrivateAddress,
   type Network,
-  POOL_CANDIDATES,
+  networksOverlap,
+  PRIVATE_IPV4,
+  readIpv4Network,
   readNetwork,
-} from "./networks";
+  sameAddress,
+} from "../core/net";
+import { isAddressOrPlaceholder, parseAddressPair } from "./addresses";
+import { INTERFACE_RULE, isInterface } from "./check-storage";
+import { checkNetworks, freePool, POOL_CANDIDATES } from "./networks";
 import { WORKSPACE_NETWORK } from "./plan";
 import type { Report } from "./problems";
 import { accessPath, resolveAccess } from "./resolve";
@@ -175,7 +172,7 @@ function checkBaremetal(config: StackConfig, report: Report): void {
     checkHostKey(`nodes[${i}].hostKey`, node.hostKey, host, access.port, report);
     const { user, keyFile, jump, privateInterface } = access;
     const login = (path: string, value: string) => {
-      if (!LOGIN.test(value))
+      if (!LINUX_LOGIN.test(value))
         once(path, value, "is no Linux user name", "root, or a-z, 0-9, _ and -, a letter first, at most 32");
     };
     login(accessPath(node, i, "user"), user);
@@ -204,9 +201,6 @@ function checkBaremetal(config: StackConfig, report: Report): void {
     checkHostKey(`${at}.hostKey`, jump.hostKey, jump.host, jump.port ?? 22, once);
   }
 }
-
-/** Debian's useradd rule (NAME_REGEX), with the length limit of utmp. */
-const LOGIN = /^[a-z_][a-z0-9_-]{0,31}$/;
 
 /** Checks both addresses; gives the public one for messages. */
 function checkPair(path: string, node: BaremetalNodeConfig, report: Report): string {
@@ -317,11 +311,10 @@ function checkShared(
 ): void {
   const path = "digitalocean";
   slug(`${path}.region`, shared.region, REGION, "region", "fra1", report);
-  const cidr = parseCidr(shared.vpcCidr);
-  const ranges = PRIVATE_IPV4.map(parseCidr);
-  const inside = cidr && ranges.some((r) => r && r.first <= cidr.first && cidr.last <= r.last);
+  const cidr = readIpv4Network(shared.vpcCidr);
   const behind = behindPrefix(shared.vpcCidr);
-  if (!cidr || !inside || cidr.prefix < 16 || cidr.prefix > 28)
+  // No private range is smaller than /16: a network whose first address is in one lies in it whole.
+  if (!cidr || !isPrivateAddress(cidr.first.toString()) || cidr.prefix < 16 || cidr.prefix > 28)
     report(
       `${path}.vpcCidr`,
       shared.vpcCidr,
@@ -330,8 +323,8 @@ function checkShared(
     );
   else
     for (const other of [WORKSPACE_NETWORK, ...(hasLocal(config) ? [config.network.cidr] : [])]) {
-      const taken = parseCidr(other);
-      if (taken && cidrsOverlap(cidr, taken))
+      const taken = readIpv4Network(other);
+      if (taken && networksOverlap(cidr, taken))
         report(
           `${path}.vpcCidr`,
           shared.vpcCidr,

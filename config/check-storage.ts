@@ -1,4 +1,4 @@
-import { isHost, isInterfaceAddress } from "./addresses";
+import { isHost, isInterfaceAddress } from "../core/net";
 import { checkNetworks } from "./networks";
 import type { Report } from "./problems";
 import { resolveStorage, storagePath } from "./resolve";

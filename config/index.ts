@@ -1,5 +1,4 @@
 /** The stack's configuration: its schema, defaults, port plan and checks. Pure; nothing here knows Pulumi. */
-export { bracketed } from "./addresses";
 export { nfsNode } from "./check-storage";
 export { type Loaded, type LoadOptions, loadConfig } from "./load";
 export {

@@ -1,10 +1,12 @@
+import { LABEL } from "../core/names";
+import { without } from "../core/problems";
 import { cautionsOf } from "./cautions";
 import { makePlan, mergePorts } from "./make-plan";
 import { findPlaceholders } from "./placeholders";
 import type { Plan, UserSecrets } from "./plan";
 import { ConfigError, HIDDEN, type Problem } from "./problems";
 import { type StackConfig, stackSchema } from "./schema";
-import { holdsSecret, type Issue, shapeProblems, valueAt, withoutEmpty } from "./shape";
+import { holdsSecret, type ShapeIssue, shapeProblems, withoutEmpty } from "./shape";
 import { type SetupValidator, validate } from "./validate";
 
 export interface Loaded {
@@ -51,14 +53,15 @@ export function loadConfig(
       (problem) => !open.includes(problem.path),
     );
   if (!allow) problems.push(...found.map(placeholderProblem));
-  if (!STACK_NAME.test(stack)) problems.push(stackNameProblem(stack));
+  if (!LABEL.test(stack)) problems.push(stackNameProblem(stack));
   const parsed = stackSchema.safeParse(values);
   if (!parsed.success) {
     const before = problems.map((p) => p.path);
-    for (const issue of parsed.error.issues as unknown as Issue[])
+    const issues = parsed.error.issues as readonly ShapeIssue[];
+    for (const issue of issues)
       problems.push(...shapeProblems(issue, values).filter((p) => !before.includes(p.path)));
-    // What can be judged without the misshapen parts is judged in the same run.
-    const rest = stackSchema.safeParse(without(values, parsed.error.issues));
+    const misshapen = issues.flatMap(({ path, keys }) => keys?.map((key) => [...path, key]) ?? [path]);
+    const rest = stackSchema.safeParse(without(values, misshapen));
     const reported = problems.map((p) => p.path);
     if (rest.success)
       for (const problem of judged(rest.data)) if (!reported.includes(problem.path)) problems.push(problem);
@@ -75,8 +78,6 @@ export function loadConfig(
 }
 
 /** Pulumi takes more: this one is in files, labels and names of containers on the nodes. */
-const STACK_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
-
 const stackNameProblem = (stack: string): Problem => ({
   path: "the stack's name",
   value: stack,
@@ -100,19 +101,6 @@ function placeholderProblem({ path, value }: { path: string; value: string }): P
     problem: "is still a placeholder: a preview may go on with it, an update needs the value",
     allowed: "the real value in its place",
   };
-}
-
-/** A copy of the values less every part that an issue points at. */
-function without(values: Record<string, unknown>, issues: readonly unknown[]): unknown {
-  const copy = structuredClone(values);
-  for (const { path, keys } of issues as Issue[]) {
-    for (const target of keys ? keys.map((key) => [...path, key]) : [path]) {
-      const holder = valueAt(copy, target.slice(0, -1));
-      const last = target.at(-1);
-      if (holder && typeof holder === "object" && last !== undefined) Reflect.deleteProperty(holder, last);
-    }
-  }
-  return copy;
 }
 
 function parseValue(text: string): unknown {

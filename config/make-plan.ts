@@ -1,6 +1,6 @@
+import { hostAddress, readIpv4Network } from "../core/net";
 import { parseAddressPair } from "./addresses";
 import { groupOfUser } from "./check-gpu";
-import { hostAddress, parseCidr } from "./net";
 import { servedByHead } from "./openings";
 import {
   FIRST_UID,
@@ -40,7 +40,7 @@ export function mergePorts(config: StackConfig): PortPlan {
 }
 
 export function makePlan(stack: string, config: StackConfig, ports: PortPlan): Plan {
-  const cidr = parseCidr(config.network.cidr);
+  const cidr = readIpv4Network(config.network.cidr);
   if (!cidr) throw new Error("unreachable: validate() accepted a network that does not parse");
   const nodes = config.nodes.map((node) => nodePlan(config, node));
   const head = nodes.find((node) => node.role === "head");

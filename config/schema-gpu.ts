@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { askSchema, MOST_GPUS, strategySchema } from "../core/gpu";
 import { defaultLimitsDocument, type LimitsDocument, parseLimits } from "../core/limits";
 import { port, size, text } from "./schema-base";
 
@@ -7,11 +8,9 @@ import { port, size, text } from "./schema-base";
  * and what a user's workspace asks for. What one means for another is checked in check-gpu.ts.
  */
 
-export const strategy = z.enum(["least-allocated", "pack", "spread"]);
-
 export const gpu = z.strictObject({
   /** Where a GPU is chosen: the one with the least granted, the fullest that fits, or one GPU each. */
-  strategy: strategy.default("least-allocated"),
+  strategy: strategySchema.default("least-allocated"),
   /** `shared`: a GPU's memory may be granted in shares, beside whole GPUs and instances. */
   allocation: z.enum(["exclusive", "shared"]).default("exclusive"),
   /** The most of a GPU's memory that one share may have; 0: no limit. */
@@ -45,9 +44,6 @@ export const limitsDocument = z
   })
   .default(defaultLimitsDocument);
 
-/** The most GPUs that a node may declare. */
-export const MOST_GPUS = 64;
-
 /** The stand-in keeps it in lines and in rows cut at `|`, and replaces `@…@` by figures: none of these may be in it. */
 const gpuModel = z
   .string()
@@ -78,25 +74,8 @@ export const nodeGpus = z.array(
   }),
 );
 
-export const userGpu = z.strictObject({
-  /** Whole GPUs, MIG instances, or a share of a GPU's memory beside others. */
-  kind: z.enum(["gpu", "mig", "share"]),
-  count: z
-    .int()
-    .min(1)
-    .max(MOST_GPUS * 8)
-    .default(1),
-  /** MIG profile; any when left out. */
-  profile: text.optional(),
-  /** Part of the model's name, in any case; any when left out. */
-  model: text.optional(),
-  /** Of a share: what is wanted. Of GPUs and instances: the least that each must have. */
-  memory: size.optional(),
-  /** `gpu.strategy` when left out. */
-  strategy: strategy.optional(),
-  /** Exactly these, by UUID: as many as `count`. */
-  pins: z.array(text).optional(),
-});
+/** As everybody asks for GPUs; here memory is a size: of a share what is wanted, of GPUs and instances the least of each. */
+export const userGpu = askSchema.omit({ memoryMiB: true }).extend({ memory: size.optional() });
 
 /** What Ray has on a node besides CPUs and memory. */
 export const nodeRay = z.strictObject({

@@ -1,4 +1,5 @@
 import { nearest } from "../core/limits";
+import { type Issue, pathText, valueAt } from "../core/problems";
 import { HIDDEN, type Problem } from "./problems";
 import { nodeKinds, stackKeys, stackSchema } from "./schema";
 import { boundsAt, isRecord, keysAt, kindsWith } from "./schema-walk";
@@ -8,35 +9,17 @@ import { boundsAt, isRecord, keysAt, kindsWith } from "./schema-walk";
 /** Values under these keys are secrets: an error says that they are wrong, never what they are. */
 const secretKeys = ["password", "credentials"];
 
-export interface Issue {
-  code: string;
-  path: PropertyKey[];
-  message: string;
+/** An issue of the schema, as far as it is read here. */
+export interface ShapeIssue extends Issue {
   params?: { allowed?: string };
-  keys?: string[];
   values?: unknown[];
   expected?: string;
   origin?: string;
   discriminator?: string;
 }
 
-/** `users[0].memory` */
-function pathText(path: readonly PropertyKey[]): string {
-  return path.reduce<string>(
-    (text, part) =>
-      typeof part === "number" ? `${text}[${part}]` : text === "" ? String(part) : `${text}.${String(part)}`,
-    "",
-  );
-}
-
 /** True where a secret stands at a path such as `users[0].password`. */
 export const holdsSecret = (path: string) => secretKeys.some((key) => path.includes(key));
-
-export const valueAt = (values: unknown, path: readonly PropertyKey[]): unknown =>
-  path.reduce<unknown>(
-    (value, part) => (value as Record<PropertyKey, unknown> | null | undefined)?.[part],
-    values,
-  );
 
 /**
  * The values less every key that nothing stands behind: such a key reads as `null`, most often since its entries are
@@ -58,7 +41,7 @@ export function withoutEmpty(values: Record<string, unknown>): Record<string, un
 }
 
 /** One issue of the schema as problems: an unknown key is one each. */
-export function shapeProblems(issue: Issue, values: unknown): Problem[] {
+export function shapeProblems(issue: ShapeIssue, values: unknown): Problem[] {
   const { code, path, keys = [] } = issue;
   if (code === "unrecognized_keys") return keys.map((key) => unknownKey(path, key, values));
   const found = valueAt(values, path);
@@ -115,7 +98,7 @@ const NOUN: Readonly<Record<string, string>> = {
 const nounOf = (value: unknown) =>
   value === null ? "nothing" : Array.isArray(value) ? "a list" : (NOUN[typeof value] ?? typeof value);
 
-function tell(issue: Issue, found: unknown, values: unknown): { problem: string; allowed: string } {
+function tell(issue: ShapeIssue, found: unknown, values: unknown): { problem: string; allowed: string } {
   const { code, path, message, params, values: options, expected = "", origin = "", discriminator } = issue;
   if (params?.allowed !== undefined) return { problem: message, allowed: params.allowed };
   const kind = path.at(-1) === "kind";

@@ -1,9 +1,11 @@
+import { isIPv4 } from "node:net";
+import { NODE_NAME, USER_NAME } from "../core/names";
+import { behindPrefix, hostAddress, isInside, networksOverlap, readIpv4Network } from "../core/net";
 import { checkGpu } from "./check-gpu";
 import { checkMachines } from "./check-machines";
 import { checkRuntime } from "./check-runtime";
 import { checkStorage } from "./check-storage";
-import { cidrContains, cidrsOverlap, hostAddress, isIpv4, parseCidr } from "./net";
-import { behindPrefix, checkNetworks } from "./networks";
+import { checkNetworks } from "./networks";
 import { rayMemory, userResources, WORKSPACE_NETWORK } from "./plan";
 import {
   FIRST_EPHEMERAL_PORT,
@@ -19,15 +21,6 @@ import type { Problem, Report } from "./problems";
 import type { LocalNodeConfig, StackConfig } from "./schema";
 import { sizeText } from "./schema-base";
 import { checkPublicKey } from "./ssh-keys";
-
-/**
- * Linux user names as Debian's adduser takes them (NAME_REGEX `^[a-z][-a-z0-9_]*$`), at most 32 long
- * (utmp). They also name containers and host directories, so nothing else may pass.
- */
-const USER_NAME = /^[a-z][a-z0-9_-]{0,31}$/;
-
-/** RFC 1123 label, short enough for a container name with its prefix. */
-const NODE_NAME = /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/;
 
 /** System accounts of Debian and Ubuntu base installs, and ours: a workspace user may not be one. */
 export const reservedNames = new Set(
@@ -65,7 +58,7 @@ export function validate(config: StackConfig, ports: PortPlan, validateSetup: Se
 }
 
 function checkNetwork(config: StackConfig, report: Report): void {
-  const cidr = parseCidr(config.network.cidr);
+  const cidr = readIpv4Network(config.network.cidr);
   if (!cidr || cidr.prefix < 16 || cidr.prefix > 27) {
     const behind = behindPrefix(config.network.cidr);
     report(
@@ -76,8 +69,8 @@ function checkNetwork(config: StackConfig, report: Report): void {
     );
     return;
   }
-  const workspaces = parseCidr(WORKSPACE_NETWORK);
-  if (workspaces && cidrsOverlap(cidr, workspaces))
+  const workspaces = readIpv4Network(WORKSPACE_NETWORK);
+  if (workspaces && networksOverlap(cidr, workspaces))
     report(
       "network.cidr",
       config.network.cidr,
@@ -150,7 +143,7 @@ function checkNodes(config: StackConfig, report: Report): void {
 /** A local node's address: in the stack's network, free, and its own. */
 function checkLocalAddress(config: StackConfig, i: number, node: LocalNodeConfig, report: Report): void {
   const path = `nodes[${i}].address`;
-  if (!isIpv4(node.address)) {
+  if (!isIPv4(node.address)) {
     report(path, node.address, "is no address", 'an IPv4 address such as "10.88.0.10"');
     return;
   }
@@ -162,10 +155,10 @@ function checkLocalAddress(config: StackConfig, i: number, node: LocalNodeConfig
       `is the address of nodes[${same}] too`,
       "an address of its own for every node",
     );
-  const cidr = parseCidr(config.network.cidr);
+  const cidr = readIpv4Network(config.network.cidr);
   const taken =
     cidr && [hostAddress(cidr, 0), hostAddress(cidr, 1), hostAddress(cidr, 2)].includes(node.address);
-  if (cidr && (!cidrContains(cidr, node.address) || taken))
+  if (cidr && (!isInside(cidr, node.address) || taken))
     report(
       path,
       node.address,

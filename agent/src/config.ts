@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { strategies } from "../../core/gpu";
-
-/** Names that are safe in a path, a label and a systemd unit. */
-export const userName = z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/);
+import { strategySchema } from "../../core/gpu";
+import { USER_NAME } from "../../core/names";
+import { issueTexts } from "../../core/problems";
 
 const listen = ["loopback", "private", "off"] as const;
 
@@ -24,7 +23,7 @@ export const nodeSchema = z
     stack: z.string().min(1).max(128),
     node: z.string().min(1).max(128),
     /** Where a place is chosen when the ask says nothing. */
-    strategy: z.enum(strategies as readonly [string, ...string[]]).default("least-allocated"),
+    strategy: strategySchema.default("least-allocated"),
     /** `shared`: GPUs may be granted in shares of their memory. */
     allocation: z.enum(["exclusive", "shared"]).default("exclusive"),
     /** The most of a GPU's memory that one share may have; 0: no limit. */
@@ -33,7 +32,7 @@ export const nodeSchema = z
     users: z
       .array(
         z.strictObject({
-          name: userName,
+          name: z.string().regex(USER_NAME),
           uid: z.int().min(1).max(4_294_967_294).optional(),
           group: z.string().min(1).max(64).optional(),
         }),
@@ -82,10 +81,7 @@ export const nodeSchema = z
     }
   });
 
-type Parsed = z.infer<typeof nodeSchema>;
-export interface NodeConfig extends Omit<Parsed, "strategy"> {
-  strategy: (typeof strategies)[number];
-}
+export type NodeConfig = z.infer<typeof nodeSchema>;
 
 /** A file that berthd cannot start with; the message names the file and every problem in it. */
 export class FileProblem extends Error {
@@ -120,16 +116,6 @@ export function readJson(file: string, mend: string): unknown {
 /** Reads and checks `node.json`; throws FileProblem with all its problems. */
 export function readNode(file: string): NodeConfig {
   const parsed = nodeSchema.safeParse(readJson(file, fix));
-  if (!parsed.success) throw new FileProblem(file, parsed.error.issues.map(issueText), fix);
-  return parsed.data as NodeConfig;
-}
-
-/** `users[1].uid: is that of users[0] too`. */
-export function issueText(issue: { path: readonly PropertyKey[]; message: string }): string {
-  const path = issue.path
-    .map((part, index) =>
-      typeof part === "number" ? `[${part}]` : index === 0 ? String(part) : `.${String(part)}`,
-    )
-    .join("");
-  return path === "" ? issue.message : `${path}: ${issue.message}`;
+  if (!parsed.success) throw new FileProblem(file, issueTexts(parsed.error), fix);
+  return parsed.data;
 }

@@ -12,7 +12,8 @@
  */
 import { createHash } from "node:crypto";
 import { type PortRange, WORKSPACE_NETWORK } from "../../config";
-import { checkRange, mergeRanges, type Network, parseNetwork, portGroups, portText } from "./networks";
+import type { Network } from "../../core/net";
+import { checkRange, mergeRanges, parseNetwork, portGroups, portText } from "./networks";
 import type { Outgoing } from "./outgoing";
 import { type Allow, APPLY, chainStep } from "./published";
 import { readerLibrary } from "./retire/before";

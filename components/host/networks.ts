@@ -1,9 +1,8 @@
 /** Networks and ports as the firewall and Docker want them. Pure. */
 import type { PortRange } from "../../config";
-import { freePool, type Network, POOL_CANDIDATES, readNetwork } from "../../config/networks";
+import { freePool, POOL_CANDIDATES } from "../../config/networks";
+import { type Network, readNetwork } from "../../core/net";
 import { checkWhole, StageOptionError } from "./shell";
-
-export { type Network, networksOverlap } from "../../config/networks";
 
 /**
  * An address or a network in CIDR notation, IPv4 or IPv6; an address counts as a network of one.

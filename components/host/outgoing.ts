@@ -9,8 +9,9 @@
 
 import type { PortRange } from "../../config";
 import { FIRST_EPHEMERAL_PORT } from "../../config/ports";
+import type { Network } from "../../core/net";
 import { KNOWN_BRIDGES } from "./bridges";
-import { type Network, portGroups, portText } from "./networks";
+import { portGroups, portText } from "./networks";
 
 export interface Outgoing {
   /** The users' blocks. */

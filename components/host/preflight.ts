@@ -6,7 +6,7 @@
  * the stack (`renderRetire`).
  */
 import type { PortRange } from "../../config";
-import { isAddress } from "../../config/addresses";
+import { isAddress } from "../../core/net";
 import { type BaseOptions, basePackages } from "./base";
 import type { FirewallOptions } from "./firewall";
 import { loginProblem, rayAccountProblem } from "./login";

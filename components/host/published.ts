@@ -8,8 +8,9 @@
  */
 
 import type { PortRange } from "../../config";
+import type { Network } from "../../core/net";
 import { dockerBridges, KNOWN_BRIDGES, KNOWN_INTERFACES } from "./bridges";
-import { type Network, portText } from "./networks";
+import { portText } from "./networks";
 import {
   MONITORING_AGENT,
   OUTGOING_CHAINS,

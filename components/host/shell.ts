@@ -4,8 +4,9 @@
  * Every value that ends up in a rendered script passes through `quote` or `heredoc`, after a check of its own
  * kind where it has one. What cannot be written safely is refused here, before anything reaches a node.
  */
-import { isIPv6 } from "node:net";
 import { isPublicKey } from "../../config/ssh-keys";
+import { LABEL, LINUX_LOGIN } from "../../core/names";
+import { isAddress } from "../../core/net";
 
 /** Raised for a value that a host stage cannot take; the message says which, why, and what is allowed. */
 export class StageOptionError extends Error {
@@ -51,16 +52,13 @@ export function heredoc(content: string, where = "a file in a host stage"): stri
   return `<<'${word}'\n${content}${content.endsWith("\n") || content === "" ? "" : "\n"}${word}`;
 }
 
-/** Debian's useradd rule (NAME_REGEX), with the length limit of utmp. */
-const LINUX_NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
-
-/** The same, root too. */
+/** A Linux login: root too. */
 export function checkLinuxLogin(value: string, where: string): string {
   return value === "root" ? value : checkLinuxName(value, where);
 }
 
 export function checkLinuxName(value: string, where: string): string {
-  if (!LINUX_NAME.test(value) || value === "root") {
+  if (!LINUX_LOGIN.test(value) || value === "root") {
     throw new StageOptionError(
       where,
       value,
@@ -72,7 +70,7 @@ export function checkLinuxName(value: string, where: string): string {
 
 /** A label: stage and node names, used in file names and messages. */
 export function checkLabel(value: string, where: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(value)) {
+  if (!LABEL.test(value)) {
     throw new StageOptionError(
       where,
       value,
@@ -104,7 +102,7 @@ export function checkPath(value: string, where: string): string {
 export function checkHostPort(value: string, where: string): string {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?):(\d{1,5})$/.exec(value);
   const port = Number(match?.[2]);
-  const wrong = match?.[1] !== undefined && !isIPv6(match[1]);
+  const wrong = match?.[1] !== undefined && !isAddress(match[1]);
   if (!match || wrong || port < 1 || port > 65535) {
     throw new StageOptionError(where, value, "ADDRESS:PORT, such as '10.88.0.2:5000'");
   }

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
-import { bracketed, locate, type NodePlan, type PlannedNode } from "../../config";
+import { locate, type NodePlan, type PlannedNode } from "../../config";
+import { bracketed } from "../../core/net";
 import type { Connection } from "./connection";
 
 /** What every kind of node looks like to the rest of the program. */

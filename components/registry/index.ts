@@ -1,7 +1,8 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { bracketed, REGISTRY_PORTS, REGISTRY_PULL_PORT } from "../../config";
+import { REGISTRY_PORTS, REGISTRY_PULL_PORT } from "../../config";
+import { bracketed } from "../../core/net";
 import type { Image } from "../images";
 import { answer } from "../known";
 import { labels, physicalName } from "../labels";

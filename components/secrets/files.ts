@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { USER_NAME } from "../../core/names";
 
 /**
  * The few files that SSH clients need on the operator's computer: keys and known hosts of a stack.
@@ -43,7 +44,7 @@ export function placeFile(path: string, text: string): void {
 }
 
 /** Keys made for users, and what a killed run left of one. */
-const USER_KEY = /^user-([a-z][a-z0-9_-]{0,31})(\.\d+\.tmp)?$/;
+const USER_KEY = /^user-([^.]+)(\.\d+\.tmp)?$/;
 
 /**
  * Removes the private keys of users that have none any more: they are gone, or have keys of their own. Each can be made
@@ -56,8 +57,8 @@ export function forgetUserKeys(stack: string, users: readonly string[]): string[
   const folder = stackFolder(stack);
   if (!existsSync(folder)) return [];
   const gone = readdirSync(folder).filter((name) => {
-    const [, user, unfinished] = USER_KEY.exec(name) ?? [];
-    return user !== undefined && (unfinished !== undefined || !users.includes(user));
+    const [, user = "", unfinished] = USER_KEY.exec(name) ?? [];
+    return USER_NAME.test(user) && (unfinished !== undefined || !users.includes(user));
   });
   for (const name of gone) rmSync(join(folder, name), { force: true });
   return gone;

@@ -1,4 +1,5 @@
-import { bracketed, type Plan, type UserPlan, WEB_SERVICES } from "../../config";
+import { type Plan, type UserPlan, WEB_SERVICES } from "../../config";
+import { bracketed } from "../../core/net";
 
 /** How a person's browser reaches VS Code, JupyterLab and TensorBoard of their workspace. Pure. */
 

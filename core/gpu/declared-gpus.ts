@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import * as z from "zod";
+import { issueTexts } from "../problems";
+import { MOST_GPUS } from "./ask-schema";
 import { countsProblem, fitsModel, migModelOf, mostOf } from "./mig-profiles";
 import type { Gpu, Inventory } from "./model";
 import { memorySlices, placeInstances } from "./placements";
 
 /** The driver version that a declared inventory shows; formats are those of this driver. */
 const DRIVER = "580.159.04";
-/** More than any machine has, and no more than there are PCI buses for. */
-const MOST_GPUS = 64;
 
 const declaredGpu = z.strictObject({
   /** As the driver would name it: `NVIDIA H100 80GB HBM3`. */
@@ -52,12 +52,7 @@ export function declaredInventory(gpus: readonly DeclaredGpu[], nodeName: string
  */
 export function parseDeclaredGpus(value: unknown, where: string): Inventory {
   const result = declaredGpusSchema.safeParse(value);
-  if (!result.success) {
-    const problems = result.error.issues.map(
-      ({ path: at, message }) => `${at.join(".") || "the file"}: ${message}`,
-    );
-    throw new Error(`${where}:\n- ${problems.join("\n- ")}`);
-  }
+  if (!result.success) throw new Error(`${where}:\n- ${issueTexts(result.error).join("\n- ")}`);
   return declaredInventory(result.data.gpus, result.data.node);
 }
 
@@ -70,9 +65,7 @@ function build(
   for (const [i, input] of specs.entries()) {
     const parsed = declaredGpu.safeParse(input);
     if (!parsed.success) {
-      problems.push(
-        ...parsed.error.issues.map(({ path, message }) => `gpus[${i}].${path.join(".")}: ${message}`),
-      );
+      problems.push(...issueTexts(parsed.error, ["gpus", i]));
       continue;
     }
     const spec = parsed.data;

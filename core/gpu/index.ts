@@ -1,5 +1,6 @@
-/** Who gets which GPU: pure planners and the ledger's state machine. Imports nothing outside this folder. */
+/** Who gets which GPU: pure planners and the ledger's state machine. */
 export { type Adoption, adopt, type SeenContainer } from "./adopt";
+export { askSchema, MOST_GPUS, MOST_UNITS, plainText, strategySchema } from "./ask-schema";
 export { askRefusal, askWords, memoryWords, unitMeets } from "./asks";
 export { type DeclaredPlan, planDeclared } from "./declared";
 export { applyDeclared } from "./declared-apply";

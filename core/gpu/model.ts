@@ -6,8 +6,8 @@
  */
 
 /** How a place is chosen: the GPU with the least granted (default), the fullest that fits, or one GPU each. */
-export type Strategy = "least-allocated" | "pack" | "spread";
-export const strategies: readonly Strategy[] = ["least-allocated", "pack", "spread"];
+export const strategies = ["least-allocated", "pack", "spread"] as const;
+export type Strategy = (typeof strategies)[number];
 
 /** A MIG instance, as the driver shows it. */
 export interface MigInstance {

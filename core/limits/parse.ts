@@ -1,4 +1,6 @@
-import { NAME, sliceWord } from "./names";
+import { USER_NAME } from "../names";
+import { type Issue, valueAt, without } from "../problems";
+import { sliceWord } from "./names";
 import { nearest } from "./near";
 import { DEFAULT_GROUP } from "./resolve";
 import { type LimitsDocument, limitFields, limitsSchema, totalFields } from "./schema";
@@ -38,12 +40,9 @@ const expectations: Record<string, string> = {
   string: "text",
 };
 
-interface Issue {
-  code: string;
-  path: PropertyKey[];
-  message: string;
+/** An issue of the schema, with the words that the schema gives it. */
+interface LimitsIssue extends Issue {
   expected?: string;
-  keys?: string[];
   params?: { allowed?: string; fix?: string };
 }
 
@@ -51,9 +50,13 @@ interface Issue {
 export function parseLimits(value: unknown): ParsedLimits {
   const parsed = limitsSchema.safeParse(value);
   if (!parsed.success) {
-    const problems = parsed.error.issues.flatMap((issue) => shapeProblems(issue as unknown as Issue, value));
-    const usable = limitsSchema.safeParse(without(value, problems));
-    // What can be judged without the misshapen parts is judged in the same run.
+    const problems = parsed.error.issues.flatMap((issue) => shapeProblems(issue, value));
+    const usable = limitsSchema.safeParse(
+      without(
+        value,
+        problems.map(({ steps }) => steps),
+      ),
+    );
     if (usable.success) problems.push(...meaningProblems(usable.data));
     return { ok: false, problems };
   }
@@ -65,16 +68,16 @@ function problem(steps: string[], value: unknown, what: string, allowed: string,
   return { path: steps.join("."), steps, value, problem: what, allowed, fix };
 }
 
-function shapeProblems(issue: Issue, root: unknown): LimitsProblem[] {
+function shapeProblems(issue: LimitsIssue, root: unknown): LimitsProblem[] {
   const steps = issue.path.map(String);
-  const found = at(root, steps);
+  const found = valueAt(root, steps);
   if (issue.code === "unrecognized_keys")
     return (issue.keys ?? []).map((key) => {
       const known = keysAt(steps);
       const near = nearest(key, known);
       return problem(
         [...steps, key],
-        at(root, [...steps, key]),
+        valueAt(root, [...steps, key]),
         "is an unknown key",
         known.join(", "),
         near ? `did you mean ${near}?` : "leave it out",
@@ -93,27 +96,6 @@ function shapeProblems(issue: Issue, root: unknown): LimitsProblem[] {
   ];
 }
 
-function at(root: unknown, steps: readonly string[]): unknown {
-  return steps.reduce<unknown>(
-    (value, step) =>
-      typeof value === "object" && value !== null && Object.hasOwn(value, step)
-        ? (value as Record<string, unknown>)[step]
-        : undefined,
-    root,
-  );
-}
-
-/** A copy less everything that a problem points at. */
-function without(root: unknown, problems: readonly LimitsProblem[]): unknown {
-  const copy = structuredClone(root);
-  for (const { steps } of problems) {
-    const holder = at(copy, steps.slice(0, -1));
-    const last = steps.at(-1);
-    if (holder && typeof holder === "object" && last !== undefined) Reflect.deleteProperty(holder, last);
-  }
-  return copy;
-}
-
 /** What a well-shaped document gets wrong. */
 function meaningProblems(document: LimitsDocument): LimitsProblem[] {
   const found: LimitsProblem[] = [];
@@ -130,7 +112,7 @@ function meaningProblems(document: LimitsDocument): LimitsProblem[] {
   const slices = new Map<string, string>();
   for (const [name, group] of Object.entries(document.groups ?? {})) {
     const steps = ["groups", name];
-    if (!NAME.test(name) || name === DEFAULT_GROUP)
+    if (!USER_NAME.test(name) || name === DEFAULT_GROUP)
       found.push(
         problem(
           steps,
@@ -154,14 +136,14 @@ function meaningProblems(document: LimitsDocument): LimitsProblem[] {
     slices.set(sliceWord(name), name);
     for (const [i, member] of (group.members ?? []).entries()) {
       const path = [...steps, "members", String(i)];
-      if (!NAME.test(member))
+      if (!USER_NAME.test(member))
         found.push(problem(path, member, "is no user's name", "a Linux user name", "mend the name"));
       else if (group.members?.indexOf(member) !== i)
         found.push(problem(path, member, "stands there twice", "every member once", "leave one of them out"));
     }
   }
   for (const name of Object.keys(document.user_overrides ?? {}))
-    if (!NAME.test(name))
+    if (!USER_NAME.test(name))
       found.push(
         problem(["user_overrides", name], name, "is no user's name", "a Linux user name", "mend the name"),
       );

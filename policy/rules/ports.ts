@@ -1,5 +1,5 @@
-import { isPrivateAddress } from "../../config/addresses";
-import { isIpv4 } from "../../config/net";
+import { isIPv4 } from "node:net";
+import { isPrivateAddress } from "../../core/net";
 import {
   bare,
   CONTAINER,
@@ -25,7 +25,7 @@ export function isWorld(network: string): boolean {
   const [address = "", width] = network.split("/");
   if (width === undefined) return address === "0.0.0.0" || address === "::";
   if (!/^\d{1,3}$/.test(width)) return false;
-  if (isIpv4(address)) return Number(width) < 8;
+  if (isIPv4(address)) return Number(width) < 8;
   return address.includes(":") && Number(width) <= 12 && !isPrivateAddress(address);
 }
 

@@ -1,5 +1,6 @@
 import { AGENT } from "../../components/agent/options";
 import { slicePath, userSlice } from "../../core/limits";
+import { USER_NAME } from "../../core/names";
 import { isPersons } from "./containers";
 import { hostPaths, normal } from "./paths";
 import {
@@ -28,9 +29,6 @@ const berthsOwn = (owner: string) => [
   `${AGENT.sockets}/${owner}`,
   `/var/lib/berth/workspaces/${owner}`,
 ];
-
-/** Form of a person's name (config/validate.ts): no part of a path that leads elsewhere. */
-const NAME = /^[a-z][a-z0-9_-]*$/;
 
 const isBelow = (path: string, folder: string) => path.slice(0, path.lastIndexOf("/")) === folder;
 
@@ -141,10 +139,10 @@ export const workspaces: Rule = {
     if (component !== "workspace" && !isPersons(owner)) return [];
     const node = text(labels["berth.node"]) ?? "";
     return [
-      ...(NAME.test(owner ?? "")
+      ...(USER_NAME.test(owner ?? "")
         ? binds(props, owner ?? "", Object.hasOwn(folders, node) ? folders[node] : undefined)
         : ["label berth.owner is no name of a person: use the name that the configuration has"]),
-      ...(NAME.test(owner ?? "") ? slice(props, owner ?? "") : []),
+      ...(USER_NAME.test(owner ?? "") ? slice(props, owner ?? "") : []),
       ...elsewhere(props),
       ...kernel(props),
     ];

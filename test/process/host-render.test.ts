@@ -22,14 +22,9 @@ import {
   StageOptionError,
   stageBody,
 } from "../../components/host";
-import {
-  dockerPool,
-  mergeRanges,
-  networksOverlap,
-  parseNetwork,
-  portGroups,
-} from "../../components/host/networks";
+import { dockerPool, mergeRanges, parseNetwork, portGroups } from "../../components/host/networks";
 import { MERGE } from "../../components/host/runtime";
+import { networksOverlap } from "../../core/net";
 import { describeScripts } from "../lib/host-scripts";
 
 const node = "node-0";

@@ -23,7 +23,8 @@ import {
   runtimeOptions,
   storageOptions,
 } from "../../components/stage-options";
-import { bracketed, ConfigError, loadConfig, type Plan } from "../../config";
+import { ConfigError, loadConfig, type Plan } from "../../config";
+import { bracketed } from "../../core/net";
 import {
   digitalocean,
   droplet,

@@ -7,5 +7,5 @@ export { FOREIGN, LABEL } from "./labels";
 export { Containers, type Log, type ObserveOptions } from "./observe";
 export { type OpenOptions, openContainers } from "./open";
 export { type Processes, procProcesses } from "./processes";
-export { askSchema, type CreateRequest, createSchema, parseCreate } from "./request";
+export { type CreateRequest, createSchema, parseCreate } from "./request";
 export { containerSpec, deviceRequests } from "./spec";

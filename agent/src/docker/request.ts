@@ -1,11 +1,11 @@
 /** What somebody who wants a container may say, and nothing else. Pure. */
 import { z } from "zod";
-import { type Ask, type Refusal, type Result, strategies } from "../../../core/gpu";
+import { askSchema, type Refusal, type Result } from "../../../core/gpu";
 import { parseSize } from "../../../core/limits";
+import { CONTAINER_NAME, USER_NAME } from "../../../core/names";
+import { issueTexts } from "../../../core/problems";
 
-const word = z
-  .string()
-  .regex(/^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/, "lower-case letters, digits and '-', at most 40");
+const word = z.string().regex(CONTAINER_NAME, "lower-case letters, digits and '-', at most 40");
 const noNul = (text: string) => !text.includes("\0");
 const argument = z.string().max(32_768).refine(noNul, "no NUL characters");
 const size = z
@@ -41,24 +41,10 @@ const env = z.record(z.string(), argument).superRefine((record, context) => {
     });
 });
 
-export const askSchema = z.strictObject({
-  kind: z.enum(["gpu", "mig", "share"]),
-  count: z.int().min(1).max(64).default(1),
-  profile: z.string().min(1).max(40).optional(),
-  model: z.string().min(1).max(100).optional(),
-  memoryMiB: z
-    .int()
-    .min(1)
-    .max(2 ** 30)
-    .optional(),
-  strategy: z.enum(strategies as readonly [string, ...string[]]).optional(),
-  pins: z.array(z.string().min(1).max(100)).min(1).max(64).optional(),
-});
-
 /** The body of `POST /api/containers`. */
 export const createSchema = z.strictObject({
   /** Whose it is; the limits are that user's. */
-  user: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/, "a user's name"),
+  user: z.string().regex(USER_NAME, "a user's name"),
   /** Default: made up. The container's is `berth-<stack>-<user>-<name>`. */
   name: word.optional(),
   /** By id or by digest: what runs is what was meant. */
@@ -109,21 +95,13 @@ export const createSchema = z.strictObject({
   stop_seconds: z.int().min(0).max(600).optional(),
 });
 
-export type CreateRequest = Omit<z.infer<typeof createSchema>, "gpus"> & { gpus?: Ask };
+export type CreateRequest = z.infer<typeof createSchema>;
 
 /** Names every field that is wrong, and every one that is not known. */
 export function parseCreate(value: unknown): Result<CreateRequest> {
   const parsed = createSchema.safeParse(value);
-  if (parsed.success) return { ok: true, value: parsed.data as CreateRequest };
-  const problems = parsed.error.issues.map((issue) => {
-    const path = issue.path.map(String).join(".");
-    if (issue.code === "unrecognized_keys") {
-      const inside = path === "" ? "" : ` in ${path}`;
-      return `${issue.keys.join(", ")}${inside}: not allowed`;
-    }
-    return `${path === "" ? "the request" : path}: ${issue.message}`;
-  });
-  return { ok: false, refusal: malformed(problems) };
+  if (parsed.success) return { ok: true, value: parsed.data };
+  return { ok: false, refusal: malformed(issueTexts(parsed.error)) };
 }
 
 /** All that is wrong with a request, at once. */

@@ -167,13 +167,13 @@ function publish(
   const taken = new Set<string>();
   ports.forEach((port, index) => {
     if (!addresses.includes(port.address))
-      wrong.push(`ports.${index}.address: ${port.address} is none of ${addresses.join(", ")}`);
+      wrong.push(`ports[${index}].address: ${port.address} is none of ${addresses.join(", ")}`);
     if (port.host < range.start || port.host > range.end)
       wrong.push(
-        `ports.${index}.host: ${port.host} is none of ${range.start} to ${range.end} (berth:ports.containers)`,
+        `ports[${index}].host: ${port.host} is none of ${range.start} to ${range.end} (berth:ports.containers)`,
       );
     const place = `${port.address} ${port.host}/${port.protocol}`;
-    if (taken.has(place)) wrong.push(`ports.${index}: ${place} stands there twice`);
+    if (taken.has(place)) wrong.push(`ports[${index}]: ${place} stands there twice`);
     taken.add(place);
     const inside = `${port.container}/${port.protocol}`;
     exposed[inside] = {};

@@ -9,7 +9,7 @@ import Fastify, {
 } from "fastify";
 import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
 import type { Refusal } from "../../../core/gpu";
-import { issueText } from "../config";
+import { issueText } from "../../../core/problems";
 import type { Logger } from "../log";
 import type { Metrics } from "../metrics";
 import { bodyLimit } from "./bodies";

@@ -1,4 +1,5 @@
-import { isIPv6, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { leading64 } from "../../../core/net";
 import type { Full } from "./bodies";
 
 export interface GuestLimits {
@@ -104,11 +105,6 @@ function largest(crowds: ReadonlyMap<string, Set<Socket>>): Set<Socket> | undefi
 
 /** What one machine has: an IPv4 address, or the 64 leading bits of an IPv6 address. */
 export function network(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, "").replace(/%.*$/, "");
-  if (!isIPv6(plain)) return plain;
-  const [head = "", tail] = new URL(`http://[${plain}]/`).hostname.slice(1, -1).split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = Array.from({ length: 8 - left.length - right.length }, () => "0");
-  return `${[...left, ...zeros, ...right].slice(0, 4).join(":")}::/64`;
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, "");
+  return leading64(plain) ?? plain;
 }

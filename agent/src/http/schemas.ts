@@ -1,33 +1,16 @@
 import { z } from "zod";
-import { strategies } from "../../../core/gpu";
+import { askSchema, MOST_UNITS, plainText, strategySchema } from "../../../core/gpu";
 
 /**
  * What the API takes and gives. Bodies are strict: an unknown key is refused. Times in milliseconds since the epoch,
  * memory in MiB, durations in seconds.
  */
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
-const plain = /^[^\x00-\x1f\x7f]*$/;
-/** Text for people and labels: no control characters. Written so that every dialect of patterns reads it alike. */
-const text = (most: number) => z.string().min(1).max(most).regex(plain);
+const text = plainText;
 const uuid = z.string().min(1).max(128);
 const time = z.number().int();
 
-export const strategy = z.enum(strategies as readonly [string, ...string[]]);
-
-export const ask = z.strictObject({
-  kind: z.enum(["gpu", "mig", "share"]),
-  count: z.int().min(1).max(1024).default(1),
-  profile: text(64).optional(),
-  model: text(128).optional(),
-  memoryMiB: z
-    .int()
-    .min(1)
-    .max(2 ** 31)
-    .optional(),
-  strategy: strategy.optional(),
-  pins: z.array(text(128)).min(1).max(1024).optional(),
-});
+export const ask = askSchema;
 
 const unitMemory = z.number().describe("0: the driver does not say.");
 
@@ -47,7 +30,7 @@ export const shownAsk = z.object({
   profile: z.string().optional(),
   model: z.string().optional(),
   memoryMiB: z.number().optional(),
-  strategy: strategy.optional(),
+  strategy: strategySchema.optional(),
   pins: z.array(z.string()).optional(),
 });
 
@@ -318,7 +301,7 @@ const assignment = z.record(z.string(), z.array(unit));
 export const planBody = z.strictObject({ declared });
 export const declaredBody = z.strictObject({
   declared,
-  expect: z.record(text(200), z.array(expectedUnit).max(1024)).optional(),
+  expect: z.record(text(200), z.array(expectedUnit).max(MOST_UNITS)).optional(),
 });
 export const declaredPlan = z.object({
   assignment,

@@ -13,6 +13,7 @@ import { dirname, join } from "node:path";
 import { parse as parseYaml } from "yaml";
 import * as z from "zod";
 import type { GrantedUnit, Inventory } from "../../../core/gpu";
+import { issueTexts } from "../../../core/problems";
 import { computeInstanceCap, gpuInstanceCap } from "./fake-data";
 
 /** The class of NVIDIA's GPUs in CDI. */
@@ -149,8 +150,7 @@ export function readCdiDevices(root = "/"): { devices: Set<string>; problems: st
         const spec = specFile.parse(name.endsWith(".json") ? JSON.parse(text) : parseYaml(text));
         for (const device of spec.devices) devices.add(`${spec.kind}=${device.name}`);
       } catch (error) {
-        const said =
-          error instanceof z.ZodError ? error.issues.map((issue) => issue.message).join("; ") : String(error);
+        const said = error instanceof z.ZodError ? issueTexts(error).join("; ") : String(error);
         problems.push(`${join(folder, name)}: ${said}`);
       }
     }

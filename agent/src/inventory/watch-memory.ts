@@ -2,6 +2,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, wr
 import { dirname } from "node:path";
 import * as z from "zod";
 import type { Inventory } from "../../../core/gpu";
+import { issueTexts } from "../../../core/problems";
 
 const gpu = z.object({
   uuid: z.string(),
@@ -68,7 +69,7 @@ export function fileMemory(path: string): WatchMemory {
         return { remembered: memorySchema.parse(JSON.parse(text)) };
       } catch (error) {
         renameSync(path, `${path}.bad`);
-        const said = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
+        const said = error instanceof z.ZodError ? issueTexts(error).join("; ") : String(error);
         return {
           problem: `${path} cannot be read and is now ${path}.bad; quarantines are forgotten: ${said}`,
         };

@@ -1,6 +1,7 @@
 import { XMLParser, XMLValidator } from "fast-xml-parser";
 import * as z from "zod";
 import type { Gpu, Inventory, MigInstance } from "../../../core/gpu";
+import { issueTexts, pathText } from "../../../core/problems";
 import { MixedDocument, partDocument, type SmiDocument } from "./document";
 import { readProcesses } from "./processes";
 import { type ListedGpu, parseList, parseTopology } from "./text";
@@ -103,12 +104,10 @@ export function parseDocument({ lost: before, body, cut }: SmiDocument, listText
 function check<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => {
-    const path = [where, ...issue.path.map(String)].filter(Boolean).join(".");
-    return `${path}: ${issue.message}`;
-  });
-  const first = [where, ...(result.error.issues[0]?.path.map(String) ?? [])].filter(Boolean).join(".");
-  throw garbage(first || "nvidia-smi -q -x", `is not as the driver writes it (${problems.join("; ")})`);
+  const at = where === "" ? [] : [where];
+  const first = pathText([...at, ...(result.error.issues[0]?.path ?? [])]);
+  const problems = issueTexts(result.error, at).join("; ");
+  throw garbage(first || "nvidia-smi -q -x", `is not as the driver writes it (${problems})`);
 }
 
 /** The GPU's own answers say that it is gone: only its address can be believed. */

@@ -171,7 +171,7 @@ describe("the body of a container", () => {
       refusal: {
         code: "bad-request",
         message: [9700, 10_022, 19_999, 30_000]
-          .map((host, at) => `ports.${at}.host: ${host} is none of 20000 to 29999 (berth:ports.containers)`)
+          .map((host, at) => `ports[${at}].host: ${host} is none of 20000 to 29999 (berth:ports.containers)`)
           .join("; "),
       },
     });
@@ -197,7 +197,7 @@ describe("the body of a container", () => {
         code: "bad-request",
         message:
           "memory: 1MiB is less than the 6MiB that Docker takes; " +
-          "ports.0.address: 0.0.0.0 is none of 127.0.0.1, 10.0.0.5; ports.2: 127.0.0.1 20001/tcp stands there twice",
+          "ports[0].address: 0.0.0.0 is none of 127.0.0.1, 10.0.0.5; ports[2]: 127.0.0.1 20001/tcp stands there twice",
       },
     });
   });

@@ -121,7 +121,7 @@ describe("declared GPUs", () => {
     writeFileSync(file, JSON.stringify({ node: "gpu-1", gpus: [{ ...H100, count: 2 }] }));
     expect(readDeclared(file)).toEqual(declaredInventory([{ ...H100, count: 2 }], "gpu-1"));
     writeFileSync(file, JSON.stringify({ node: "gpu-1", gpus: [{ ...H100, memory: 5 }] }));
-    expect(() => readDeclared(file)).toThrow(/gpus\.json:\n- gpus\.0: .*memory/);
+    expect(() => readDeclared(file)).toThrow(/gpus\.json:\n- memory in gpus\[0\]: not allowed/);
     writeFileSync(file, "{");
     expect(() => readDeclared(file)).toThrow(/gpus\.json is no JSON/);
   });

@@ -1,0 +1,27 @@
+/** What it proves: the stack, berthd's API and a container's request take the same asks for GPUs. */
+import { describe, expect, it } from "vitest";
+import { createSchema } from "../../../agent/src/docker";
+import { checkBody } from "../../../agent/src/http/schemas";
+import { userGpu } from "../../../config/schema-gpu";
+import { MOST_UNITS } from "../../../core/gpu";
+
+const image = `sha256:${"0".repeat(64)}`;
+const takers: [string, (ask: object) => boolean][] = [
+  ["a stack", (ask) => userGpu.safeParse(ask).success],
+  ["berthd's API", (ask) => checkBody.safeParse({ ask }).success],
+  ["a container's request", (gpus) => createSchema.safeParse({ user: "alice", image, gpus }).success],
+];
+
+describe.each(takers)("%s", (_, takes) => {
+  it.each([
+    ["as many units as a node can have", { kind: "mig", count: MOST_UNITS }, true],
+    ["more", { kind: "mig", count: MOST_UNITS + 1 }, false],
+    ["none", { kind: "gpu", count: 0 }, false],
+    ["a long model", { kind: "gpu", model: "x".repeat(128) }, true],
+    ["a longer one", { kind: "gpu", model: "x".repeat(129) }, false],
+    ["a line break in a profile", { kind: "mig", profile: "1g.10gb\n" }, false],
+    ["no pins where there is a list of them", { kind: "gpu", pins: [] }, false],
+    ["another strategy", { kind: "gpu", strategy: "random" }, false],
+    ["a key that nothing knows", { kind: "gpu", size: 1 }, false],
+  ])("%s", (_what, ask, taken) => expect(takes(ask)).toBe(taken));
+});
