@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import { findPlaceholders } from "../config/placeholders";
+import { findPlaceholders } from "../config";
 
 /** A value of the plan; unknown as long as it holds a placeholder, which only a preview gets here with. */
 export function known<T>(value: T): pulumi.Output<T> {

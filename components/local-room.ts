@@ -1,7 +1,6 @@
 import { request } from "node:http";
 import * as pulumi from "@pulumi/pulumi";
-import { ConfigError, type Plan, type Problem } from "../config";
-import { sizeText } from "../config/schema-base";
+import { ConfigError, type Plan, type Problem, sizeText } from "../config";
 
 /** What local nodes may take of the computer that they run on. Only its engine knows how much there is. */
 

@@ -1,6 +1,7 @@
 import { countsProblem } from "../core/gpu";
-import { layoutCaution, runtimePath } from "./check-runtime";
-import { defaultProfile, hasDriver, nodeRuntime } from "./resolve-gpu";
+import { defaultProfile, hasDriver, nodeRuntime } from "./gpu/resolve";
+import { layoutCaution } from "./runtime/check";
+import { runtimePath } from "./runtime/resolve";
 import type { StackConfig } from "./schema";
 
 /** What a configuration that is not refused should not be followed without knowing. Told in each preview and update. Pure. */

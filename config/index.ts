@@ -1,6 +1,10 @@
 /** The stack's configuration: its schema, defaults, port plan and checks. Pure; nothing here knows Pulumi. */
-export { nfsNode } from "./check-storage";
+export type { AgentConfig } from "./agent/schema";
+export { type DeclaredGpuPlan, RAY_USER } from "./gpu/resolve";
 export { type Loaded, type LoadOptions, loadConfig } from "./load";
+export { isPublicKey, PLAIN_PATH, parseHostKey } from "./machines/ssh-keys";
+export { isInterface } from "./network/check";
+export { freePool, POOL_CANDIDATES } from "./network/docker-networks";
 export {
   clusterNetworks,
   nodeOpenings,
@@ -10,7 +14,20 @@ export {
   rayPorts,
   servedByHead,
   userRange,
-} from "./openings";
+} from "./network/openings";
+export {
+  FIRST_EPHEMERAL_PORT,
+  PORTS_PER_USER,
+  type PortPlan,
+  type PortRange,
+  type RayPorts,
+  REGISTRY_PORTS,
+  type UserPorts,
+  userPorts,
+  WEB_SERVICES,
+} from "./network/ports";
+export type { FabricConfig } from "./network/schema";
+export { findPlaceholders, isPlaceholder } from "./placeholders";
 export type {
   Addresses,
   BaremetalNodePlan,
@@ -32,18 +49,9 @@ export type {
   VolumePlan,
 } from "./plan";
 export { hasRay, locate, WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "./plan";
-export {
-  PORTS_PER_USER,
-  type PortPlan,
-  type PortRange,
-  type RayPorts,
-  REGISTRY_PORTS,
-  type UserPorts,
-  userPorts,
-  WEB_SERVICES,
-} from "./ports";
 export { ConfigError, type Problem } from "./problems";
-export { type DeclaredGpuPlan, RAY_USER } from "./resolve-gpu";
-export type { AgentConfig } from "./schema-gpu";
-export type { FabricConfig, QuotaConfig, StorageConfig } from "./schema-storage";
-export { isPublicKey, parseHostKey } from "./ssh-keys";
+export { GPU_UUID, layoutProblem } from "./runtime/check";
+export type { MigConfig } from "./runtime/schema";
+export { nfsExport, nfsNode } from "./storage/resolve";
+export type { QuotaConfig, StorageConfig } from "./storage/schema";
+export { parseSize, sizeText } from "./values";

@@ -1,13 +1,14 @@
 import { LABEL } from "../core/names";
 import { without } from "../core/problems";
 import { cautionsOf } from "./cautions";
-import { makePlan, mergePorts } from "./make-plan";
+import { type SetupValidator, validate } from "./check";
+import { makePlan } from "./make-plan";
+import { mergePorts } from "./network/resolve";
 import { findPlaceholders } from "./placeholders";
 import type { Plan, UserSecrets } from "./plan";
 import { ConfigError, HIDDEN, type Problem } from "./problems";
 import { type StackConfig, stackSchema } from "./schema";
 import { holdsSecret, type ShapeIssue, shapeProblems, withoutEmpty } from "./shape";
-import { type SetupValidator, validate } from "./validate";
 
 export interface Loaded {
   plan: Plan;

@@ -1,19 +1,12 @@
 import { hostAddress, readIpv4Network } from "../core/net";
-import { parseAddressPair } from "./addresses";
-import { groupOfUser } from "./check-gpu";
-import { servedByHead } from "./openings";
-import {
-  FIRST_UID,
-  type KeyPlan,
-  type Plan,
-  type PlannedNode,
-  rayMemory,
-  type UserPlan,
-  userResources,
-} from "./plan";
-import { defaultPorts, type PortPlan, REGISTRY_PORTS, userPorts } from "./ports";
-import { type Access, resolveAccess, resolveStorage } from "./resolve";
-import { declaredGpus, nodeLimits, nodeRuntime, userAsk } from "./resolve-gpu";
+import { declaredGpus, nodeLimits, nodeRuntime, userAsk } from "./gpu/resolve";
+import { parseAddressPair } from "./machines/addresses";
+import { type Access, resolveAccess } from "./machines/resolve";
+import { parseHostKey } from "./machines/ssh-keys";
+import { type PortPlan, userPorts } from "./network/ports";
+import { defaultAllowSsh, defaultAllowUsers } from "./network/resolve";
+import { FIRST_UID, type KeyPlan, type Plan, type PlannedNode, type UserPlan } from "./plan";
+import { rayMemory } from "./ray/resolve";
 import type {
   BaremetalNodeConfig,
   DigitaloceanNodeConfig,
@@ -21,30 +14,16 @@ import type {
   StackConfig,
   UserConfig,
 } from "./schema";
-import { parseHostKey } from "./ssh-keys";
+import { resolveStorage } from "./storage/resolve";
+import { groupOfUser, userResources } from "./users/resolve";
 
 /** From a valid configuration to its plan: defaults filled in, inheritance resolved. Pure. */
-
-const defined = <T extends object>(part: T | undefined) =>
-  Object.fromEntries(Object.entries(part ?? {}).filter(([, value]) => value !== undefined)) as Partial<T>;
-
-export function mergePorts(config: StackConfig): PortPlan {
-  const { users, containers, ray } = config.ports;
-  return {
-    users: { ...defaultPorts.users, ...defined(users) },
-    containers: containers ?? defaultPorts.containers,
-    ray: { ...defaultPorts.ray, ...defined(ray) },
-    ...(config.agent.listen === "off" ? {} : { agent: config.agent.port }),
-    ...(servedByHead(config) ? { registry: REGISTRY_PORTS } : {}),
-  };
-}
-
 export function makePlan(stack: string, config: StackConfig, ports: PortPlan): Plan {
   const cidr = readIpv4Network(config.network.cidr);
-  if (!cidr) throw new Error("unreachable: validate() accepted a network that does not parse");
+  if (!cidr) throw new Error("unreachable: the check accepted a network that does not parse");
   const nodes = config.nodes.map((node) => nodePlan(config, node));
   const head = nodes.find((node) => node.role === "head");
-  if (!head) throw new Error("unreachable: validate() accepted a stack without a head");
+  if (!head) throw new Error("unreachable: the check accepted a stack without a head");
   const { digitalocean } = config;
   return {
     stack,
@@ -80,23 +59,6 @@ export function makePlan(stack: string, config: StackConfig, ports: PortPlan): P
     agent: config.agent,
     production: config.production,
   };
-}
-
-const has = (config: StackConfig, kind: NodeConfig["kind"]) => config.nodes.some((n) => n.kind === kind);
-
-/** The networks of the nodes that Berth makes itself; bare metal has none that configuration would know. */
-function defaultAllowSsh(config: StackConfig): string[] {
-  const local = has(config, "local") ? [config.network.cidr] : [];
-  return [...local, ...(config.digitalocean?.allowSshFrom ?? [])];
-}
-
-/** Who reaches workspaces unless the stack says: the private networks, and bare-metal nodes among themselves. */
-function defaultAllowUsers(config: StackConfig, nodes: readonly PlannedNode[]): string[] {
-  return [
-    ...(has(config, "local") ? [config.network.cidr] : []),
-    ...(has(config, "digitalocean") && config.digitalocean ? [config.digitalocean.vpcCidr] : []),
-    ...nodes.flatMap((node) => (node.kind === "baremetal" ? [node.privateAddress] : [])),
-  ];
 }
 
 function nodePlan(config: StackConfig, node: NodeConfig): PlannedNode {

@@ -1,11 +1,13 @@
 import type { Ask } from "../core/gpu";
 import type { LimitsDocument } from "../core/limits";
-import type { PortPlan, UserPorts } from "./ports";
-import type { DeclaredGpuPlan } from "./resolve-gpu";
-import type { NodeConfig, StackConfig, UserConfig } from "./schema";
-import type { AgentConfig, GpuConfig } from "./schema-gpu";
-import type { RuntimeConfig } from "./schema-runtime";
-import type { FabricConfig, QuotaConfig, StorageConfig } from "./schema-storage";
+import type { AgentConfig } from "./agent/schema";
+import type { DeclaredGpuPlan } from "./gpu/resolve";
+import type { GpuConfig } from "./gpu/schema";
+import type { PortPlan, UserPorts } from "./network/ports";
+import type { FabricConfig } from "./network/schema";
+import type { RuntimeConfig } from "./runtime/schema";
+import type { NodeConfig, UserConfig } from "./schema";
+import type { QuotaConfig, StorageConfig } from "./storage/schema";
 
 /** The stack with every default filled in and every placement decided. Plain data. */
 export interface Plan {
@@ -213,35 +215,3 @@ export const WORKSPACE_GATEWAY = "172.30.0.1";
 
 /** First uid of the workspaces' users: above Debian's human users (1000-59999 is shared), stable by index. */
 export const FIRST_UID = 20000;
-
-const MiB = 2 ** 20;
-const GiB = 2 ** 30;
-
-/** What a workspace gets when neither the user nor `berth:workspaces` says. */
-export const defaultResources = {
-  cpus: 2,
-  memory: 3 * GiB,
-  memoryReservation: 512 * MiB,
-  shm: 256 * MiB,
-  pids: 4096,
-};
-
-/** Share of a node's memory that Ray gets when `berth:ray.memory` is left out. */
-export const RAY_MEMORY_SHARE = 0.4;
-
-export function userResources(config: StackConfig, user: UserConfig): UserPlan["resources"] {
-  const pick = <K extends keyof typeof defaultResources>(key: K): number =>
-    user[key] ?? config.workspaces[key] ?? defaultResources[key];
-  const memoryBytes = pick("memory");
-  return {
-    cpus: pick("cpus"),
-    memoryBytes,
-    memoryReservationBytes: Math.min(pick("memoryReservation"), memoryBytes),
-    shmBytes: Math.min(pick("shm"), memoryBytes),
-    pids: pick("pids"),
-  };
-}
-
-export function rayMemory(config: StackConfig, node: NodeConfig): number {
-  return config.ray.memory ?? Math.floor((node.memory * RAY_MEMORY_SHARE) / MiB) * MiB;
-}

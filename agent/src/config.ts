@@ -12,7 +12,7 @@ export interface PortRange {
   end: number;
 }
 
-/** The plan's default (config/ports.ts of the stack), for a node.json that says nothing of it. */
+/** The plan's default (config/network/ports.ts of the stack), for a node.json that says nothing of it. */
 export const defaultContainerPorts: Readonly<PortRange> = { start: 20_000, end: 29_999 };
 
 const port = z.int().min(1).max(65_535);

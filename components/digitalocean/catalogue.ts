@@ -1,7 +1,13 @@
 import * as digitalocean from "@pulumi/digitalocean";
 import * as pulumi from "@pulumi/pulumi";
-import { ConfigError, type DigitaloceanNodePlan, type Plan, type Problem } from "../../config";
-import { findPlaceholders, isPlaceholder } from "../../config/placeholders";
+import {
+  ConfigError,
+  type DigitaloceanNodePlan,
+  findPlaceholders,
+  isPlaceholder,
+  type Plan,
+  type Problem,
+} from "../../config";
 import { type Refusal, readRefusal } from "./answers";
 
 /** What the account offers: asked once a run, so that a preview refuses what a create would. */

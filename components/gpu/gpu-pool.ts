@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { MigConfig } from "../../config/schema-runtime";
+import type { MigConfig } from "../../config";
 import type { Ask, Assignment, DeclaredGrant, Inventory, Strategy } from "../../core/gpu";
 import type { LimitsDocument } from "../../core/limits";
 import type { PoolInputs } from "./inputs";

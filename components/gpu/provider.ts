@@ -1,4 +1,4 @@
-import type { MigConfig } from "../../config/schema-runtime";
+import type { MigConfig } from "../../config";
 import {
   type Assignment,
   type DeclaredPlan,

@@ -3,7 +3,8 @@
  *
  * A node without such a device is left as it is, with the reason among the facts.
  */
-import { isInterface } from "../../config/check-storage";
+
+import { isInterface } from "../../config";
 import { parseNetwork } from "./networks";
 import { checkWhole, heredoc, quote, StageOptionError } from "./shell";
 import { type Json, parseFacts, renderStage, type StageStep } from "./stage";

@@ -1,6 +1,5 @@
 /** Networks and ports as the firewall and Docker want them. Pure. */
-import type { PortRange } from "../../config";
-import { freePool, POOL_CANDIDATES } from "../../config/networks";
+import { freePool, POOL_CANDIDATES, type PortRange } from "../../config";
 import { type Network, readNetwork } from "../../core/net";
 import { checkWhole, StageOptionError } from "./shell";
 

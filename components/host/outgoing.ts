@@ -7,8 +7,7 @@
  * what a closed socket still sends has no owner any more, and must get through.
  */
 
-import type { PortRange } from "../../config";
-import { FIRST_EPHEMERAL_PORT } from "../../config/ports";
+import { FIRST_EPHEMERAL_PORT, type PortRange } from "../../config";
 import type { Network } from "../../core/net";
 import { KNOWN_BRIDGES } from "./bridges";
 import { portGroups, portText } from "./networks";

@@ -4,7 +4,8 @@
  * Every value that ends up in a rendered script passes through `quote` or `heredoc`, after a check of its own
  * kind where it has one. What cannot be written safely is refused here, before anything reaches a node.
  */
-import { isPublicKey } from "../../config/ssh-keys";
+
+import { isPublicKey } from "../../config";
 import { LABEL, LINUX_LOGIN } from "../../core/names";
 import { isAddress } from "../../core/net";
 

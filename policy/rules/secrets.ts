@@ -1,4 +1,4 @@
-import { isPlaceholder } from "../../config/placeholders";
+import { isPlaceholder } from "../../config";
 import { Hidden, type Rule, UNKNOWN, type Value } from "./rule";
 
 /** Names of fields, keys and variables whose value is a secret. */

@@ -12,8 +12,7 @@ import {
 import { baremetalAccess, SshAccessError } from "../../components/node/ssh-access";
 import { preflightOptions } from "../../components/stage-options";
 import { validateSetup } from "../../components/workspace/setup";
-import { type BaremetalNodePlan, ConfigError, loadConfig } from "../../config";
-import { findPlaceholders } from "../../config/placeholders";
+import { type BaremetalNodePlan, ConfigError, findPlaceholders, loadConfig } from "../../config";
 
 /** One server, and how to look at it. */
 export interface Look {

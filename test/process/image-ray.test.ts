@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { defaultPorts } from "../../config/ports";
+import { defaultPorts } from "../../config/network/ports";
 import { python, WORKSPACE } from "./image-python";
 
 const RAY = resolve("images/ray");

@@ -14,7 +14,7 @@ import { Tokens } from "../../agent/src/http";
 import { agentDocuments, nodeUsers } from "../../components/agent/documents";
 import { GRANTED } from "../../components/agent/steps";
 import { loadConfig, type Plan } from "../../config";
-import { defaultPorts } from "../../config/ports";
+import { defaultPorts } from "../../config/network/ports";
 import { agentSources, ENTRIES, lockedPackages, readLock } from "../../scripts/image/agent-sources.cjs";
 import { makeRig } from "./agent/service-rig";
 import { localStack, runCluster } from "./cluster-recorder";

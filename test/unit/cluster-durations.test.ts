@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { goDuration, nanoseconds } from "../../plugins/docker/src/container/duration";
 import { localStack, of, runCluster } from "./cluster-recorder";
-import { droplet, firewall, metal } from "./config-helpers";
+import { droplet, firewall, metal } from "./config/helpers";
 
 const users = [{ name: "alice", node: "node-0", index: 0 }];
 const stacks: [string, Record<string, unknown>][] = [

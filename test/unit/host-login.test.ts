@@ -13,7 +13,7 @@ import { preflightOptions } from "../../components/stage-options";
 import { renderAutoExec } from "../../components/workspace/setup";
 import type { BaremetalNodePlan } from "../../config";
 import { missing, shellcheck } from "../lib/programs";
-import { firewall, load, metal } from "./config-helpers";
+import { firewall, load, metal } from "./config/helpers";
 
 let folder = "";
 beforeEach(() => {

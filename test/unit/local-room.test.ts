@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { askEngine, askNodes, checkRoom, roomProblems } from "../../components/local-room";
 import { ConfigError } from "../../config";
-import { load, local, metalStack } from "./config-helpers";
+import { load, local, metalStack } from "./config/helpers";
 
 const GiB = 2 ** 30;
 const plan = (memory: string, cpus = 2) =>

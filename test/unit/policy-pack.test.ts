@@ -11,7 +11,7 @@ import { factsOf } from "../../policy/facts";
 import { read } from "../../policy/input";
 import { policies } from "../../policy/pack";
 import { type Facts, Hidden, plainSecretsInStackFile, secrets, UNKNOWN } from "../../policy/rules";
-import { dropletStack, local, metal, metalStack } from "./config-helpers";
+import { dropletStack, local, metal, metalStack } from "./config/helpers";
 import { check, facts, type Inputs } from "./policy-helpers";
 
 const KEY_TEXT = `-----BEGIN OPENSSH ${"PRIVATE"} KEY-----\nAAAA\n-----END`;

@@ -8,7 +8,7 @@ import { peoplesFolders } from "../../components/host/storage";
 import { factsOf } from "../../policy/facts";
 import { containers, UNKNOWN, type Value, workspaces } from "../../policy/rules";
 import { localStack, of, runCluster } from "./cluster-recorder";
-import { metal, metalStack } from "./config-helpers";
+import { metal, metalStack } from "./config/helpers";
 import { check, facts, type Inputs, labels, NO_NEW_RIGHTS, workspace } from "./policy-helpers";
 
 const CONTAINER = "docker:index/container:Container";

@@ -14,7 +14,7 @@ import { provider } from "../../components/ray/token-provider";
 import { hasRay } from "../../config";
 import { must } from "../lib/run";
 import { localStack, of, runCluster, type Seen } from "./cluster-recorder";
-import { load, problems } from "./config-helpers";
+import { load, problems } from "./config/helpers";
 
 const alice = { name: "alice", node: "node-0", index: 0 };
 const bob = { name: "bob", node: "node-1", index: 1 };

@@ -7,7 +7,7 @@ import { deriveSshKey } from "../../components/secrets/derive";
 import { isPublicKey, parseHostKey } from "../../config";
 import { parseHostKeys } from "../../plugins/base/src/hostkey";
 import { publicKeyProblem } from "../../plugins/base/src/public-key";
-import { digitalocean, dropletStack, firewall, load, metal, problems } from "./config-helpers";
+import { digitalocean, dropletStack, firewall, load, metal, problems } from "./config/helpers";
 import { certificate, dsa, userKeys } from "./public-keys";
 
 const user = (keys: string[]) => ({ name: "alice", node: "metal-0", index: 0, keys });

@@ -6,7 +6,7 @@ import { forgetUserKeys, placeStackFiles } from "../../components/secrets";
 import { checkKinds, userKeys } from "../../components/stack-files";
 import { loadConfig } from "../../config";
 import { localStack } from "./cluster-recorder";
-import { KEY } from "./config-helpers";
+import { KEY } from "./config/helpers";
 
 const folder = mkdtempSync(join(tmpdir(), "berth-kinds-"));
 const file = join(folder, "ssh.json");

@@ -9,7 +9,7 @@ import { workspaceFiles } from "../../components/workspace/files";
 import { userInfo } from "../../components/workspace/outputs";
 import { reach } from "../../components/workspace/reach";
 import type { LocatedPlan } from "../../config";
-import { load, local } from "./config-helpers";
+import { load, local } from "./config/helpers";
 
 const HOST = "10.88.0.10";
 const plan = (workspaces: object, names: string[] = ["alice", "bob"]): LocatedPlan => {

@@ -1,5 +1,6 @@
 /** How a node's GPUs are divided: the request, the tool, and the unit that does it again at every start. */
-import { GPU_UUID, layoutProblem } from "../../../config/check-runtime";
+
+import { GPU_UUID, layoutProblem } from "../../../config";
 import { heredoc, quote, StageOptionError } from "../shell";
 import { MIG_PROGRAM } from "./mig-program";
 import { RELOAD_UNITS, UNITS, WITH_DRIVER } from "./nvidia";

@@ -1,7 +1,6 @@
 /** What a node's storage is asked to be, checked and brought into the form that the steps are rendered from. Pure. */
 import { createHash } from "node:crypto";
-import { nfsExport } from "../../../config/check-storage";
-import { parseSize } from "../../../config/schema";
+import { nfsExport, parseSize } from "../../../config";
 import { parseNetwork } from "../networks";
 import { checkLinuxName, checkPath, checkWhole, StageOptionError } from "../shell";
 import { checkLvmName, checkMount, checkOptions, checkWords, unique } from "./checks";

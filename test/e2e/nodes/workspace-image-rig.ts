@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { defaultPorts } from "../../../config/ports";
+import { defaultPorts } from "../../../config/network/ports";
 import { docker, removeThings } from "../../lib/docker";
 import { must } from "../../lib/run";
 import { sshArgs } from "../../lib/ssh";

@@ -23,7 +23,7 @@ import { stageBody } from "../../../components/host/stage.js";
 import { deriveSshKey } from "../../../components/secrets/derive.js";
 import * as program from "../../../scripts/preflight/looks.js";
 import { lookAt } from "../../../scripts/preflight/run.mjs";
-import { firewall, KEY, local, metal } from "../../unit/config-helpers.js";
+import { firewall, KEY, local, metal } from "../../unit/config/helpers.js";
 
 const ROOT = resolve(import.meta.dirname, "../../..");
 let folder = "";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { gpu, nodeGpus, userGpu } from "../../../config/schema-gpu";
+import { gpu, nodeGpus, userGpu } from "../../../config/gpu/schema";
 import { parseLimits } from "../../../core/limits";
 import { berth, FakeBerthd, refusal } from "./cli-helpers";
 

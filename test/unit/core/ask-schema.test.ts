@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { createSchema } from "../../../agent/src/docker";
 import { checkBody } from "../../../agent/src/http/schemas";
-import { userGpu } from "../../../config/schema-gpu";
+import { userGpu } from "../../../config/gpu/schema";
 import { MOST_UNITS } from "../../../core/gpu";
 
 const image = `sha256:${"0".repeat(64)}`;
