@@ -1,6 +1,6 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { NodePlan, Plan, PlannedNode, UserSecrets } from "../config";
+import type { LocatedPlan, Plan, PlannedNode, UserSecrets } from "../config";
 import { servedByHead } from "../config";
 import { Agent } from "./agent";
 import { Account } from "./digitalocean";
@@ -54,6 +54,8 @@ export class Cluster extends pulumi.ComponentResource {
 
   private readonly cluster: string;
   private readonly plan: Plan;
+  /** The plan, once the head has its addresses. */
+  private readonly located: pulumi.Output<LocatedPlan>;
   private readonly secrets: UserSecrets;
   private readonly seed: pulumi.Output<string>;
   /** Of Ray's token. */
@@ -75,7 +77,7 @@ export class Cluster extends pulumi.ComponentResource {
     const nodes = this.machines(images.node);
     const headNode = nodes.find(({ plan: { role } }) => role === "head");
     if (!headNode) throw new Error("unreachable: a plan has a head");
-    const head = located(headNode);
+    this.located = located(headNode).apply((head) => ({ ...plan, head }));
     placeFiles(plan, nodes, secrets, this.seed);
 
     const ready = this.hosts(nodes, headNode);
@@ -85,13 +87,11 @@ export class Cluster extends pulumi.ComponentResource {
     const pools = new Map(hosts.map((host) => [host, this.pool(host)]));
     if (plan.ray.enabled) {
       const image = registry.serve(images.ray);
-      for (const host of hosts) this.rayNode(host, head, image, pools.get(host));
+      for (const host of hosts) this.rayNode(host, image, pools.get(host));
     }
-    // It is large: where nobody works it is not brought.
+    // The workspace image is large, so a stack without users does not push it.
     const image = plan.users.length > 0 ? registry.serve(images.workspace) : undefined;
-    const workspaces = image
-      ? hosts.flatMap((host) => this.workspaces(host, head, image, pools.get(host)))
-      : [];
+    const workspaces = image ? hosts.flatMap((host) => this.workspaces(host, image, pools.get(host))) : [];
 
     this.nodes = Object.fromEntries(
       nodes.map(({ plan: { name, kind, role }, address, privateAddress }) => [
@@ -100,9 +100,7 @@ export class Cluster extends pulumi.ComponentResource {
       ]),
     );
     this.users = Object.fromEntries(workspaces.map(({ user, info }) => [user, info]));
-    this.ray = plan.ray.enabled
-      ? head.apply((found) => rayAddresses({ head: found, ports: plan.ports }))
-      : undefined;
+    this.ray = plan.ray.enabled ? this.located.apply(rayAddresses) : undefined;
     this.credentials = this.allCredentials();
     this.registerOutputs({
       nodes: this.nodes,
@@ -198,7 +196,7 @@ export class Cluster extends pulumi.ComponentResource {
       servedByHead(plan) ? { on: "head", node: head } : { on: "operator", address: plan.network.registry },
     );
     const made = new Map<string, ReadyNode>();
-    // Ends: a configuration in which two nodes mount from each other is refused.
+    // It does not call itself for ever: a configuration in which two nodes mount from each other is refused.
     const ready = (node: Node): ReadyNode => {
       const { name } = node.plan;
       const known = made.get(name);
@@ -263,18 +261,13 @@ export class Cluster extends pulumi.ComponentResource {
     );
   }
 
-  private rayNode(
-    host: ServedNode,
-    head: pulumi.Output<NodePlan>,
-    ref: pulumi.Input<string>,
-    pool: GpuPool | undefined,
-  ): void {
+  private rayNode(host: ServedNode, ref: pulumi.Input<string>, pool: GpuPool | undefined): void {
     const base = `${this.cluster}-${host.node.plan.name}`;
     new RayNode(
       `${base}-ray`,
       {
         plan: this.plan,
-        head,
+        located: this.located,
         node: host.node,
         docker: host.docker,
         image: this.pulled(`${base}-image-ray`, host, ref).imageId,
@@ -294,12 +287,7 @@ export class Cluster extends pulumi.ComponentResource {
     return nodePool(this, `${this.cluster}-${node.plan.name}-gpus`, { plan, node, after: [agent] });
   }
 
-  private workspaces(
-    host: ServedNode,
-    head: pulumi.Output<NodePlan>,
-    ref: pulumi.Input<string>,
-    pool: GpuPool | undefined,
-  ): Workspace[] {
+  private workspaces(host: ServedNode, ref: pulumi.Input<string>, pool: GpuPool | undefined): Workspace[] {
     const users = this.plan.users.filter((user) => user.node === host.node.plan.name);
     if (users.length === 0) return [];
     const image = this.pulled(`${this.cluster}-${host.node.plan.name}-image-workspace`, host, ref);
@@ -309,7 +297,7 @@ export class Cluster extends pulumi.ComponentResource {
           `${this.cluster}-workspace-${user.name}`,
           {
             plan: this.plan,
-            head,
+            located: this.located,
             user,
             node: host.node,
             docker: host.docker,

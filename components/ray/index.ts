@@ -1,7 +1,7 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { NodePlan, Plan } from "../../config";
+import type { LocatedPlan, Plan } from "../../config";
 import type { GrantedUnit } from "../../core/gpu";
 import { containerLabels, deviceRequests, RAY_KEY } from "../gpu";
 import { quote } from "../host/shell";
@@ -21,8 +21,8 @@ const GENERATION = "BERTH_RAY_GENERATION";
 
 export interface RayNodeArgs {
   plan: Plan;
-  /** The head, with its addresses. */
-  head: pulumi.Output<NodePlan>;
+  /** The plan, once the head has its addresses. */
+  located: pulumi.Output<LocatedPlan>;
   node: Node;
   /** Variables for NCCL, where the node has a fast network. @default none */
   fabric?: pulumi.Output<Record<string, string>>;
@@ -114,9 +114,9 @@ export class RayNode extends pulumi.ComponentResource {
     );
     const sizes = raySizes(node);
     const envs = pulumi
-      .all([args.head, located(args.node), args.fabric ?? {}, args.gpus ?? [], args.generation])
-      .apply(([head, here, fabric, units, generation]) => [
-        ...rayEnvironment({ ...plan, head }, here, fabric, units),
+      .all([args.located, located(args.node), args.fabric ?? {}, args.gpus ?? [], args.generation])
+      .apply(([whole, here, fabric, units, generation]) => [
+        ...rayEnvironment(whole, here, fabric, units),
         ...(generation === "" ? [] : [`${GENERATION}=${generation}`]),
       ]);
     new docker.Container(

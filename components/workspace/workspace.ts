@@ -1,7 +1,7 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { type NodePlan, type Plan, type UserPlan, WEB_SERVICES } from "../../config";
+import { type LocatedPlan, type Plan, type UserPlan, WEB_SERVICES } from "../../config";
 import type { GrantedUnit } from "../../core/gpu";
 import { cgroupParent } from "../../core/limits";
 import { agentMounts } from "../agent";
@@ -16,8 +16,8 @@ import { renderSetup } from "./setup";
 
 export interface WorkspaceArgs {
   plan: Plan;
-  /** The Ray head, with its addresses. */
-  head: pulumi.Output<NodePlan>;
+  /** The plan, once the head has its addresses. */
+  located: pulumi.Output<LocatedPlan>;
   user: UserPlan;
   node: Node;
   /** The node's Docker engine. */
@@ -120,11 +120,9 @@ export class Workspace extends pulumi.ComponentResource {
     }
 
     const files = pulumi
-      .all([args.seed, args.head, address, args.rayGeneration])
-      .apply(([seed, head, known, generation]) =>
-        JSON.stringify(
-          workspaceFiles({ ...plan, head }, user, known, seed, generation, args.secrets.password),
-        ),
+      .all([args.seed, args.located, address, args.rayGeneration])
+      .apply(([seed, located, known, generation]) =>
+        JSON.stringify(workspaceFiles(located, user, known, seed, generation, args.secrets.password)),
       );
     const prepare = onMachine(host, renderPrepare(node.name, user, containerName));
     const prepared = run(
