@@ -24,7 +24,6 @@ export {
   REGISTRY_PORTS,
   type UserPorts,
   userPorts,
-  WEB_SERVICES,
 } from "./network/ports";
 export type { FabricConfig } from "./network/schema";
 export { findPlaceholders, isPlaceholder } from "./placeholders";

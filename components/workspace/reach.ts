@@ -1,9 +1,10 @@
-import { type Plan, type UserPlan, WEB_SERVICES } from "../../config";
+import type { Plan, UserPlan } from "../../config";
+import { WEB_SERVICES, type WebService } from "../../core/containers";
 import { bracketed } from "../../core/net";
 
 /** How a person's browser reaches VS Code, JupyterLab and TensorBoard of their workspace. Pure. */
 
-export type WebUrls = Record<(typeof WEB_SERVICES)[number], string>;
+export type WebUrls = Record<WebService, string>;
 
 export interface Reach {
   /** What may stand in a request's Host header, without the port, beside loopback's own names. */

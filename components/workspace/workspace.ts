@@ -1,7 +1,8 @@
 import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { type LocatedPlan, type Plan, type UserPlan, WEB_SERVICES } from "../../config";
+import type { LocatedPlan, Plan, UserPlan } from "../../config";
+import { publishedPorts } from "../../core/containers";
 import type { GrantedUnit } from "../../core/gpu";
 import { cgroupParent } from "../../core/limits";
 import { agentMounts } from "../agent";
@@ -56,15 +57,6 @@ const CAPABILITIES = [
   "SETUID",
   "SYS_CHROOT",
 ].map((name) => `CAP_${name}`);
-
-/** Ports of the container that its node publishes. Inside, VS Code, Jupyter and TensorBoard have the block's numbers too. */
-function publishedPorts(
-  plan: Pick<Plan, "workspaceServices">,
-  { ports }: Pick<UserPlan, "ports">,
-): { internal: number; external: number }[] {
-  const web = arePublished(plan) ? WEB_SERVICES.map((service) => ports[service]) : [];
-  return [{ internal: 22, external: ports.ssh }, ...web.map((port) => ({ internal: port, external: port }))];
-}
 
 /** The address of a node that its workspaces' ports are published on. */
 export function workspaceHost(
@@ -227,8 +219,9 @@ export class Workspace extends pulumi.ComponentResource {
           ...Object.entries(fabric).map(([key, value]) => `${key}=${value}`),
         ]),
         networksAdvanced: [{ name: args.network }],
-        ports: publishedPorts(plan, user).map((ports) => ({
-          ...ports,
+        ports: publishedPorts(user.ports, arePublished(plan)).map(({ container, host }) => ({
+          internal: container,
+          external: host,
           ip: workspaceHost(plan, args.node),
           protocol: "tcp",
         })),

@@ -1,3 +1,5 @@
+import { servicePorts, type UserService } from "../../core/containers";
+
 /**
  * The port plan: who may listen where on a node. Pure.
  *
@@ -42,28 +44,6 @@ export const PORTS_PER_USER = 100;
 /** The kernel's default first ephemeral port (ip-sysctl, ip_local_port_range). */
 export const FIRST_EPHEMERAL_PORT = 32768;
 
-/** Where each service sits inside a user's block. */
-export const userPortOffsets = {
-  vnc: 0,
-  novnc: 1,
-  code: 2,
-  jupyter: 3,
-  tensorboard: 4,
-  rdp: 5,
-  ssh: 22,
-} as const;
-
-export type UserService = keyof typeof userPortOffsets;
-
-/** The services that a browser opens. */
-export const WEB_SERVICES = ["code", "jupyter", "tensorboard"] as const satisfies readonly UserService[];
-
-/**
- * Ports that programs inside every workspace listen on, beside the person's block: sshd, and what stands behind the
- * door of Jupyter and of TensorBoard (images/workspace, berth_workspace/render.py).
- */
-export const WORKSPACE_INNER_PORTS: readonly number[] = [22, 8888, 6006];
-
 export type UserPorts = Record<UserService, number> & { block: PortRange };
 
 /**
@@ -102,10 +82,7 @@ export const REGISTRY_PORTS: PortRange = { start: 5000, end: 5001 };
 /** The block and service ports of the user with this index. */
 export function userPorts(plan: PortPlan, index: number): UserPorts {
   const base = plan.users.start + PORTS_PER_USER * index;
-  const services = Object.fromEntries(
-    Object.entries(userPortOffsets).map(([service, offset]) => [service, base + offset]),
-  ) as Record<UserService, number>;
-  return { ...services, block: { start: base, end: base + PORTS_PER_USER - 1 } };
+  return { ...servicePorts(base), block: { start: base, end: base + PORTS_PER_USER - 1 } };
 }
 
 export interface NamedRange extends PortRange {

@@ -1,12 +1,7 @@
+import { WEB_SERVICES, WORKSPACE_INNER_PORTS } from "../../core/containers";
 import { USER_NAME } from "../../core/names";
 import { checkPublicKey } from "../machines/ssh-keys";
-import {
-  PORTS_PER_USER,
-  type PortPlan,
-  userPorts,
-  WEB_SERVICES,
-  WORKSPACE_INNER_PORTS,
-} from "../network/ports";
+import { PORTS_PER_USER, type PortPlan, userPorts } from "../network/ports";
 import type { Report } from "../problems";
 import type { StackConfig } from "../schema";
 import { sizeText } from "../values";
