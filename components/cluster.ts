@@ -2,11 +2,11 @@ import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { LocatedPlan, Plan, PlannedNode, UserSecrets } from "../config";
 import { servedByHead } from "../config";
+import { labelList, ownerLabels, physicalName, SYSTEM } from "../core/containers";
 import { Agent } from "./agent";
 import { Account } from "./digitalocean";
 import { type GpuPool, nodePool, RAY_KEY, workspaceKey } from "./gpu";
 import { Image, type ImageName } from "./images";
-import { labels, physicalName } from "./labels";
 import { BaremetalNode, DropletNode, LocalNode, located, type Node, standsOn } from "./node";
 import { RayNode, rayAddresses, rayGeneration } from "./ray";
 import { type ReadyNode, readyNode } from "./ready-node";
@@ -135,7 +135,7 @@ export class Cluster extends pulumi.ComponentResource {
         name: physicalName(plan.stack),
         driver: "bridge",
         ipamConfigs: [{ subnet: plan.network.cidr, gateway: plan.network.gateway }],
-        labels: labels({ stack: plan.stack, owner: "system", component: "network" }),
+        labels: labelList(ownerLabels({ stack: plan.stack, owner: SYSTEM, component: "network" })),
       },
       { parent: this, provider: engine, deleteBeforeReplace: true },
     );

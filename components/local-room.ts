@@ -1,6 +1,7 @@
 import { request } from "node:http";
 import * as pulumi from "@pulumi/pulumi";
 import { ConfigError, type Plan, type Problem, sizeText } from "../config";
+import { containerPolicies, LABEL } from "../core/containers";
 
 /** What local nodes may take of the computer that they run on. Only its engine knows how much there is. */
 
@@ -113,11 +114,11 @@ export async function askEngine(host?: string): Promise<Computer | undefined> {
  * @param host as DOCKER_HOST has it
  */
 export async function askNodes(stack: string, host?: string): Promise<Set<string>> {
-  const label = [`berth.stack=${stack}`, "berth.component=node"];
+  const label = [`${LABEL.stack}=${stack}`, `${LABEL.component}=${containerPolicies.node.component}`];
   const filters = encodeURIComponent(JSON.stringify({ label }));
   const found = await askDocker(`/containers/json?all=true&filters=${filters}`, host);
   const names = (Array.isArray(found) ? found : []).map(
-    (one: { Labels?: Record<string, string> } | null) => one?.Labels?.["berth.node"],
+    (one: { Labels?: Record<string, string> } | null) => one?.Labels?.[LABEL.node],
   );
   return new Set(names.filter((name) => name !== undefined));
 }

@@ -2,8 +2,8 @@ import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { type Plan, WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "../config";
+import { labelList, ownerLabels, SYSTEM, workspaceName } from "../core/containers";
 import { Stages } from "./host";
-import { labels, physicalName } from "./labels";
 import { BaremetalNode, DropletNode, type Node, onMachine, sshTarget, standsOn } from "./node";
 import { baseOptions, fabricSpec, firewallOptions, runtimeOptions, storageOptions } from "./stage-options";
 import { renderAutoExec } from "./workspace/setup";
@@ -52,7 +52,9 @@ export function readyNode(parent: pulumi.Resource, name: string, args: ReadyNode
         "com.docker.network.bridge.enable_icc": "false",
         "com.docker.network.bridge.name": "berth-ws0",
       },
-      labels: labels({ stack: plan.stack, owner: "system", component: "workspace", node: node.plan.name }),
+      labels: labelList(
+        ownerLabels({ stack: plan.stack, owner: SYSTEM, component: "workspace", node: node.plan.name }),
+      ),
     },
     {
       ...{ parent, provider: engine, ...standsOn(node), deleteBeforeReplace: true, dependsOn: [stages] },
@@ -127,7 +129,7 @@ function autoExec(
 ): void {
   const wanted = node.plan.autoExec;
   if (!plan.dockerFirst || !wanted) return;
-  const container = physicalName(plan.stack, "workspace", wanted.user);
+  const container = workspaceName(plan.stack, wanted.user);
   const text = renderAutoExec({ node: node.plan.name, autoExec: { ...wanted, container } });
   new command.remote.Command(
     `${name}-auto-exec`,

@@ -8,6 +8,7 @@ import {
   rayPorts,
   userRange,
 } from "../config";
+import { volumeName } from "../core/containers";
 import { bracketed } from "../core/net";
 import type {
   BaseOptions,
@@ -17,7 +18,6 @@ import type {
   RuntimeOptions,
   StorageOptions,
 } from "./host";
-import { volumeName } from "./labels";
 import { RAY_UID } from "./ray/plan";
 
 /** From the plan to what each host stage of a node is asked. Pure. */

@@ -1,7 +1,7 @@
 import * as digitalocean from "@pulumi/digitalocean";
 import * as pulumi from "@pulumi/pulumi";
 import type { DigitaloceanPlan, Plan } from "../../config";
-import { physicalName } from "../labels";
+import { physicalName } from "../../core/containers";
 import { operatorKey } from "../secrets";
 import { checkCatalogue } from "./catalogue";
 import { inboundRules, outboundRules } from "./firewall";

@@ -1,5 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
+import { cdiDevice, LABEL, unitLabels } from "../../core/containers";
 import type { GrantedUnit } from "../../core/gpu";
+import type { Spec } from "../container";
 
 /** From granted units to what a container, and Ray, is given. Pure. */
 
@@ -9,46 +11,27 @@ export const workspaceKey = (user: string) => `workspace/${user}`;
 /** The key of what a node's Ray has. */
 export const RAY_KEY = "ray";
 
-/** NVIDIA's kind of device in the Container Device Interface; a device's name is the UUID. */
-const CDI = "nvidia.com/gpu";
-
 /**
- * Device requests of a `docker.Container`: the granted devices by UUID, and no others. The driver's own variable stays
- * at `void` in every container, so nothing that an image or a user puts there adds a device.
- */
-export function deviceRequests(units: pulumi.Output<GrantedUnit[]>) {
-  return [{ driver: "cdi", deviceIds: units.apply((found) => found.map(({ uuid }) => `${CDI}=${uuid}`)) }];
-}
-
-interface Label {
-  label: string;
-  value: pulumi.Input<string>;
-}
-
-/**
- * A container's labels in a stable order. Those of its grant are how berthd finds it: the key, and what the container
- * was made with, so that a ledger that was lost is rebuilt from it.
+ * A container with what it was granted: the devices by UUID, and no others. By the labels berthd finds it: they have the
+ * grant's key, and what the container was made with, so that a ledger that was lost is rebuilt from it.
  *
  * @param units undefined: nothing is asked for.
  */
-export function containerLabels(
-  own: readonly Label[],
-  key: string,
-  units: pulumi.Output<GrantedUnit[]> | undefined,
-): Label[] {
-  if (!units) return [...own];
-  const gpus = units.apply((found) => found.map(({ uuid }) => uuid).join(","));
-  const share = units.apply((found) => found.map(shareOf).join(""));
-  return [
-    ...own,
-    { label: "berth.gpus", value: gpus },
-    { label: "berth.gpu-memory", value: share },
-    { label: "berth.grant", value: key },
-  ].sort((a, b) => (a.label < b.label ? -1 : 1));
+export function withGpus(spec: Spec, key: string, units: pulumi.Output<GrantedUnit[]> | undefined): Spec {
+  if (!units) return spec;
+  const said = (label: keyof ReturnType<typeof unitLabels>) =>
+    units.apply((found) => unitLabels(found)[label]);
+  return {
+    ...spec,
+    devices: units.apply((found) => found.map(cdiDevice)),
+    labels: {
+      ...spec.labels,
+      [LABEL.grant]: key,
+      [LABEL.gpus]: said(LABEL.gpus),
+      [LABEL.share]: said(LABEL.share),
+    },
+  };
 }
-
-/** MiB of a share, which is of one GPU; empty for what is whole. */
-const shareOf = ({ shared, memoryMiB }: GrantedUnit) => (shared ? String(memoryMiB) : "");
 
 /** What Ray may hand out. */
 export interface RayGpus {

@@ -1,10 +1,9 @@
 /** GPU grants of the stack: one pool per node. */
 export {
-  containerLabels,
-  deviceRequests,
   RAY_KEY,
   type RayGpus,
   rayGpus,
+  withGpus,
   workspaceKey,
 } from "./devices";
 export { GpuPool, type GpuPoolArgs } from "./gpu-pool";

@@ -1,7 +1,8 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { LocalNodePlan } from "../../config";
-import { dockerCpus, labels, physicalName } from "../labels";
+import { labelList, ownerLabels, physicalName, SYSTEM } from "../../core/containers";
+import { container } from "../container";
 import { nodeHostKey, operatorKey } from "../secrets";
 import { type Connection, knownHostsLine, sshConnection } from "./connection";
 import { placeNodeFiles } from "./files";
@@ -20,8 +21,6 @@ export interface LocalNodeArgs {
   /** True: the volume with the homes is protected. */
   production: boolean;
 }
-
-const MiB = 2 ** 20;
 
 /**
  * A node that is a container of the operator's Docker engine, with systemd as its first process and sshd:
@@ -45,11 +44,12 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
     this.plan = plan;
     this.address = pulumi.output(plan.address);
     this.privateAddress = pulumi.output(plan.privateAddress);
-    const owned = labels({ stack, owner: "system", component: "node", node: plan.name });
+    const owner = { stack, owner: SYSTEM, node: plan.name };
+    const labels = labelList(ownerLabels({ ...owner, component: "node" }));
     const volume = (role: string, protect = false) =>
       new docker.Volume(
         `${name}-${role}`,
-        { name: physicalName(stack, plan.name, role), labels: owned },
+        { name: physicalName(stack, plan.name, role), labels },
         { parent: this, protect },
       );
     const dockerData = volume("docker");
@@ -58,34 +58,28 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
     const operator = seed.apply(operatorKey);
     this.hostKey = pulumi.unsecret(hostKey.publicKey);
 
-    const container = new docker.Container(
+    this.machine = container(
       name,
       {
+        kind: "node",
         name: physicalName(stack, plan.name),
         hostname: plan.name,
         image: args.image,
-        labels: owned,
-        restart: "unless-stopped",
-        mustRun: true,
-        capabilities: { adds: MACHINE.capabilities, drops: ["ALL"] },
-        securityOpts: MACHINE.securityOptions,
-        cgroupnsMode: MACHINE.cgroupns,
-        devices: MACHINE.devices.map((path) => ({ hostPath: path, containerPath: path, permissions: "rwm" })),
-        tmpfs: MACHINE.tmpfs,
+        owner,
         mounts: [
           { type: "volume", source: dockerData.name, target: MACHINE.dockerData },
           { type: "volume", source: storage.name, target: "/mnt/storage" },
         ],
-        networksAdvanced: [{ name: args.network.name, ipv4Address: plan.privateAddress }],
-        cpus: dockerCpus(plan.cpus),
-        memory: Math.floor(plan.memoryBytes / MiB),
-        // Equal to memory: no swap beyond the limit, and no difference for ever in a preview.
-        memorySwap: Math.floor(plan.memoryBytes / MiB),
+        network: { name: args.network.name, address: plan.privateAddress },
+        cpus: plan.cpus,
+        memoryBytes: plan.memoryBytes,
+        stopSeconds: 60,
+      },
+      {
+        devices: MACHINE.devices.map((path) => ({ hostPath: path, containerPath: path, permissions: "rwm" })),
+        tmpfs: MACHINE.tmpfs,
         stopSignal: "SIGRTMIN+3",
-        stopTimeout: 60,
         destroyGraceSeconds: 30,
-        logOpts: { "max-file": "2", "max-size": "5m" },
-        logDriver: "json-file",
         uploads: [
           {
             file: "/etc/ssh/ssh_host_ed25519_key",
@@ -99,8 +93,7 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
           },
         ],
       },
-      // A fixed name and address: the old one has to go first.
-      { parent: this, deleteBeforeReplace: true, additionalSecretOutputs: ["uploads"] },
+      { parent: this, additionalSecretOutputs: ["uploads"] },
     );
 
     this.connection = sshConnection({
@@ -116,7 +109,6 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
       knownHosts: this.hostKey.apply((key) => knownHostsLine(plan.address, plan.sshPort, key)),
       seed,
     });
-    this.machine = container;
     this.registerOutputs({ address: plan.address });
   }
 }

@@ -1,18 +1,21 @@
 import * as command from "@pulumi/command";
-import * as docker from "@pulumi/docker";
+import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { LocatedPlan, Plan } from "../../config";
+import { physicalName, SYSTEM } from "../../core/containers";
 import type { GrantedUnit } from "../../core/gpu";
-import { containerLabels, deviceRequests, RAY_KEY } from "../gpu";
+import { container } from "../container";
+import { RAY_KEY, withGpus } from "../gpu";
 import { quote } from "../host/shell";
 import { renderStage } from "../host/stage";
-import { dockerCpus, labels, physicalName } from "../labels";
 import { located, type Node, onMachine, standsOn } from "../node";
 import { rayToken } from "../secrets";
 import { RAY_UID, rayEnvironment, raySizes } from "./plan";
 
 export { RAY_UID, type RayAddresses, rayAddresses } from "./plan";
 export { rayGeneration } from "./token";
+
+const MiB = 2 ** 20;
 
 const TOKEN_FOLDER = "/var/lib/berth/ray";
 
@@ -113,52 +116,37 @@ export class RayNode extends pulumi.ComponentResource {
       { parent: this, deletedWith: machine, additionalSecretOutputs: ["stdout", "stderr"] },
     );
     const sizes = raySizes(node);
-    const envs = pulumi
+    const env = pulumi
       .all([args.located, located(args.node), args.fabric ?? {}, args.gpus ?? [], args.generation])
       .apply(([whole, here, fabric, units, generation]) => [
         ...rayEnvironment(whole, here, fabric, units),
         ...(generation === "" ? [] : [`${GENERATION}=${generation}`]),
       ]);
-    new docker.Container(
+    container(
       name,
-      {
-        name: containerName,
-        image: args.image,
-        command: [node.role],
-        labels: containerLabels(
-          labels({ stack: plan.stack, owner: "system", component: "ray", node: node.name }),
-          RAY_KEY,
-          args.gpus,
-        ),
-        ...(args.gpus ? { deviceRequests: deviceRequests(args.gpus) } : {}),
-        envs,
-        networkMode: "host",
-        restart: "unless-stopped",
-        mustRun: true,
-        capabilities: { drops: ["ALL"] },
-        securityOpts: ["no-new-privileges:true"],
-        memory: sizes.memoryMiB,
-        memorySwap: sizes.memoryMiB,
-        cpus: dockerCpus(node.ray.cpus),
-        shmSize: sizes.shmMiB,
-        mounts: [{ type: "bind", source: TOKEN_FOLDER, target: "/run/berth/ray", readOnly: true }],
-        healthcheck: {
-          tests: ["CMD", "berth-ray-health"],
-          interval: "20s",
-          timeout: "15s",
-          startPeriod: "1m0s",
-          retries: 3,
+      withGpus(
+        {
+          kind: "ray",
+          name: containerName,
+          image: args.image,
+          command: [node.role],
+          owner: { stack: plan.stack, owner: SYSTEM, node: node.name },
+          env,
+          cpus: node.ray.cpus,
+          memoryBytes: sizes.memoryMiB * MiB,
+          shmBytes: sizes.shmMiB * MiB,
+          mounts: [{ type: "bind", source: TOKEN_FOLDER, target: "/run/berth/ray", readOnly: true }],
+          health: { command: ["berth-ray-health"], interval: 20, timeout: 15, startPeriod: 60, retries: 3 },
+          stopSeconds: 20,
         },
-        stopTimeout: 20,
-        destroyGraceSeconds: 20,
-        logDriver: "json-file",
-        logOpts: { "max-file": "2", "max-size": "10m" },
-      },
+        RAY_KEY,
+        args.gpus,
+      ),
+      {},
       {
         parent: this,
         provider: args.docker,
         ...standsOn(args.node),
-        deleteBeforeReplace: true,
         dependsOn: [placed],
         customTimeouts: { create: "10m" },
       },

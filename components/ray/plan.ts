@@ -1,4 +1,5 @@
 import type { LocatedPlan, NodePlan, PlannedNode } from "../../config";
+import { NO_GPUS, variables } from "../../core/containers";
 import type { GrantedUnit } from "../../core/gpu";
 import { rayGpus } from "../gpu/devices";
 
@@ -59,15 +60,14 @@ export function rayEnvironment(
     // One unit of the node's own name: a task that asks for `node_NAME` runs there.
     BERTH_RAY_RESOURCES: JSON.stringify({ [`node_${node.name}`]: 1, ...resources }),
     BERTH_RAY_DASHBOARD_HOST: node.privateAddress,
-    // Devices are given as such, and by nothing else.
-    NVIDIA_VISIBLE_DEVICES: "void",
+    ...NO_GPUS,
     // Ray hands its tasks the names that stand here; a MIG instance has no other name than its UUID.
     ...(gpus > 0 ? { CUDA_VISIBLE_DEVICES: units.map(({ uuid }) => uuid).join(",") } : {}),
     RAY_AUTH_MODE: "token",
     RAY_AUTH_TOKEN_PATH: "/run/berth/ray/token",
     ...fabric,
   };
-  return Object.entries(env).map(([key, value]) => `${key}=${value}`);
+  return variables(env);
 }
 
 export interface RayAddresses {

@@ -2,15 +2,18 @@ import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { REGISTRY_PORTS, REGISTRY_PULL_PORT } from "../../config";
+import { labelList, ownerLabels, physicalName, SYSTEM } from "../../core/containers";
 import { bracketed } from "../../core/net";
+import { container, type Spec } from "../container";
 import type { Image } from "../images";
 import { answer } from "../known";
-import { labels, physicalName } from "../labels";
 import { type Node, onMachine, sshTarget, standsOn } from "../node";
 
 /** Where the operator pushes, with a password; published on loopback alone. */
 const PUSH_PORT = REGISTRY_PORTS.end;
 const PUSH_USER = "berth";
+
+const MEMORY = 512 * 2 ** 20;
 
 /** On the operator's engine, in the stack's network. */
 export interface OperatorPlace {
@@ -61,43 +64,37 @@ export class Registry extends pulumi.ComponentResource {
     super("berth:registry:Registry", registryName, {}, opts);
     const { place } = args;
     const node = place.on === "head" ? place.node.plan.name : undefined;
-    const owned = labels({
-      stack: args.stack,
-      owner: "system",
-      component: "registry",
-      ...(node === undefined ? {} : { node }),
-    });
+    const owner = { stack: args.stack, owner: SYSTEM, ...(node === undefined ? {} : { node }) };
     const bonds = place.on === "head" ? { ...standsOn(place.node), dependsOn: place.after } : {};
     const data = new docker.Volume(
       `${registryName}-data`,
-      { name: physicalName(args.stack, "registry"), labels: owned },
+      {
+        name: physicalName(args.stack, "registry"),
+        labels: labelList(ownerLabels({ ...owner, component: "registry" })),
+      },
       { parent: this, ...bonds },
     );
     const password = pulumi.secret(args.password);
-    const container = new docker.Container(
+    const registry = container(
       registryName,
       {
+        kind: "registry",
         name: physicalName(args.stack, "registry"),
         hostname: "registry",
         image: place.on === "head" ? this.send(place) : args.image.id,
-        labels: owned,
-        restart: "unless-stopped",
-        mustRun: true,
-        capabilities: { drops: ["ALL"] },
-        securityOpts: ["no-new-privileges:true"],
+        owner,
+        memoryBytes: MEMORY,
         mounts: [{ type: "volume", source: data.name, target: "/var/lib/registry" }],
         ...reach(place),
-        healthcheck: {
-          tests: ["CMD", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:5000/v2/"],
-          interval: "10s",
-          timeout: "5s",
-          startPeriod: "10s",
+        health: {
+          command: ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:5000/v2/"],
+          interval: 10,
+          timeout: 5,
+          startPeriod: 10,
           retries: 3,
         },
-        memory: 512,
-        memorySwap: 512,
-        logDriver: "json-file",
-        logOpts: { "max-file": "2", "max-size": "5m" },
+      },
+      {
         uploads: [
           {
             file: "/etc/berth/registry/credentials.json",
@@ -106,14 +103,14 @@ export class Registry extends pulumi.ComponentResource {
           },
         ],
       },
-      { parent: this, ...bonds, deleteBeforeReplace: true, additionalSecretOutputs: ["uploads"] },
+      { parent: this, ...bonds, additionalSecretOutputs: ["uploads"] },
     );
     this.host = registryHost(place);
     const to =
       place.on === "head"
         ? sshTarget(place.node).apply((text) => `--through ${text}`)
         : `--registry 127.0.0.1:${place.pushPort}`;
-    this.push = { to: pulumi.output(to), password, ready: container };
+    this.push = { to: pulumi.output(to), password, ready: registry };
     this.registerOutputs({ host: this.host });
   }
 
@@ -184,16 +181,12 @@ export function registryHost(
 }
 
 /** Where it listens: pulls on the address that the nodes share, pushes on loopback alone. */
-function reach(place: OperatorPlace | HeadPlace) {
-  const port = (internal: number, external: number, ip: pulumi.Input<string>) => ({
-    internal,
-    external,
-    ip,
-    protocol: "tcp",
-  });
+function reach(place: OperatorPlace | HeadPlace): Pick<Spec, "network" | "ports"> {
+  const port = (container: number, host: number, address: pulumi.Input<string>) =>
+    ({ container, host, address, protocol: "tcp" }) as const;
   if (place.on === "operator")
     return {
-      networksAdvanced: [{ name: place.network.name, ipv4Address: place.address }],
+      network: { name: place.network.name, address: place.address },
       ports: [port(PUSH_PORT, place.pushPort, "127.0.0.1")],
     };
   return {

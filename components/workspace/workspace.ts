@@ -1,13 +1,13 @@
 import * as command from "@pulumi/command";
-import * as docker from "@pulumi/docker";
+import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { LocatedPlan, Plan, UserPlan } from "../../config";
-import { publishedPorts } from "../../core/containers";
+import { environment, publishedPorts, workspaceName } from "../../core/containers";
 import type { GrantedUnit } from "../../core/gpu";
 import { cgroupParent } from "../../core/limits";
 import { agentMounts } from "../agent";
-import { containerLabels, deviceRequests, workspaceKey } from "../gpu";
-import { dockerCpus, labels, physicalName } from "../labels";
+import { container, type Spec } from "../container";
+import { withGpus, workspaceKey } from "../gpu";
 import { type Node, onMachine, standsOn } from "../node";
 import { userFolders, workspaceFiles } from "./files";
 import { type UserInfo, userInfo } from "./outputs";
@@ -39,25 +39,6 @@ export interface WorkspaceArgs {
   secrets: { password?: string; credentials?: Record<string, string> };
 }
 
-const MiB = 2 ** 20;
-
-/**
- * What sshd, sudo and apt need inside an unprivileged container; everything else is dropped. None of them
- * reaches outside: no SYS_ADMIN, no NET_ADMIN, no raw sockets, no devices.
- */
-const CAPABILITIES = [
-  "AUDIT_WRITE",
-  "CHOWN",
-  "DAC_OVERRIDE",
-  "FOWNER",
-  "FSETID",
-  "KILL",
-  "NET_BIND_SERVICE",
-  "SETGID",
-  "SETUID",
-  "SYS_CHROOT",
-].map((name) => `CAP_${name}`);
-
 /** The address of a node that its workspaces' ports are published on. */
 export function workspaceHost(
   plan: Pick<Plan, "workspaceAddress">,
@@ -83,7 +64,7 @@ export class Workspace extends pulumi.ComponentResource {
     const { plan, user, node: host } = args;
     this.user = user.name;
     const node = host.plan;
-    const containerName = physicalName(plan.stack, "workspace", user.name);
+    const containerName = workspaceName(plan.stack, user.name);
     const address = workspaceHost(plan, host);
     this.info = address.apply((known) => userInfo(plan, user, known, containerName));
     const run = (
@@ -169,80 +150,56 @@ export class Workspace extends pulumi.ComponentResource {
     const node = args.node.plan;
     const { resources } = user;
     const folders = userFolders(user);
-    const memory = Math.floor(resources.memoryBytes / MiB);
-    const bind = (source: string, target: string, readOnly = false) => ({
-      type: "bind",
-      source,
-      target,
-      readOnly,
-    });
-    return new docker.Container(
-      name,
-      {
-        name: containerName,
-        hostname: user.name,
-        image: args.image,
-        labels: containerLabels(
-          labels({ stack: plan.stack, owner: user.name, component: "workspace", node: node.name }),
-          workspaceKey(user.name),
-          args.gpus,
-        ),
-        ...(args.gpus ? { deviceRequests: deviceRequests(args.gpus) } : {}),
-        restart: "unless-stopped",
-        // A stopped workspace is no drift; the power stage stops and starts it.
-        mustRun: user.state === "running",
-        privileged: false,
-        // Without sudo nothing in it gains rights: not by a file that somebody brought either.
-        ...(user.sudo ? {} : { securityOpts: ["no-new-privileges:true"] }),
-        capabilities: { adds: CAPABILITIES, drops: ["ALL"] },
-        cgroupnsMode: "private",
-        // The slice that holds all of this user's containers together, which berthd keeps; Docker is set to cgroupfs.
-        cgroupParent: cgroupParent({ name: user.name, group: user.group }, "cgroupfs"),
-        ipcMode: "private",
-        memory,
-        memorySwap: memory,
-        memoryReservation: Math.floor(resources.memoryReservationBytes / MiB),
-        cpus: dockerCpus(resources.cpus),
-        shmSize: Math.floor(resources.shmBytes / MiB),
-        mounts: [
-          bind(folders.home, `/home/${user.name}`),
-          bind(folders.workspace, "/workspace"),
-          bind(folders.shared, "/shared", true),
-          bind(folders.tensorboard, `/shared/tensorboard/${user.name}`),
-          bind(folders.state, "/var/lib/state"),
-          bind(folders.berth, "/run/berth", true),
-          ...agentMounts(user.name).map(({ source, target }) => bind(source, target, true)),
-        ],
-        // Granted GPUs come as devices; whatever the image or its user asks for, the runtime adds none.
-        envs: (args.fabric ?? pulumi.output({})).apply((fabric) => [
-          "NVIDIA_VISIBLE_DEVICES=void",
-          ...Object.entries(fabric).map(([key, value]) => `${key}=${value}`),
-        ]),
-        networksAdvanced: [{ name: args.network }],
-        ports: publishedPorts(user.ports, arePublished(plan)).map(({ container, host }) => ({
-          internal: container,
-          external: host,
-          ip: workspaceHost(plan, args.node),
-          protocol: "tcp",
-        })),
-        healthcheck: {
-          tests: ["CMD", "berth-workspace-health"],
-          interval: "10s",
-          timeout: "20s",
-          startPeriod: "1m0s",
-          retries: 3,
-        },
-        stopTimeout: 20,
-        destroyGraceSeconds: 20,
-        logDriver: "json-file",
-        logOpts: { "max-file": "2", "max-size": "10m" },
+    const bind = (source: string, target: string, readOnly = false) =>
+      ({ type: "bind", source, target, readOnly }) as const;
+    const spec: Spec = {
+      kind: "workspace",
+      name: containerName,
+      hostname: user.name,
+      image: args.image,
+      owner: { stack: plan.stack, owner: user.name, node: node.name },
+      // Without sudo nothing in it gains rights: not by a file that somebody brought either.
+      sudo: user.sudo,
+      // The slice that holds all of this user's containers together, which berthd keeps; Docker is set to cgroupfs.
+      cgroupParent: cgroupParent({ name: user.name, group: user.group }, "cgroupfs"),
+      cpus: resources.cpus,
+      memoryBytes: resources.memoryBytes,
+      memoryReservationBytes: resources.memoryReservationBytes,
+      shmBytes: resources.shmBytes,
+      mounts: [
+        bind(folders.home, `/home/${user.name}`),
+        bind(folders.workspace, "/workspace"),
+        bind(folders.shared, "/shared", true),
+        bind(folders.tensorboard, `/shared/tensorboard/${user.name}`),
+        bind(folders.state, "/var/lib/state"),
+        bind(folders.berth, "/run/berth", true),
+        ...agentMounts(user.name).map(({ source, target }) => bind(source, target, true)),
+      ],
+      env: (args.fabric ?? pulumi.output({})).apply(environment),
+      network: { name: args.network },
+      ports: publishedPorts(user.ports, arePublished(plan)).map((port) => ({
+        ...port,
+        address: workspaceHost(plan, args.node),
+        protocol: "tcp",
+      })),
+      health: {
+        command: ["berth-workspace-health"],
+        interval: 10,
+        timeout: 20,
+        startPeriod: 60,
+        retries: 3,
       },
+      stopSeconds: 20,
+    };
+    return container(
+      name,
+      withGpus(spec, workspaceKey(user.name), args.gpus),
+      // A stopped workspace is no drift; the power stage stops and starts it.
+      { mustRun: user.state === "running" },
       {
         parent: this,
         provider: args.docker,
         ...standsOn(args.node),
-        // A fixed name and fixed ports: the old one has to go first.
-        deleteBeforeReplace: true,
         dependsOn: [prepared],
         customTimeouts: { create: "10m" },
       },

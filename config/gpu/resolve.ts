@@ -1,3 +1,4 @@
+import { SYSTEM } from "../../core/containers";
 import { type Ask, type MigCounts, migModelOf, mostOf } from "../../core/gpu";
 import type { LimitsDocument } from "../../core/limits";
 import { resolveRuntime } from "../runtime/resolve";
@@ -79,7 +80,7 @@ export function nodeRuntime(
 }
 
 /** Whose Ray's grants are: the stack's own, as its containers are. */
-export const RAY_USER = "system";
+export const RAY_USER = SYSTEM;
 
 /**
  * The limits as the nodes get them. What Ray gets is bounded by what the stack asks for it, and by no rule about people,

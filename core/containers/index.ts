@@ -1,4 +1,29 @@
-/** The containers that Berth makes: the services of a workspace. Pure. */
+/** The containers that Berth makes: what they may do, how they are named and labelled, and how an engine is told. Pure. */
+export { dockerArgs } from "./docker-args";
+export { type ContainerBody, engineBody } from "./engine-body";
+export {
+  type Claim,
+  claim,
+  FOREIGN,
+  LABEL,
+  labelList,
+  type Ownership,
+  ownerLabels,
+  SYSTEM,
+  unitLabels,
+} from "./labels";
+export { MAX_CONTAINER_NAME, physicalName, volumeName, workspaceName } from "./names";
+export {
+  CDI_KIND,
+  type ContainerKind,
+  type ContainerPolicy,
+  cdiDevice,
+  containerPolicies,
+  environment,
+  NO_GPUS,
+  policyOf,
+  variables,
+} from "./policy";
 export {
   publishedPorts,
   servicePorts,
@@ -8,3 +33,4 @@ export {
   WORKSPACE_INNER_PORTS,
   WORKSPACE_SERVICES,
 } from "./services";
+export type { ContainerSpec, HealthCheck, Mount, PublishedPort } from "./spec";

@@ -167,7 +167,7 @@ function inputChanges(before, after) {
 }
 
 /**
- * Labels as the program writes them (components/labels.ts).
+ * Labels as the program writes them (core/containers/labels.ts).
  * @param {Record<string, unknown>} inputs
  * @returns {Record<string, string>}
  */

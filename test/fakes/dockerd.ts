@@ -8,7 +8,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ContainerBody, Inspect } from "../../agent/src/docker/shapes";
+import type { Inspect } from "../../agent/src/docker/shapes";
+import type { ContainerBody } from "../../core/containers";
 
 /** One answer other than the usual. */
 export type Mood =

@@ -3,6 +3,7 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MACHINE } from "../../components/node/local-machine";
+import { policyFlags } from "./container-flags";
 import { buildImage, docker, removeThings } from "./docker";
 import { run } from "./run";
 import { SshMachine } from "./ssh-machine";
@@ -12,9 +13,7 @@ import { until } from "./until";
 /** What the docker command is given to create a container that is a machine, as components/node/local.ts makes it. */
 export function machineFlags(dockerData: string): string[] {
   return [
-    ...["--cgroupns", MACHINE.cgroupns, "--cap-drop", "ALL"],
-    ...MACHINE.capabilities.flatMap((name) => ["--cap-add", name]),
-    ...MACHINE.securityOptions.flatMap((option) => ["--security-opt", option]),
+    ...policyFlags("node"),
     ...MACHINE.devices.flatMap((path) => ["--device", path]),
     ...Object.entries(MACHINE.tmpfs).flatMap(([path, options]) => ["--tmpfs", `${path}:${options}`]),
     ...["--mount", `type=volume,source=${dockerData},target=${MACHINE.dockerData}`],

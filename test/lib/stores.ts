@@ -7,7 +7,7 @@
  * of layers and blobs by hard links: nothing writes into those, so a copy takes seconds and no room.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { labels, physicalName } from "../../components/labels";
+import { type Ownership, ownerLabels, physicalName, SYSTEM } from "../../core/containers";
 import { buildImage, docker, removeThings } from "./docker";
 import { TestNode } from "./node";
 import { REGISTRIES, startPrepared } from "./prepared-node";
@@ -130,15 +130,18 @@ export function fillStore(volume: string): Promise<void> {
   });
 }
 
-async function createVolume(name: string, owned: ReturnType<typeof labels>): Promise<void> {
-  const flags = owned.flatMap(({ label, value }) => ["--label", `${label}=${value}`]);
-  await docker("volume", "create", ...flags, name);
+/** Flags of `docker volume create`, as a stack labels what is its own. */
+const flagsOf = (of: Omit<Ownership, "owner">) =>
+  Object.entries(ownerLabels({ ...of, owner: SYSTEM })).flatMap((pair) => ["--label", pair.join("=")]);
+
+async function createVolume(name: string, of: Omit<Ownership, "owner">): Promise<void> {
+  await docker("volume", "create", ...flagsOf(of), name);
 }
 
 /** Makes the volume of a local node of a stack as the stack will want it, filled. */
 export async function fillLocalNode(stack: string, node: string): Promise<void> {
   const name = physicalName(stack, node, "docker");
-  await createVolume(name, labels({ stack, owner: "system", component: "node", node }));
+  await createVolume(name, { stack, component: "node", node });
   await fillStore(name);
 }
 
@@ -149,7 +152,7 @@ export async function fillLocalNode(stack: string, node: string): Promise<void> 
  */
 export async function fillLocalRegistry(stack: string): Promise<void> {
   const name = physicalName(stack, "registry");
-  await createVolume(name, labels({ stack, owner: "system", component: "registry" }));
+  await createVolume(name, { stack, component: "registry" });
   await inTurn(async () => {
     const { node, store } = await storeName();
     const from = `/v/${store}/_data/volumes/${physicalName(STACKS[0].stack, "registry")}/_data`;
@@ -190,11 +193,10 @@ async function make(store: string, nodeImage: string): Promise<void> {
     }
     const volumes = STACKS.map((of) => ({
       name: physicalName(of.stack, "registry"),
-      owned: labels({ ...of, owner: "system", component: "registry" }),
+      flags: flagsOf({ ...of, component: "registry" }),
     }));
-    for (const { name, owned } of volumes) {
-      const flags = owned.map(({ label, value }) => `--label ${label}=${value}`).join(" ");
-      await node.onNode(`docker volume create ${flags} ${name}`);
+    for (const { name, flags } of volumes) {
+      await node.onNode(`docker volume create ${flags.join(" ")} ${name}`);
     }
     await node.onNode("systemctl stop docker.socket docker.service");
     await docker("stop", registry.name);

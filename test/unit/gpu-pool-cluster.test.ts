@@ -2,8 +2,8 @@
  * GPUs in the whole program: who is asked what, and what a workspace gets of it.
  */
 import { beforeAll, describe, expect, it } from "vitest";
-import { cdiDevice } from "../../agent/src/inventory/cdi";
 import { STUB } from "../../components/gpu/stub";
+import { cdiDevice } from "../../core/containers";
 import type { Assignment } from "../../core/gpu";
 import { localStack, of, runCluster, type Seen } from "./cluster-recorder";
 

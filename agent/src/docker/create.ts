@@ -3,6 +3,7 @@
  * whatever ends berthd in between, no GPU is given twice; `recover` then brings the half-done to an end.
  */
 import { randomBytes } from "node:crypto";
+import { claim } from "../../../core/containers";
 import type { Grant, Refusal, Result } from "../../../core/gpu";
 import type { PortRange } from "../config";
 import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/ports";
@@ -10,7 +11,6 @@ import type { LedgerService } from "../service/types";
 import { DockerError, type Engine, short } from "./engine";
 import { fault } from "./faults";
 import { Journal, type JournalEntry } from "./journal";
-import { claim } from "./labels";
 import { pause } from "./lib";
 import type { Containers, Log } from "./observe";
 import { type Prepared, prepare, type UnderWay } from "./prepare";

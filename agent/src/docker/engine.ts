@@ -5,8 +5,9 @@
 import { Agent } from "node:http";
 import { inspect } from "node:util";
 import Docker from "dockerode";
+import type { ContainerBody } from "../../../core/containers";
 import { type EngineEvent, EVENT_TYPES, parseEvents } from "./events";
-import type { ContainerBody, Inspect, Summary } from "./shapes";
+import type { Inspect, Summary } from "./shapes";
 
 /** Newest API version that this was written against (Docker 28), and the oldest (Docker 20.10). */
 const NEWEST_API = 51;

@@ -3,9 +3,8 @@
 export { Creator, type CreatorOptions } from "./create";
 export { DockerError, defaultDeadlines, Engine, type EngineInfo, type EngineOptions } from "./engine";
 export { type FaultPoint, fault, faultPoints } from "./faults";
-export { FOREIGN, LABEL } from "./labels";
 export { Containers, type Log, type ObserveOptions } from "./observe";
 export { type OpenOptions, openContainers } from "./open";
 export { type Processes, procProcesses } from "./processes";
 export { type CreateRequest, createSchema, parseCreate } from "./request";
-export { containerSpec, deviceRequests } from "./spec";
+export { containerSpec } from "./spec";

@@ -6,11 +6,11 @@
  * so now. After each interruption listeners are told to look at everything (`unsure`); what an interruption that nobody
  * noticed has hidden, the next probe finds.
  */
+import { claim, LABEL } from "../../../core/containers";
 import type { Inventory } from "../../../core/gpu";
 import type { ContainerEvent, ContainersPort, SeenContainer } from "../service/ports";
 import { DockerError, type Engine, short } from "./engine";
 import { type EngineEvent, sinceOf } from "./events";
-import { claim, LABEL } from "./labels";
 import { mapLimit, pause } from "./lib";
 import type { Processes } from "./processes";
 import { type ContainerRecord, forgotten, isAsListed, isOurs, recordOf, seenByLedger } from "./record";

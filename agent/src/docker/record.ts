@@ -1,8 +1,8 @@
 /** What berthd knows of one container, from dockerd's answer to an inspection. Pure. */
+import { claim, FOREIGN } from "../../../core/containers";
 import type { Inventory } from "../../../core/gpu";
 import type { SeenContainer } from "../service/ports";
 import { devicesOf } from "./devices";
-import { claim, FOREIGN } from "./labels";
 import type { Inspect, Summary } from "./shapes";
 
 /**

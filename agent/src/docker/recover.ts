@@ -1,9 +1,9 @@
 /** Brings half-done creations to an end: what runs is bound, what never ran is taken away, what is not there is given back. */
+import { claim } from "../../../core/containers";
 import type { Grant } from "../../../core/gpu";
 import type { Ledger } from "./create";
 import { type Engine, short } from "./engine";
 import type { Journal, JournalEntry } from "./journal";
-import { claim } from "./labels";
 import type { Containers, Log } from "./observe";
 import type { Inspect } from "./shapes";
 

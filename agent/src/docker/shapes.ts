@@ -1,4 +1,4 @@
-/** The parts of the Engine API that berthd reads and writes; field names as the API has them. */
+/** The parts of the Engine API that berthd reads; field names as the API has them. */
 
 export interface Summary {
   Id: string;
@@ -61,42 +61,4 @@ export interface Inspect {
     PortBindings?: PortMap | null;
   };
   NetworkSettings?: { Ports?: PortMap | null } | null;
-}
-
-/** Body of `POST /containers/create`: these fields and no others. */
-export interface ContainerBody {
-  Image: string;
-  Hostname?: string;
-  Cmd?: string[];
-  Entrypoint?: string[];
-  User?: string;
-  WorkingDir?: string;
-  Env: string[];
-  Labels: Record<string, string>;
-  StopSignal?: string;
-  StopTimeout?: number;
-  Tty?: boolean;
-  OpenStdin?: boolean;
-  HostConfig: {
-    CapDrop: string[];
-    CapAdd: string[];
-    SecurityOpt: string[];
-    Privileged: false;
-    CgroupnsMode: "private";
-    IpcMode: "private";
-    Init: boolean;
-    NetworkMode?: string;
-    PortBindings?: Record<string, { HostIp: string; HostPort: string }[]>;
-    CgroupParent?: string;
-    DeviceRequests: DeviceRequest[];
-    NanoCpus?: number;
-    Memory?: number;
-    MemorySwap?: number;
-    ShmSize?: number;
-    PidsLimit: number;
-    LogConfig: { Type: string; Config: Record<string, string> };
-    RestartPolicy: { Name: "no" };
-    Mounts?: { Type: "tmpfs" | "bind"; Source?: string; Target: string; ReadOnly?: boolean }[];
-  };
-  ExposedPorts?: Record<string, object>;
 }

@@ -5,30 +5,25 @@
  * folder, no device, no capability beyond the few, no other runtime, network or namespace.
  */
 
-import type { EffectiveLimits, Grant, GrantedUnit, Limit, Refusal, Result } from "../../../core/gpu";
+import {
+  type ContainerBody,
+  type ContainerSpec,
+  cdiDevice,
+  engineBody,
+  environment,
+  LABEL,
+  MAX_CONTAINER_NAME,
+  physicalName,
+  unitLabels,
+  variables,
+} from "../../../core/containers";
+import type { EffectiveLimits, Grant, Limit, Refusal, Result } from "../../../core/gpu";
 import { formatSize, parseSize } from "../../../core/limits";
 import type { PortRange } from "../config";
-import { LABEL } from "./labels";
 import { type CreateRequest, malformed } from "./request";
-import type { ContainerBody } from "./shapes";
 
-/** What common images need to start as root and become somebody else; none reaches outside the container. */
-export const CAPABILITIES = [
-  "CHOWN",
-  "DAC_OVERRIDE",
-  "FOWNER",
-  "FSETID",
-  "KILL",
-  "NET_BIND_SERVICE",
-  "SETGID",
-  "SETUID",
-] as const;
-
-export const DEFAULT_PIDS = 4096;
 const MIN_MEMORY = 6 * 2 ** 20;
 const DEFAULT_STOP_SECONDS = 10;
-/** Docker's own rule for names. */
-const MAX_NAME = 200;
 
 export interface SpecContext {
   stack: string;
@@ -73,113 +68,66 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
   const shm = within("shm_size", bytes(request.shm));
   if (memory !== undefined && memory < MIN_MEMORY)
     wrong.push(`memory: ${formatSize(memory)} is less than the ${formatSize(MIN_MEMORY)} that Docker takes`);
-  const name = containerName(request, context);
-  if (name.length > MAX_NAME) wrong.push(`name: ${name} is longer than ${MAX_NAME} characters`);
-  const ports = publish(request, context, wrong);
+  const name = physicalName(context.stack, request.user, request.name ?? context.creation);
+  if (name.length > MAX_CONTAINER_NAME)
+    wrong.push(`name: ${name} is longer than ${MAX_CONTAINER_NAME} characters`);
+  wrong.push(...portProblems(request, context));
   if (wrong.length > 0) return { ok: false, refusal: malformed(wrong) };
   const first = over[0];
   if (first !== undefined)
     return { ok: false, refusal: { ...first, message: over.map(({ message }) => message).join("; ") } };
 
-  const body: ContainerBody = {
-    Image: request.image,
-    Hostname: (request.name ?? context.creation).slice(0, 63),
-    ...(request.command === undefined ? {} : { Cmd: request.command }),
-    ...(request.entrypoint === undefined ? {} : { Entrypoint: request.entrypoint }),
-    ...(request.run_as === undefined ? {} : { User: request.run_as }),
-    ...(request.workdir === undefined ? {} : { WorkingDir: request.workdir }),
-    Env: environment(request.env),
-    Labels: labels(request, context),
-    StopTimeout: request.stop_seconds ?? DEFAULT_STOP_SECONDS,
-    Tty: request.tty ?? false,
-    OpenStdin: false,
-    ...(ports.exposed === undefined ? {} : { ExposedPorts: ports.exposed }),
-    HostConfig: {
-      CapDrop: ["ALL"],
-      CapAdd: [...CAPABILITIES],
-      SecurityOpt: ["no-new-privileges"],
-      Privileged: false,
-      CgroupnsMode: "private",
-      IpcMode: "private",
-      // Reaps what a program leaves behind.
-      Init: true,
-      NetworkMode: "bridge",
-      ...(ports.bindings === undefined ? {} : { PortBindings: ports.bindings }),
-      ...(context.cgroupParent === undefined ? {} : { CgroupParent: context.cgroupParent }),
-      DeviceRequests: deviceRequests(context.grant?.units ?? []),
-      ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
-      // No swap beyond the memory.
-      ...(memory === undefined ? {} : { Memory: memory, MemorySwap: memory }),
-      ...(shm === undefined ? {} : { ShmSize: shm }),
-      PidsLimit: request.pids ?? DEFAULT_PIDS,
-      LogConfig: { Type: "local", Config: { "max-size": "10m", "max-file": "3" } },
-      // berthd says what runs: one that came back by itself would do so without a grant.
-      RestartPolicy: { Name: "no" },
-    },
-  };
-  return { ok: true, value: { name, body } };
-}
-
-export function containerName(
-  request: CreateRequest,
-  context: Pick<SpecContext, "stack" | "creation">,
-): string {
-  return `berth-${context.stack}-${request.user}-${request.name ?? context.creation}`.toLowerCase();
-}
-
-/** By UUID through CDI: an unknown device is refused by dockerd, and a reload of systemd takes none away. */
-export function deviceRequests(units: readonly Pick<GrantedUnit, "uuid">[]) {
-  if (units.length === 0) return [];
-  return [{ Driver: "cdi", DeviceIDs: units.map(({ uuid }) => `nvidia.com/gpu=${uuid}`) }];
-}
-
-/** An image may ask NVIDIA's runtime for all GPUs; `void` outranks it, and CDI gives what was granted. */
-function environment(env: Readonly<Record<string, string>> = {}): string[] {
-  const own = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  return ["NVIDIA_VISIBLE_DEVICES=void", ...own.sort()];
-}
-
-/** All of them each time, also empty: an image must not bring its own. */
-function labels(request: CreateRequest, context: SpecContext): Record<string, string> {
   const { grant } = context;
-  return {
-    [LABEL.stack]: context.stack,
-    [LABEL.component]: "container",
-    [LABEL.node]: context.node,
-    [LABEL.owner]: request.user,
-    [LABEL.grant]: grant?.id ?? "",
-    [LABEL.token]: grant === undefined ? "" : String(grant.token),
-    [LABEL.gpus]: (grant?.units ?? []).map(({ uuid }) => uuid).join(","),
-    [LABEL.share]: (grant?.units ?? []).flatMap((unit) => (unit.shared ? [unit.memoryMiB] : [])).join(","),
-    [LABEL.creation]: context.creation,
+  const spec: ContainerSpec = {
+    kind: "created",
+    name,
+    image: request.image,
+    hostname: (request.name ?? context.creation).slice(0, 63),
+    command: request.command,
+    entrypoint: request.entrypoint,
+    user: request.run_as,
+    workdir: request.workdir,
+    tty: request.tty,
+    env: [...environment(), ...variables(request.env ?? {}).sort()],
+    owner: { stack: context.stack, owner: request.user, node: context.node },
+    // Also the empty ones: an image must not bring its own.
+    labels: {
+      [LABEL.grant]: grant?.id ?? "",
+      [LABEL.token]: grant === undefined ? "" : String(grant.token),
+      ...unitLabels(grant?.units ?? []),
+      [LABEL.creation]: context.creation,
+    },
+    devices: grant?.units.map(cdiDevice),
+    cgroupParent: context.cgroupParent,
+    cpus,
+    memoryBytes: memory,
+    shmBytes: shm,
+    pids: request.pids,
+    ports: request.ports,
+    stopSeconds: request.stop_seconds ?? DEFAULT_STOP_SECONDS,
   };
+  return { ok: true, value: { name, body: engineBody(spec) } };
 }
 
-function publish(
-  request: CreateRequest,
+/** What is wrong with the ports that a request wants to publish. */
+function portProblems(
+  { ports = [] }: CreateRequest,
   { addresses, ports: range }: Pick<SpecContext, "addresses" | "ports">,
-  wrong: string[],
-) {
-  const ports = request.ports ?? [];
-  if (ports.length === 0) return {};
-  const exposed: Record<string, object> = {};
-  const bindings: Record<string, { HostIp: string; HostPort: string }[]> = {};
+): string[] {
   const taken = new Set<string>();
-  ports.forEach((port, index) => {
-    if (!addresses.includes(port.address))
-      wrong.push(`ports[${index}].address: ${port.address} is none of ${addresses.join(", ")}`);
-    if (port.host < range.start || port.host > range.end)
+  return ports.flatMap(({ address, host, protocol }, index) => {
+    const wrong: string[] = [];
+    if (!addresses.includes(address))
+      wrong.push(`ports[${index}].address: ${address} is none of ${addresses.join(", ")}`);
+    if (host < range.start || host > range.end)
       wrong.push(
-        `ports[${index}].host: ${port.host} is none of ${range.start} to ${range.end} (berth:ports.containers)`,
+        `ports[${index}].host: ${host} is none of ${range.start} to ${range.end} (berth:ports.containers)`,
       );
-    const place = `${port.address} ${port.host}/${port.protocol}`;
+    const place = `${address} ${host}/${protocol}`;
     if (taken.has(place)) wrong.push(`ports[${index}]: ${place} stands there twice`);
     taken.add(place);
-    const inside = `${port.container}/${port.protocol}`;
-    exposed[inside] = {};
-    bindings[inside] = [...(bindings[inside] ?? []), { HostIp: port.address, HostPort: String(port.host) }];
+    return wrong;
   });
-  return { exposed, bindings };
 }
 
 function overLimit(

@@ -12,12 +12,10 @@ import {
 import { dirname, join } from "node:path";
 import { parse as parseYaml } from "yaml";
 import * as z from "zod";
+import { CDI_KIND, cdiDevice, environment } from "../../../core/containers";
 import type { GrantedUnit, Inventory } from "../../../core/gpu";
 import { issueTexts } from "../../../core/problems";
 import { computeInstanceCap, gpuInstanceCap } from "./fake-data";
-
-/** The class of NVIDIA's GPUs in CDI. */
-const KIND = "nvidia.com/gpu";
 
 interface DeviceNode {
   path: string;
@@ -41,9 +39,6 @@ export interface CdiFile {
   devices: { name: string; containerEdits: Edits }[];
   containerEdits: Edits;
 }
-
-/** Docker's and CDI's name of a granted unit: the driver's UUID, as `nvidia-ctk cdi generate --device-name-strategy=uuid` has it. */
-export const cdiDevice = (unit: Pick<GrantedUnit, "uuid">): string => `${KIND}=${unit.uuid}`;
 
 /**
  * The specification for declared GPUs: one device for each unit that can be granted, named by its UUID. Its device nodes
@@ -77,10 +72,10 @@ export function cdiSpec(inventory: Inventory, fake?: { command: string; data: st
   });
   return {
     cdiVersion: "0.6.0",
-    kind: KIND,
+    kind: CDI_KIND,
     devices,
     containerEdits: {
-      env: ["NVIDIA_VISIBLE_DEVICES=void"],
+      env: environment(),
       deviceNodes: [node("/dev/nvidiactl")],
       ...(fake && { mounts: [mount(fake.command, "/usr/bin/nvidia-smi"), mount(fake.data, fake.data)] }),
     },

@@ -3,7 +3,6 @@
 export {
   CDI_FOLDERS,
   type CdiFile,
-  cdiDevice,
   cdiSpec,
   missingFromCdi,
   readCdiDevices,

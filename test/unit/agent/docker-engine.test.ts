@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DockerError, Engine } from "../../../agent/src/docker";
-import type { ContainerBody } from "../../../agent/src/docker/shapes";
+import type { ContainerBody } from "../../../core/containers";
 import { FakeDockerd, type Mood } from "../../fakes/dockerd";
 import { failureOf } from "../../lib/failure";
 import { until } from "../../lib/until";

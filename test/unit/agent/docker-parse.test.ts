@@ -1,12 +1,11 @@
 /**
- * What is read from Docker's answers, the pure parts. Proves: which GPUs a container has, however they were named; what
- * its labels say of its user and grant; events are read whole, to the nanosecond, however they are cut.
+ * What is read from Docker's answers, the pure parts. Proves: which GPUs a container has, however they were named; events
+ * are read whole, to the nanosecond, however they are cut.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { devicesOf } from "../../../agent/src/docker/devices";
 import { parseEvent, parseEvents, sinceOf } from "../../../agent/src/docker/events";
-import { claim } from "../../../agent/src/docker/labels";
 import type { Inspect } from "../../../agent/src/docker/shapes";
 import { GPU0, GPU1, inventory, MIG0, MIG1 } from "./docker-rig";
 
@@ -147,48 +146,6 @@ describe("the GPUs of a container", () => {
       privileged: true,
     });
   });
-});
-
-describe("labels", () => {
-  it("tells a created, a declared and a foreign container apart", () => {
-    expect(
-      claim({
-        "berth.owner": "alice",
-        "berth.grant": "g1",
-        "berth.grant-token": "7",
-        "berth.gpus": `${MIG0}, ${MIG1},${MIG0}`,
-        "berth.gpu-memory": "1024",
-        "berth.creation": "ab",
-      }),
-    ).toEqual({
-      ours: true,
-      user: "alice",
-      grant: "g1",
-      token: 7,
-      units: [MIG0, MIG1],
-      shareMiB: 1024,
-      creation: "ab",
-    });
-    // As an older berthd wrote it.
-    expect(claim({ "berth.owner": "alice", "berth.launch": "ab" }).creation).toBe("ab");
-    expect(claim({ "berth.owner": "alice", "berth.grant": "workspace/alice", "berth.gpus": MIG0 })).toEqual({
-      ours: true,
-      user: "alice",
-      grant: "workspace/alice",
-      units: [MIG0],
-    });
-    expect(claim({})).toEqual({ ours: false, user: "(foreign)", units: [] });
-    expect(claim(null)).toEqual(claim({}));
-    // Of the image that a stranger runs.
-    expect(claim({ "berth.gpus": MIG0 })).toEqual(claim({}));
-  });
-
-  it.each(["0", "-1", "1e3", "1.5", "seven", " 7", "99999999999999999999"])(
-    "takes %j for no token",
-    (token) => {
-      expect(claim({ "berth.grant-token": token }).token).toBeUndefined();
-    },
-  );
 });
 
 describe("events", () => {

@@ -7,7 +7,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
-  cdiDevice,
   cdiSpec,
   computeInstanceCap,
   gpuInstanceCap,
@@ -15,6 +14,7 @@ import {
   readCdiDevices,
   writeCdiSpec,
 } from "../../../agent/src/inventory";
+import { cdiDevice } from "../../../core/containers";
 import { declaredInventory } from "../../../core/gpu";
 import { H100 } from "./inventory-cases";
 import { root, rootForEachTest } from "./inventory-helpers";

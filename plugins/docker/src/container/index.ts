@@ -186,7 +186,7 @@ async function updateContainer(
   return containerState(after, { ...carried(olds), ...news });
 }
 
-/** Whether a container is somebody's workspace, by Berth's own label (components/labels.ts). */
+/** Whether a container is somebody's workspace, by Berth's own label (core/containers/labels.ts). */
 function ofTenant(inputs: Props): boolean {
   return labelMap(inputs, "labels")?.["berth.component"] === "workspace";
 }

@@ -1,4 +1,6 @@
-/** The labels of a container that concern its grant; beside them stand `berth.component` and its kind. Pure. */
+import type { GrantedUnit } from "../gpu";
+
+/** The labels of what Berth makes with Docker: how they are called, written and read. Pure. */
 
 export const LABEL = {
   stack: "berth.stack",
@@ -20,8 +22,46 @@ export const LABEL = {
 /** What an older berthd wrote in the place of `LABEL.creation`. */
 const OLDER_CREATION = "berth.launch";
 
+/** Owner of what belongs to no person. */
+export const SYSTEM = "system";
+
 /** Who holds what a container outside Berth uses. No login has such a name. */
 export const FOREIGN = "(foreign)";
+
+/** Whose a Docker object is, and what for. */
+export interface Ownership {
+  stack: string;
+  /** A user's name, or {@link SYSTEM}. */
+  owner: string;
+  /** `workspace`, `ray`, `network`, … */
+  component: string;
+  node?: string;
+}
+
+/** The labels that every Docker object of Berth has. */
+export function ownerLabels({ stack, owner, component, node }: Ownership): Record<string, string> {
+  return {
+    [LABEL.component]: component,
+    ...(node === undefined ? {} : { [LABEL.node]: node }),
+    [LABEL.owner]: owner,
+    [LABEL.stack]: stack,
+  };
+}
+
+/** What a container says of the units that it was made with, so that a lost ledger can be rebuilt from it. */
+export function unitLabels(units: readonly Pick<GrantedUnit, "uuid" | "shared" | "memoryMiB">[]) {
+  return {
+    [LABEL.gpus]: units.map(({ uuid }) => uuid).join(","),
+    [LABEL.share]: units.flatMap(({ shared, memoryMiB }) => (shared ? [memoryMiB] : [])).join(","),
+  };
+}
+
+/** As `docker.Container`, `docker.Network` and `docker.Volume` take them, in a stable order. */
+export function labelList<Text>(labels: Readonly<Record<string, Text>>): { label: string; value: Text }[] {
+  return Object.entries(labels)
+    .map(([label, value]) => ({ label, value }))
+    .sort((a, b) => (a.label < b.label ? -1 : 1));
+}
 
 export interface Claim {
   /** True: made by Berth, by the stack or by berthd. */
@@ -37,8 +77,8 @@ export interface Claim {
 }
 
 /**
- * What the labels say. An image may bring labels along: an empty one counts as none (Berth sets all of them), and what a
- * stranger's container says of GPUs is not heard; its devices tell.
+ * What a container's labels say. An image may bring labels along: an empty one counts as none (Berth sets all of them),
+ * and what the labels of a container outside Berth say of GPUs is ignored, since its devices tell.
  */
 export function claim(labels: Readonly<Record<string, string>> | null | undefined): Claim {
   const of = (name: string): string | undefined => labels?.[name] || undefined;
@@ -61,6 +101,6 @@ export function claim(labels: Readonly<Record<string, string>> | null | undefine
   };
 }
 
-/** A whole number from 1 on; what is none was not written by Berth. */
+/** A whole number from 1 on. Berth writes no other, so any other text counts as no label. */
 const count = (text: string | undefined) =>
   text !== undefined && /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined;
