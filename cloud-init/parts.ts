@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** One part of a multipart user data document, as `cloudinit.Config` takes it. */
+/** One part of a multipart user data document, as `cloudinit.getConfig` takes it. */
 export interface UserDataPart {
   content: string;
   contentType: "text/cloud-config" | "text/x-shellscript";

@@ -22,7 +22,7 @@ export interface UserDataOptions {
 }
 
 export interface UserData {
-  /** For `cloudinit.Config` (`gzip: false`, `base64Encode: false`). Secret: they hold the private host key. */
+  /** For `cloudinit.getConfig` (`gzip: false`, `base64Encode: false`). Secret: they hold the private host key. */
   parts: UserDataPart[];
   /** SHA-256 over all that decides the parts, in hex; the machine keeps it in `userDataMarker`. Not secret. */
   sha256: string;

@@ -49,7 +49,7 @@ ${edit.more ?? ""}
 `;
 }
 
-const document = `new (require("@pulumi/cloudinit").Config)("user-data", {
+const document = `require("@pulumi/cloudinit").getConfigOutput({
   gzip: false, base64Encode: false, parts: [{ contentType: "text/cloud-config", content }],
 })`;
 

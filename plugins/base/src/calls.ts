@@ -2,7 +2,7 @@
 
 import type { Property, Schema } from "./schema";
 import { SshError } from "./ssh-types";
-import type { Bag, Context, Path, Props, Severity, Value } from "./types";
+import type { Bag, Context, Path, Props, ProviderSpec, Severity, Value } from "./types";
 import { getPath, isUnknown, redact } from "./values";
 
 /** An error whose message is meant for the user: shown without a stack. */
@@ -14,6 +14,15 @@ export class ProviderError extends Error {
     this.name = "ProviderError";
     if (partial !== undefined) this.partial = partial;
   }
+}
+
+/** For a resource type or a function that the plugin does not have: names it, what there is, and the way out. */
+export function notServed(spec: ProviderSpec, token: string): ProviderError {
+  const known = [...Object.keys(spec.resources), ...Object.keys(spec.functions ?? {})].sort().join(", ");
+  return new ProviderError(
+    `${token} is not part of Berth's ${spec.name} plugin ${spec.version}, which has ${known}; ` +
+      "install the official plugin for it, see docs/plugins.md",
+  );
 }
 
 /** Shorter secrets would mask ordinary words. */

@@ -1,6 +1,6 @@
 /** Pulumi functions (`getConfig` and the like): the arguments' check, the call, and what is secret in its answer. */
 import provider from "@pulumi/pulumi/proto/provider_pb";
-import { type Calls, ProviderError } from "./calls";
+import { type Calls, notServed } from "./calls";
 import { checkInputs } from "./schema";
 import type { Bag, CheckFailure, FunctionType, Path, ProviderSpec } from "./types";
 import { hasUnknown } from "./values";
@@ -49,12 +49,8 @@ export async function invokeFunction(
 function functionOf(spec: ProviderSpec, token: string): FunctionType {
   const functions = spec.functions ?? {};
   const found = Object.hasOwn(functions, token) ? functions[token] : undefined;
-  if (found !== undefined) return found;
-  const known = Object.keys(functions).sort().join(", ") || "no functions";
-  throw new ProviderError(
-    `function ${token} is not part of Berth's ${spec.name} plugin ${spec.version}, which has ${known}; ` +
-      "install the official plugin for it",
-  );
+  if (found === undefined) throw notServed(spec, token);
+  return found;
 }
 
 /** An answer made of a stand-in would pass for a real one. */

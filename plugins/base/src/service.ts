@@ -3,7 +3,7 @@ import { type handleUnaryCall, type ServerUnaryCall, type sendUnaryData, status 
 import plugin from "@pulumi/pulumi/proto/plugin_pb";
 import provider from "@pulumi/pulumi/proto/provider_pb";
 import empty from "google-protobuf/google/protobuf/empty_pb";
-import { type Calls, ProviderError, schemaSecrets } from "./calls";
+import { type Calls, notServed, ProviderError, schemaSecrets } from "./calls";
 import { diffInputs } from "./diff";
 import { invokeFunction } from "./functions";
 import { checkInputs, type Schema } from "./schema";
@@ -53,13 +53,7 @@ export function serviceOf(spec: ProviderSpec, calls: Calls, hooks: ServiceHooks)
   const resource = (urn: string): { type: string; resource: ResourceType } => {
     const type = typeOf(urn);
     const found = Object.hasOwn(spec.resources, type) ? spec.resources[type] : undefined;
-    if (found === undefined) {
-      const known = Object.keys(spec.resources).sort().join(", ");
-      throw new ProviderError(
-        `${type} is not part of Berth's ${spec.name} plugin ${spec.version}, which has ${known}; ` +
-          "install the official plugin for it",
-      );
-    }
+    if (found === undefined) throw notServed(spec, type);
     return { type, resource: found };
   };
   const check = (type: string, schema: Schema, news: Bag) => {

@@ -138,7 +138,7 @@ describe("functions", () => {
     for (const token of ["test:index/getOther:getOther", "constructor"]) {
       const { error } = await call({}, greeting.invoke, token);
       expect(error).toContain(
-        `function ${token} is not part of Berth's test plugin 1.0.0, which has ${TOKEN}`,
+        `${token} is not part of Berth's test plugin 1.0.0, which has ${TOKEN}; install`,
       );
     }
   });

@@ -1,16 +1,16 @@
 /**
- * The `cloudinit` plugin: all of the official one, whose type tokens, names, defaults and bytes it has. `main.ts`
- * serves it.
+ * The `cloudinit` plugin: of the official one the function that Berth calls, with its type token, names, defaults and
+ * bytes. `main.ts` serves it.
  */
 import type { ProviderSpec } from "@berth/plugin-base";
-import { configType, getConfigFunction } from "./config";
+import { getConfigFunction } from "./get-config";
 
-/** The SDK's version: state changes hands between this plugin and the official one of that version. */
+/** The SDK's version, which the engine asks for. */
 export const version = "1.6.1";
 
 export const cloudinitProvider: ProviderSpec = {
   name: "cloudinit",
   version,
-  resources: { "cloudinit:index/config:Config": configType },
+  resources: {},
   functions: { "cloudinit:index/getConfig:getConfig": getConfigFunction },
 };

@@ -7,7 +7,6 @@
  */
 import { crc32 } from "node:zlib";
 import type { Props } from "@berth/plugin-base";
-import { gzip } from "./gzip";
 import { withDefaults } from "./schema";
 
 export interface Rendered {
@@ -20,18 +19,13 @@ export interface Rendered {
 /** @param inputs checked, all of them known */
 export function render(inputs: Props): Rendered {
   const config = withDefaults(inputs);
-  const writes = documentOf(String(config.boundary), (config.parts ?? []) as Props[]).map((text) =>
-    Buffer.from(text),
-  );
-  const bytes = config.gzip === true ? gzip(writes) : Buffer.concat(writes);
-  const rendered = bytes.toString(config.base64Encode === true ? "base64" : "utf8");
+  const text = documentOf(String(config.boundary), (config.parts ?? []) as Props[]);
+  const rendered = config.base64Encode === true ? Buffer.from(text).toString("base64") : text;
   return { rendered, id: String(crc32(rendered)) };
 }
 
-/** One entry per write of the official plugin, which its compressor sees one by one. */
-function documentOf(boundary: string, parts: readonly Props[]): string[] {
-  const writes = [`Content-Type: multipart/mixed; boundary="${boundary}"\n`, "MIME-Version: 1.0\r\n\r\n"];
-  for (const [i, part] of parts.entries()) {
+function documentOf(boundary: string, parts: readonly Props[]): string {
+  const written = parts.map((part, i) => {
     const lines = [
       ...(i === 0 ? [] : [""]),
       `--${boundary}`,
@@ -41,12 +35,16 @@ function documentOf(boundary: string, parts: readonly Props[]): string[] {
       "Mime-Version: 1.0",
       ...header("X-Merge-Type", part.mergeType),
       "",
-      "",
+      String(part.content),
     ];
-    writes.push(lines.join("\r\n"), String(part.content));
-  }
-  writes.push(`\r\n--${boundary}--\r\n`);
-  return writes;
+    return lines.join("\r\n");
+  });
+  return [
+    `Content-Type: multipart/mixed; boundary="${boundary}"\n`,
+    "MIME-Version: 1.0\r\n\r\n",
+    ...written,
+    `\r\n--${boundary}--\r\n`,
+  ].join("");
 }
 
 /** Nothing for an empty value. */

@@ -1,29 +1,25 @@
 /**
- * The inputs of `Config` and of `getConfig`, which are the same, in version 1.6.1 of the official plugin. Pure.
+ * The arguments of `getConfig` in version 1.6.1 of the official plugin. Pure.
  *
- * Defaults are not filled in by the schema: the official plugin leaves them out of the inputs in state.
+ * Defaults are not filled in by the schema, but by {@link withDefaults}: what was left out matters to
+ * {@link problemsOf}.
  */
 import {
   type CheckFailure,
   formatPath,
-  hasUnknown,
-  isUnknown,
   type Path,
   type Props,
   type Schema,
   type Value,
 } from "@berth/plugin-base";
 
-const replace = true;
-
 export const configInputs: Schema = {
-  base64Encode: { type: "boolean", replace },
-  boundary: { type: "string", public: true, replace },
-  gzip: { type: "boolean", replace },
+  base64Encode: { type: "boolean" },
+  boundary: { type: "string", public: true },
+  gzip: { type: "boolean" },
   parts: {
     type: "array",
     required: true,
-    replace,
     items: {
       type: "object",
       properties: {
@@ -36,46 +32,42 @@ export const configInputs: Schema = {
   },
 };
 
-/** The official plugin's; `contentType` is that of a part. */
-export const DEFAULTS = {
-  base64Encode: true,
-  boundary: "MIMEBOUNDARY",
-  gzip: true,
-  contentType: "text/plain",
-} as const;
-
 /** RFC 2046, 5.1.1, as Go's `mime/multipart` reads it. */
 const BOUNDARY = /^[A-Za-z0-9'()+_,\-./:=? ]{0,69}[A-Za-z0-9'()+_,\-./:=?]$/;
 
-/** The inputs with defaults where the program says nothing. */
+/** The arguments, with the official plugin's defaults where the program says nothing. */
 export function withDefaults(inputs: Props): Props {
   const { parts, ...rest } = inputs;
   return {
+    base64Encode: true,
+    boundary: "MIMEBOUNDARY",
     ...rest,
-    base64Encode: inputs.base64Encode ?? DEFAULTS.base64Encode,
-    boundary: inputs.boundary ?? DEFAULTS.boundary,
-    gzip: inputs.gzip ?? DEFAULTS.gzip,
-    ...(parts === undefined ? {} : { parts: Array.isArray(parts) ? parts.map(part) : parts }),
+    ...(Array.isArray(parts) ? { parts: parts.map(part) } : {}),
   };
 }
 
 function part(value: Value): Value {
   if (!isProps(value)) return value;
   const given = Object.entries(value).filter(([, item]) => item !== null);
-  return { contentType: DEFAULTS.contentType, ...Object.fromEntries(given) };
+  return { contentType: "text/plain", ...Object.fromEntries(given) };
 }
 
-/** What the schema alone does not see. Values that are not known yet pass. */
+/** What the schema alone does not see. @param inputs all of them known */
 export function problemsOf(inputs: Props): CheckFailure[] {
   const problems: CheckFailure[] = [];
   const add = (path: Path, reason: string): void => {
     problems.push({ property: formatPath(path), reason });
   };
-  const { base64Encode, boundary, gzip, parts } = withDefaults(inputs);
-  if (gzip === true && base64Encode === false) {
-    add(["base64Encode"], "is false, but gzip makes bytes that are no text; set gzip to false too");
+  const { boundary, gzip, parts } = withDefaults(inputs);
+  if (gzip !== false) {
+    // No other compressor writes the official plugin's bytes, and other bytes of user data replace machines.
+    add(
+      ["gzip"],
+      `${gzip === true ? "is true" : "is left out, and true by default"}, but Berth's cloudinit plugin does not ` +
+        "compress; set gzip: false, or install the official plugin",
+    );
   }
-  if (typeof boundary === "string" && !isUnknown(boundary) && !BOUNDARY.test(boundary)) {
+  if (typeof boundary === "string" && !BOUNDARY.test(boundary)) {
     add(
       ["boundary"],
       "is not of the form that MIME asks for; give 1 to 70 of A-Z a-z 0-9 ' ( ) + _ , - . / : = ? and space, " +
@@ -85,13 +77,13 @@ export function problemsOf(inputs: Props): CheckFailure[] {
   if (!Array.isArray(parts)) return problems;
   if (parts.length === 0) add(["parts"], "is empty; give at least one part");
   for (const [i, value] of parts.entries()) {
-    if (isProps(value)) problems.push(...partProblems(value, ["parts", i], boundary));
-    else if (!isUnknown(value)) add(["parts", i], "is null; give a part, or leave it out");
+    if (isProps(value)) problems.push(...partProblems(value, ["parts", i], String(boundary)));
+    else add(["parts", i], "is null; give a part, or leave it out");
   }
   return problems;
 }
 
-function partProblems(given: Props, at: Path, boundary: Value | undefined): CheckFailure[] {
+function partProblems(given: Props, at: Path, boundary: string): CheckFailure[] {
   const problems: CheckFailure[] = [];
   const add = (key: string, reason: string): void => {
     problems.push({ property: formatPath([...at, key]), reason });
@@ -103,10 +95,9 @@ function partProblems(given: Props, at: Path, boundary: Value | undefined): Chec
       add(key, "has a line break, which would end the part's header; give one line");
     }
   }
-  const content = given.content;
-  if (typeof content !== "string" || typeof boundary !== "string" || hasUnknown([content, boundary]))
-    return problems;
-  const lines = content.split(/\r\n|\r|\n/).map((line) => line.replace(/[ \t]+$/, ""));
+  const lines = String(given.content)
+    .split(/\r\n|\r|\n/)
+    .map((line) => line.replace(/[ \t]+$/, ""));
   if (lines.some((line) => line === `--${boundary}` || line === `--${boundary}--`)) {
     add("content", "has the boundary as a line, where readers would cut it; give another boundary");
   }

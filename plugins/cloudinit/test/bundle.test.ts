@@ -6,7 +6,7 @@ import { type Plugin, startPlugin } from "../../../test/lib/plugin";
 import { recorded } from "./support";
 
 const bag = (values: unknown) => struct.Struct.fromJavaScript(values as never);
-const example = recorded.documents.find(({ name }) => name === "gzip");
+const example = recorded.documents.find(({ name }) => name === "all fields");
 
 let plugin: Plugin;
 
@@ -21,15 +21,14 @@ afterAll(() => {
 });
 
 describe("the bundle", () => {
-  it("creates a Config with the official bytes and id", async () => {
-    const request = new provider.CreateRequest();
+  it("names what it has, and the way out, when asked for the resource Config", async () => {
+    const request = new provider.CheckRequest();
     request.setUrn("urn:pulumi:dev::berth::cloudinit:index/config:Config::thing");
-    request.setProperties(bag(example?.inputs));
-    const made = await new Promise<provider.CreateResponse>((resolve, reject) => {
-      plugin.client.create(request, (error, response) => (error ? reject(error) : resolve(response)));
-    });
-    expect(made.getId()).toBe(example?.id);
-    expect(made.getProperties()?.toJavaScript()).toMatchObject({ rendered: example?.rendered });
+    request.setNews(bag(example?.inputs));
+    const refusal = await new Promise<Error | null>((resolve) => plugin.client.check(request, resolve));
+    expect(refusal?.message).toMatch(
+      /cloudinit:index\/config:Config is not part of .* has cloudinit:index\/getConfig:getConfig; install the official/,
+    );
   });
 
   it("answers getConfig, and says what is wrong with its arguments", async () => {
@@ -43,7 +42,7 @@ describe("the bundle", () => {
     };
     const good = await invoke(example?.inputs);
     expect(good.getReturn()?.toJavaScript()).toMatchObject({ rendered: example?.rendered, id: example?.id });
-    const bad = await invoke({ parts: [{ contents: "x" }] });
+    const bad = await invoke({ gzip: false, parts: [{ contents: "x" }] });
     expect(bad.getFailuresList().map((failure) => failure.getProperty())).toEqual([
       "parts[0].contents",
       "parts[0].content",

@@ -1,6 +1,5 @@
 /** The document: the official plugin's bytes, the same each time, and readable for whoever reads MIME. */
 import { execFileSync } from "node:child_process";
-import { gunzipSync } from "node:zlib";
 import type { Props } from "@berth/plugin-base";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -13,22 +12,18 @@ describe("a document", () => {
     expect(render(inputs)).toEqual({ rendered, id });
   });
 
-  it("is the same when made again, and with the defaults written out", () => {
+  it("is the same with the defaults written out", () => {
     const parts = [{ content: "x".repeat(1000) }];
-    const once = render({ parts });
-    expect(render({ parts })).toEqual(once);
-    const written = { gzip: true, base64Encode: true, boundary: "MIMEBOUNDARY" };
+    const written = { base64Encode: true, boundary: "MIMEBOUNDARY" };
     expect(render({ ...written, parts: [{ ...parts[0], contentType: "text/plain" } as Props] })).toEqual(
-      once,
+      render({ parts }),
     );
   });
 
-  it("has the same text inside, compressed or not", () => {
+  it("has the same text inside, encoded or not", () => {
     const parts = [{ content: "#!/bin/sh\necho grüße\n", filename: "first.sh" }];
-    const plain = render({ gzip: false, base64Encode: false, parts }).rendered;
-    const packed = gunzipSync(Buffer.from(render({ parts }).rendered, "base64"));
-    const encoded = Buffer.from(render({ gzip: false, parts }).rendered, "base64");
-    expect(packed.toString()).toBe(plain);
+    const plain = render({ base64Encode: false, parts }).rendered;
+    const encoded = Buffer.from(render({ parts }).rendered, "base64");
     expect(encoded.toString()).toBe(plain);
   });
 
@@ -48,9 +43,9 @@ describe("a document", () => {
     );
     const documents = fc
       .sample(fc.array(part, { minLength: 1, maxLength: 4 }), { numRuns: 40, seed: 7 })
-      .filter((parts) => problemsOf({ boundary: "B", parts }).length === 0);
+      .filter((parts) => problemsOf({ gzip: false, boundary: "B", parts }).length === 0);
     expect(documents.length).toBeGreaterThan(30);
-    const rendered = documents.map((parts) => render({ gzip: false, boundary: "B", parts }).rendered);
+    const rendered = documents.map((parts) => render({ boundary: "B", parts }).rendered);
     expect(read(rendered)).toEqual(
       documents.map((parts) =>
         parts.map(({ content, contentType = "text/plain", filename = null, mergeType = null }) => ({

@@ -7,12 +7,13 @@ import pkg from "@pulumi/cloudinit/package.json";
 import * as pulumi from "@pulumi/pulumi";
 import { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { configType, getConfigFunction } from "../src/config";
+import { getConfigFunction } from "../src/get-config";
 import { cloudinitProvider, version } from "../src/index";
 import { configInputs } from "../src/schema";
 import { bag, context, recorded } from "./support";
 
-const { resource, function: getter, part: partShape, version: official } = recorded.schema;
+const { function: getter, part: partShape, version: official } = recorded.schema;
+const CONFIG = "cloudinit:index/config:Config";
 
 /** `tsc` refuses these where a property is missing, misspelt or of another type than in the SDK. */
 const part: Required<cloudinit.types.input.GetConfigPart> = {
@@ -36,10 +37,8 @@ const shapeOf = (schema: Schema) => ({
 describe("the schema", () => {
   it("is the official one, of the SDK's version", () => {
     const parts = (configInputs.parts as Property).items?.properties ?? {};
-    expect(shapeOf(configInputs)).toEqual({ inputs: resource.inputs, required: resource.required });
     expect(shapeOf(configInputs)).toEqual({ inputs: getter.inputs, required: getter.required });
     expect(shapeOf(parts)).toEqual(partShape);
-    expect(Object.keys(cloudinitProvider.resources)).toEqual([resource.token]);
     expect(Object.keys(cloudinitProvider.functions ?? {})).toEqual([getter.token]);
     expect([version, pkg.version, pkg.pulumi.version]).toEqual([official, official, official]);
   });
@@ -61,7 +60,7 @@ interface Sent {
   readonly version: string;
 }
 
-/** What the SDK sends, answered by the plugin itself. */
+/** What the SDK sends, answered by the plugin itself, whose `getConfig` stands in for the resource too. */
 const sent: Sent[] = [];
 const versions: string[] = [];
 
@@ -83,12 +82,11 @@ beforeEach(async () => {
   const answer = async (token: string, inputs: Props): Promise<Props> => {
     sent.push({ token, inputs, version: versions.at(-1) ?? "" });
     expect(checkInputs(token, configInputs, inputs).failures).toEqual([]);
-    if (token === getter.token) return (await getConfigFunction.invoke(bag(inputs), context())).outs ?? {};
-    return (await configType.create({ inputs: bag(inputs) }, context())).outs;
+    return (await getConfigFunction.invoke(bag(inputs), context)).outs ?? {};
   };
   await pulumi.runtime.setMocks({
     newResource: async ({ type, id, inputs }) =>
-      type === resource.token && !id
+      type === CONFIG && !id
         ? { id: "made", state: await answer(type, inputs) }
         : { id: id ?? "", state: inputs },
     call: ({ token, inputs }) => answer(token, inputs),
@@ -104,7 +102,7 @@ describe("the SDK", () => {
   it("sends a Config with its version, and gives its outputs back", async () => {
     const config = new cloudinit.Config("thing", args);
     const rendered = await value(config.rendered);
-    expect(sent).toEqual([{ token: resource.token, inputs: args, version: official }]);
+    expect(sent).toEqual([{ token: CONFIG, inputs: args, version: official }]);
     expect(rendered).toContain("\r\nX-Merge-Type: list()+dict()+str()\r\n");
     expect(await value(config.boundary)).toBe("B");
     expect(await value(config.parts)).toEqual([part]);
@@ -113,9 +111,9 @@ describe("the SDK", () => {
   });
 
   it("leaves defaults to the plugin", async () => {
-    const config = new cloudinit.Config("thing", { parts: [{ content: pulumi.output("a") }] });
-    expect(await value(config.gzip)).toBe(true);
-    expect(sent[0]?.inputs).toEqual({ parts: [{ content: "a" }] });
+    const config = new cloudinit.Config("thing", { gzip: false, parts: [{ content: pulumi.output("a") }] });
+    expect(await value(config.base64Encode)).toBe(true);
+    expect(sent[0]?.inputs).toEqual({ gzip: false, parts: [{ content: "a" }] });
   });
 
   it("looks a Config up by its id", async () => {
