@@ -57,7 +57,6 @@ export async function startSshd(extra: readonly string[] = []): Promise<Sshd> {
     "LogLevel VERBOSE",
     "MaxStartups 100",
     "AcceptEnv BERTH_TEST_*",
-    "Subsystem sftp internal-sftp",
   ];
   const rest = config.filter((line) => !own.includes(line.split(" ")[0]));
   writeFileSync(join(folder, "config"), `${[...extra, ...rest].join("\n")}\n`);

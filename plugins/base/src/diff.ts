@@ -61,7 +61,7 @@ function compare(
   else if (Array.isArray(old) && Array.isArray(next)) compareArrays(old, next, path, property, found);
   else if (isObject(old) && isObject(next)) {
     if (SIGNATURE in old || SIGNATURE in next) {
-      // Assets: the content's hash says it all; their path may be absolute on one machine only.
+      // Assets, such as those among `triggers`: the content's hash says it all; their path may be another on each machine.
       if (old.hash !== next.hash || old[SIGNATURE] !== next[SIGNATURE]) found.push({ path, kind: "update" });
       return;
     }

@@ -15,13 +15,11 @@ export {
   defaultPool,
   type ExecOptions,
   type ExecResult,
-  RemoteFiles,
   type SshConnection,
   SshError,
   SshPool,
   type SshPoolOptions,
   type SshProxy,
-  type UploadOptions,
 } from "./ssh";
 export { addressOf, prepare as prepareConnection } from "./ssh-dial";
 export type {
@@ -50,8 +48,6 @@ export type {
   Value,
 } from "./types";
 export {
-  type Asset,
-  asAsset,
   formatPath,
   getPath,
   hasUnknown,

@@ -7,10 +7,9 @@ export type Schema = Readonly<Record<string, Property>>;
 
 export interface Property {
   /**
-   * `map`: any keys, values as `items`; `object`: the keys of `properties` alone; `asset`: a Pulumi asset
-   * or archive; `any`: not looked at.
+   * `map`: any keys, values as `items`; `object`: the keys of `properties` alone; `any`: not looked at.
    */
-  readonly type: "string" | "number" | "integer" | "boolean" | "array" | "map" | "object" | "asset" | "any";
+  readonly type: "string" | "number" | "integer" | "boolean" | "array" | "map" | "object" | "any";
   /** Default false. */
   readonly required?: boolean;
   /** Always secret in state, whether the program said so or not. Default false. */
@@ -127,9 +126,6 @@ function checkValue(
         item === null ? item : checkValue(type, items, item, `${path}[${index}]`, failures),
       );
     }
-    case "asset":
-      if (!isAsset(value)) return bad();
-      return value;
     case "map": {
       if (!isObject(value)) return bad();
       const items = property.items;
@@ -182,8 +178,6 @@ function describe(property: Property): string {
       return property.items === undefined ? "a map" : `a map to values, each ${describe(property.items)}`;
     case "object":
       return `an object of ${Object.keys(property.properties ?? {}).join(", ")}`;
-    case "asset":
-      return "a Pulumi asset or archive";
     case "any":
       return "any value";
     default:
@@ -194,7 +188,7 @@ function describe(property: Property): string {
 function kindOf(value: Value): string {
   if (Array.isArray(value)) return "a list";
   if (value === null) return "null";
-  if (typeof value === "object") return isAsset(value) ? "an asset" : "an object";
+  if (typeof value === "object") return "an object";
   return typeof value === "number" ? `a number` : `a ${typeof value}`;
 }
 
@@ -204,11 +198,5 @@ function isEmpty(value: Value): boolean {
 }
 
 function isObject(value: Value): value is Props {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !isAsset(value);
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
-
-function isAsset(value: Value): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && SIGNATURE in value;
-}
-
-const SIGNATURE = "4dabf18193072939515e22adb298388d"; // pkg: sdk/nodejs/runtime/rpc.ts, specialSigKey

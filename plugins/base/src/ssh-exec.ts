@@ -1,5 +1,5 @@
 /** One session on a connection: how it is opened, fed, gathered and ended. */
-import type { Client, ClientChannel, SFTPWrapper } from "ssh2";
+import type { Client, ClientChannel } from "ssh2";
 import type { PoolEntry } from "./ssh-entry";
 import { markedEnv } from "./ssh-env";
 import type { Limits } from "./ssh-limits";
@@ -30,17 +30,6 @@ function channelError(error: Error): Error {
   return "reason" in error
     ? new OpenRefused(`the server refused one more session (${error.message})`)
     : error;
-}
-
-export function openSftp(client: Client, { sessions }: PoolEntry): Promise<SFTPWrapper> {
-  return new Promise((resolve, reject) => {
-    client.sftp((error, sftp) => {
-      if (error !== undefined) return reject(channelError(error));
-      // It is a session with a process too.
-      sessions?.started(sftp as unknown as ClientChannel);
-      resolve(sftp);
-    });
-  });
 }
 
 /**

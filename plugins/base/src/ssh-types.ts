@@ -65,22 +65,16 @@ export interface Channel extends Duplex {
   readonly exit: Promise<{ code: number | null; signal?: string; stderr: string }>;
 }
 
-export interface UploadOptions extends CallOptions {
-  /** Octal permission bits. Default 0o644. */
-  readonly mode?: number;
-}
-
 export type SshErrorKind =
   | "dial" // could not connect within the tries
   | "auth" // the server refused every way of signing in
   | "hostkey" // the server showed another key
   | "config" // bad key, bad host key text
-  | "channel" // connection lost, or the server refused a session or a subsystem
+  | "channel" // connection lost, or the server refused a session
   | "cancelled"
   | "deadline"
   | "output" // more output than maxOutput
-  | "env" // the server refused an environment variable
-  | "sftp"; // a file operation failed
+  | "env"; // the server refused an environment variable
 
 /** A failed SSH operation. The message names `user@host:port`, and never a key, password, command or stdin. */
 export class SshError extends Error {

@@ -1,12 +1,11 @@
 /** A pool of SSH connections: one per host, port, user and key, however many use it at once. */
 import { createHash } from "node:crypto";
 import type { Duplex } from "node:stream";
-import type { Client, SFTPWrapper } from "ssh2";
+import type { Client } from "ssh2";
 import { onLeave } from "./leaving";
 import { addressOf, dialDefaults } from "./ssh-dial";
 import { PoolEntry, pause } from "./ssh-entry";
-import { collect, OpenRefused, openSftp, type Started, startCommand } from "./ssh-exec";
-import { RemoteFiles } from "./ssh-files";
+import { collect, OpenRefused, type Started, startCommand } from "./ssh-exec";
 import { type Limits, limitsOf } from "./ssh-limits";
 import {
   type CallOptions,
@@ -16,10 +15,8 @@ import {
   type SshConnection,
   SshError,
   type SshProxy,
-  type UploadOptions,
 } from "./ssh-types";
 
-export { RemoteFiles } from "./ssh-files";
 export * from "./ssh-types";
 
 export interface SshPoolOptions {
@@ -115,54 +112,6 @@ export class SshPool {
     };
     options.signal?.addEventListener("abort", stop, { once: true });
     return Object.assign(channel as unknown as Duplex, { exit });
-  }
-
-  /** Works with the remote files over SFTP, in one session. */
-  async withFiles<T>(
-    connection: SshConnection,
-    options: CallOptions,
-    work: (files: RemoteFiles) => Promise<T>,
-  ): Promise<T> {
-    const limits = limitsOf(options);
-    const entry = this.entry(connection);
-    entry.use();
-    let sftp: SFTPWrapper | undefined;
-    let free: (() => void) | undefined;
-    const stop = (): void => sftp?.end();
-    try {
-      const client = await entry.connect(connection, options, limits.signal);
-      ({ result: sftp, free } = await this.withSlot(entry, limits, () => openSftp(client, entry)));
-      limits.signal.addEventListener("abort", stop, { once: true });
-      limits.signal.throwIfAborted();
-      return await Promise.race([
-        work(new RemoteFiles(sftp, entry.address)),
-        lost(sftp, client, entry.address, limits.signal),
-      ]);
-    } catch (error) {
-      throw limits.explain(error);
-    } finally {
-      limits.signal.removeEventListener("abort", stop);
-      sftp?.end();
-      free?.();
-      entry.release();
-      limits.dispose();
-    }
-  }
-
-  /**
-   * Puts one file in place: parent directories are made, the content goes to a temporary name beside the
-   * target, is flushed to disk, and takes its place by one rename.
-   *
-   * @param source content, or a local path.
-   * @throws SshError
-   */
-  async upload(
-    connection: SshConnection,
-    source: string | Buffer | { path: string },
-    remotePath: string,
-    options: UploadOptions = {},
-  ): Promise<void> {
-    await this.withFiles(connection, options, (files) => files.put(source, remotePath, options.mode));
   }
 
   private entry(connection: SshConnection): PoolEntry {
@@ -270,16 +219,6 @@ export class SshPool {
 /** The process's own pool; `serve` closes it at Cancel and at exit. */
 export const defaultPool = new SshPool();
 onLeave(() => defaultPool.close());
-
-/** Rejects when the session ends under the work, or when its time is up. */
-function lost(sftp: SFTPWrapper, client: Client, address: string, signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const fail = (): void => reject(new SshError("channel", `the connection to ${address} was lost`));
-    sftp.once("close", fail);
-    client.once("close", fail);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
-}
 
 /** Who shares a connection: same server, same account, same credentials, same expectations, same way there. */
 function keyOf(to: SshConnection): string {

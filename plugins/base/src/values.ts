@@ -9,8 +9,6 @@ const SIGNATURE = "4dabf18193072939515e22adb298388d";
 const SECRET = "1b47061264138c4ac30d75fd1eb44270";
 const OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4";
 const RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e";
-const ASSET = "c44067f5952c0a294b673a41bacd8c17";
-const ARCHIVE = "0def7320c3a5731c473e5ecbe6d01bc7";
 
 /** A value that is not known yet (preview). Compare with {@link isUnknown}. */
 export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
@@ -128,34 +126,4 @@ export function redact(text: string, strings: readonly string[]): string {
   let out = text;
   for (const secret of strings) out = out.replaceAll(secret, "[secret]");
   return out;
-}
-
-/** A Pulumi asset or archive. Exactly one of `text`, `path`, `uri`, `assets` is set. */
-export interface Asset {
-  readonly kind: "asset" | "archive";
-  /** SHA-256 of the content, made by the engine. */
-  readonly hash: string;
-  readonly text?: string;
-  readonly path?: string;
-  readonly uri?: string;
-  readonly assets?: Props;
-}
-
-/** Reads an asset or archive from its wire shape; undefined if the value is neither. */
-export function asAsset(value: Value | undefined): Asset | undefined {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  const signature = value[SIGNATURE];
-  if (signature !== ASSET && signature !== ARCHIVE) return undefined;
-  const text = (key: string): string | undefined => {
-    const found = value[key];
-    return typeof found === "string" && found !== "" ? found : undefined;
-  };
-  const asset: Asset = { kind: signature === ASSET ? "asset" : "archive", hash: text("hash") ?? "" };
-  const assets = value.assets;
-  const path = text("path");
-  const uri = text("uri");
-  if (path !== undefined) return { ...asset, path };
-  if (uri !== undefined) return { ...asset, uri };
-  if (typeof assets === "object" && assets !== null && !Array.isArray(assets)) return { ...asset, assets };
-  return { ...asset, text: typeof value.text === "string" ? value.text : "" };
 }

@@ -115,7 +115,7 @@ describe("diffInputs", () => {
       hash: "1",
       path: "/a",
     };
-    const source: Schema = { source: { type: "asset" } };
+    const source: Schema = { source: { type: "any" } };
     const diff = (next: Props) =>
       diffInputs(source, {
         oldInputs: bag({ source: asset }),

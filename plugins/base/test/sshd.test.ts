@@ -1,15 +1,6 @@
-/** The SSH pool against OpenSSH: files, signals, session limits, agents; what a fake server cannot prove. */
+/** The SSH pool against OpenSSH: signals, session limits, agents; what a fake server cannot prove. */
 import { execFileSync, spawn } from "node:child_process";
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -117,57 +108,5 @@ describe.skipIf(withoutSshd)("OpenSSH", () => {
     } finally {
       agent.kill();
     }
-  });
-});
-
-describe.skipIf(withoutSshd)("files", () => {
-  it("puts a new file in place with parents and mode, and leaves no temporary one", async () => {
-    const target = join(folder, "a/b/c.bin");
-    const content = Buffer.from(Array.from({ length: 700_001 }, (_, i) => i % 251));
-    await pool.upload(to(), content, target, { mode: 0o600 });
-    expect(readFileSync(target).equals(content)).toBe(true);
-    expect(statSync(target).mode & 0o777).toBe(0o600);
-    expect(readdirSync(join(folder, "a/b"))).toEqual(["c.bin"]);
-  });
-
-  it("replaces by rename: an open reader keeps the old content, the mode stays, links are followed", async () => {
-    const real = join(folder, "real");
-    writeFileSync(real, "old", { mode: 0o640 });
-    symlinkSync(real, join(folder, "link"));
-    const inode = statSync(real).ino;
-    const source = join(folder, "source");
-    writeFileSync(source, "new");
-    await pool.upload(to(), { path: source }, join(folder, "link"));
-    expect(readFileSync(real, "utf8")).toBe("new");
-    expect(statSync(real).ino).not.toBe(inode);
-    expect(statSync(real).mode & 0o777).toBe(0o640);
-  });
-
-  it("flushes to disk before the rename", async () => {
-    // The server's own log is the witness.
-    const trace = join(folder, "trace");
-    const wrapper = join(folder, "sftp-server");
-    writeFileSync(wrapper, `#!/bin/sh\nexec /usr/lib/openssh/sftp-server -e -l DEBUG3 2>${trace}\n`, {
-      mode: 0o755,
-    });
-    const traced = await startSshd([`Subsystem sftp ${wrapper}`]);
-    try {
-      const target = { ...to(), port: traced.port, privateKey: traced.privateKey, hostKey: traced.hostKey };
-      await pool.upload(target, "x", join(folder, "flushed"));
-      const steps = readFileSync(trace, "utf8").match(/: (open|fsync|posix-rename)\b/g);
-      expect(steps).toEqual([": open", ": fsync", ": posix-rename"]);
-    } finally {
-      await traced.stop();
-    }
-  });
-
-  it("says which file it could not write, and leaves the old one whole", async () => {
-    const target = join(folder, "kept");
-    writeFileSync(target, "old");
-    await expect(pool.upload(to(), { path: join(folder, "missing") }, target)).rejects.toThrow("missing");
-    expect(readFileSync(target, "utf8")).toBe("old");
-    expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
-    await expect(pool.upload(to(), "x", join(target, "below"))).rejects.toMatchObject({ kind: "sftp" });
-    await expect(pool.upload(to(), "x", folder)).rejects.toThrow(/is a directory/);
   });
 });

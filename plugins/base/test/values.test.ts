@@ -2,7 +2,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  asAsset,
   formatPath,
   getPath,
   hasUnknown,
@@ -81,14 +80,5 @@ describe("paths and texts", () => {
 
   it("masks longer secrets before those that they contain", () => {
     expect(redact("a hunter22 b hunter", ["hunter22", "hunter"])).toBe("a [secret] b [secret]");
-  });
-
-  it("reads assets by what they hold", () => {
-    const asset = { [SIG]: "c44067f5952c0a294b673a41bacd8c17", hash: "h" };
-    expect(asAsset({ ...asset, text: "" })).toEqual({ kind: "asset", hash: "h", text: "" });
-    expect(asAsset({ ...asset, path: "./x" })).toEqual({ kind: "asset", hash: "h", path: "./x" });
-    const archive = { ...asset, [SIG]: "0def7320c3a5731c473e5ecbe6d01bc7", path: "./d" };
-    expect(asAsset(archive)).toMatchObject({ kind: "archive", path: "./d" });
-    expect(asAsset({ text: "no mark" })).toBeUndefined();
   });
 });

@@ -3,7 +3,6 @@
  * defaults and rules, over one SSH connection per host. `main.ts` serves it.
  */
 import type { ProviderSpec } from "@berth/plugin-base";
-import { copyToRemote } from "./copy-to-remote";
 import { localCommand } from "./local-command";
 import { remoteCommand } from "./remote-command";
 
@@ -15,7 +14,6 @@ export const commandProvider: ProviderSpec = {
   version,
   resources: {
     "command:remote:Command": remoteCommand(),
-    "command:remote:CopyToRemote": copyToRemote(),
     "command:local:Command": localCommand(),
   },
 };

@@ -1,13 +1,5 @@
 /** The resources against real processes and a real SSH protocol, without an engine. */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bag, type Context, checkInputs, type Props, SshPool, UNKNOWN } from "@berth/plugin-base";
@@ -15,14 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Sshd, startSshd } from "../../../test/fakes/sshd";
 import { missing } from "../../../test/lib/programs";
 import { until } from "../../../test/lib/until";
-import { copyToRemote, needsCopy } from "../src/copy-to-remote";
 import { commandProvider } from "../src/index";
 import { localCommand } from "../src/local-command";
 import { remoteCommand } from "../src/remote-command";
-
-const SIG = "4dabf18193072939515e22adb298388d";
-const ASSET = "c44067f5952c0a294b673a41bacd8c17";
-const ARCHIVE = "0def7320c3a5731c473e5ecbe6d01bc7";
 
 const withoutSshd = missing("sshd", "ssh-keygen");
 let folder: string;
@@ -112,56 +99,6 @@ describe.skipIf(withoutSshd)("remote command", () => {
       context(),
     );
     expect(updated?.outs).toMatchObject({ stdout: "out", stderr: "err" });
-  });
-});
-
-describe.skipIf(withoutSshd)("copy to remote", () => {
-  const copy = (source: Props, remotePath: string) =>
-    copyToRemote(pool).create({ inputs: bag({ connection: connection(), source, remotePath }) }, context());
-  const asset = (path: string, kind = ASSET): Props => ({ [SIG]: kind, hash: path, path });
-
-  it("puts a file at the path, or into it if it is a directory", async () => {
-    const source = join(folder, "f.txt");
-    writeFileSync(source, "content");
-    mkdirSync(join(folder, "dir"));
-    await copy(asset(source), join(folder, "new/parents/named.txt"));
-    await copy(asset(source), join(folder, "dir"));
-    expect(readFileSync(join(folder, "new/parents/named.txt"), "utf8")).toBe("content");
-    expect(readFileSync(join(folder, "dir/f.txt"), "utf8")).toBe("content");
-  });
-
-  it("puts a directory into the path, and its content there with a slash at the end", async () => {
-    const source = join(folder, "tree");
-    mkdirSync(join(source, "sub"), { recursive: true });
-    writeFileSync(join(source, "sub/x"), "x");
-    writeFileSync(join(source, "y"), "y");
-    symlinkSync("y", join(source, "link"));
-    await copy(asset(source, ARCHIVE), join(folder, "t1"));
-    await copy(asset(`${source}/`, ARCHIVE), join(folder, "t2"));
-    expect(readFileSync(join(folder, "t1/tree/sub/x"), "utf8")).toBe("x");
-    expect(readFileSync(join(folder, "t2/link"), "utf8")).toBe("y");
-    await expect(copy(asset(source, ARCHIVE), join(folder, "f.txt"))).rejects.toThrow(/is a file/);
-    await expect(copy(asset(join(folder, "gone")), join(folder, "z"))).rejects.toThrow(/ENOENT/);
-  });
-
-  it("refuses sources that the official plugin refuses", async () => {
-    const check = async (source: Props) =>
-      (await copyToRemote(pool).check?.({ olds: bag({}), news: bag({ source }) }, context()))?.failures;
-    expect(await check({ [SIG]: ASSET, hash: "h", uri: "https://x" })).toHaveLength(1);
-    expect(await check({ [SIG]: ARCHIVE, hash: "h", assets: {} })).toHaveLength(1);
-    expect(await check({ [SIG]: ASSET, hash: "h", text: "t" })).toEqual([]);
-  });
-
-  it("copies again when content, path or server changed, not for a new key", () => {
-    const before: Props = {
-      source: { [SIG]: ASSET, hash: "1", text: "a" },
-      remotePath: "/a",
-      connection: { host: "h" },
-    };
-    expect(needsCopy(before, { ...before, connection: { host: "h", privateKey: "k" } })).toBe(false);
-    expect(needsCopy(before, { ...before, connection: { host: "i" } })).toBe(true);
-    expect(needsCopy(before, { ...before, remotePath: "/b" })).toBe(true);
-    expect(needsCopy(before, { ...before, source: { [SIG]: ASSET, hash: "2", text: "b" } })).toBe(true);
   });
 });
 
