@@ -1,7 +1,16 @@
 /** The small program of the digitalocean plugin's engine test: one of everything that Berth makes there. */
+import type { Api } from "../fakes/digitalocean";
 
 /** A key in form only: its 32 bytes count from 0 to 31. */
 const PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f test";
+
+/** A zone that the account has before. */
+const ZONE = "berth.example";
+
+/** Puts into an account of the test API what the program takes for there. */
+export function prepare({ state }: Api): void {
+  state.domains.set(ZONE, { name: ZONE, ttl: 1800, records: new Map() });
+}
 
 export interface Setting {
   readonly url: string;
@@ -65,9 +74,8 @@ new digitalocean.Firewall("firewall", {
 }, { provider });
 const address = new digitalocean.ReservedIp("address", { region }, { provider });
 new digitalocean.ReservedIpAssignment("address-head", { ipAddress: address.ipAddress, dropletId: id }, { provider });
-const domain = new digitalocean.Domain("domain", { name: "berth.example" }, { provider });
 new digitalocean.DnsRecord("head-record", {
-  domain: domain.name, type: "A", name: "head", value: address.ipAddress, ttl: 300,
+  domain: "${ZONE}", type: "A", name: "head", value: address.ipAddress, ttl: 300,
 }, { provider });
 const project = new digitalocean.Project("project", { name: "berth-test", environment: "Development" }, { provider });
 new digitalocean.ProjectResources("project-resources", {

@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Api, type ApiOptions, startApi } from "../fakes/digitalocean";
 import { until } from "../lib/until";
-import { programText } from "./digitalocean-program";
+import { prepare, programText } from "./digitalocean-program";
 import { Sandbox } from "./sandbox";
 
 const MINUTE = 60_000;
@@ -79,7 +79,6 @@ function held({ state }: Api): Record<string, string[]> {
     volumes: all(state.volumes, ({ name }) => name),
     firewalls: all(state.firewalls, ({ name }) => name),
     addresses: all(state.reservedIps, ({ region }) => region),
-    domains: all(state.domains, ({ name }) => name),
     records: all(state.domains.get("berth.example")?.records ?? new Map(), ({ type }) => type).filter(
       (type) => type === "A",
     ),
@@ -96,7 +95,6 @@ const whole = {
   volumes: ["berth-data"],
   firewalls: ["berth-test"],
   addresses: ["fra1"],
-  domains: ["berth.example"],
   records: ["A"],
   projects: ["berth-test"],
   tags: ["berth-test"],
@@ -107,6 +105,7 @@ let count = 0;
 /** A new account and a new stack; done, the account must be as described. */
 async function inNewAccount(work: (api: Api) => Promise<void>, options: ApiOptions = {}): Promise<void> {
   const api = await startApi({ rateLimits: false, delay: 0, ...options });
+  prepare(api);
   try {
     await sandbox.ok(["stack", "init", `killed-${++count}`]);
     sandbox.program(programText({ url: api.url, token: api.token }, { plain: true }));

@@ -1,7 +1,7 @@
 /** The plugin: its configuration, and the table of its resource types and functions. */
 import { ProviderError, type ProviderSpec } from "@berth/plugin-base";
 import { Api, configSchema, realClock, settingsOf } from "./api";
-import { dnsRecordType, domainType } from "./domain";
+import { dnsRecordType } from "./dns-record";
 import { dropletType } from "./droplet";
 import { firewallType } from "./firewall";
 import { functionTypes } from "./functions";
@@ -36,7 +36,6 @@ export function digitaloceanProvider(
     config: configSchema,
     resources: {
       "digitalocean:index/dnsRecord:DnsRecord": dnsRecordType(session),
-      "digitalocean:index/domain:Domain": domainType(session),
       "digitalocean:index/droplet:Droplet": dropletType(session),
       "digitalocean:index/firewall:Firewall": firewallType(session),
       "digitalocean:index/project:Project": projectType(session),

@@ -10,7 +10,7 @@ import { type Plugin, startPlugin } from "../../../test/lib/plugin";
 
 const root = join(__dirname, "../../..");
 const bag = (values: unknown) => struct.Struct.fromJavaScript(values as never);
-const URN = "urn:pulumi:dev::berth::digitalocean:index/domain:Domain::domain";
+const URN = "urn:pulumi:dev::berth::digitalocean:index/vpc:Vpc::vpc";
 
 let api: Api;
 let plugin: Plugin;
@@ -50,10 +50,10 @@ describe("the bundle", () => {
     await call(plugin.client.configure, settings);
     const request = new provider.CreateRequest();
     request.setUrn(URN);
-    request.setProperties(bag({ name: "berth.example" }));
+    request.setProperties(bag({ name: "berth-test", region: "fra1", ipRange: "10.110.0.0/20" }));
     expect(
       (await call<provider.CreateRequest, provider.CreateResponse>(plugin.client.create, request)).getId(),
-    ).toBe("berth.example");
+    ).toBe([...api.state.vpcs.values()].find(({ name }) => name === "berth-test")?.id);
     // So that a kill now is known of later.
     expect([...api.state.tags]).toEqual([expect.stringMatching(/^berth-id:[0-9a-f]{32}:[0-9a-f]{32}$/)]);
     const ended = once(plugin.child, "exit");

@@ -1,4 +1,4 @@
-/** getRegions, getSizes, getImage, getAccount: pages, filters by the official rules, and what cannot be found. */
+/** getRegions, getSizes and getImage: pages, filters by the official rules, and what cannot be found. */
 import type { Props, Schema } from "@berth/plugin-base";
 import { describe, expect, it } from "vitest";
 import { sizeKeys, sizeOf } from "../src/functions/map";
@@ -107,10 +107,6 @@ describe("functions", () => {
       "give exactly one of id, slug and name",
     );
   });
-  it("tell the account's limits", async () => {
-    const server = await serve(() => ({ body: { account: { uuid: "u", email: "e@x", droplet_limit: 25 } } }));
-    expect((await call("getAccount", server.url)).outs).toMatchObject({ id: "u", dropletLimit: 25 });
-  });
 });
 
 describe("what is asked for", () => {
@@ -122,7 +118,7 @@ describe("what is asked for", () => {
         return inner ? hidden(inner, `${at}.${key}`) : [`${at}.${key}`];
       });
     const functions = digitaloceanProvider({}, testClock()).functions ?? {};
-    expect(Object.keys(functions)).toHaveLength(4);
+    expect(Object.keys(functions)).toHaveLength(3);
     for (const [token, { inputs }] of Object.entries(functions)) expect(hidden(inputs, token)).toEqual([]);
   });
 });

@@ -122,18 +122,6 @@ describe.each<{
     path: "/v2/firewalls/w",
   },
   {
-    kind: "domain",
-    program: { name: "example.org", ipAddress: "203.0.113.5" },
-    script: {
-      "POST /v2/domains": ok({ domain: { name: "example.org", ttl: null } }),
-      "GET /v2/domains/example.org": [ok({ domain: { name: "example.org", ttl: 1800 } }), { status: 404 }],
-    },
-    body: ["POST /v2/domains", { name: "example.org", ip_address: "203.0.113.5" }],
-    id: "example.org",
-    outs: { domainUrn: "do:domain:example.org", ttl: 1800, ipAddress: "203.0.113.5" },
-    path: "/v2/domains/example.org",
-  },
-  {
     kind: "dnsRecord",
     program: { domain: "example.org", type: "MX", name: "@", value: "mail.example.org.", priority: 10 },
     script: {

@@ -5,11 +5,10 @@ import type { Props } from "@berth/plugin-base";
 import type { Fields } from "@berth/plugin-base/bridged";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
-import { domainFields } from "../src/domain/map";
-import { recordFields } from "../src/domain/record-map";
+import { recordFields } from "../src/dns-record/map";
 import { dropletFields } from "../src/droplet/schema";
 import { firewallFields } from "../src/firewall/map";
-import { accountOf, imageOf, regionOf, sizeOf } from "../src/functions/map";
+import { imageOf, regionOf, sizeOf } from "../src/functions/map";
 import { projectFields, projectResourcesFields } from "../src/project/map";
 import { digitaloceanProvider, version } from "../src/provider";
 import { assignmentFields, reservedIpFields } from "../src/reserved-ip/map";
@@ -65,7 +64,6 @@ const types: Record<string, RegExp> = {
 
 const tables: Record<string, Fields> = {
   dnsRecord: recordFields,
-  domain: domainFields,
   droplet: dropletFields,
   firewall: firewallFields,
   project: projectFields,
@@ -131,11 +129,6 @@ describe("functions", () => {
       "getImage",
       { ...imageOf({ id: 1 }), source: "user" },
       members(source("getImage.d.ts"), "GetImageResult"),
-    ],
-    [
-      "getAccount",
-      accountOf({ uuid: "u", email: "e" }),
-      members(source("getAccount.d.ts"), "GetAccountResult"),
     ],
     ["a region", regionOf({ slug: "s", name: "n" }), members(outputs, "GetRegionsRegion")],
     ["a size", size, members(outputs, "GetSizesSize")],

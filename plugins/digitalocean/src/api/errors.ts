@@ -84,13 +84,12 @@ function advice(status: number, method: string, path: string, said: string): str
     : "";
 }
 
-const CREATES = /^v2\/(vpcs|firewalls|domains|projects|account\/keys|volumes)$/;
+const CREATES = /^v2\/(vpcs|firewalls|projects|account\/keys|volumes)$/;
 const TAKEN = /already|duplicate|exists|in use|taken|unique|overlap/i;
 
 /** Path -> scope without its verb; the first that fits. Source: `security` in DigitalOcean's OpenAPI description. */
 const SCOPES: readonly (readonly [RegExp, string])[] = [
   [/^v2\/account\/keys/, "ssh_key"],
-  [/^v2\/account/, "account"],
   [/^v2\/actions/, "actions"],
   [/^v2\/volumes\/[^/]+\/actions/, "block_storage_action"],
   [/^v2\/volumes/, "block_storage"],

@@ -1,14 +1,12 @@
-/** getRegions, getSizes, getImage and getAccount: they only read. */
+/** getRegions, getSizes and getImage: they only read. */
 import { createHash } from "node:crypto";
 import { type FunctionType, type Props, ProviderError } from "@berth/plugin-base";
 import { int, text } from "@berth/plugin-base/bridged";
 import type { Api } from "../api";
 import {
-  type ApiAccount,
   type ApiImage,
   type ApiRegion,
   type ApiSize,
-  accountOf,
   imageOf,
   regionKeys,
   regionOf,
@@ -24,13 +22,6 @@ export function functionTypes(api: () => Api): Record<string, FunctionType> {
     [token("getRegions")]: listFunction<ApiRegion>(api, "regions", regionKeys, regionOf),
     [token("getSizes")]: listFunction<ApiSize>(api, "sizes", sizeKeys, sizeOf),
     [token("getImage")]: imageFunction(api),
-    [token("getAccount")]: {
-      inputs: {},
-      async invoke(_args, { signal }) {
-        const answer = await api().get("read the account", "v2/account", { signal });
-        return { outs: accountOf((answer as { readonly account: ApiAccount }).account) };
-      },
-    },
   };
 }
 

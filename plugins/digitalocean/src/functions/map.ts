@@ -1,4 +1,4 @@
-/** Regions, sizes, images and the account: from the API's answers to results. Pure. */
+/** Regions, sizes and images: from the API's answers to results. Pure. */
 import type { Props } from "@berth/plugin-base";
 import type { Keys } from "./query";
 
@@ -124,28 +124,5 @@ export function imageOf(image: ApiImage): Props {
     status: image.status ?? "",
     errorMessage: image.error_message ?? "",
     description: image.description ?? "",
-  };
-}
-
-export interface ApiAccount {
-  readonly uuid: string;
-  readonly email: string;
-  readonly droplet_limit?: number;
-  readonly floating_ip_limit?: number;
-  readonly email_verified?: boolean;
-  readonly status?: string;
-  readonly status_message?: string;
-}
-
-export function accountOf(account: ApiAccount): Props {
-  return {
-    id: account.uuid,
-    uuid: account.uuid,
-    email: account.email,
-    emailVerified: account.email_verified ?? false,
-    dropletLimit: account.droplet_limit ?? 0,
-    floatingIpLimit: account.floating_ip_limit ?? 0,
-    status: account.status ?? "",
-    statusMessage: account.status_message ?? "",
   };
 }

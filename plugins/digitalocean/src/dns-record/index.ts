@@ -10,7 +10,7 @@ import {
   recordChange,
   recordFields,
   recordState,
-} from "./record-map";
+} from "./map";
 
 interface DomainRecord {
   readonly domain: string;
