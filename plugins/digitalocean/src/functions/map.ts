@@ -1,19 +1,5 @@
 /** Regions, sizes and images: from the API's answers to results. Pure. */
 import type { Props } from "@berth/plugin-base";
-import type { Keys } from "./query";
-
-const text = (property: string) => ({ property, kind: "text" as const });
-const number = (property: string) => ({ property, kind: "number" as const });
-const flag = (property: string) => ({ property, kind: "flag" as const });
-const list = (property: string) => ({ property, kind: "list" as const });
-
-export const regionKeys: Keys = {
-  slug: text("slug"),
-  name: text("name"),
-  sizes: list("sizes"),
-  features: list("features"),
-  available: flag("available"),
-};
 
 export interface ApiRegion {
   readonly slug: string;
@@ -32,18 +18,6 @@ export function regionOf(region: ApiRegion): Props {
     features: [...(region.features ?? [])],
   };
 }
-
-export const sizeKeys: Keys = {
-  slug: text("slug"),
-  available: flag("available"),
-  transfer: number("transfer"),
-  price_monthly: number("priceMonthly"),
-  price_hourly: number("priceHourly"),
-  memory: number("memory"),
-  vcpus: number("vcpus"),
-  disk: number("disk"),
-  regions: list("regions"),
-};
 
 export interface ApiSize {
   readonly slug: string;
