@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect } from "vitest";
+import { type CreateRequest, createSchema } from "../../agent/src/docker";
 import { IMAGE, Rig } from "../unit/agent/docker-rig";
 
 /** Who asks. */
@@ -26,7 +27,8 @@ export function useRig(next: Rig): Rig {
 }
 
 /** One MIG instance for alice, unless the test says more. */
-export const create = (more: object = {}, signal?: AbortSignal) => rig.creator.create(wish(more), by, signal);
+export const create = (more: object = {}, signal?: AbortSignal) =>
+  rig.creator.create(createSchema.parse(wish(more)) as CreateRequest, by, signal);
 /** The notes of creations that are under way. */
 export const journal = () => {
   const folder = join(rig.dockerd.folder, "creations");

@@ -99,7 +99,6 @@ describe("a creation", () => {
       "unknown-profile",
       /7g.80gb/,
     ],
-    ["what is not on the list", { privileged: true }, "bad-request", /privileged: not allowed/],
     [
       "a whole GPU, which a student may not have",
       { user: "sam", gpus: { kind: "gpu", count: 1 } },

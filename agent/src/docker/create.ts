@@ -16,7 +16,7 @@ import type { Containers, Log } from "./observe";
 import { type Prepared, prepare, type UnderWay } from "./prepare";
 import { recover } from "./recover";
 import { callerGone, dockerRefusal, notOurs, notThere, refuse, textOf } from "./refusals";
-import { type CreateRequest, parseCreate } from "./request";
+import type { CreateRequest } from "./request";
 import { containerSpec } from "./spec";
 
 /** What the creator asks of the ledger. */
@@ -46,7 +46,7 @@ export interface CreatorOptions {
 
 const DEFAULT_STOP_SECONDS = 10;
 
-export class Creator implements CreatorPort {
+export class Creator implements CreatorPort<CreateRequest> {
   private readonly journal: Journal;
   /** By creation. */
   private readonly underWay = new Map<string, UnderWay>();
@@ -71,25 +71,20 @@ export class Creator implements CreatorPort {
   /**
    * Starts a container with what it asks for, or leaves nothing.
    *
+   * @param request as `createSchema` made it of a body.
    * @param signal whoever asked has gone: ends the wait for a grant, and what is there by then is taken away.
    */
   async create(
-    request: unknown,
+    request: CreateRequest,
     caller: CreateCaller,
     signal?: AbortSignal,
   ): Promise<Result<CreatedContainer>> {
-    const parsed = parseCreate(request);
-    if (!parsed.ok) return parsed;
     if (this.ended.signal.aborted)
       return refuse({ code: "closed", message: "berthd is ending", fix: "try again" });
     const creation = randomBytes(8).toString("hex");
     const looked = this.options.containers.await(creation);
-    const work = this.prepareAndRun(creation, parsed.value, caller, signal);
-    this.underWay.set(creation, {
-      user: parsed.value.user,
-      gpus: parsed.value.gpus !== undefined,
-      done: work,
-    });
+    const work = this.prepareAndRun(creation, request, caller, signal);
+    this.underWay.set(creation, { user: request.user, gpus: request.gpus !== undefined, done: work });
     try {
       return await work;
     } catch (error) {

@@ -6,5 +6,5 @@ export { type FaultPoint, fault, faultPoints } from "./faults";
 export { Containers, type Log, type ObserveOptions } from "./observe";
 export { type OpenOptions, openContainers } from "./open";
 export { type Processes, procProcesses } from "./processes";
-export { type CreateRequest, createSchema, parseCreate } from "./request";
+export { type CreateRequest, createSchema } from "./request";
 export { containerSpec } from "./spec";

@@ -1,9 +1,8 @@
 /** What somebody who wants a container may say, and nothing else. Pure. */
 import { z } from "zod";
-import { askSchema, type Refusal, type Result } from "../../../core/gpu";
+import { askSchema, type Refusal } from "../../../core/gpu";
 import { parseSize } from "../../../core/limits";
 import { CONTAINER_NAME, USER_NAME } from "../../../core/names";
-import { issueTexts } from "../../../core/problems";
 
 const word = z.string().regex(CONTAINER_NAME, "lower-case letters, digits and '-', at most 40");
 const noNul = (text: string) => !text.includes("\0");
@@ -41,7 +40,7 @@ const env = z.record(z.string(), argument).superRefine((record, context) => {
     });
 });
 
-/** The body of `POST /api/containers`. */
+/** The body of `POST /api/containers`, which the route checks before the creator has it. */
 export const createSchema = z.strictObject({
   /** Whose it is; the limits are that user's. */
   user: z.string().regex(USER_NAME, "a user's name"),
@@ -96,13 +95,6 @@ export const createSchema = z.strictObject({
 });
 
 export type CreateRequest = z.infer<typeof createSchema>;
-
-/** Names every field that is wrong, and every one that is not known. */
-export function parseCreate(value: unknown): Result<CreateRequest> {
-  const parsed = createSchema.safeParse(value);
-  if (parsed.success) return { ok: true, value: parsed.data };
-  return { ok: false, refusal: malformed(issueTexts(parsed.error)) };
-}
 
 /** All that is wrong with a request, at once. */
 export function malformed(problems: readonly string[]): Refusal {

@@ -11,18 +11,16 @@ import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from "fa
 import type { Refusal } from "../../../core/gpu";
 import { issueText } from "../../../core/problems";
 import type { Logger } from "../log";
-import type { Metrics } from "../metrics";
+import { addAreas } from "./areas";
 import { bodyLimit } from "./bodies";
 import { Refused } from "./failures";
 import type { FailureLimit, Identity, Tokens } from "./identity";
-import { addRoutes } from "./routes";
 import type { RouteContext } from "./types";
 
 export interface AppOptions extends RouteContext {
   tokens: Tokens;
   failures: FailureLimit;
   log: Logger;
-  metrics: Metrics;
   version: string;
 }
 
@@ -53,7 +51,7 @@ export interface App {
 }
 
 export async function makeApp(options: AppOptions): Promise<App> {
-  const { log, metrics } = options;
+  const { log } = options;
   const connections = new WeakMap<Socket, Connection>();
   const fastify = Fastify({
     // A line for each request would cost more than the request; failures are logged below.
@@ -152,11 +150,7 @@ export async function makeApp(options: AppOptions): Promise<App> {
     void reply.code(status).headers(headers).send({ error: refusal });
   });
 
-  addRoutes(app, options);
-  app.get("/metrics", { schema: { hide: true } }, async (_request, reply) => {
-    void reply.type(metrics.contentType);
-    return metrics.text();
-  });
+  addAreas(app, options);
   app.get("/openapi.json", { schema: { hide: true }, config: { open: true } }, async (_request, reply) => {
     void reply.type("application/json; charset=utf-8");
     return openapi;

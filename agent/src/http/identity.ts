@@ -12,6 +12,11 @@ export interface Identity {
   actor: string;
 }
 
+/** True: the caller may see what is that user's. */
+export function sees(identity: Identity, user: string): boolean {
+  return identity.role !== "user" || identity.user === user;
+}
+
 export const root: Identity = { role: "admin", actor: "root" };
 
 /** What every token begins with, so that one that was leaked is found by scanners. */

@@ -2,6 +2,7 @@ import type { ZodType } from "zod";
 import type { EffectiveLimits, Grant, Inventory, Refusal, Result } from "../../../core/gpu";
 import type { ExplainedLimit } from "../../../core/limits";
 import type { NodeConfig } from "../config";
+import type { Metrics } from "../metrics";
 import type { CreatorPort, LedgerService } from "../service";
 import type { Tokens } from "./identity";
 
@@ -27,6 +28,7 @@ export interface GpuFigures {
 export interface RouteContext {
   ledger: ApiLedger;
   tokens: Tokens;
+  metrics: Metrics;
   node(): NodeConfig;
   figures(): readonly GpuFigures[];
   /** Puts a GPU out of use, or back; a refusal where that cannot be. */

@@ -91,7 +91,7 @@ export interface CreateCaller {
   actor: string;
 }
 
-/** Reserve, create, start, bind; the route's body is `createSchema` of the docker folder. */
+/** Reserve, create, start, bind. `Request`: a body that the route has checked, by `createSchema` of the docker folder. */
 export interface CreatorPort<Request = unknown> {
   /** @param signal whoever asked has gone: nothing is left behind. */
   create(request: Request, caller: CreateCaller, signal?: AbortSignal): Promise<Result<CreatedContainer>>;

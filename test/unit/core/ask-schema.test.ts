@@ -1,14 +1,14 @@
 /** What it proves: the stack, berthd's API and a container's request take the same asks for GPUs. */
 import { describe, expect, it } from "vitest";
 import { createSchema } from "../../../agent/src/docker";
-import { checkBody } from "../../../agent/src/http/schemas";
+import { ask as askOfApi } from "../../../agent/src/http/schemas";
 import { userGpu } from "../../../config/gpu/schema";
 import { MOST_UNITS } from "../../../core/gpu";
 
 const image = `sha256:${"0".repeat(64)}`;
 const takers: [string, (ask: object) => boolean][] = [
   ["a stack", (ask) => userGpu.safeParse(ask).success],
-  ["berthd's API", (ask) => checkBody.safeParse({ ask }).success],
+  ["berthd's API", (ask) => askOfApi.safeParse(ask).success],
   ["a container's request", (gpus) => createSchema.safeParse({ user: "alice", image, gpus }).success],
 ];
 

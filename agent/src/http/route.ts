@@ -39,6 +39,16 @@ export function identityOf(request: { identity: Identity | null }): Identity {
   return request.identity;
 }
 
+const only = (...roles: Identity["role"][]) => ({
+  onRequest: async (request: { identity: Identity | null }) => {
+    const identity = identityOf(request);
+    if (!roles.includes(identity.role)) throw notAllowed("This", identity.user ?? `role ${identity.role}`);
+  },
+});
+// Before the body is read: who may not call sends no large one, and hears nothing of what would be right.
+export const adminOnly = only("admin");
+export const programOnly = only("admin", "service");
+
 /** A user acts for itself alone; operators and programs name whom they act for. */
 export function actsFor(identity: Identity, user: string | undefined): string {
   if (identity.role === "user") {

@@ -1,0 +1,61 @@
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { answers, identityOf } from "../route";
+import { roles } from "../schemas";
+import type { RouteContext } from "../types";
+
+export const health = z.object({ status: z.enum(["ok", "degraded"]), reasons: z.array(z.string()) });
+
+const ready = z.object({ ready: z.boolean(), reason: z.string().optional() });
+
+export const whoami = z.object({
+  role: z.enum(roles),
+  user: z.string().optional(),
+  /** As events name the caller. */
+  actor: z.string(),
+});
+
+/** How berthd is, and who calls. */
+export function addNode(fastify: FastifyInstance, { ledger, metrics }: RouteContext): void {
+  const app = fastify.withTypeProvider<ZodTypeProvider>();
+
+  app.get(
+    "/health",
+    { config: { open: true }, schema: { security: [], response: answers(200, health, "How berthd is.") } },
+    async ({ identity }) => {
+      // A stranger learns whether it is well, and no more.
+      if (!identity) return { status: ledger.health().status, reasons: [] };
+      return ledger.health(identity.role === "user" ? identity.user : undefined);
+    },
+  );
+
+  app.get(
+    "/ready",
+    {
+      config: { open: true },
+      schema: {
+        security: [],
+        response: {
+          ...answers(200, ready, "New grants are made."),
+          503: ready.describe("Nothing new is granted at the moment."),
+        },
+      },
+    },
+    async ({ identity }, reply) => {
+      const closed = ledger.closed();
+      if (closed === undefined) return { ready: true };
+      void reply.code(503);
+      return { ready: false, ...(identity && { reason: closed }) };
+    },
+  );
+
+  app.get("/api/whoami", { schema: { response: answers(200, whoami, "Who calls.") } }, async (request) =>
+    identityOf(request),
+  );
+
+  app.get("/metrics", { schema: { hide: true } }, async (_request, reply) => {
+    void reply.type(metrics.contentType);
+    return metrics.text();
+  });
+}

@@ -1,0 +1,76 @@
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import type { StoredToken } from "../../store";
+import { adminOnly, answers, granted, identityOf } from "../route";
+import * as s from "../schemas";
+import type { RouteContext } from "../types";
+
+const tokenBody = z.strictObject({
+  role: z.enum(s.roles),
+  /** For role `user`: whose grants it may touch. */
+  owner: s.text(64).optional(),
+  name: s.text(128).optional(),
+  /** Default: never. */
+  expires_in_seconds: z
+    .int()
+    .min(1)
+    .max(10 * 366 * 86_400)
+    .optional(),
+});
+
+const token = z.object({
+  id: z.string(),
+  name: z.string().optional(),
+  role: z.enum(s.roles),
+  owner: z.string().optional(),
+  createdAt: s.time,
+  expiresAt: s.time.optional(),
+  revokedAt: s.time.optional(),
+  lastUsedAt: s.time.optional(),
+});
+
+export const tokens = z.object({ tokens: z.array(token) });
+
+export const tokenMade = token.extend({
+  /** Shown this once: only its hash is kept. */
+  token: z.string(),
+});
+
+/** Without the hash: nobody needs it. */
+function shownToken({ hash: _, ...shown }: StoredToken) {
+  return shown;
+}
+
+/** Bearer tokens, made and revoked by operators. */
+export function addTokens(fastify: FastifyInstance, { tokens: kept }: RouteContext): void {
+  const app = fastify.withTypeProvider<ZodTypeProvider>();
+
+  app.get(
+    "/api/tokens",
+    { ...adminOnly, schema: { response: answers(200, tokens, "All tokens, without their secrets.") } },
+    async () => ({ tokens: kept.list().map(shownToken) }),
+  );
+
+  app.post(
+    "/api/tokens",
+    {
+      ...adminOnly,
+      schema: { body: tokenBody, response: answers(201, tokenMade, "The token, shown this once.") },
+    },
+    async (request, reply) => {
+      const { role, owner, name, expires_in_seconds: expiresInSeconds } = request.body;
+      const made = granted(
+        await kept.create({ role, owner, name, expiresInSeconds }, identityOf(request).actor),
+      );
+      void reply.code(201).header("cache-control", "no-store");
+      return { ...shownToken(made.record), token: made.token };
+    },
+  );
+
+  app.delete(
+    "/api/tokens/:id",
+    { ...adminOnly, schema: { params: s.idParams, response: answers(200, token, "Revoked.") } },
+    async (request) => shownToken(granted(await kept.revoke(request.params.id, identityOf(request).actor))),
+  );
+}
