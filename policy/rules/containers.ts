@@ -1,3 +1,4 @@
+import { type ContainerPolicy, containerPolicies, LABEL, SYSTEM } from "../../core/containers";
 import { type HostPath, hostPaths, normal } from "./paths";
 import {
   bare,
@@ -16,29 +17,30 @@ import {
   type Value,
 } from "./rule";
 
-/**
- * Containers of these components may do what is refused to all others, as a local node is a whole machine:
- * systemd inside it mounts, sets up networks and runs a Docker engine of its own.
- */
-const MACHINES: ReadonlySet<string> = new Set(["node"]);
+const { node, registry, workspace } = containerPolicies;
 
-/** Whether the owner is a person: "system" is the owner of what is nobody's own. */
+/** Whether the owner is a person. */
 export const isPersons = (owner: string | undefined): owner is string =>
-  owner !== undefined && owner !== "" && owner !== "system";
-
-/** Whether it is a local node; what is a person's is none, whatever its component. */
-const isMachine = (component: string | undefined, owner: string | undefined): boolean =>
-  MACHINES.has(component ?? "") && !isPersons(owner);
+  owner !== undefined && owner !== "" && owner !== SYSTEM;
 
 /**
- * May share the node's own network, where they are no person's: every port of theirs is pinned by the plan, behind the
- * node's firewall.
+ * Whether it is a local node; what is a person's is none, whatever its component. A local node may do what is refused to
+ * all others, as it is a whole machine: systemd inside it mounts, sets up networks and runs a Docker engine of its own.
  */
-const ON_THE_NODES_NETWORK = new Set(["ray"]);
+const isMachine = (component: string | undefined, owner: string | undefined): boolean =>
+  component === node.component && !isPersons(owner);
+
+/** Components that may share the node's own network, where they are no person's. */
+const ON_THE_NODES_NETWORK = new Set(
+  Object.values<ContainerPolicy>(containerPolicies)
+    .filter(({ network }) => network === "host")
+    .map(({ component }) => component),
+);
 
 /** Components without a limit of CPUs, and why. */
 const NO_CPU_LIMIT: Readonly<Record<string, string>> = {
-  registry: "it works in short bursts when a node pulls; a limit would slow the start of every node",
+  [registry.component]:
+    "it works in short bursts when a node pulls; a limit would slow the start of every node",
 };
 
 /** Capabilities that lead out of a container, or reach the host's network, clock or kernel. */
@@ -96,13 +98,12 @@ function limits(props: Props, component: string | undefined): string[] {
 
 function owner(props: Props, stack: string): string[] {
   const labels = labelsOf(props);
-  const found = ["owner", "stack", "component"]
-    .map((name) => `berth.${name}`)
+  const found = [LABEL.owner, LABEL.stack, LABEL.component]
     .filter((name) => isEmpty(labels[name]))
-    .map((name) => `label ${name} is missing: use labels() of components/labels.ts`);
-  const said = text(labels["berth.stack"]);
+    .map((name) => `label ${name} is missing: use ownerLabels() of core/containers`);
+  const said = text(labels[LABEL.stack]);
   if (said && said !== stack)
-    found.push(`label berth.stack says "${said}" in the stack "${stack}": use the stack's own name`);
+    found.push(`label ${LABEL.stack} says "${said}" in the stack "${stack}": use the stack's own name`);
   return found;
 }
 
@@ -133,7 +134,7 @@ const number = (value: Value | undefined): number | undefined => {
 
 /** Nothing in it gains rights by a setuid program, but for who is root in their own workspace anyway. */
 function rights(props: Props, component: string | undefined, owner: string | undefined, sudo: Facts["sudo"]) {
-  if (component === "workspace" && owner !== undefined && sudo.includes(owner)) return [];
+  if (component === workspace.component && owner !== undefined && sudo.includes(owner)) return [];
   if (isUnknown(props.securityOpts) || items(props.securityOpts).some(isUnknown)) return [];
   const said = texts(props.securityOpts).filter((option) => option.startsWith("no-new-privileges"));
   if (said.length > 0 && said.every((option) => NO_NEW_RIGHTS.test(option))) return [];
@@ -191,7 +192,7 @@ export const containers: Rule = {
     if (type === DOCKER_VOLUME)
       return hostPath({ at: "driverOpts.device", path: text(fields(props.driverOpts).device) ?? "" });
     if (type !== CONTAINER) return [];
-    const { "berth.component": of, "berth.owner": by } = labelsOf(props);
+    const { [LABEL.component]: of, [LABEL.owner]: by } = labelsOf(props);
     const component = text(of);
     return [
       ...limits(props, component),

@@ -1,9 +1,15 @@
+import { containerPolicies, LABEL } from "../../core/containers";
 import { BLOCK_VOLUME, DOCKER_VOLUME, labelsOf, type Rule, type Seen, text } from "./rule";
+
+const { node, registry } = containerPolicies;
 
 /** Volumes whose content can be made again: pushed images, and a local node's own images and container layers. */
 function canBeMadeAgain({ props }: Seen): boolean {
-  const component = text(labelsOf(props)["berth.component"]);
-  return component === "registry" || (component === "node" && /-docker$/.test(text(props.name) ?? ""));
+  const component = text(labelsOf(props)[LABEL.component]);
+  return (
+    component === registry.component ||
+    (component === node.component && /-docker$/.test(text(props.name) ?? ""))
+  );
 }
 
 /** In production what holds data cannot be deleted by an edit: `pulumi state unprotect` has to come first. */

@@ -1,4 +1,5 @@
 import { AGENT } from "../../components/agent/options";
+import { containerPolicies, LABEL } from "../../core/containers";
 import { slicePath, userSlice } from "../../core/limits";
 import { USER_NAME } from "../../core/names";
 import { isPersons } from "./containers";
@@ -18,10 +19,8 @@ import {
   texts,
 } from "./rule";
 
-/** What sshd, sudo and apt need in a container; MKNOD, NET_RAW and SETFCAP of Docker's default set are not among them. */
-const CAPABILITIES = new Set(
-  "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETGID SETUID SYS_CHROOT".split(" "),
-);
+/** MKNOD, NET_RAW and SETFCAP of Docker's default set are not among them. */
+const CAPABILITIES: ReadonlySet<string> = new Set(containerPolicies.workspace.capabilities);
 
 /** Berth's own files for one person, which their container has read-only. */
 const berthsOwn = (owner: string) => [
@@ -134,10 +133,10 @@ export const workspaces: Rule = {
   check: ({ type, props }, { folders }: Facts) => {
     if (type !== CONTAINER) return [];
     const labels = labelsOf(props);
-    const owner = text(labels["berth.owner"]);
-    const component = text(labels["berth.component"]);
-    if (component !== "workspace" && !isPersons(owner)) return [];
-    const node = text(labels["berth.node"]) ?? "";
+    const owner = text(labels[LABEL.owner]);
+    const component = text(labels[LABEL.component]);
+    if (component !== containerPolicies.workspace.component && !isPersons(owner)) return [];
+    const node = text(labels[LABEL.node]) ?? "";
     return [
       ...(USER_NAME.test(owner ?? "")
         ? binds(props, owner ?? "", Object.hasOwn(folders, node) ? folders[node] : undefined)

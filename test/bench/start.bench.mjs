@@ -12,6 +12,9 @@ import { ROOT } from "../../scripts/lib/paths.mjs";
 import { handleSignals, waitFor } from "../../scripts/lib/process.mjs";
 import * as stack from "./stack.mjs";
 
+const require = createRequire(import.meta.url);
+require("ts-node").register({ transpileOnly: true, project: join(ROOT, "tsconfig.json") });
+
 const BOUND = 1.5;
 /** Of what the floor makes; never a stack's name. */
 const FLOOR = "berth-bench-floor";
@@ -87,19 +90,13 @@ async function restarted() {
 /** The node containers as components/node/local.ts makes them, until systemd says that all units are up. */
 async function startNodes() {
   await stack.docker(["network", "create", "--subnet", stack.SUBNET, FLOOR]);
-  // biome-ignore format: one option a line would hide the list
-  const capabilities = ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK",
-    "KILL", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID",
-    "SYS_ADMIN", "SYS_CHROOT", "SYS_NICE", "SYS_PTRACE"];
+  /** @type {typeof import("../lib/node.js")} */
+  const { machineFlags } = require("../lib/node");
   await onBoth(async (node, name) => {
     // biome-ignore format: an option and its value belong together
     await stack.docker(["run", "--detach", "--name", name, "--hostname", node.name, "--network", FLOOR,
-      "--ip", node.address, "--cap-drop", "ALL", ...capabilities.map((one) => `--cap-add=${one}`),
-      "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--cgroupns", "private",
-      "--device", "/dev/fuse", "--tmpfs", "/run:exec,nosuid,nodev,mode=755", "--tmpfs", "/run/lock:nosuid,nodev",
-      "--tmpfs", "/tmp:exec,nosuid,nodev,mode=1777", "--volume", `${name}-docker:/var/lib/docker`,
-      "--volume", `${name}-storage:/mnt/storage`, "--cpus", "2", "--memory", "6g", "--memory-swap", "6g",
-      "--stop-signal", "SIGRTMIN+3", images.node ?? ""]);
+      "--ip", node.address, ...machineFlags(`${name}-docker`), "--volume", `${name}-storage:/mnt/storage`,
+      "--cpus", "2", "--memory", "6g", "--memory-swap", "6g", "--stop-signal", "SIGRTMIN+3", images.node ?? ""]);
     const up = await waitFor(
       async () => (await stack.shell(name, "systemctl is-system-running || true")) === "running",
       { deadlineMs: 120_000 },
@@ -110,8 +107,6 @@ async function startNodes() {
 
 /** What the stages base and runtime install, by one shell script a node; Docker is started by its package. */
 async function installPackages() {
-  const require = createRequire(import.meta.url);
-  require("ts-node").register({ transpileOnly: true, project: join(ROOT, "tsconfig.json") });
   /** @type {{basePackages: readonly string[]}} */
   const { basePackages } = require("../../components/host/base");
   const daemon = JSON.stringify({

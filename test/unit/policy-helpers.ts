@@ -1,5 +1,13 @@
 /** Resources and facts as the rules of the policy pack take them. */
 import { peoplesFolders } from "../../components/host/storage/guard";
+import {
+  type ContainerKind,
+  type ContainerSpec,
+  dockerArgs,
+  environment,
+  labelList,
+  ownerLabels,
+} from "../../core/containers";
 import { type Facts, type Rule, type Seen, UNKNOWN, type Value } from "../../policy/rules";
 
 export type Inputs = Record<string, Value>;
@@ -14,34 +22,43 @@ export const facts: Facts = {
   folders: { "node-0": peoplesFolders({}) },
 };
 
-export const labels = (component: string, owner = "system", stack = "prod", node = "node-0"): Value => [
-  { label: "berth.component", value: component },
-  { label: "berth.node", value: node },
-  { label: "berth.owner", value: owner },
-  { label: "berth.stack", value: stack },
-];
+export const labels = (component: string, owner = "system", stack = "prod", node = "node-0"): Value =>
+  labelList(ownerLabels({ component, owner, stack, node })) as unknown as Value;
 
-/** A workspace's container, as components/workspace makes it. */
-export const workspace: Inputs = {
-  name: "berth-prod-workspace-alice",
+/** What a `docker.Container` is given for it. */
+export const inputsOf = (spec: ContainerSpec): Inputs => JSON.parse(JSON.stringify(dockerArgs(spec)));
+
+const GiB = 2 ** 30;
+
+/** A container of the stack's, of alice or of nobody; `more` goes over it. */
+export const specOf = (
+  kind: ContainerKind,
+  owner: string,
+  more: Partial<ContainerSpec> = {},
+): ContainerSpec => ({
+  kind,
+  name: `berth-prod-${kind}`,
   image: `sha256:${"0123456789abcdef".repeat(4)}`,
-  labels: labels("workspace", "alice"),
-  privileged: false,
-  capabilities: { adds: ["CAP_CHOWN", "CAP_SETUID", "CAP_SYS_CHROOT"], drops: ["ALL"] },
-  cgroupnsMode: "private",
-  cgroupParent: "/berth.slice/berth-default.slice/berth-default-alice.slice",
-  ipcMode: "private",
-  memory: 3072,
-  memorySwap: 3072,
-  cpus: "2.0",
-  mounts: [{ type: "bind", source: "/mnt/storage/homes/alice", target: "/home/alice" }],
-  envs: ["NVIDIA_VISIBLE_DEVICES=void"],
-  ports: [
-    { internal: 22, external: 10022, ip: "10.0.0.10", protocol: "tcp" },
-    { internal: 8443, external: 10002, ip: UNKNOWN, protocol: "tcp" },
-  ],
-  logDriver: "json-file",
-  logOpts: { "max-file": "2", "max-size": "10m" },
+  owner: { stack: "prod", owner, node: "node-0" },
+  cpus: 2,
+  memoryBytes: 3 * GiB,
+  ...more,
+});
+
+const made = inputsOf(
+  specOf("workspace", "alice", {
+    sudo: true,
+    cgroupParent: "/berth.slice/berth-default.slice/berth-default-alice.slice",
+    mounts: [{ type: "bind", source: "/mnt/storage/homes/alice", target: "/home/alice" }],
+    env: environment(),
+    ports: [{ container: 22, host: 10_022, address: "10.0.0.10", protocol: "tcp" }],
+  }),
+);
+
+/** A workspace's container, as components/workspace makes it, with a port on an address that only an update will know. */
+export const workspace: Inputs = {
+  ...made,
+  ports: [...(made.ports as Value[]), { internal: 8443, external: 10_002, ip: UNKNOWN, protocol: "tcp" }],
 };
 
 /** What a container of the system has to say too. */

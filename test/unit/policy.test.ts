@@ -17,20 +17,27 @@ import {
   type Value,
   volumes,
 } from "../../policy/rules";
-import { check, facts, type Inputs, labels, NO_NEW_RIGHTS, resource, workspace } from "./policy-helpers";
+import {
+  check,
+  facts,
+  type Inputs,
+  inputsOf,
+  labels,
+  NO_NEW_RIGHTS,
+  resource,
+  specOf,
+  workspace,
+} from "./policy-helpers";
 
 const CONTAINER = "docker:index/container:Container";
 const FIREWALL = "digitalocean:index/firewall:Firewall";
 const ID = `sha256:${"0123456789abcdef".repeat(4)}`;
 /** A local node, as components/node makes it: a whole machine. */
-const machine: Inputs = {
-  ...workspace,
-  labels: labels("node"),
-  capabilities: { adds: ["CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"], drops: ["ALL"] },
-  securityOpts: ["seccomp=unconfined", "apparmor=unconfined"],
-  mounts: [{ type: "volume", source: "berth-prod-node-0-docker", target: "/var/lib/docker" }],
-  ports: [],
-};
+const machine = inputsOf(
+  specOf("node", "system", {
+    mounts: [{ type: "volume", source: "berth-prod-node-0-docker", target: "/var/lib/docker" }],
+  }),
+);
 
 describe("containers", () => {
   it.each<[string, Inputs]>([
@@ -51,14 +58,8 @@ describe("containers", () => {
       { ...workspace, labels: labels("ray"), securityOpts: UNKNOWN, gpus: UNKNOWN, deviceRequests: UNKNOWN },
     ],
     ["a local node", machine],
-    [
-      "Ray on the node's network",
-      { ...workspace, ...NO_NEW_RIGHTS, labels: labels("ray"), networkMode: "host" },
-    ],
-    [
-      "the registry, without a limit of CPUs",
-      { ...workspace, ...NO_NEW_RIGHTS, labels: labels("registry"), cpus: null },
-    ],
+    ["Ray on the node's network", inputsOf(specOf("ray", "system"))],
+    ["the registry, without a limit of CPUs", inputsOf(specOf("registry", "system", { cpus: undefined }))],
     [
       "limits that only an update will know",
       { ...workspace, memory: UNKNOWN, memorySwap: UNKNOWN, cpus: UNKNOWN },

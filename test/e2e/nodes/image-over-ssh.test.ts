@@ -13,6 +13,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { policyFlags } from "../../lib/container-flags";
 import { docker } from "../../lib/docker";
 import { ensureNetwork, TestNode } from "../../lib/node";
 import { REGISTRIES, startPrepared } from "../../lib/prepared-node";
@@ -145,7 +146,7 @@ describe("images over SSH", { timeout: 900_000 }, () => {
     await onNode(
       HEAD,
       "docker volume create berth-registry >/dev/null && docker create --name registry --restart unless-stopped " +
-        "--cap-drop ALL --security-opt no-new-privileges --memory 512m --memory-swap 512m " +
+        `${policyFlags("registry").join(" ")} --memory 512m --memory-swap 512m ` +
         "-v berth-registry:/var/lib/registry " +
         `-p ${HEAD}:5000:5000 -p 127.0.0.1:5001:5001 ${id} >/dev/null && ` +
         `printf '%s' '${account(password)}' >/run/credentials.json && chmod 444 /run/credentials.json && ` +

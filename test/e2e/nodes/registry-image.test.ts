@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { policyFlags } from "../../lib/container-flags";
 import { docker, removeThings } from "../../lib/docker";
 import { basic as account, get } from "../../lib/http";
 import { type Ran, run } from "../../lib/run";
@@ -41,7 +42,7 @@ const ownTags = async () =>
 beforeAll(async () => {
   const built = await image(["build", "registry", "--json"]);
   expect(built.code, built.stderr).toBe(0);
-  const options = ["--name", NAME, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
+  const options = ["--name", NAME, ...policyFlags("registry")];
   // Port 0: the engine picks free ones.
   options.push(
     "--publish",

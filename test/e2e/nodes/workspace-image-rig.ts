@@ -8,6 +8,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultPorts } from "../../../config/network/ports";
+import { policyFlags } from "../../lib/container-flags";
 import { docker, removeThings } from "../../lib/docker";
 import { must } from "../../lib/run";
 import { sshArgs } from "../../lib/ssh";
@@ -18,10 +19,6 @@ import { until } from "../../lib/until";
 export const RAY_UID = 10001;
 export const USER_UID = 20000;
 export const PORTS = defaultPorts.ray;
-
-/** The least with which sshd, sudo, apt and the supervisor work (each was tried without). */
-const CAPABILITIES =
-  "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETUID SETGID SYS_CHROOT NET_BIND_SERVICE AUDIT_WRITE";
 
 export const secret = () => randomBytes(12).toString("hex");
 
@@ -88,16 +85,7 @@ export function workspaceRig(SUBNET: string) {
       BERTH_RAY_OBJECT_STORE: "200000000",
       BERTH_RAY_RESOURCES: JSON.stringify({ [name]: 1 }),
     };
-    const options = [
-      "--network",
-      ID,
-      "--ip",
-      address,
-      "--cap-drop",
-      "ALL",
-      "--security-opt",
-      "no-new-privileges",
-    ];
+    const options = ["--network", ID, "--ip", address, ...policyFlags("ray")];
     options.push(
       "--shm-size",
       "300m",
@@ -112,8 +100,15 @@ export function workspaceRig(SUBNET: string) {
   }
 
   async function startWorkspace(image: string): Promise<void> {
-    const options = ["--network", ID, "--ip", WORKSPACE, "--hostname", "alice", "--cap-drop", "ALL"];
-    for (const capability of CAPABILITIES.split(" ")) options.push("--cap-add", capability);
+    const options = [
+      "--network",
+      ID,
+      "--ip",
+      WORKSPACE,
+      "--hostname",
+      "alice",
+      ...policyFlags("workspace", true),
+    ];
     options.push("--pids-limit", "1024", "--memory", "3g", "--shm-size", "256m");
     for (const [from, to] of [
       ["run", "/run/berth:ro"],
