@@ -37,8 +37,9 @@ const cdi = (...units: string[]) => ({
 async function follow(): Promise<void> {
   let looked = false;
   rig.containers.onEvent((event) => {
-    if (event.kind === "looked") looked = true;
-    else told.push(event);
+    // The end of an earlier look may be told only now: the stream opens with a doubt.
+    if (event.kind !== "looked") told.push(event);
+    else if (told.length > 0) looked = true;
   });
   rig.containers.follow();
   await until("the look that follows the opening of the stream", 30_000, () => looked);

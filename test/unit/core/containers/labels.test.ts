@@ -17,11 +17,12 @@ it("are read as they were written", () => {
   ];
   const grant = { [LABEL.grant]: "g1", [LABEL.token]: "7", [LABEL.creation]: "ab" };
   expect(claim({ ...owned, ...grant, ...unitLabels(units) })).toEqual({
-    ...{ ours: true, user: "alice", grant: "g1", token: 7, units: [ONE, TWO], creation: "ab" },
+    ...{ ours: true, user: "alice", component: "container" },
+    ...{ grant: "g1", token: 7, units: [ONE, TWO], creation: "ab" },
   });
   const share = unitLabels([{ uuid: TWO, memoryMiB: 2048, shared: true }]);
   expect(claim({ ...owned, ...share })).toMatchObject({ units: [TWO], shareMiB: 2048 });
-  expect(claim({ ...owned, ...unitLabels([]) })).toEqual({ ours: true, user: "alice", units: [] });
+  expect(claim({ ...owned, ...unitLabels([]) })).toEqual({ ours: true, user: "alice", component: "container", units: [] });
 });
 
 it("stand in the order of their names", () => {
