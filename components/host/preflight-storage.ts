@@ -1,4 +1,6 @@
 /** What the first look at a server tells of its storage: what is in the way, what was there, what will change. Pure. */
+
+import { scriptsOf } from "./script";
 import { checkPath, heredoc, quote, quoteAll } from "./shell";
 import {
   type BindName,
@@ -12,20 +14,13 @@ import {
   storageTree,
 } from "./storage";
 
+const script = scriptsOf(__dirname);
+
 /** Lines of others in fstab for a place that the storage stage mounts something at. */
 export function fstabProblems(storage: StorageOptions): string {
   const places = wantedMounts(storage).map(({ mount }) => checkPath(mount, "storage.mount"));
   if (places.length === 0) return "";
-  return `
-if [ -e /etc/fstab ]; then
-  ${fstabLibrary}
-  theirs | places >"$work/their-places"
-  for place in ${quoteAll(places)}; do
-    if in_fstab "$place" "$work/their-places"; then
-      problem "/etc/fstab has a line for $place that is not Berth's: take it out, or leave $place out of the configuration"
-    fi
-  done
-fi`.trim();
+  return [fstabLibrary, `mount_points=(${quoteAll(places)})`, script("preflight-fstab.sh")].join("\n");
 }
 
 /** Directories that the storage stage would make, of which those that are there are the operator's. */
@@ -83,36 +78,9 @@ export function mountChanges(storage: StorageOptions): string {
 }
 
 /** What people write loses what it could do for others; and dockerd waits for that and for the firewall. */
-export function guardChanges(storage: StorageOptions): string {
-  return `
-if [ ! -e ${GUARD} ]; then
-  text='mounts what people write nosuid and nodev, at each start before Docker: programs there run with the rights of who calls them alone (no setuid bit, no capabilities of files), and device files stand for nothing'
-  for path in ${quoteAll(guardedFolders(storage))}; do
-    if [ -d "$path" ]; then printf '%s\\n' "$path"; fi
-  done >"$work/guard"
-  if [ -s "$work/guard" ]; then text="$text. There already: $(paste -s -d ' ' -- "$work/guard")"; fi
-  will "$text"
-  if command -v dockerd >/dev/null; then
-    will "adds to docker.service, in /etc/systemd/system/docker.service.d, that the rules for published ports and that guard come first: where they cannot be had, dockerd does not start"
-  fi
-fi`.trim();
-}
+export const guardChanges = (storage: StorageOptions): string =>
+  `guard=${GUARD} folders=(${quoteAll(guardedFolders(storage))})\n${script("preflight-guard-changes.sh")}`;
 
-/**
- * What the guard could not guard, each with how to mend it: the guard itself, where nobody sees it, in a mount namespace with
- * a /run of its own (unshare(1)). Nothing of the server changes. What is missing yet is made and guarded by the stage.
- */
-export function guardProblems(storage: StorageOptions): string {
-  return `
-cat >"$work/guard-trial" ${heredoc(guardProgram(guardedFolders(storage)))}
-alone() { timeout -k 5 100 unshare -m --propagation private bash -c "mount -t tmpfs none /run && exec bash -c \\"\\$1\\" guard on" bash "$(cat -- "$work/guard-trial")"; }
-if ! alone >/dev/null 2>"$work/guard-said"; then
-  grep -e ' is not guarded: ' -e ' could not be mounted with ' "$work/guard-said" >"$work/unguarded" || true
-  while IFS= read -r line; do
-    problem "what people write has to be mounted nosuid and nodev. $line"
-  done <"$work/unguarded"
-  if [ ! -s "$work/unguarded" ]; then
-    problem "what people write cannot be mounted nosuid and nodev here, by a trial that nobody else saw: $(tail -n 2 -- "$work/guard-said" | paste -s -d ' ')"
-  fi
-fi`.trim();
-}
+/** What the guard could not guard, each with how to mend it. */
+export const guardProblems = (storage: StorageOptions): string =>
+  `cat >"$work/guard-trial" ${heredoc(guardProgram(guardedFolders(storage)))}\n${script("preflight-guard.sh")}`;

@@ -1,45 +1,33 @@
 /**
- * Snapshots of rendered scripts, each shared text printed once.
+ * Snapshots of rendered scripts, without what stands in files.
  *
- * Every stage begins with the same library, and some hold the same long program. In a snapshot, such a text is one
- * line that names it and its hash; `test/unit/host-shared-texts.test.ts` prints it in full. So a change of one still
- * fails the tests, and is read once.
+ * Most of a stage's text is files beside its renderer, which are read and reviewed as such. In a snapshot each of them is
+ * one line that names it, so that a snapshot shows what the renderer adds and in which order.
  */
-import { createHash } from "node:crypto";
+import { globSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { expect } from "vitest";
-import { aptLibrary, coreLibrary, filesLibrary, secretsLibrary } from "../../components/host/library";
-import { MERGE } from "../../components/host/runtime/daemon";
-import { START } from "../../components/host/runtime/engine";
-import { MIG_PROGRAM } from "../../components/host/runtime/mig-program";
-import { CDI, TOOLKIT } from "../../components/host/runtime/nvidia";
+import { scriptsOf } from "../../components/host/script";
 
-/** By the name that stands in the snapshots. Only whole lines of a script are replaced. */
-export const sharedTexts: Readonly<Record<string, string>> = {
-  "stage library": coreLibrary,
-  "stage library for files": filesLibrary,
-  "stage library for apt": aptLibrary,
-  "stage library for secrets": secretsLibrary,
-  "program that merges daemon.json": MERGE.trim(),
-  "MIG program": MIG_PROGRAM.trim(),
-  "step that installs the toolkit": TOOLKIT.trim(),
-  "step that writes the CDI file": CDI.trim(),
-  "step that starts Docker": START.trim(),
-};
+/** Shorter ones are as easy to read as their names. */
+const LINES = 5;
 
-const markers = Object.entries(sharedTexts).map(([name, text]) => {
-  const hash = createHash("sha256").update(text).digest("hex").slice(0, 8);
-  return { text, marker: `# <the ${name}, sha256 ${hash}>` };
-});
+/** Text of each file that runs on a node, by the path that stands in the snapshots. Only whole lines are replaced. */
+export const fileTexts: ReadonlyMap<string, string> = new Map(
+  globSync("components/**/*.{sh,py}")
+    .sort()
+    .map((file): [string, string] => [file, scriptsOf(dirname(file))(basename(file))])
+    .filter(([, text]) => text.split("\n").length >= LINES),
+);
 
-/** The script with a marker line for each shared text in it. A shared text by itself stays as it is. */
+/** The script with a line for each file's text in it. */
 export function withMarkers(script: string): string {
-  if (markers.some(({ text }) => text === script)) return script;
-  return markers
-    .reduce((lines, { text, marker }) => lines.replaceAll(`\n${text}\n`, `\n${marker}\n`), `\n${script}\n`)
+  return [...fileTexts]
+    .reduce((lines, [file, text]) => lines.replaceAll(`\n${text}\n`, `\n# <${file}>\n`), `\n${script}\n`)
     .slice(1, -1);
 }
 
-/** For a file whose snapshots hold rendered scripts. */
+/** For a test file whose snapshots hold rendered scripts. */
 export function shortenSnapshots(): void {
   expect.addSnapshotSerializer({
     test: (value) => typeof value === "string" && withMarkers(value) !== value,

@@ -62,7 +62,7 @@ describe("a line of fstab", () => {
         bind: { homes: "/big/homes" },
       },
     });
-    expect(body).toContain("for place in /data /nas /mnt/storage/homes; do\n    if in_fstab");
+    expect(body).toContain("mount_points=(/data /nas /mnt/storage/homes)");
     expect(body).toContain("problem \"/etc/fstab has a line for $place that is not Berth's");
   });
 });

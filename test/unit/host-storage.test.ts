@@ -40,8 +40,7 @@ const scripts = {
   "storage, empty": renderStorage({ node, devices: [] }),
   "storage, everything": renderStorage({ node, ...everything }),
 };
-// 2317, 2329: a function of the library that one specification does not call is no fault.
-describeScripts(scripts, ["SC2317", "SC2329"]);
+describeScripts(scripts);
 
 describe("the specification", () => {
   it("of a node without devices renders the directories and their guard", () => {

@@ -60,33 +60,16 @@ export function devicesStep(plan: StoragePlan): StageStep {
   );
   const lists = ["refused", "decisions", "places"].map((name) => `: >"$work/${name}"`).join("\n");
   if (lines.length === 0 && !plan.lvm) return { name: "devices", body: lists };
-  const body = `
-${blocksLibrary}
-${makingLibrary}
-${plan.lvm ? lvmLibrary : ""}
-${lists}
-${examine.join("\n")}
-${plan.lvm ? lvmExamine(plan.lvm) : ""}
-all_or_nothing
-# WHERE NAME TYPE MOUNT LABEL QUOTA: from the decision to a file system, its partition as large as its disk.
-finish() {
-  local where=$1 name=$2 type=$3 mount=$4 label=$5 quota=$6 action device
-  read -r action device < <(decision "$where")
-  if [ "$action" = partition ]; then
-    partition "$device"
-    device=$(partitions "$device")
-    action=format
-    if [ -n "$(signatures "$device")" ]; then
-      fail "$where: the new partition $device of $name shows old data: $(signatures "$device"). Nothing was made on it"
-    fi
-  fi
-  if [ "$action" = format ]; then make_filesystem "$where" "$device" "$type" "$label" "$quota"; fi
-  grow_partition "$device"
-  record "$(trait UUID "$device")" "$name" "$mount"
-  printf '%s %s\\n' "$where" "$device" >>"$work/places"
-}
-${lines.join("\n")}
-${plan.lvm ? lvmMake(plan.lvm) : ""}
-`;
+  const body = [
+    blocksLibrary,
+    makingLibrary,
+    ...(plan.lvm ? [lvmLibrary] : []),
+    lists,
+    ...examine,
+    ...(plan.lvm ? [lvmExamine(plan.lvm)] : []),
+    "all_or_nothing",
+    ...lines,
+    ...(plan.lvm ? [lvmMake(plan.lvm)] : []),
+  ].join("\n");
   return { name: "devices", body, deadlineSeconds: 3600 };
 }

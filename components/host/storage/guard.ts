@@ -13,14 +13,16 @@
  * folder that is no mount of its own is bound to itself. It happens at each start, before dockerd: a container keeps
  * the options that its folders had when it started.
  */
+import { scriptsOf } from "../script";
 import { checkPath, heredoc, quoteAll } from "../shell";
 import type { StageStep } from "../stage";
 import { guardProgram } from "./guard-program";
 import type { BindName, StorageOptions } from "./spec";
 import { defaultStorage } from "./tree";
 
+const script = scriptsOf(__dirname);
+
 export const PROGRAM = "/usr/local/lib/berth/guard-storage";
-const UNIT = "/etc/systemd/system/berth-storage.service";
 export const DROP_IN = "/etc/systemd/system/docker.service.d/10-berth-storage.conf";
 
 /** Below the root: what holds folders that people write to. */
@@ -98,47 +100,17 @@ After=${after}
 ExecStartPre=/usr/bin/timeout -k 5 ${SECONDS} ${PROGRAM} start
 `;
 
-/** Stands for the units' names in a text, until the node is asked where the folders really are. */
+/** Stands in guard-step.sh and the unit files for the units' names, until the node is asked where the folders really are. */
 const HERE = "@AFTER@";
 
-/**
- * Guards the tree now and at each start. Needs nothing; reads $work/released where the steps for mounts left it: what was
- * taken away for a moment, and is put back, is no change.
- */
+/** Guards the tree now and at each start. Needs nothing. */
 export function guardStep(options: Pick<StorageOptions, "root" | "bind">): StageStep {
   const folders = guardedFolders(options);
   const body = `
-place 0755 ${PROGRAM} ${heredoc(guardProgram(folders))}
-# The unit of a mount is named after where it really is (systemd.unit(5), "String Escaping").
-holders() {
-  local folder path
-  for folder in ${quoteAll(folders)}; do
-    for path in "$folder" "$(timeout -k 1 5 realpath -m -- "$folder")"; do
-      while [ -n "$path" ]; do
-        printf '%s\\n' "$path"
-        path=\${path%/*}
-      done
-    done
-  done | LC_ALL=C sort -u
-}
-mapfile -t holders < <(holders)
-after=$(systemd-escape -p --suffix=mount -- "\${holders[@]}")
-after_units() { sed "s|${HERE}|\${after//\\\\/\\\\\\\\}|"; }
-after_units >"$work/unit" ${heredoc(unitText(HERE))}
-place 0644 ${UNIT} storage-unit <"$work/unit"
-after_units >"$work/unit" ${heredoc(dropInText(HERE))}
-place 0644 ${DROP_IN} storage-unit <"$work/unit"
-if pending storage-unit; then
-  if [ -d /run/systemd/system ]; then
-    systemctl daemon-reload
-    systemctl enable -q berth-storage.service
-  fi
-  settled storage-unit
-fi
-${PROGRAM} on >"$work/guarded" || fail "what people write could not be mounted with nosuid and nodev: see the lines above"
-while IFS= read -r line; do
-  if ! grep -q -s -x -F -e "released \${line#guarded }" -- "$work/released"; then changed "$line"; fi
-done <"$work/guarded"
-`;
+guard=${PROGRAM} drop_in=${DROP_IN} folders=(${quoteAll(folders)})
+cat >"$work/guard-program" ${heredoc(guardProgram(folders))}
+cat >"$work/guard-unit" ${heredoc(unitText(HERE))}
+cat >"$work/guard-drop-in" ${heredoc(dropInText(HERE))}
+${script("guard-step.sh")}`;
   return { name: "guard what people write", body };
 }

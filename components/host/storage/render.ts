@@ -1,5 +1,6 @@
 /** The storage stage, put together. Pure. */
-import { quote } from "../shell";
+import { scriptsOf } from "../script";
+import { quoteAll } from "../shell";
 import { renderStage, type StageStep } from "../stage";
 import { growLibrary, sizeLibrary } from "./blocks";
 import { devicesStep, packagesStep, placed } from "./devices";
@@ -9,6 +10,8 @@ import { nfsServerStep } from "./nfs";
 import { quotaStep } from "./quota";
 import { hasStorageSpec, planStorage, type StorageOptions, type StoragePlan } from "./spec";
 import { directoriesStep } from "./tree";
+
+const script = scriptsOf(__dirname);
 
 /**
  * The stage `storage`. Without a specification: the directories alone.
@@ -49,28 +52,11 @@ export function storageSteps(options: StorageOptions): StageStep[] {
 }
 
 function factsStep(plan: StoragePlan): StageStep {
-  const lines = placed(plan).map(
-    ({ where, name, filesystem, mount }) =>
-      `device ${[where, name, filesystem, mount].map((word) => quote(word)).join(" ")}`,
-  );
-  const body = `
-: >"$work/devices"
-device() {
-  local part uuid label bytes
-  part=$(awk -v where="$1" '$1 == where {print $2}' "$work/places")
-  uuid=$(blkid -p -s UUID -o value -- "$part")
-  label=$(blkid -p -s LABEL -o value -- "$part" || true)
-  bytes=$(df -P -B1 -- "$4" | awk 'NR == 2 {print $2}')
-  printf '{"name":%s,"device":%s,"uuid":%s,"label":%s,"filesystem":%s,"bytes":%s,"mount":%s}\\n' "$(json_string "$2")" \\
-    "$(json_string "$part")" "$(json_string "$uuid")" "$(json_string "$label")" "$(json_string "$3")" "$bytes" "$(json_string "$4")" >>"$work/devices"
-}
-${lines.join("\n")}
-fact_json devices "[$(paste -s -d , -- "$work/devices")]"
-fact_json mounts "[$(
-  while read -r source target type _; do
-    printf '{"source":%s,"target":%s,"type":%s}\\n' "$(json_string "$source")" "$(json_string "$target")" "$(json_string "$type")"
-  done <"$work/wanted" | paste -s -d ,
-)]"
-`;
-  return { name: "facts", body, deadlineSeconds: 60 };
+  const words = placed(plan).flatMap(({ where, name, filesystem, mount }) => [
+    where,
+    name,
+    filesystem,
+    mount,
+  ]);
+  return { name: "facts", body: `placed=(${quoteAll(words)})\n${script("facts.sh")}`, deadlineSeconds: 60 };
 }
