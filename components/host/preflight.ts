@@ -24,7 +24,8 @@ import {
 import { RECORD, readerLibrary } from "./retire/before";
 import { DOCKER, FIREWALLS, helpers, LISTENERS, SYSTEM, VERDICT } from "./retire/looks";
 import { daemonConfig, MERGE, type RuntimeOptions } from "./runtime";
-import { LOAD_JSON, toldCheck } from "./runtime/told";
+import { ALL_KEYS, LOAD_JSON, READ_UNIT } from "./runtime/told";
+import { scriptsOf } from "./script";
 import {
   checkLabel,
   checkPackage,
@@ -38,6 +39,8 @@ import {
 import { SSHD_CHANGES, sshdProblems } from "./sshd";
 import { renderStage } from "./stage";
 import { type StorageOptions, storageSteps } from "./storage";
+
+const script = scriptsOf(__dirname);
 
 export { type PreflightDisk, type PreflightFacts, readPreflightFacts } from "./retire/preflight-facts";
 
@@ -132,12 +135,7 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
 
 function owner(stack: string): string {
   checkLabel(stack, "preflight.stack");
-  return `
-owner=$(before stack)
-if [ -n "$owner" ] && [ "$owner" != ${quote(stack)} ]; then
-  problem "this server is a node of the stack $owner. Take it out there first: remove it from that configuration, and run an update"
-fi
-`.trim();
+  return `stack=${quote(stack)}\n${script("preflight-owner.sh")}`;
 }
 
 function privateAddress(options: PreflightOptions): string {
@@ -177,56 +175,29 @@ function clashes(ports: readonly PlannedPorts[]): string {
 /** From the options of each stage to lines that say what it does to this server; nothing where it is done already. */
 function changes(options: PreflightOptions): string {
   const { base = {}, storage = {}, runtime = {} } = options;
-  return `
-${helpers}
-: >"$work/will"
-${packages(base, storage, runtime)}
-# The stage "base".
-${base.operator ? `if ! getent passwd ${quote(base.operator.name)} >/dev/null; then will "makes the user "${quote(base.operator.name)}; fi` : ":"}
-${SSHD_CHANGES}
-new_file /etc/systemd/journald.conf.d/50-berth.conf 'a limit for the journal'
-new_file /etc/sysctl.d/60-berth.conf 'kernel settings: reserved ports, and outside containers inotify and memory maps'
-${base.securityUpdates ? "new_file /etc/apt/apt.conf.d/53berth-security-updates 'security updates every day, nothing restarts by itself'" : ":"}
-if ! systemd-detect-virt --container -q; then
-  zone=${quote(base.timezone ?? "Etc/UTC")}
-  if [ "$(readlink -f /etc/localtime)" != "$(readlink -f "/usr/share/zoneinfo/$zone")" ]; then
-    will "sets the time zone to $zone (now $(timedatectl show -p Timezone --value))"
-  fi
-  if [ "$(cat -- "$work/timesync")" = none ]; then will 'starts systemd-timesyncd: no time service runs'; fi
-fi
-# The stage "firewall".
-${closing(options.firewall)}
-# The stage "storage".
-for path in ${quoteAll([...new Set(storageDirectories(storage))])}; do
-  if [ ! -d "$path" ]; then printf '%s\\n' "$path"; fi
-done >"$work/make"
-if [ -s "$work/make" ]; then will "makes directories: $(paste -s -d ' ' -- "$work/make")"; fi
-${mountChanges(storage)}
-${guardChanges(storage)}
-# The stage "runtime".
-${daemonJson(runtime)}
-# The stage "agent".
-new_file /etc/systemd/system/berthd.service "the daemon that grants GPUs and holds limits, with its own Node.js in /usr/local/lib/berth"
-fact_json willChange "$(json_lines <"$work/will")"
-`;
+  const directories = [...new Set(storageDirectories(storage))];
+  return [
+    helpers,
+    ': >"$work/will"',
+    packages(base, storage, runtime),
+    SSHD_CHANGES,
+    `security_updates=${base.securityUpdates ? "yes" : "no"} zone=${quote(base.timezone ?? "Etc/UTC")}`,
+    script("preflight-base.sh"),
+    closing(options.firewall),
+    `directories=(${quoteAll(directories)})`,
+    script("preflight-directories.sh"),
+    mountChanges(storage),
+    guardChanges(storage),
+    daemonJson(runtime),
+    'new_file /etc/systemd/system/berthd.service "the daemon that grants GPUs and holds limits, with its own Node.js in /usr/local/lib/berth"',
+    'fact_json willChange "$(json_lines <"$work/will")"',
+  ].join("\n");
 }
 
-/** What others tell dockerd, in its file and by its unit; it may wait for a Docker that is still to come. */
-function told(runtime: RuntimeOptions): string {
-  return `
-if ! command -v python3 >/dev/null; then
-  if command -v dockerd >/dev/null; then
-    problem 'python3 is missing, with which the settings of Docker are read: apt-get install python3'
-  fi
-  return 0
-fi
-told() {
-${toldCheck(daemonConfig(runtime))}
-}
-told >"$work/told" 2>&1 || true
-cat -- "$work/told" >>"$work/problems"
-`.trim();
-}
+const told = (runtime: RuntimeOptions): string =>
+  [READ_UNIT, `daemon_keys=(${ALL_KEYS(daemonConfig(runtime)).join(" ")})`, script("preflight-told.sh")].join(
+    "\n",
+  );
 
 function packages(base: BaseOptions, storage: StorageOptions, runtime: RuntimeOptions): string {
   const engine = runtime.docker?.from === "docker" ? "docker-ce docker-ce-cli containerd.io" : "docker.io";
@@ -237,15 +208,7 @@ function packages(base: BaseOptions, storage: StorageOptions, runtime: RuntimeOp
     ...(base.securityUpdates ? ["unattended-upgrades"] : []),
     ...(/^apt_install (.+)$/m.exec(step)?.[1] ?? "").split(" ").filter((name) => name !== ""),
   ];
-  return `
-packages=(${[...new Set(wanted)].join(" ")})
-if ! command -v dockerd >/dev/null; then packages+=(${engine}); fi
-missing=()
-for package in "\${packages[@]}"; do
-  if ! apt_installed "$package"; then missing+=("$package"); fi
-done
-if [ "\${#missing[@]}" -gt 0 ]; then will "installs packages: \${missing[*]}"; fi
-`.trim();
+  return `packages=(${[...new Set(wanted)].join(" ")}) engine=(${engine}) operator_name=${quote(base.operator?.name ?? "")}\n${script("preflight-packages.sh")}`;
 }
 
 /** What listens now, or is published by a container, and is in no rule of the plan. */
@@ -268,64 +231,16 @@ function closing(firewall: FirewallOptions): string {
       .map((range, i) => ({ ...range, ...checkRange(range, `firewall.rules[${i}]`) }))
       .map(({ protocol, start, end }) => `${protocol} ${start} ${end}\n`)
       .join("");
-  return `
+  return `metadata=${quote(METADATA[4].join(", "))}
 cat >"$work/open" ${heredoc(lines([...open, ...rules]))}
-if [ "$(cat -- "$work/ufw")" != active ]; then
-  text='enables ufw: nothing comes in but what the plan allows; what this server forwards for others goes on'
-  closed=$(closed_ports <"$work/outside")
-  if [ -n "$closed" ]; then text="$text. These ports that listen now will be closed to the outside: $closed"; fi
-  will "$text"
-elif ! ufw show added | grep -q -e " comment 'berth:"; then
-  will 'adds its rules to ufw, each marked berth:…; your own rules stay'
-fi
-if ! grep -q -s -e BERTH-OUT /etc/berth/firewall/v4.rules; then
-  will "adds rules for what this server sends: ${METADATA[4].join(", ")}, where providers serve a machine's metadata, is for root alone"
-fi
-if [ ! -e /usr/local/lib/berth/firewall ] && [ -s "$work/published" ]; then
-  closed=$(closed_ports <"$work/published")
-  if [ -n "$closed" ]; then
-    will "closes published ports of containers to the outside, unless firewall.rules allow them: $closed"
-  fi
-fi
-if [ ! -e /usr/local/lib/berth/firewall ] && [ -s "$work/redirected" ]; then
-  closed=$(closed_ports <"$work/redirected")
-  if [ -n "$closed" ]; then
-    will "closes ports that rules of others forward (DNAT) to the outside, unless firewall.rules allow them: $closed"
-  fi
-fi
-`.trim();
+${script("preflight-firewall.sh")}`;
 }
 
-/** NEW OLD: the keys of the new file that are not in the old one, or say something else there. */
-const CHANGED_KEYS = `${LOAD_JSON}
-new, old = (load(name) for name in sys.argv[1:3])
-print(", ".join("%s (now %s)" % (key, json.dumps(old[key])) if key in old else key
-                for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key)))
-`;
-
-/** The merge that the stage `runtime` will make, compared with what is there. Where there is Docker, there is Python: see `told`. */
-function daemonJson(runtime: RuntimeOptions): string {
-  const config = daemonConfig(runtime);
-  return `
-if command -v dockerd >/dev/null; then
-  cat >"$work/ours.json" ${heredoc(JSON.stringify(config))}
-  cat >"$work/merge.py" ${heredoc(MERGE)}
-  version=$(dockerd --version | sed -n 's/^Docker version \\([0-9.]*\\).*/\\1/p')
-  cdi=no firewall=
-  if dpkg --compare-versions "$version" ge 25; then cdi=yes; fi
-  if dpkg --compare-versions "$version" ge 29; then firewall=iptables; fi
-  FIREWALL=$firewall OURS=$work/merged-ours python3 "$work/merge.py" /etc/docker/daemon.json "$state/daemon.json" "$cdi" \\
-    <"$work/ours.json" >"$work/daemon.json"
-  cat >"$work/keys.py" ${heredoc(CHANGED_KEYS)}
-  keys=$(python3 "$work/keys.py" "$work/daemon.json" /etc/docker/daemon.json)
-  if [ -n "$keys" ]; then
-    text="sets in /etc/docker/daemon.json: $keys; and restarts dockerd"
-    running=$(cat -- "$work/running")
-    if [ "$running" -gt 0 ]; then
-      text="$text. Containers that run ($running) go on: live-restore is switched on by a reload before the restart"
-    fi
-    will "$text"
-  fi
-fi
-`.trim();
-}
+/** The merge that the stage `runtime` will make, compared with what is there. */
+const daemonJson = (runtime: RuntimeOptions): string =>
+  [
+    `cat >"$work/ours.json" ${heredoc(JSON.stringify(daemonConfig(runtime)))}`,
+    `cat >"$work/merge.py" ${heredoc(MERGE)}`,
+    `cat >"$work/changed-keys.py" ${heredoc(`${LOAD_JSON}\n${script("changed-keys.py")}`)}`,
+    script("preflight-daemon-json.sh"),
+  ].join("\n");

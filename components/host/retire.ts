@@ -3,10 +3,12 @@ import { readerLibrary } from "./retire/before";
 import { DOCKER } from "./retire/docker";
 import { FIREWALL } from "./retire/firewall";
 import { CONTAINERS, FABRIC, LAST, NVIDIA, SERVICES, SETTINGS, UNBIND, UNGUARD } from "./retire/leave";
-import { MERGE } from "./runtime";
-import { checkLabel, checkPath, checkWhole, heredoc, quote, quoteAll } from "./shell";
+import { scriptsOf } from "./script";
+import { checkLabel, checkPath, checkWhole, quote, quoteAll } from "./shell";
 import { renderStage, type StageStep } from "./stage";
 import { defaultStorage, type StorageOptions, storageSteps, storageTree } from "./storage";
+
+const script = scriptsOf(__dirname);
 
 export interface RetireOptions {
   /** Containers and networks of this stack's node go; those of another stack stay. */
@@ -61,11 +63,7 @@ export function renderRetire(options: RetireOptions & { node: string }): string 
       ...unmounting(storage),
       step("guard of what people write", UNGUARD),
       step("InfiniBand", FABRIC),
-      step(
-        "Docker",
-        DOCKER.replace("MERGE_TEXT", () => heredoc(MERGE)),
-        600,
-      ),
+      step("Docker", DOCKER, 600),
       step("NVIDIA", NVIDIA),
       step("firewall", `ssh_port=${port}\n${FIREWALL}`),
       step("settings", SETTINGS),
@@ -110,18 +108,5 @@ function kept(storage: StorageOptions): string {
   ].map((path, i) => checkPath(path, `storage.directories[${i}]`));
   // Children before their parents.
   const sorted = [...new Set(directories)].sort((a, b) => b.split("/").length - a.split("/").length);
-  return `
-before_file directories >"$work/existing"
-: >"$work/kept"
-for path in ${quoteAll(sorted)}; do
-  if [ ! -d "$path" ] || [ -L "$path" ]; then continue; fi
-  if grep -q -x -F -e "$path" -- "$work/existing"; then continue; fi
-  if has_before && [ "$(stat -c '%u %g' -- "$path")" = '0 0' ] && ! mountpoint -q -- "$path" && rmdir -- "$path" 2>/dev/null; then
-    changed "$path"
-  else
-    printf '%s on %s\\n' "$path" "$(findmnt -n -o SOURCE -T "$path" | tail -n 1)" >>"$work/kept"
-  fi
-done
-fact_json kept "$(sort -- "$work/kept" | json_lines)"
-`;
+  return `directories=(${quoteAll(sorted)})\n${script("retire/leave-directories.sh")}`;
 }

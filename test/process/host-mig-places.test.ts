@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { MIG_PROGRAM } from "../../components/host/runtime/mig-program";
+import { MIG_PROGRAM } from "../../components/host/runtime/mig";
 import { fitsModel, hasMedia, MIG_MODELS, type MigCounts, placeInstances } from "../../core/gpu";
 
 /** The node's program with a driver that offers what each case says; one answer for each case. */

@@ -356,7 +356,9 @@ python3 ${PROGRAM} ask FOLDER/ask back`;
 
   it("stands before ufw's rules, is the same after another run, and goes with the node", () => {
     placeFirewall(options, at);
-    const chains = FIREWALL.slice(FIREWALL.indexOf("for tool in"), FIREWALL.indexOf("if ! command -v ufw"));
+    const [values = ""] = FIREWALL.split("\n");
+    const step = FIREWALL.slice(FIREWALL.indexOf("for tool in"), FIREWALL.indexOf("if ! command -v ufw"));
+    const chains = `${values}\n${step}`;
     const out = inMachine(`
 ${at("apply")}
 iptables-save | grep -v '^#' >${at("first")}; ip6tables-save | grep -v '^#' >>${at("first")}

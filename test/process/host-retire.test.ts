@@ -17,26 +17,22 @@ import { renderStage, stageBody } from "../../components/host/stage";
 import { describeScripts, standIns } from "../lib/host-scripts";
 
 const plain = renderRetire({ node: "gpu-1", stack: "lab", keepData: true });
-// 2317, 2329: a function of the library that one step does not call is no fault.
-describeScripts(
-  {
-    "retire, plain": plain,
-    "retire, with storage": renderRetire({
-      node: "gpu-1",
-      stack: "lab",
-      keepData: true,
-      sshPort: 2222,
-      storage: {
-        root: "/big",
-        directories: ["/scratch"],
-        devices: [{ match: { serial: "S4EVNX0R" }, mount: "/big/homes" }],
-        nfs: { mounts: [{ from: "nas:/data", mount: "/nas" }] },
-        bind: { shared: "/nas/shared" },
-      },
-    }),
-  },
-  ["SC2317", "SC2329"],
-);
+describeScripts({
+  "retire, plain": plain,
+  "retire, with storage": renderRetire({
+    node: "gpu-1",
+    stack: "lab",
+    keepData: true,
+    sshPort: 2222,
+    storage: {
+      root: "/big",
+      directories: ["/scratch"],
+      devices: [{ match: { serial: "S4EVNX0R" }, mount: "/big/homes" }],
+      nfs: { mounts: [{ from: "nas:/data", mount: "/nas" }] },
+      bind: { shared: "/nas/shared" },
+    },
+  }),
+});
 
 let folder: string;
 const { at, read } = standIns(() => folder);

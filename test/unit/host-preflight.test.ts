@@ -50,8 +50,7 @@ const scripts = {
 describeScripts({
   "base, with security updates": renderBase({ node: "gpu-1", securityUpdates: true }),
 });
-// 2317, 2329: a function of the library that one step does not call is no fault.
-describeScripts(scripts, ["SC2317", "SC2329"]);
+describeScripts(scripts);
 
 it("looks at the distribution first of all", () => {
   expect(stageBody(renderPreflight(options))).toContain(distributionCheck("problem").trim());

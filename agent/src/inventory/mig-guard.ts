@@ -3,7 +3,7 @@ import { isLocked } from "../libc";
 
 export interface MigGuardOptions {
   /**
-   * The file that is locked while GPUs change: by the node's program for MIG layouts (components/host/runtime/mig-program.ts),
+   * The file that is locked while GPUs change: by the node's program for MIG layouts (components/host/runtime/mig.py),
    * and by the agent stage, which takes declared ones away (components/agent/steps.ts).
    */
   file: string;

@@ -1,4 +1,8 @@
+import { scriptsOf } from "../script";
+import { quote, quoteAll } from "../shell";
 import type { DockerOptions } from "./options";
+
+const script = scriptsOf(__dirname);
 
 /**
  * The oldest versions without a known way out of a container. Pure.
@@ -99,99 +103,27 @@ function compare(a: readonly number[], b: readonly number[]): number {
   return 0;
 }
 
-/** `at_floor VERSION FLOOR...` in bash, the same rule with dpkg's comparison. Floors are X.Y.Z or X.Y.Z~rc.N. */
-export const AT_FLOOR = `
-at_floor() {
-  local have branch floor
-  if [[ ! \${1#v} =~ ^([0-9]+\\.[0-9]+)(\\.([0-9]+))?([-~]?(rc|beta|alpha)\\.?([0-9]+))? ]]; then return 1; fi
-  branch=\${BASH_REMATCH[1]} have=\${BASH_REMATCH[1]}.\${BASH_REMATCH[3]:-0}
-  # To dpkg "-" starts a revision, and "~" sorts before everything: a candidate before its release.
-  if [ -n "\${BASH_REMATCH[5]:-}" ]; then have+="~\${BASH_REMATCH[5]}.\${BASH_REMATCH[6]}"; fi
-  shift
-  for floor in "$@"; do
-    if [[ $floor == "$branch".* ]]; then
-      if dpkg --compare-versions "$have" ge "$floor"; then return 0; else return 1; fi
-    fi
-  done
-  for floor in "$@"; do
-    floor=$(sed -E 's/^([0-9]+\\.[0-9]+).*/\\1/' <<<"$floor")
-    if ! dpkg --compare-versions "$branch" gt "$floor"; then return 1; fi
-  done
-}
-`.trim();
+export const AT_FLOOR = script("at-floor.sh");
 
 /** Floors as bash words. */
 export const words = (floors: readonly string[]) =>
   floors.map((floor) => floor.replace("-rc", "~rc")).join(" ");
 
-/**
- * Tells the versions as facts, and refuses those below their floor unless they are allowed: before anything of an
- * engine that stays is touched, otherwise once the packages are there and before dockerd is started anew.
- */
-export function floorsStep(docker: DockerOptions, when: "before" | "after"): string {
-  const change =
-    docker.version === undefined
-      ? ""
-      : `
-# Another version is about to be installed, and is judged then.
-if [[ $(dpkg-query -W -f '\${Version}' docker-ce 2>/dev/null || true) != *:${docker.version}-* ]]; then return 0; fi`;
-  const guard =
-    when === "before"
-      ? `if ! command -v dockerd >/dev/null; then return 0; fi${change}\n: >"$work/judged"`
-      : 'if [ -e "$work/judged" ]; then return 0; fi';
-  return `
-${guard}
-${AT_FLOOR}
-source=$(cat "$work/docker-from")
-docker=$(dockerd --version | sed -n 's/^Docker version \\([^, ]*\\).*/\\1/p')
-containerd=$(containerd --version 2>/dev/null | awk '{ print $3 }' || true)
-runc=$(runc --version 2>/dev/null | sed -n 's/^runc version //p' || true)
-fact dockerFrom "$source"
-fact containerd "$containerd"
-fact runc "$runc"
-mended=
-package=$(dpkg -S "$(readlink -f "$(command -v runc || echo /nonexistent)")" 2>/dev/null | cut -d : -f 1 || true)
-if [ "$source" = distribution ] && [ -n "$package" ]; then
-  # What a distribution mended under an old number stands in its changelog; a rebuild for one machine has a second one.
-  for log in "/usr/share/doc/$package"/changelog.Debian*.gz; do
-    if [ -r "$log" ]; then mended+=$(zcat "$log" | grep -o -E 'CVE-[0-9]{4}-[0-9]{4,}' || true)$'\\n'; fi
-  done
-fi
-below=() named=() open=()
-mends() {
-  local cve=$1
-  shift
-  if grep -q -x "$cve" <<<"$mended"; then named+=("$cve"); elif ! at_floor "$runc" "$@"; then open+=("$cve"); fi
-}
-if [ -n "$runc" ]; then
-${Object.entries(RUNC_CVES)
-  .map(([cve, floors]) => `  mends ${cve} ${words(floors)}`)
-  .join("\n")}
-fi
-if [ "\${#named[@]}" -gt 0 ]; then fact_json runcMended "$(printf '%s\\n' "\${named[@]}" | json_lines)"; fi
-if [ "\${#open[@]}" -gt 0 ] && ! at_floor "$runc" ${words(FLOORS.runc)}; then
-  below+=("runc $runc (${FLOORS.runc.join(", ")})")
-fi
-if [ "$source" != distribution ]; then
-  if [ -n "$containerd" ] && ! at_floor "$containerd" ${words(FLOORS.containerd)}; then
-    below+=("containerd $containerd (${FLOORS.containerd.join(", ")})")
-  fi
-  if ! at_floor "$docker" ${words(FLOORS.docker)}; then below+=("Docker $docker (${FLOORS.docker.join(", ")})"); fi
-fi
-if [ "\${#below[@]}" -eq 0 ]; then return 0; fi
-list=$(printf '%s; ' "\${below[@]}")
-list="\${list%; }"
-${refusal(docker.allowBelowFloor)}
-`;
-}
-
-function refusal(allow: boolean | undefined): string {
-  const text =
-    "below the oldest version without a known way out of a container (in brackets): $list. " +
-    "Upgrade (apt-get update && apt-get install --only-upgrade PACKAGE), take Docker's own packages " +
-    "(runtime.docker.from: docker), or take the risk by name (runtime.docker.allowBelowFloor: true)";
-  const told = `printf 'BELOW THE FLOOR, and taken as configured: %s. A container could get out of its bounds\\n' "$list"`;
-  if (allow === true) return told;
-  if (allow === false) return `fail "${text}"`;
-  return `if [ "$source" != distribution ]; then fail "${text}"; fi\n${told}`;
+/** Tells the versions as facts, and refuses those below their floor unless they are allowed. */
+export function floorsStep(
+  { version = "", allowBelowFloor }: DockerOptions,
+  when: "before" | "after",
+): string {
+  const allow = allowBelowFloor === undefined ? "" : allowBelowFloor ? "yes" : "no";
+  const floors = Object.entries(FLOORS).map(
+    ([tool, list]) => `${tool}_floors=(${words(list)}) ${tool}_text=${quote(list.join(", "))}`,
+  );
+  const cves = Object.entries(RUNC_CVES).map(([cve, list]) => `${cve} ${words(list)}`);
+  return [
+    `when=${when} version=${quote(version)} allow=${quote(allow)}`,
+    ...floors,
+    `runc_cves=(${quoteAll(cves)})`,
+    AT_FLOOR,
+    script("floors.sh"),
+  ].join("\n");
 }

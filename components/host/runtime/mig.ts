@@ -1,16 +1,31 @@
 /** How a node's GPUs are divided: the request, the tool, and the unit that does it again at every start. */
-
 import { GPU_UUID, layoutProblem } from "../../../config";
+import { scriptsOf } from "../script";
 import { heredoc, quote, StageOptionError } from "../shell";
-import { MIG_PROGRAM } from "./mig-program";
-import { RELOAD_UNITS, UNITS, WITH_DRIVER } from "./nvidia";
+import { UNITS, WITH_DRIVER } from "./nvidia";
 import type { MigEntry, NvidiaOptions } from "./options";
 
+const script = scriptsOf(__dirname);
+
 const PROGRAM = "/usr/local/lib/berth/mig";
-const REQUEST = "/etc/berth/mig.json";
-const CONFIG = "/etc/berth/mig.yaml";
-const LOCK = "/etc/berth/mig.lock";
 const UNIT = "/etc/systemd/system/berth-mig.service";
+
+/**
+ * What divides a node's GPUs, on the node: /usr/local/lib/berth/mig, run by the runtime stage and at every start.
+ *
+ * It turns a request into a file for nvidia-mig-parted, since only the node knows which index a UUID has now and how
+ * many instances "all-…" are on its model. A GPU whose layout differs is changed, by itself, when nobody has it: no
+ * process, no container that was given one of its devices, no grant in berthd's ledger. A change of MIG mode resets all
+ * GPUs (mig-parted, ResetAllGPUs), so then nobody may have any. From before that look until it is done it has
+ * /etc/berth/mig.lock locked, while which berthd grants nothing (agent/src/inventory/mig-guard.ts).
+ *
+ * The stage's request lies elsewhere until that is so. Then it becomes /etc/berth/mig.json, which is all that a start
+ * of the machine obeys: nobody can be asked then, and what was refused must not happen at the next start.
+ *
+ * `needed FILE` ends with 0 where the request divides anything here. `apply` ends with 0 (as asked; a line "changed …"
+ * for each GPU changed), 3 (as asked after the next start of the machine) or 1 with the reason on standard error.
+ */
+export const MIG_PROGRAM = script("mig.py");
 
 /** The first driver that divides a GPU (MIG User Guide, "Getting Started with MIG": A100 and A30). */
 export const MIG_DRIVER_FLOOR = "450.80.02";
@@ -63,75 +78,18 @@ export const migRequest = (mig: readonly MigEntry[]): string =>
     2,
   )}\n`;
 
-export function migStep(options: NvidiaOptions): string {
-  const { mig = [] } = options;
-  return mig.length === 0 ? FORGET : `${WITH_DRIVER}\n${UNITS}\n${ASK(mig)}\n${tool(options)}\n${APPLY}`;
-}
-
-/** The GPUs stay divided as they are; nobody does it again after the next start. */
-const FORGET = `
-${RELOAD_UNITS}
-if [ -e ${UNIT} ]; then systemctl disable -q berth-mig.service; fi
-unplace ${UNIT} units
-unplace ${PROGRAM}
-unplace ${REQUEST}
-unplace ${CONFIG}
-rm -f -- ${LOCK}
-reload_units
-`;
-
-/**
- * nvidia-mig-parted is in no repository that every node has: NVIDIA attaches a Debian package (nvidia-mig-manager) to
- * each release of github.com/NVIDIA/mig-parted, whose checksum the operator has to give.
- */
-function tool({ migParted }: NvidiaOptions): string {
-  const download = migParted
-    ? `curl -fsSL --retry 3 --max-time 300 ${quote(migParted.url)} -o "$work/mig.deb"
-  if ! sha256sum -c --quiet <<<"${migParted.sha256}  $work/mig.deb"; then
-    fail ${quote(`the package at ${migParted.url} is not the one whose SHA-256 is configured: nothing was installed`)}
-  fi
-  apt_get install --no-install-recommends "$work/mig.deb"
-  changed 'package nvidia-mig-manager'`
-    : `fail 'nvidia-mig-parted is not on this node, and no package repository here has it (package nvidia-mig-manager). Give the address and the SHA-256 of the Debian package of a release of github.com/NVIDIA/mig-parted as runtime.nvidia.migParted, or put the program into /usr/local/bin'`;
+export function migStep({ mig = [], migParted }: NvidiaOptions): string {
+  const paths = `program=${PROGRAM} unit=${UNIT}`;
+  if (mig.length === 0) return [UNITS, paths, script("mig-forget.sh")].join("\n");
+  const { url = "", sha256 = "" } = migParted ?? {};
   return `
-version=$(timeout 60 nvidia-smi --query-gpu=driver_version --format=csv,noheader | sed -n 1p)
-if ! dpkg --compare-versions "$version" ge ${MIG_DRIVER_FLOOR}; then
-  fail "the NVIDIA driver is $version; MIG needs ${MIG_DRIVER_FLOOR} or newer"
-fi
-# Says nothing here: what is wrong with the request is told below.
-if ! command -v nvidia-mig-parted >/dev/null && ${PROGRAM} needed "$work/mig.json" >/dev/null 2>&1; then
-  if apt-cache show nvidia-mig-manager >/dev/null 2>&1; then
-    apt_install nvidia-mig-manager
-  else
-  ${download}
-  fi
-fi
-# NVIDIA's own service would apply another file at every start, and may reboot the machine for it.
-if [ "$(systemctl is-enabled nvidia-mig-manager.service 2>/dev/null || true)" = enabled ]; then
-  systemctl disable -q nvidia-mig-manager.service
-  changed 'nvidia-mig-manager.service disabled'
-fi`;
-}
-
-/** The request lies beside: the program makes it the node's when nobody is in its way. */
-const ASK = (mig: readonly MigEntry[]) => `
+${WITH_DRIVER}
+${UNITS}
+${paths} driver_floor=${MIG_DRIVER_FLOOR} package_url=${quote(url)} package_sha256=${quote(sha256)}
 install -d -m 0755 /etc/berth
-place 0755 ${PROGRAM} ${heredoc(MIG_PROGRAM)}
-cat >"$work/mig.json" ${heredoc(migRequest(mig))}`;
-
-const APPLY = `
-place 0644 ${UNIT} units ${heredoc(SERVICE)}
-reload_units
-enabled berth-mig.service
-rc=0
-${PROGRAM} apply "$work/mig.json" >"$work/mig" 2>&1 || rc=$?
-cat "$work/mig"
-while IFS= read -r line; do
-  if [[ $line == 'changed '* ]]; then changed "\${line#changed }"; fi
-done <"$work/mig"
-case $rc in
-  0) ;;
-  3) grep 'at the next start' "$work/mig" >>"$work/reboot" ;;
-  *) fail 'the GPUs are not divided as configured: see above' ;;
-esac
+place 0755 "$program" ${heredoc(MIG_PROGRAM)}
+cat >"$work/mig.json" ${heredoc(migRequest(mig))}
+cat >"$work/mig-unit" ${heredoc(SERVICE)}
+${script("mig.sh")}
 `;
+}

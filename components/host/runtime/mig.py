@@ -1,19 +1,4 @@
-/**
- * What divides a node's GPUs, on the node: /usr/local/lib/berth/mig, run by the runtime stage and at every start.
- *
- * It turns a request into a file for nvidia-mig-parted, since only the node knows which index a UUID has now and how
- * many instances "all-…" are on its model. A GPU whose layout differs is changed, by itself, when nobody has it: no
- * process, no container that was given one of its devices, no grant in berthd's ledger. A change of MIG mode resets all
- * GPUs (mig-parted, ResetAllGPUs), so then nobody may have any. From before that look until it is done it has
- * /etc/berth/mig.lock locked, while which berthd grants nothing (agent/src/inventory/mig-guard.ts).
- *
- * The stage's request lies elsewhere until that is so. Then it becomes /etc/berth/mig.json, which is all that a start
- * of the machine obeys: nobody can be asked then, and what was refused must not happen at the next start.
- *
- * `needed FILE` ends with 0 where the request divides anything here. `apply` ends with 0 (as asked; a line "changed …"
- * for each GPU changed), 3 (as asked after the next start of the machine) or 1 with the reason on standard error.
- */
-export const MIG_PROGRAM = String.raw`#!/usr/bin/python3 -u
+#!/usr/bin/python3 -u
 """Divides the GPUs of this node. Written by Berth: a change here is lost."""
 import fcntl, glob, json, os, re, subprocess, sys, time
 
@@ -389,4 +374,3 @@ if __name__ == "__main__":
     if how[0] == "needed":
         sys.exit(0 if plan(gpus(), json.loads(content(how[1]))) else 4)
     sys.exit(apply(how[1], False))
-`;
