@@ -2,9 +2,12 @@
 import { securityUpdates } from "../../cloud-init/files";
 import type { PortRange } from "../../config";
 import { checkRange, mergeRanges, portText } from "./networks";
+import { scriptsOf } from "./script";
 import { checkLinuxName, checkPackage, checkPublicKey, checkWhole, heredoc, quote, quoteAll } from "./shell";
 import { KEYS_DIR, sshdStep } from "./sshd";
 import { renderStage, type StageStep } from "./stage";
+
+const script = scriptsOf(__dirname);
 
 export interface BaseOptions {
   /** Debian packages beside Berth's own. @default [] */
@@ -82,55 +85,14 @@ function operator(options: OperatorOptions | undefined): StageStep[] {
   if (options === undefined) return [];
   const name = checkLinuxName(options.name, "base.operator.name");
   const keys = options.keys.map((key, i) => checkPublicKey(key, `base.operator.keys[${i}]`));
-  const sudoers = `/etc/sudoers.d/50-berth-${name}`;
-  // sshd reads the file as the person, so it must be readable for all; public keys are public.
-  const body = `
-if ! getent passwd ${name} >/dev/null; then
-  useradd --create-home --shell /bin/bash ${name}
-  changed ${quote(`user ${name}`)}
-fi
-if [ "$(id -u ${name})" -eq 0 ]; then fail "the operator's name ${name} is another name for root"; fi
-install -d -m 0755 ${KEYS_DIR}
-place 0644 ${KEYS_DIR}/${name} ${heredoc(`${keys.join("\n")}\n`)}
-${
-  options.sudo
-    ? `printf '%s\\n' ${quote(`${name} ALL=(ALL:ALL) NOPASSWD: ALL`)} >"$work/sudoers"
-visudo -c -q -f "$work/sudoers"
-place 0440 ${sudoers} <"$work/sudoers"`
-    : `unplace ${sudoers}`
-}
-`;
+  const body = `name=${name} folder=${KEYS_DIR} sudoers=/etc/sudoers.d/50-berth-${name} sudo=${options.sudo ? "yes" : "no"}
+cat >"$work/operator-keys" ${heredoc(`${keys.join("\n")}\n`)}
+${script("operator.sh")}`;
   return [{ name: "operator's login", body }];
 }
 
 function time(timezone: string): StageStep {
-  const zone = quote(timezone, "base.timezone");
-  const body = `
-if systemd-detect-virt --container -q; then
-  # The clock is the operator's computer's.
-  fact timeSync host
-  return 0
-fi
-zone=${zone}
-case "$zone" in /* | *..*) fail "base.timezone: '$zone' is no name of the tz database" ;; esac
-if [ ! -f "/usr/share/zoneinfo/$zone" ]; then fail "base.timezone: '$zone' is no name of the tz database"; fi
-if [ "$(readlink -f /etc/localtime)" != "$(readlink -f "/usr/share/zoneinfo/$zone")" ]; then
-  timedatectl set-timezone "$zone"
-  changed timezone
-fi
-for service in chrony chronyd ntpsec ntp; do
-  if systemctl is-active -q "$service"; then
-    fact timeSync "$service"
-    return 0
-  fi
-done
-apt_install systemd-timesyncd
-if ! systemctl is-active -q systemd-timesyncd; then
-  systemctl enable --now systemd-timesyncd
-  changed systemd-timesyncd
-fi
-fact timeSync systemd-timesyncd
-`;
+  const body = `zone=${quote(timezone, "base.timezone")}\n${script("time.sh")}`;
   return { name: "time", body, deadlineSeconds: 600 };
 }
 
@@ -174,25 +136,10 @@ function sysctl(plannedPorts: readonly PortRange[]): StageStep {
   const header = "# Berth. This file is rendered.\n";
   const local = [header, ...net.map(line)].join("\n");
   const full = [header, ...net.map(line), ...SYSCTL.map(line)].join("\n");
-  const body = `
-file=/etc/sysctl.d/60-berth.conf
-if systemd-detect-virt --container -q; then
-  place 0644 "$file" sysctl ${heredoc(local)}
-  too_low=()
-  for pair in ${quoteAll(SYSCTL.map(([key, value]) => `${key}=${value}`))}; do
-    now=$(sysctl -n "\${pair%%=*}" 2>/dev/null || echo 0)
-    if [ "$now" -lt "\${pair#*=}" ]; then too_low+=("\${pair%%=*}"); fi
-  done
-  fact_json sysctlLow "$(if [ "\${#too_low[@]}" -gt 0 ]; then printf '%s\\n' "\${too_low[@]}"; fi | json_lines)"
-else
-  place 0644 "$file" sysctl ${heredoc(full)}
-  fact_json sysctlLow '[]'
-fi
-if pending sysctl; then
-  sysctl -q -p "$file"
-  settled sysctl
-fi
-`;
+  const body = `pairs=(${quoteAll(SYSCTL.map(([key, value]) => `${key}=${value}`))})
+cat >"$work/sysctl-local" ${heredoc(local)}
+cat >"$work/sysctl" ${heredoc(full)}
+${script("sysctl.sh")}`;
   return { name: "kernel settings", body };
 }
 
@@ -203,19 +150,7 @@ function updates(on: boolean): StageStep {
   const lines = securityUpdates().flatMap(({ content }) => content.trim().split("\n"));
   const content = ["// Berth. This file is rendered.", ...lines.filter((line) => !line.startsWith("//"))];
   const body = on
-    ? `
-apt_install unattended-upgrades
-place 0644 ${UPDATES} ${heredoc(content.join("\n"))}
-# A timer that somebody switched off stays off, and is told.
-if systemctl is-enabled -q apt-daily.timer && systemctl is-enabled -q apt-daily-upgrade.timer; then
-  fact securityUpdates on
-else
-  fact securityUpdates 'no timer'
-fi
-`
-    : `
-unplace ${UPDATES}
-fact securityUpdates off
-`;
+    ? `file=${UPDATES}\ncat >"$work/updates" ${heredoc(content.join("\n"))}\n${script("security-updates.sh")}`
+    : `unplace ${UPDATES}\nfact securityUpdates off`;
   return { name: "security updates", body, deadlineSeconds: 1200 };
 }

@@ -17,8 +17,11 @@ import { checkRange, mergeRanges, parseNetwork, portGroups, portText } from "./n
 import type { Outgoing } from "./outgoing";
 import { type Allow, APPLY, chainStep } from "./published";
 import { readerLibrary } from "./retire/before";
+import { scriptsOf } from "./script";
 import { checkWhole, heredoc, quoteAll, StageOptionError } from "./shell";
 import { renderStage } from "./stage";
+
+const script = scriptsOf(__dirname);
 
 export interface FirewallOptions {
   /** Networks that may open SSH to the node. It must hold the address that Pulumi connects from. */
@@ -165,94 +168,12 @@ function ufwRules(allows: readonly Allow[]): string[] {
 }
 
 /** SSH must stay open to the address that this very connection comes from. */
-function checkSession(allowed: readonly Network[]): string {
-  return `
-from=\${SSH_CONNECTION:-}
-from=\${from%% *}
-if [ -z "$from" ]; then
-  # Not over SSH: nothing to cut.
-  return 0
-fi
-python3 - "$from" ${quoteAll(allowed.map((network) => network.text))} <<'PYTHON'
-import ipaddress, sys
-address = ipaddress.ip_address(sys.argv[1].partition("%")[0])
-address = getattr(address, "ipv4_mapped", None) or address
-networks = [ipaddress.ip_network(text) for text in sys.argv[2:]]
-if not any(address in network for network in networks):
-    sys.exit("firewall.allowSsh does not hold %s, the address that this connection comes from: "
-             "it would be shut out. It holds %s; add the network of %s"
-             % (address, ", ".join(map(str, networks)), address))
-PYTHON
-`;
-}
+const checkSession = (allowed: readonly Network[]): string =>
+  `allowed=(${quoteAll(allowed.map((network) => network.text))})
+cat >"$work/session.py" ${heredoc(script("session.py"))}
+${script("session.sh")}`;
 
-/**
- * ufw knows no set of rules, only single ones: the new ones are added with the new mark, then those with an old
- * mark go, so nothing that stays allowed is shut for a moment. Rules without our mark are the operator's: kept.
- */
-function ufwStep(rules: readonly string[], generation: string): string {
-  return `
-defaults=/etc/default/ufw
-setting() {
-  if ! grep -q -x -F -- "$1=$2" "$defaults"; then
-    sed -e "/^$1=/d" "$defaults" >"$work/ufw"
-    printf '%s=%s\\n' "$1" "$2" >>"$work/ufw"
-    place 0644 "$defaults" ufw <"$work/ufw"
-  fi
-}
-# With MANAGE_BUILTINS=yes a reload of ufw would empty Docker's chains and ours.
-setting MANAGE_BUILTINS no
-setting IPV6 yes
-setting DEFAULT_INPUT_POLICY '"DROP"'
-setting DEFAULT_OUTPUT_POLICY '"ACCEPT"'
-# Whoever had ufw on has decided about FORWARD; else see berth-others in the rules for published ports.
-forward=
-if [ "$(before ufw)" = active ]; then
-  forward=$(before_file ufwDefaults | sed -n 's/^DEFAULT_FORWARD_POLICY=//p' | tail -n 1)
-fi
-setting DEFAULT_FORWARD_POLICY "\${forward:-"DROP"}"
-mark=berth:${generation}
-wanted=${rules.length}
-shown=$(ufw show added)
-mine() { grep -e " comment 'berth:" <<<"$shown" || true; }
-marked() { grep -c -e " comment '$mark'" <<<"$shown" || true; }
-if [ "$(marked)" != "$wanted" ]; then
-  while IFS= read -r rule; do
-    read -r -a words <<<"$rule"
-    ufw allow "\${words[@]}" comment "$mark" </dev/null
-  done ${heredoc(rules.join("\n"))}
-  changed 'ufw rules'
-  shown=$(ufw show added)
-fi
-while IFS= read -r line; do
-  case "$line" in
-    '' | *" comment '$mark'") ;;
-    *)
-      line=\${line#ufw }
-      read -r -a words <<<"\${line% comment *}"
-      ufw --force delete "\${words[@]}" </dev/null
-      changed 'ufw rules'
-      ;;
-  esac
-done <<<"$(mine)"
-if [ "$(mine | wc -l)" != "$wanted" ]; then shown=$(ufw show added); fi
-if [ "$(marked)" != "$wanted" ] || [ "$(mine | wc -l)" != "$wanted" ]; then
-  fail "ufw does not hold the $wanted rules of Berth: $shown"
-fi
-status=$(ufw status | head -n 1)
-if [ "$status" != 'Status: active' ]; then
-  ufw --force enable
-  systemctl enable -q ufw.service
-  settled ufw
-  changed 'ufw enabled'
-  # The rule that lets others forward stands behind those that ufw has put there now.
-  ${APPLY}
-elif pending ufw; then
-  ufw reload
-  settled ufw
-fi
-if ! systemctl is-active -q ufw.service; then systemctl start ufw.service; fi
-fact_json rules "$wanted"
-fact_json otherRules "$(grep -c -e '^ufw ' <<<"$shown" | awk -v ours="$wanted" '{print $1 - ours}')"
-`;
-}
+const ufwStep = (rules: readonly string[], generation: string): string =>
+  `mark=berth:${generation} wanted=${rules.length} apply=${APPLY}
+cat >"$work/ufw-rules" ${heredoc(rules.join("\n"))}
+${script("ufw.sh")}`;

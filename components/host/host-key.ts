@@ -1,6 +1,10 @@
 /** A node's own SSH host key, in place of the one that it was made with. Pure. */
+
+import { scriptsOf } from "./script";
 import { checkLabel, quote, StageOptionError } from "./shell";
 import { renderStage, type StageOptions } from "./stage";
+
+const script = scriptsOf(__dirname);
 
 export interface HostKeyOptions {
   /** The key that the node is to show: `ssh-ed25519 AAAA…`, without a comment. */
@@ -35,33 +39,11 @@ export function renderHostKey(options: HostKeyOptions & { node: string }): strin
       {
         name: "wait for the first boot",
         deadlineSeconds: cloudInitSeconds + 30,
-        body: `
-if ! command -v cloud-init >/dev/null; then return 0; fi
-rc=0
-timeout ${cloudInitSeconds} cloud-init status --wait || rc=$?
-if [ "$rc" = 124 ]; then fail "the first boot has not ended within ${cloudInitSeconds} s, so the host key stays as it is"; fi`,
+        body: `seconds=${cloudInitSeconds}\n${script("first-boot.sh")}`,
       },
       {
         name: "place the node's own host key",
-        body: `
-wanted=${quote(publicKey)}
-secret privateKey >"$work/host-key"
-if [ "$(ssh-keygen -y -P '' -f "$work/host-key" | cut -d ' ' -f 1,2)" != "$wanted" ]; then
-  fail 'the private key on standard input is not that of the key which this node is to show'
-fi
-cp -p -- ${FILE} "$work/before"
-place 0600 ${FILE} host-key <"$work/host-key"
-place 0644 ${FILE}.pub <<<"$wanted ${node}"
-if pending host-key; then
-  # sshd wants its directory even for a check.
-  install -d -m 0755 /run/sshd
-  if ! sshd -t; then
-    place 0600 ${FILE} host-key <"$work/before"
-    fail 'sshd refuses the new host key, so the one before is in its place again, and sshd was not reloaded'
-  fi
-  systemctl try-reload-or-restart ssh.service
-  settled host-key
-fi`,
+        body: `file=${FILE} wanted=${quote(publicKey)}\n${script("host-key.sh")}`,
       },
     ],
   });

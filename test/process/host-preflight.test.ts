@@ -50,7 +50,10 @@ describe("security updates", () => {
 
   it("are in a file of their own, behind the distribution's and that of a machine's user data", () => {
     const body = stageBody(renderBase({ node: "gpu-1", securityUpdates: true }));
-    const file = /place 0644 (\S+security-updates) <<'BERTH_FILE'\n([\s\S]*?)\nBERTH_FILE\n/.exec(body);
+    const file =
+      /^file=(\S+security-updates)\ncat >"\$work\/updates" <<'BERTH_FILE'\n([\s\S]*?)\nBERTH_FILE\n/m.exec(
+        body,
+      );
     expect(file?.[1]).toBe("/etc/apt/apt.conf.d/53berth-security-updates");
     expect(file?.[2]).toContain('APT::Periodic::Unattended-Upgrade "1";');
     expect(file?.[2]).toContain("label=Debian-Security");

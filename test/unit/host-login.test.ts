@@ -75,10 +75,12 @@ describe("a login for a workspace", () => {
 
   it("is looked at by a server's preflight, with all else that stands in the way, and by the stage itself", () => {
     const body = stageBody(renderPreflight({ ...asked(plan()), node: "metal-0" }));
-    expect(body.indexOf("autoExec names the login ops")).toBeGreaterThan(0);
-    expect(body.indexOf("autoExec names the login ops")).toBeLessThan(body.indexOf("what stands in the way"));
+    expect(body.indexOf("login_name=ops login_where=autoExec")).toBeGreaterThan(0);
+    expect(body.indexOf("login_name=ops login_where=autoExec")).toBeLessThan(
+      body.indexOf("what stands in the way"),
+    );
     const autoExec = { login: "ops", user: "alice", container: "c" };
-    expect(renderAutoExec({ node: "n", autoExec }).create).toContain("autoExec names the login ops");
+    expect(renderAutoExec({ node: "n", autoExec }).create).toContain("login_name=ops login_where=autoExec");
   });
 
   it("is of no account where no login is led anywhere: the preflight's text stays as it was", () => {
@@ -107,7 +109,7 @@ describe("an account with Ray's uid", () => {
 
   it("is looked for where the stack has Ray alone", () => {
     const body = (more: object) => stageBody(renderPreflight({ ...asked(plan(more)), node: "metal-0" }));
-    expect(body({})).toContain(`getent passwd ${RAY_UID}`);
-    expect(body({ ray: { enabled: false } })).not.toContain(`getent passwd ${RAY_UID}`);
+    expect(body({})).toContain(`ray_uid=${RAY_UID}`);
+    expect(body({ ray: { enabled: false } })).not.toContain(`ray_uid=${RAY_UID}`);
   });
 });
