@@ -1,20 +1,8 @@
 /** The agent stage: brings berthd onto a node, keeps it as configured, and takes a version back that does not start. Pure. */
-import { checkLinuxName, heredoc, quote, StageOptionError } from "../host/shell";
+import { checkLinuxName, quote, StageOptionError } from "../host/shell";
 import { type Json, parseFacts, renderStage } from "../host/stage";
-import { AGENT, type AgentDocuments, type AgentOptions, LINKS } from "./options";
-import {
-  DOCUMENTS,
-  HOLDERS,
-  NO_NVIDIA,
-  PROGRAM,
-  REPORT,
-  SAVE,
-  SOCKETS,
-  STAND_INS,
-  START,
-  SWEEP,
-} from "./steps";
-import { renderFolders, renderUnit } from "./unit";
+import type { AgentDocuments, AgentOptions } from "./options";
+import { filesStep, PROGRAM, REPORT, SAVE, SOCKETS, START, SWEEP } from "./steps";
 
 export interface AgentFacts {
   /** Twelve characters of the image's digest. */
@@ -58,7 +46,7 @@ export function renderAgent(options: AgentOptions & { node: string }): string {
         deadlineSeconds: 900,
       },
       { name: "keep what runs", body: SAVE, deadlineSeconds: 60 },
-      { name: "files", body: `version=${version}\n${DOCUMENTS}\n${STAND_INS}\n${files(users)}` },
+      { name: "files", body: `version=${version}\n${filesStep(users)}` },
       { name: "start", body: `version=${version}\n${START}`, deadlineSeconds: 300 },
       { name: "people's sockets", body: `users=(${users.join(" ")})\n${SOCKETS}`, deadlineSeconds: 60 },
       { name: "sweep", body: `version=${version} users=(${users.join(" ")})\n${SWEEP}` },
@@ -70,50 +58,6 @@ export function renderAgent(options: AgentOptions & { node: string }): string {
 /** The stage's standard input. */
 export function agentInput({ node, limits, gpus }: AgentDocuments): string {
   return JSON.stringify({ node, limits, ...(gpus ? { gpus } : {}) });
-}
-
-/** Checked by the new program before anything is placed. */
-function files(users: readonly string[]): string {
-  return `
-fresh=$work/agent/etc/berth/agent
-mkdir -p -- "$fresh"
-for name in node limits gpus; do
-  if has_document "$name"; then document "$name" >"$fresh/$name.json"; fi
-done
-if [ -e "$fresh/gpus.json" ]; then
-  ${NO_NVIDIA}
-fi
-${HOLDERS}
-BERTH_AGENT_ROOT=$work/agent "${AGENT.programs}/$version/bin/berthd" --check "\${told[@]}"
-hold_grants
-install -d -m 0700 -- "$state/agent" "$logs"
-install -d -m 0755 -- ${AGENT.config}
-place 0644 ${AGENT.folders} ${heredoc(renderFolders(users))}
-systemd-tmpfiles --create ${AGENT.folders}
-if same_but_users "$fresh/node.json" ${AGENT.config}/node.json; then
-  place 0644 ${AGENT.config}/node.json <"$fresh/node.json"
-else
-  place 0644 ${AGENT.config}/node.json berthd <"$fresh/node.json"
-fi
-if [ -e "$fresh/gpus.json" ]; then
-  place 0644 ${AGENT.config}/gpus.json berthd <"$fresh/gpus.json"
-else
-  unplace ${AGENT.config}/gpus.json berthd
-fi
-stand_ins "$version"
-place 0644 ${AGENT.config}/limits.json <"$fresh/limits.json"
-place 0644 ${AGENT.unit} berthd ${heredoc(renderUnit())}
-link() {
-  if [ "$(readlink -- "$2" || true)" != "${AGENT.programs}/current/$1" ]; then
-    install -d -m 0755 -- "$(dirname -- "$2")"
-    ln -s -f -T -- "${AGENT.programs}/current/$1" "$2"
-    changed "$2"
-  fi
-}
-${Object.entries(LINKS)
-  .map(([path, target]) => `link ${target} ${path}`)
-  .join("\n")}
-`;
 }
 
 const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
