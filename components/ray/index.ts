@@ -6,11 +6,14 @@ import { physicalName, SYSTEM } from "../../core/containers";
 import type { GrantedUnit } from "../../core/gpu";
 import { container } from "../container";
 import { RAY_KEY, withGpus } from "../gpu";
+import { scriptsOf } from "../host/script";
 import { quote } from "../host/shell";
 import { renderStage } from "../host/stage";
 import { located, type Node, onMachine, standsOn } from "../node";
 import { rayToken } from "../secrets";
 import { RAY_UID, rayEnvironment, raySizes } from "./plan";
+
+const script = scriptsOf(__dirname);
 
 export { RAY_UID, type RayAddresses, rayAddresses } from "./plan";
 export { rayGeneration } from "./token";
@@ -45,7 +48,6 @@ export interface RayNodeArgs {
  * that container is replaced next: they may have left programs in its files as well, which a start would run.
  */
 export function renderToken(node: string, container: string, generation: string): string {
-  const path = `${TOKEN_FOLDER}/token`;
   return renderStage({
     name: "ray",
     node,
@@ -53,27 +55,9 @@ export function renderToken(node: string, container: string, generation: string)
     steps: [
       {
         name: "place the token",
-        body: `
-install -d -m 0711 -- ${TOKEN_FOLDER}
-umask 077
-there=no
-temporary=$(mktemp -- ${TOKEN_FOLDER}/.new-XXXXXX)
-secret token >"$temporary"
-if ! cmp -s -- "$temporary" ${path}; then
-  was=
-  if docker container inspect ${quote(container)} >/dev/null 2>&1; then
-    was=$(docker container inspect -f '{{range .Config.Env}}{{println .}}{{end}}' ${quote(container)} | sed -n 's/^${GENERATION}=//p')
-    docker container stop -t 20 ${quote(container)} >/dev/null
-    there=yes
-  fi
-  chown ${RAY_UID}:${RAY_UID} -- "$temporary"
-  chmod 0400 -- "$temporary"
-  sync -- "$temporary"
-  mv -f -T -- "$temporary" ${path}
-  changed ${path}
-  if [ "$there" = yes ] && [ "$was" = ${quote(generation)} ]; then docker container start ${quote(container)} >/dev/null; fi
-fi
-rm -f -- "$temporary"`,
+        body: `folder=${TOKEN_FOLDER} container=${quote(container)} uid=${RAY_UID}
+generation=${quote(generation)} generation_name=${GENERATION}
+${script("token.sh")}`,
       },
     ],
   });

@@ -1,7 +1,10 @@
 import type { UserPlan } from "../../config";
-import { quote } from "../host/shell";
+import { scriptsOf } from "../host/script";
+import { quote, quoteAll } from "../host/shell";
 import { parseFacts, renderStage } from "../host/stage";
 import { userFolders, type WorkspaceFiles } from "./files";
+
+const script = scriptsOf(__dirname);
 
 /**
  * The stages that a workspace needs on its node: its folders and secrets before the container exists, its limits
@@ -35,41 +38,14 @@ export function renderPrepare(node: string, user: UserPlan, container: string): 
     steps: [
       {
         name: "check that the uid is free",
-        body: `
-for home in /mnt/storage/homes/*; do
-  [ -d "$home" ] || continue
-  if [ "$(stat -c %u -- "$home")" != ${uid} ] || [ "$home" = ${quote(folders.home)} ]; then continue; fi
-  # Whoever has a workspace here can give their home to any uid: it is put right when theirs is prepared.
-  if [ -e "/var/lib/berth/workspaces/\${home##*/}/workspace.json" ]; then continue; fi
-  fail "uid ${uid} (index ${user.index}) owns $home, the home of a former user: give ${user.name} another index, or remove that home (state: removed, purge: true)"
-done`,
+        body: `uid=${uid} own_home=${quote(folders.home)} index=${user.index} user=${user.name}\n${script("uid.sh")}`,
       },
       {
         name: "make the folders",
-        body: `
-# The uid that the workspace was made with the last time; nothing where it was not made here.
-known=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["uid"])' ${quote(`${folders.berth}/workspace.json`)} 2>/dev/null || true)
-own() {
-  if [ -L "$2" ]; then fail "$2 is a link; a workspace needs a folder of its own"; fi
-  if [ -d "$2" ]; then
-    if [ "$(stat -c %u -- "$2")" != ${uid} ]; then
-      # With root in the workspace its owner can give the folder itself away, which must not end an update of everybody.
-      if [ "$known" = ${uid} ] && chown -h ${uid}:${uid} -- "$2"; then
-        changed "$2"
-        return 0
-      fi
-      fail "$2 belongs to uid $(stat -c %u -- "$2"), not to ${user.name} (uid ${uid}): chown it, or give ${user.name} the index that made it"
-    fi
-    return 0
-  fi
-  install -d -m "$1" -o ${uid} -g ${uid} -- "$2"
-  changed "$2"
-}
-own 0700 ${quote(folders.home)}
-own 0700 ${quote(folders.workspace)}
-own 0755 ${quote(folders.tensorboard)}
-own 0700 ${quote(folders.state)}
-install -d -m 0700 -- /var/lib/berth/workspaces ${quote(folders.berth)}`,
+        body: `uid=${uid} user=${user.name} berth=${quote(folders.berth)}
+home=${quote(folders.home)} workspace=${quote(folders.workspace)}
+tensorboard=${quote(folders.tensorboard)} volume=${quote(folders.state)}
+${script("folders.sh")}`,
       },
       {
         name: "place the files of /run/berth",
@@ -79,15 +55,7 @@ install -d -m 0700 -- /var/lib/berth/workspaces ${quote(folders.berth)}`,
       },
       {
         name: "tell the running workspace",
-        body: `
-if pending ${quote(container)}; then
-  if [ "$(docker container inspect -f '{{.State.Running}}' ${quote(container)} 2>/dev/null)" = true ]; then
-    # Its owner is root in it and may have broken it: that must not end an update of everybody, nor fill the node's log.
-    timeout -k 5 ${APPLY_SECONDS} docker exec ${quote(container)} berth-apply 2>&1 | tail -c 4000 ||
-      fact unwell "does not take its new files over before it is started again"
-  fi
-  settled ${quote(container)}
-fi`,
+        body: `container=${quote(container)} seconds=${APPLY_SECONDS}\n${script("apply.sh")}`,
       },
     ],
   });
@@ -131,13 +99,7 @@ if docker container inspect ${quote(container)} >/dev/null 2>&1; then docker con
       {
         name: "delete the user's folders",
         deadlineSeconds: 3600,
-        body: `
-for folder in ${[home, workspace, tensorboard, state, berth].map((path) => quote(path)).join(" ")}; do
-  if [ -e "$folder" ]; then
-    rm -rf --one-file-system -- "$folder"
-    changed "$folder"
-  fi
-done`,
+        body: `folders=(${quoteAll([home, workspace, tensorboard, state, berth])})\n${script("purge.sh")}`,
       },
     ],
   });
@@ -155,21 +117,7 @@ export function renderPower(node: string, user: UserPlan, container: string, con
   const run =
     user.state === "stopped"
       ? `docker container stop -t 20 ${name} >/dev/null`
-      : `
-if ! said=$(docker container start ${name} 2>&1 >/dev/null); then
-  printf '%s\\n' "$said"
-  fact unwell "could not be started: \${said:0:300}"
-  return 0
-fi
-state() { docker container inspect -f '{{.State.Status}} {{.State.Health.Status}}' ${name}; }
-over() { case $(state) in "running healthy") ;; "running "*) return 1;; esac; }
-end=$((SECONDS + ${HEALTHY_SECONDS}))
-until over || [ "$SECONDS" -ge "$end" ]; do sleep 0.3; done
-case $(state) in
-  "running healthy") ;;
-  "running "*) fact unwell "did not get healthy within ${HEALTHY_SECONDS} s";;
-  *) fact unwell "ended soon after its start";;
-esac`;
+      : `container=${name} seconds=${HEALTHY_SECONDS}\n${script("start.sh")}`;
   return renderStage({
     name: `power-${user.name}`,
     node,

@@ -36,7 +36,7 @@ esac
     .replaceAll("/var/lib/berth", `${folder}/state`)
     .replaceAll("/run/berth-stage.lock", `${folder}/lock`)
     .replace("PATH=/usr/local/sbin:", `PATH=${folder}/bin:`)
-    .replaceAll("SECONDS + 120", "SECONDS + 2");
+    .replaceAll("SECONDS + seconds", "SECONDS + 2");
   const done = spawnSync("bash", ["-c", text], { encoding: "utf8" });
   return { status: done.status, unwell: readUnwell(done.stdout), error: done.stderr };
 }

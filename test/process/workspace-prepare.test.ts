@@ -41,7 +41,8 @@ const placed = (stage: string) =>
     .replaceAll("/var/lib/berth", `${folder}/state`)
     .replaceAll("/run/berth-stage.lock", `${folder}/lock`)
     .replace("PATH=/usr/local/sbin:", `PATH=${folder}/bin:`)
-    .replace("timeout -k 5 240", "timeout -k 1 2");
+    .replace("seconds=240", "seconds=2")
+    .replace("timeout -k 5", "timeout -k 1");
 
 /** Runs the stage with a workspace whose `berth-apply` is this bash. */
 function prepare(name: string, uid: number, { apply = "true", files = "1" } = {}) {

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { aptLibrary, defaultPaths, type StagePaths } from "../../host/library";
+import { scriptsOf } from "../../host/script";
 import { heredoc, quote, quoteAll } from "../../host/shell";
 import { renderStage } from "../../host/stage";
 import { environmentLines, type Program, planSteps, type SetupStep } from "./steps";
@@ -44,23 +44,19 @@ export interface SetupStepFacts {
   note?: string;
 }
 
-const programs = join(__dirname, "programs");
-const read = (name: string): string => readFileSync(join(programs, `${name}.sh`), "utf8");
+const script = scriptsOf(join(__dirname, "programs"));
 
 /** What stands in front of a program, in the same shell. */
-const before: Record<Program, () => string> = {
-  credentials: () => "",
-  apt: () => `state=/var/lib/berth-setup\nchanged() { :; }\n${aptLibrary}\n`,
-  dotfiles: () => read("repository"),
-  git: () => "",
-  clone: () => read("repository"),
-  python: () => "",
-  services: () => "",
+const before: Partial<Record<Program, string>> = {
+  apt: `state=/var/lib/berth-setup\nchanged() { :; }\n${aptLibrary}`,
+  dotfiles: script("repository.sh"),
+  clone: script("repository.sh"),
 };
 
 /** The bash of one program, whole. */
 export function programText(program: Program): string {
-  return `${read("common")}${before[program]()}${read(program)}`;
+  const parts = [script("common.sh"), before[program], script(`${program}.sh`), ""];
+  return parts.filter((part) => part !== undefined).join("\n");
 }
 
 /**
@@ -81,10 +77,9 @@ export function renderSetup(options: SetupOptions): RenderedSetup {
   const prepare = [
     ...(options.instance === undefined ? [] : [`# instance: ${quote(options.instance, "setup.instance")}`]),
     `cat >"$work/attempt.sh" ${heredoc(
-      [
-        `user=${quote(user)} container=${quote(container)} home=${quote(home)}`,
-        read("attempt").trimEnd(),
-      ].join("\n"),
+      [`user=${quote(user)} container=${quote(container)} home=${quote(home)}`, script("attempt.sh")].join(
+        "\n",
+      ),
     )}`,
     ...needed.map((program) => `cat >"$work/${program}.sh" ${heredoc(programText(program))}`),
     ': >"$work/failed"',

@@ -1,3 +1,6 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # set before it: $state
+# ---
 # apt.sh PACKAGE...: as root. The library of the host stages (apt_install) stands in front of this.
 missing=()
 for package in "$@"; do

@@ -1,3 +1,6 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # set before it: $home $container $work $log $user $node
+# ---
 # Runs on the node, in the steps of the stage. Set before it: $container $user $home, and the stage's own variables.
 
 # inside USER SECONDS PROGRAM [ARGUMENT...]: one program in the workspace, with its own deadline there (ending

@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# ---
 # clone.sh URL PATH BRANCH: a clone that is there belongs to its user and is left as it is.
 url=$1 path=$(resolve "$2") branch=$3
 if [ -e "$path/.git" ]; then

@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# ---
 # Runs in the workspace, in front of each program. Standard output is the result alone, one line:
 # `changed [NOTE]` or `unchanged [NOTE]`. All else goes to standard error, which is the set-up's log.
 set -euo pipefail

@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# ---
 # credentials.sh COUNT: standard input is COUNT lines `export NAME=VALUE`, which become Berth's block in ~/.env.
 # The lines pass through bash's own read and printf only, so no value is ever an argument of a process.
 umask 077

@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# ---
 # dotfiles.sh URL BRANCH CREDENTIALS: chezmoi. CREDENTIALS (yes or no) says whether ~/.env is Berth's to write.
 url=$1 branch=$2 credentials=$3
 if ! command -v chezmoi >/dev/null; then fail "chezmoi is not in this workspace's image"; fi

@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# ---
 # git.sh KEY VALUE...: as root. The container's own defaults (/etc), so that a person's ~/.gitconfig, be it typed or
 # from dotfiles, is never touched and always wins.
 file=/etc/berth/gitconfig

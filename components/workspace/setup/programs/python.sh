@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# ---
 # python.sh VERSION VENV REQUIREMENTS UV_VERSION PACKAGE...: empty VERSION or REQUIREMENTS for none.
 version=$1 venv=$(resolve "$2") requirements=$3 uv_version=$4
 shift 4

@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# ---
 # Cloning, for dotfiles.sh and clone.sh.
 export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=/bin/false GIT_ALLOW_PROTOCOL=file:https:ssh
 if ! git config core.sshCommand >/dev/null; then

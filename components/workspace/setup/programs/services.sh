@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# ---
 # services.sh JSON: what the image's berth-services reads, now and at each start of the container.
 file=$HOME/.config/berth/services.json
 new=$file.berth-new
