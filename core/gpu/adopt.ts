@@ -11,7 +11,7 @@ import {
   stoppedChange,
 } from "./ledger";
 import { indexOf, troubleOf } from "./ledger-index";
-import type { Change, Ctx, Decision, LedgerState } from "./ledger-types";
+import type { Change, Ctx, Decision, KeptState, LedgerState } from "./ledger-types";
 import type { Grant } from "./model";
 import { foundAsk, foundUnit } from "./unknown-units";
 
@@ -54,9 +54,11 @@ export function adopt(
   seen: readonly SeenContainer[],
   options: { complete?: boolean; unsure?: ReadonlySet<string> } = {},
 ): Decision<Adoption> {
+  // Tokens that containers carry are never given again, whatever the database knows.
+  const nextToken = seen.reduce((next, { token = 0 }) => Math.max(next, token + 1), state.nextToken);
+  const { inventory, grants, undeclared } = state;
   // Decided on a copy, step by step: each step sees what the one before it did.
-  const copy = createState(state.inventory, state.grants.values(), { nextToken: state.nextToken });
-  copy.undeclared = new Set(state.undeclared);
+  const copy = createState(inventory, grants.values(), { nextToken, undeclared });
   const changes: Change[] = [];
   const news: Adoption = { adopted: [], bound: [], stopped: [], gone: [], conflicts: [] };
   const make = (into: Grant[], change: Change) => {
@@ -64,9 +66,6 @@ export function adopt(
     changes.push(change);
     into.push(change.grant);
   };
-
-  // Tokens that containers carry are never given again, whatever the database knows.
-  for (const { token } of seen) if (token !== undefined) copy.nextToken = Math.max(copy.nextToken, token + 1);
 
   if (options.complete !== false) {
     const there = new Set(seen.map(({ container }) => container));
@@ -107,7 +106,7 @@ export function adopt(
   }
   news.conflicts = conflictsIn(copy);
   // Also where nothing is written: a token that was seen once must not be given again.
-  state.nextToken = Math.max(state.nextToken, copy.nextToken);
+  (state as KeptState).nextToken = copy.nextToken;
   return decide(news, changes);
 }
 
@@ -149,7 +148,7 @@ function adoptedGrant(
     ...(key === undefined ? {} : { key }),
     // The key is granted otherwise by now, or not at all: this is what its earlier container still has.
     ...(key !== undefined &&
-    (indexOf(state).ofKey(key) || state.undeclared?.has(key) || ctx.wasDeclared?.(key))
+    (indexOf(state).ofKey(key) || state.undeclared.has(key) || ctx.wasDeclared?.(key))
       ? { dropped: true }
       : {}),
     container: seen.container,

@@ -128,8 +128,7 @@ function reasons(
     if (grant.state === "released") grants.delete(id);
     else grants.set(id, grant);
   }
-  const next: LedgerState = { grants, nextToken: state.nextToken, inventory: state.inventory };
-  return reviewed(next, grants.values());
+  return reviewed({ ...state, grants, index: undefined }, grants.values());
 }
 
 function differences(plan: Assignment, expect: Assignment): string[] {

@@ -24,8 +24,16 @@ export {
   reserve,
   tick,
 } from "./ledger";
-export { type InventoryNews, setInventory } from "./ledger-inventory";
-export type { Change, ChangeEvent, Ctx, Decision, LedgerState, ReserveRequest } from "./ledger-types";
+export { type InventoryNews, reviewInventory } from "./ledger-inventory";
+export type {
+  Change,
+  ChangeEvent,
+  Ctx,
+  Decision,
+  KeptState,
+  LedgerState,
+  ReserveRequest,
+} from "./ledger-types";
 export {
   countsProblem,
   fitsModel,

@@ -1,5 +1,5 @@
 import { isStray } from "./gpu-use";
-import type { ChangeEvent, LedgerState } from "./ledger-types";
+import type { ChangeEvent, KeptState, LedgerState } from "./ledger-types";
 import type { Grant, GrantedUnit, Inventory } from "./model";
 import { Occupancy } from "./occupancy";
 
@@ -71,10 +71,11 @@ export class LedgerIndex {
 
 /** The state's index; made anew when it is missing or of another inventory. */
 export function indexOf(state: LedgerState): LedgerIndex {
-  if (state.index?.occupancy.inventory !== state.inventory) {
-    state.index = new LedgerIndex(state.inventory, state.grants.values());
-  }
-  return state.index;
+  const there = state.index;
+  if (there?.occupancy.inventory === state.inventory) return there;
+  const index = new LedgerIndex(state.inventory, state.grants.values());
+  (state as KeptState).index = index;
+  return index;
 }
 
 export interface Trouble {

@@ -1,6 +1,6 @@
 import { decide, reviewed } from "./ledger";
-import type { ChangeEvent, Ctx, Decision, LedgerState } from "./ledger-types";
-import type { Grant, Inventory } from "./model";
+import type { ChangeEvent, Decision, LedgerState } from "./ledger-types";
+import type { Grant } from "./model";
 import { recognized } from "./unknown-units";
 
 /** What became of live grants when the GPUs changed. */
@@ -14,12 +14,9 @@ export interface InventoryNews {
   found: Grant[];
 }
 
-/**
- * Takes over what the node has now, at once: it is a fact, not a decision. The changes tell the holders; they are to
- * be written and applied as any.
- */
-export function setInventory(state: LedgerState, _ctx: Ctx, inventory: Inventory): Decision<InventoryNews> {
-  state.inventory = inventory;
+/** What the GPUs mean for who holds them: asked whenever another inventory is in force. */
+export function reviewInventory(state: LedgerState): Decision<InventoryNews> {
+  const { inventory } = state;
   // What was found with a container before its GPU was known is what it is from now on.
   const known = recognized(state.grants.values(), inventory);
   const grants = new Map(state.grants);

@@ -1,21 +1,35 @@
 import type { LedgerIndex } from "./ledger-index";
 import type { Ask, EffectiveLimits, Grant, Inventory, Refusal, Strategy } from "./model";
 
-/** All that is granted on a node. Changed by `apply` and `setInventory` alone. */
+/** All that is granted on a node, as decisions read it. */
 export interface LedgerState {
   /** Live grants (all but released ones), by id. */
+  readonly grants: ReadonlyMap<string, Grant>;
+  /** The next grant's fencing token. It only grows: to skip a number costs nothing, to give one twice costs a GPU. */
+  readonly nextToken: number;
+  /** What the node has. `reviewInventory` follows each change of it. */
+  readonly inventory: Inventory;
+  /** Set: why nothing new is granted, such as `nvidia-smi did not answer`. Releases go on. */
+  readonly closed?: string;
+  /**
+   * Keys that the stack dropped while this state was kept: what starts with one again is not declared. Those that were
+   * dropped earlier are in the database alone, see `Ctx.wasDeclared`.
+   */
+  readonly undeclared: ReadonlySet<string>;
+  /** Kept by `apply`; made when it is not there. */
+  readonly index?: LedgerIndex;
+}
+
+/**
+ * The same state for whoever keeps it. What is granted and what is dropped change by `apply` alone, which answers how to
+ * take that back. The inventory and `closed` are facts that the keeper sets between decisions.
+ */
+export interface KeptState extends LedgerState {
   grants: Map<string, Grant>;
-  /** The next grant's fencing token. */
   nextToken: number;
   inventory: Inventory;
-  /** Set: why nothing new is granted, such as `nvidia-smi did not answer`. Releases go on. */
   closed?: string;
-  /**
-   * Keys that the stack dropped while this state was kept, by `apply`: what starts with one again is not declared. Those
-   * from before are in the database alone, see `Ctx.wasDeclared`.
-   */
-  undeclared?: Set<string>;
-  /** Kept by `apply`; made when it is not there. */
+  undeclared: Set<string>;
   index?: LedgerIndex;
 }
 

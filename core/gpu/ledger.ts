@@ -1,10 +1,10 @@
 /**
- * The ledger's state machine. Every function but `apply` only decides: it answers what is to be
- * written, and the caller makes it so with `apply` once it is. Nothing here knows the time or makes an id by itself.
+ * The ledger's state machine. A decision changes no grant: it answers what is to be written, and the caller makes it so
+ * with `apply`. Nothing here knows the time or makes an id by itself.
  */
 import { askRefusal } from "./asks";
 import { indexOf, type Trouble, troubleOf } from "./ledger-index";
-import type { Change, Ctx, Decision, LedgerState, ReserveRequest } from "./ledger-types";
+import type { Change, Ctx, Decision, KeptState, LedgerState, ReserveRequest } from "./ledger-types";
 import type { Grant, Inventory, Refusal } from "./model";
 import { overRules, unknownUser, usageOf } from "./rules";
 
@@ -18,9 +18,14 @@ export const defaultReserveSeconds = 600;
 export function createState(
   inventory: Inventory,
   grants: Iterable<Grant> = [],
-  options: { nextToken?: number; closed?: string } = {},
-): LedgerState {
-  const state: LedgerState = { grants: new Map(), nextToken: options.nextToken ?? 1, inventory };
+  options: { nextToken?: number; closed?: string; undeclared?: Iterable<string> } = {},
+): KeptState {
+  const state: KeptState = {
+    grants: new Map(),
+    nextToken: options.nextToken ?? 1,
+    inventory,
+    undeclared: new Set(options.undeclared),
+  };
   if (options.closed !== undefined) state.closed = options.closed;
   for (const grant of grants) {
     if (grant.state !== "released") state.grants.set(grant.id, grant);
@@ -29,24 +34,40 @@ export function createState(
   return state;
 }
 
-/** Makes written changes so. The state itself is changed, and answered. */
-export function apply(state: LedgerState, changes: readonly Change[]): LedgerState {
+/**
+ * Makes decided changes so.
+ * @returns what takes them back, all but `nextToken`. Of several, the last is called first.
+ */
+export function apply(state: KeptState, changes: readonly Change[]): () => void {
+  const { grants, undeclared } = state;
   const index = indexOf(state);
+  const before: { grant: Grant; was: Grant | undefined; wasUndeclared: boolean }[] = [];
   for (const { grant } of changes) {
-    const before = state.grants.get(grant.id);
-    if (before) index.remove(before);
-    if (grant.state === "released") state.grants.delete(grant.id);
+    const { id, key } = grant;
+    const was = grants.get(id);
+    before.push({ grant, was, wasUndeclared: key !== undefined && undeclared.has(key) });
+    if (was) index.remove(was);
+    if (grant.state === "released") grants.delete(id);
     else {
-      state.grants.set(grant.id, grant);
+      grants.set(id, grant);
       index.add(grant);
     }
     state.nextToken = Math.max(state.nextToken, grant.token + 1);
-    if (grant.key === undefined) continue;
-    state.undeclared ??= new Set();
-    if (index.ofKey(grant.key)) state.undeclared.delete(grant.key);
-    else state.undeclared.add(grant.key);
+    if (key === undefined) continue;
+    if (index.ofKey(key)) undeclared.delete(key);
+    else undeclared.add(key);
   }
-  return state;
+  return () => {
+    for (const { grant, was, wasUndeclared } of before.reverse()) {
+      if (was) grants.set(was.id, was);
+      else grants.delete(grant.id);
+      if (grant.key === undefined) continue;
+      if (wasUndeclared) undeclared.add(grant.key);
+      else undeclared.delete(grant.key);
+    }
+    // Made anew from the grants when it is next needed.
+    state.index = undefined;
+  };
 }
 
 /**

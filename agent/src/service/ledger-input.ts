@@ -5,9 +5,9 @@ import {
   containerStarted,
   containerStopped,
   type Grant,
-  type Inventory,
+  type KeptState,
   type Result,
-  setInventory,
+  reviewInventory,
   tick,
 } from "../../../core/gpu";
 import type { Logger } from "../log";
@@ -21,8 +21,8 @@ export interface LedgerInputOptions {
   queue: Queue;
   /** Something happened to the container: a look that is under way is too old for it. */
   touch(container: string): void;
-  /** True: no GPU is known yet. */
-  blind(): boolean;
+  /** Is told which GPUs there are; all else that changes in it is decided in turns. */
+  state: KeptState;
   log: Logger;
 }
 
@@ -31,8 +31,8 @@ const by = "docker";
 
 /** What happens by itself, as the ledger takes it: containers come and go, GPUs change, time passes. */
 export class LedgerInput {
-  /** Set: the inventory in force has changes to grants that could not be written yet. */
-  private unwritten: Inventory | undefined;
+  /** True: the GPUs in force mean changes to grants that could not be written yet. */
+  private unwritten = false;
 
   constructor(private readonly options: LedgerInputOptions) {}
 
@@ -110,16 +110,20 @@ export class LedgerInput {
 
   async inventoryChanged(reading: InventoryReading): Promise<void> {
     const { inventory, problem } = reading;
+    const { state, writer, queue } = this.options;
+    const blind = state.inventory.gpus.length === 0;
     // What was read before stays in force; nothing new is granted meanwhile.
-    if (problem !== undefined && !(this.options.blind() && inventory.gpus.length > 0)) return;
-    this.unwritten = inventory;
-    const result = await this.options.writer.submit((turn) => {
-      const news = turn.take(setInventory(turn.state, turn.ctx, inventory), "inventory");
-      this.options.queue.lookAgain();
+    if (problem !== undefined && !(blind && inventory.gpus.length > 0)) return;
+    // In force at once, as it is a fact. What it means for the holders waits for the disk.
+    state.inventory = inventory;
+    this.unwritten = true;
+    const result = await writer.submit((turn) => {
+      const news = turn.take(reviewInventory(turn.state), "inventory");
+      queue.lookAgain();
       return news;
     });
+    this.unwritten = !result.ok;
     if (!result.ok) return;
-    if (this.unwritten === inventory) this.unwritten = undefined;
     const { lost, resliced, quarantined } = result.value;
     for (const grant of [...lost, ...resliced, ...quarantined]) {
       this.options.log.error(
@@ -134,13 +138,13 @@ export class LedgerInput {
     await this.options.writer
       .submit((turn) => {
         if (this.unwritten) {
-          const again = turn.take(setInventory(turn.state, turn.ctx, this.unwritten), "inventory");
+          const again = turn.take(reviewInventory(turn.state), "inventory");
           if (again.ok) turn.freed = true;
         }
         return turn.take(tick(turn.state, turn.ctx));
       })
       .then((result) => {
-        if (result.ok) this.unwritten = undefined;
+        if (result.ok) this.unwritten = false;
       });
   }
 }

@@ -6,7 +6,7 @@ import {
   type DeclaredGrant,
   type Grant,
   type Inventory,
-  type LedgerState,
+  type KeptState,
   planDeclared,
   type Result,
   release,
@@ -35,7 +35,7 @@ import type {
 import { Writer } from "./writer";
 
 export class Ledger implements LedgerService {
-  private readonly state: LedgerState;
+  private readonly state: KeptState;
   private readonly writer: Writer;
   private readonly requests = new Queue(() => this.turn());
   private readonly reconciler: Reconciler;
@@ -73,7 +73,7 @@ export class Ledger implements LedgerService {
       writer,
       queue,
       touch: (container) => this.reconciler.touch(container),
-      blind: () => this.state.inventory.gpus.length === 0,
+      state: this.state,
       log: options.log,
     });
     this.reservations = new Reservations({

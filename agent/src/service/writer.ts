@@ -4,6 +4,7 @@ import {
   type Ctx,
   type Decision,
   type Grant,
+  type KeptState,
   type LedgerState,
   type Refusal,
   type Result,
@@ -31,14 +32,12 @@ export class Turn {
   readonly tokens: StoredToken[] = [];
   /** True: units may have become free, so that somebody who waits may get them. */
   freed = false;
-  private readonly before: { id: string; grant: Grant | undefined }[] = [];
-  /** Keys of changed grants, and whether they counted as dropped by the stack before. */
-  private readonly keys: { key: string; undeclared: boolean }[] = [];
+  private readonly undos: (() => void)[] = [];
 
   readonly ctx: Ctx;
 
   constructor(
-    readonly state: LedgerState,
+    private readonly kept: KeptState,
     ctx: Ctx,
     private nextEvent: number,
   ) {
@@ -49,6 +48,11 @@ export class Turn {
         this.grants.some((grant) => grant.id === id || grant.token === token) ||
         ctx.wasGiven?.(id, token) === true,
     };
+  }
+
+  /** For reading: what a turn changes of it, it changes by `take`. */
+  get state(): LedgerState {
+    return this.kept;
   }
 
   get dirty(): boolean {
@@ -68,11 +72,6 @@ export class Turn {
 
   private change(changes: readonly Change[], by?: string): void {
     for (const { grant, event } of changes) {
-      this.before.push({ id: grant.id, grant: this.state.grants.get(grant.id) });
-      if (grant.key !== undefined) {
-        const undeclared = this.state.undeclared?.has(grant.key) === true;
-        this.keys.push({ key: grant.key, undeclared });
-      }
       this.grants.push(grant);
       this.freed ||= grant.state === "released" || event === "found";
       this.write({
@@ -93,7 +92,7 @@ export class Turn {
         ...(by !== undefined && { by }),
       });
     }
-    apply(this.state, changes);
+    this.undos.push(apply(this.kept, changes));
   }
 
   emit(event: LedgerEvent, by?: string): void {
@@ -109,16 +108,7 @@ export class Turn {
 
   /** The state as it was before this turn; numbers that were given stay used. */
   undo(): void {
-    for (const { id, grant } of this.before.reverse()) {
-      if (grant) this.state.grants.set(id, grant);
-      else this.state.grants.delete(id);
-    }
-    for (const { key, undeclared } of this.keys.reverse()) {
-      if (undeclared) this.state.undeclared?.add(key);
-      else this.state.undeclared?.delete(key);
-    }
-    // Made anew from the grants by whoever needs it.
-    this.state.index = undefined;
+    for (const undo of this.undos.reverse()) undo();
   }
 }
 
@@ -130,7 +120,7 @@ interface Command {
 }
 
 export interface WriterOptions {
-  state: LedgerState;
+  state: KeptState;
   store: WriterStore;
   log: WriterLog;
   nextEvent: number;

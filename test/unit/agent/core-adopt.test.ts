@@ -8,7 +8,6 @@ import {
   type LedgerState,
   reserve,
   type SeenContainer,
-  setInventory,
 } from "../../../core/gpu";
 import { inventory, Node, one, whole } from "./core-ledger-node";
 import { h100MiB } from "./core-node";
@@ -155,7 +154,7 @@ describe("adopting what Docker shows", () => {
   it("knows such a unit again when its GPU comes back", () => {
     const node = new Node({ ...inventory, gpus: inventory.gpus.slice(1) });
     node.seen([seen()]);
-    node.done((state, ctx) => setInventory(state, ctx, inventory));
+    node.gpus(inventory);
     expect(node.reserve("bob").units).toMatchObject([{ uuid: "MIG-0-1" }]);
     expect(
       node.refused((state, ctx) => reserve(state, ctx, { user: "bob", ask: one, purpose: "" })),
@@ -182,7 +181,7 @@ describe("a container that is found before its GPUs are known", () => {
     ],
   ])("has what it is once they are: %s", (_, more, ask, unit) => {
     const node = found(more);
-    const { value, events } = node.done((state, ctx) => setInventory(state, ctx, inventory));
+    const { value, events } = node.gpus(inventory);
     expect(events).toEqual(["found"]);
     expect(value.found).toHaveLength(1);
     expect(node.state.grants.get("g1")).toMatchObject({ ask, units: [unit], state: "bound" });
@@ -196,13 +195,13 @@ describe("a container that is found before its GPUs are known", () => {
       { container: "c1", ...share },
       { container: "c2", ...share },
     ]);
-    expect(node.done((state, ctx) => setInventory(state, ctx, inventory)).value.found).toHaveLength(2);
+    expect(node.gpus(inventory).value.found).toHaveLength(2);
     expect(node.reserve("bob", { kind: "share", count: 1, memoryMiB: 20_000 }).units[0]?.name).toBe("1");
   });
 
   it("knows one unit of two while the other's GPU is still away", () => {
     const node = found({ units: ["MIG-0-0", "GPU-9"] });
-    node.done((state, ctx) => setInventory(state, ctx, inventory));
+    node.gpus(inventory);
     expect(node.state.grants.get("g1")).toMatchObject({
       units: [{ name: "0:0" }, { name: "?" }],
       reason: "gpu lost: ? (GPU-9)",
@@ -211,7 +210,7 @@ describe("a container that is found before its GPUs are known", () => {
 
   it("is not moved by the stack that declares it", () => {
     const node = found({ grant: "workspace/alice" });
-    node.done((state, ctx) => setInventory(state, ctx, inventory));
+    node.gpus(inventory);
     const declared = [{ key: "workspace/alice", user: "alice", ask: one }];
     const { value } = node.done((state, ctx) => applyDeclared(state, ctx, { declared }));
     expect(value).toMatchObject({ kept: ["workspace/alice"], moved: [] });

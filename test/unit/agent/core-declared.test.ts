@@ -9,8 +9,8 @@ import {
   containerGone,
   type DeclaredGrant,
   reserve,
+  reviewInventory,
   sameAssignment,
-  setInventory,
 } from "../../../core/gpu";
 import { gpu, node } from "./core-node";
 import { four, key, names, one, Stack } from "./core-stack";
@@ -100,7 +100,8 @@ describe("the plan of a pool", () => {
   it("moves a key off a GPU that is gone, and off an instance that is no more", () => {
     const stack = new Stack();
     stack.up(key("alice"));
-    stack.done(setInventory(stack.state, stack.ctx, node(...four.gpus.slice(1))));
+    stack.state.inventory = node(...four.gpus.slice(1));
+    stack.done(reviewInventory(stack.state));
     const plan = stack.up(key("alice"));
     expect(plan.moved).toMatchObject([
       { key: "workspace/alice", from: [{ name: "0:0" }], to: [{ name: "1:0" }] },

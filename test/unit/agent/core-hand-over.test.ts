@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Ask, applyDeclared, containerGone, type Grant, reserve } from "../../../core/gpu";
+import { type Ask, apply, applyDeclared, containerGone, type Grant, reserve } from "../../../core/gpu";
 import { gpu, h100MiB, node } from "./core-node";
 import { key, names, one, Stack } from "./core-stack";
 
@@ -121,8 +121,7 @@ describe("shares beside what a dropped key's container still has", () => {
     // Found so, never granted: both containers run.
     const over = handedOver(new Stack(node(gpu(0))), share(50_000));
     const bob = over.grant("bob") as Grant;
-    over.state.grants.set(bob.id, { ...bob, state: "bound", container: "c-bob" });
-    over.state.index = undefined;
+    apply(over.state, [{ grant: { ...bob, state: "bound", container: "c-bob" }, event: "bound" }]);
     over.up();
     expect(h100MiB).toBeLessThan(100_000);
     expect([...over.state.grants.values()].map(({ reason }) => reason)).toEqual([

@@ -17,7 +17,7 @@ export type Ledger = Pick<
   | "containerGone"
   | "release"
   | "tick"
-  | "setInventory"
+  | "reviewInventory"
   | "adopt"
   | "applyDeclared"
 >;
@@ -61,7 +61,7 @@ export class History {
   private readonly containers = new Map<string, Container>();
   private readonly hardware = [0, 1, 2, 3, 4].map(() => ({ there: true, bad: false, layout: 0, made: 0 }));
   private readonly rules = new Map<string, LimitValues>(users.map((user) => [user, {}]));
-  private state: core.LedgerState;
+  private state: core.KeptState;
   readonly checker: Checker;
 
   constructor(private readonly ledger: Ledger) {
@@ -274,7 +274,7 @@ export class History {
   private restart(): void {
     const inventory = this.look();
     this.state = this.ledger.createState(inventory, this.rows.values(), { nextToken: this.floor });
-    this.commit(this.ledger.setInventory(this.state, this.ctx, inventory));
+    this.commit(this.ledger.reviewInventory(this.state));
     this.reconcile();
   }
 
@@ -295,7 +295,8 @@ export class History {
     }
     const inventory = this.look();
     this.checker.inventory(inventory);
-    this.commit(this.ledger.setInventory(this.state, this.ctx, inventory));
+    this.state.inventory = inventory;
+    this.commit(this.ledger.reviewInventory(this.state));
   }
 
   private limit(a: number, b: number): void {

@@ -8,8 +8,11 @@ import {
   type Decision,
   type Grant,
   type Inventory,
+  type InventoryNews,
+  type KeptState,
   type LedgerState,
   reserve,
+  reviewInventory,
   type SeenContainer,
 } from "../../../core/gpu";
 import { gpu, type LimitValues, limits, node } from "./core-node";
@@ -21,7 +24,7 @@ export const inventory = node(gpu(0, { mig: ["1g.10gb", "1g.10gb"] }), gpu(1));
 /** A ledger with a clock; every decision is written at once. */
 export class Node {
   now = 1_000_000;
-  state: LedgerState;
+  state: KeptState;
   readonly rules = new Map<string, LimitValues>();
   private ids = 0;
 
@@ -46,6 +49,12 @@ export class Node {
     if (!decision.ok) throw new Error(`${decision.refusal.code}: ${decision.refusal.message}`);
     apply(this.state, decision.changes);
     return { value: decision.value, events: decision.changes.map(({ event }) => event) };
+  }
+
+  /** What the GPUs are from now on, and what that means for who holds them. */
+  gpus(inventory: Inventory): { value: InventoryNews; events: string[] } {
+    this.state.inventory = inventory;
+    return this.done(reviewInventory);
   }
 
   refused<T>(decide: (state: LedgerState, ctx: Ctx) => Decision<T>): string {

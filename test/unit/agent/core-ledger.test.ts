@@ -10,7 +10,6 @@ import {
   type LedgerState,
   release,
   reserve,
-  setInventory,
   tick,
 } from "../../../core/gpu";
 import { inventory, Node, one, whole } from "./core-ledger-node";
@@ -145,7 +144,7 @@ describe("bind", () => {
     const node = new Node();
     const { id, token } = node.reserve("alice");
     const late = (state: LedgerState, ctx: Ctx) => bind(state, ctx, { id, token, container: "c1" });
-    node.done((state, ctx) => setInventory(state, ctx, { ...inventory, gpus: inventory.gpus.slice(1) }));
+    node.gpus({ ...inventory, gpus: inventory.gpus.slice(1) });
     expect(node.refused(late)).toContain("conflict: grant g1 cannot be used: gpu lost: 0:0");
     node.now += 60_000;
     expect(node.done(tick).events).toEqual(["expired"]);
@@ -270,14 +269,12 @@ describe("hardware that changes", () => {
   it("keeps a lost GPU's grant occupied, tells it, and takes it back", () => {
     const node = new Node();
     node.run("alice", "c1", whole);
-    const lost = node.done((state, ctx) =>
-      setInventory(state, ctx, { ...inventory, gpus: inventory.gpus.slice(0, 1) }),
-    );
+    const lost = node.gpus({ ...inventory, gpus: inventory.gpus.slice(0, 1) });
     expect(lost).toMatchObject({
       events: ["lost"],
       value: { lost: [{ state: "bound", reason: "gpu lost: 1 (GPU-1)" }] },
     });
-    const back = node.done((state, ctx) => setInventory(state, ctx, inventory));
+    const back = node.gpus(inventory);
     expect(back).toMatchObject({ events: ["found"], value: { found: [{ id: "g1" }] } });
     expect(
       node.refused((state, ctx) => reserve(state, ctx, { user: "bob", ask: whole, purpose: "" })),
@@ -288,7 +285,7 @@ describe("hardware that changes", () => {
     const node = new Node();
     node.run("alice", "c1");
     const bad = { ...inventory, gpus: inventory.gpus.map((each) => ({ ...each, quarantined: "Xid 79" })) };
-    const told = node.done((state, ctx) => setInventory(state, ctx, bad));
+    const told = node.gpus(bad);
     expect(told).toMatchObject({ value: { quarantined: [{ reason: "gpu quarantined: 0:0: Xid 79" }] } });
     expect(
       node.refused((state, ctx) => reserve(state, ctx, { user: "bob", ask: one, purpose: "" })),
@@ -300,7 +297,7 @@ describe("hardware that changes", () => {
     node.run("alice", "c1");
     const anew = gpu(0, { mig: ["3g.40gb"] });
     anew.instances = anew.instances.map((each) => ({ ...each, uuid: "MIG-new" }));
-    const told = node.done((state, ctx) => setInventory(state, ctx, { ...inventory, gpus: [anew] }));
+    const told = node.gpus({ ...inventory, gpus: [anew] });
     expect(told).toMatchObject({ events: ["resliced"], value: { resliced: [{ state: "bound" }] } });
     const ask: Ask = { kind: "mig", count: 1, profile: "3g.40gb" };
     expect(node.refused((state, ctx) => reserve(state, ctx, { user: "bob", ask, purpose: "" }))).toContain(

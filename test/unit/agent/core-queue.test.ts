@@ -5,6 +5,7 @@ import {
   apply,
   type Ctx,
   createState,
+  type KeptState,
   type LedgerState,
   nextAdmissible,
   queueOrder,
@@ -34,7 +35,7 @@ function waits(id: string, more: Partial<Waiting> = {}): Waiting {
   return { id, user: id, group: "student", priority: 0, ask: one, purpose: "job", since: start, ...more };
 }
 
-function hold(state: LedgerState, user: string, ask: Ask, group?: string): string {
+function hold(state: KeptState, user: string, ask: Ask, group?: string): string {
   rules.set(user, { group });
   const decision = reserve(state, ctx(0), { user, ask, purpose: "job" });
   if (!decision.ok) throw new Error(decision.refusal.message);

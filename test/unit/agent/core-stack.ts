@@ -11,7 +11,7 @@ import {
   type DeclaredPlan,
   type Grant,
   type Inventory,
-  type LedgerState,
+  type KeptState,
   planDeclared,
 } from "../../../core/gpu";
 import { gpu, type LimitValues, limits, node } from "./core-node";
@@ -23,7 +23,7 @@ export const key = (user: string, ask: Ask = one): DeclaredGrant => ({ key: `wor
 /** A node with its ledger, and a stack that declares. */
 export class Stack {
   readonly rules = new Map<string, LimitValues>();
-  readonly state: LedgerState;
+  readonly state: KeptState;
   private ids = 0;
 
   constructor(inventory: Inventory = four) {
