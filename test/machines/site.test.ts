@@ -21,7 +21,9 @@ const servers: Server[] = [];
 let port = 0;
 
 beforeAll(async () => {
+  const { sweepMachines } = await import("../../scripts/machines/sweep.mjs");
   listed("netns", "add", DEAD);
+  await sweepMachines();
   site = await Site.create();
   client = await site.client("client", 20);
   for (const address of [operator.address, operator.address6]) {
