@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $work
-# The documents, as the new program is to check them before anything is placed. Stand-ins beside a real driver would hide it.
+# The documents, as the new program is to check them before anything is placed. Stand-ins beside a real driver would
+# hide it.
 # ---
 fresh=$work/agent/etc/berth/agent
 mkdir -p -- "$fresh"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $oldest_debian $oldest_ubuntu $say
-# Looks at /etc/os-release; sets variables of its names. Needs a prologue that sets say (the function that is told of a system
-# that the stages do not support: `fail` ends a stage, `problem` goes on to what else stands in the way of an adoption),
-# oldest_debian and oldest_ubuntu.
+# Looks at /etc/os-release; sets variables of its names. Needs a prologue that sets say (the function that is told of
+# a system that the stages do not support: `fail` ends a stage, `problem` goes on to what else stands in the way of an
+# adoption), oldest_debian and oldest_ubuntu.
 # ---
 # shellcheck source=/dev/null
 . /etc/os-release

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $known $ray_to_bridges $monitoring_agent $folder
-# Puts the rules for what is forwarded and for what this node sends in place, each family at once. Its argument `ask`: dockerd
-# has just started, and systemd does not call it active before this ends. Needs bridges.sh and a prologue that sets known (the
-# file of what Docker told), folder (of the rules), others_rule, ray_to_bridges and monitoring_agent.
 # shellcheck disable=SC2094 # `each` reads the file and writes to standard output alone
+# Puts the rules for what is forwarded and for what this node sends in place, each family at once. Its argument `ask`:
+# dockerd has just started, and systemd does not call it active before this ends. Needs bridges.sh and a prologue that
+# sets known (the file of what Docker told), folder (of the rules), others_rule, ray_to_bridges and monitoring_agent.
 # ---
 links() { ip -o link show "$@" 2>/dev/null | sed -n 's/^[0-9]*: \([^:@ ]*\)[:@].*/\1/p'; }
 

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $login_name $login_where
-# shellcheck disable=SC2034 # read behind it: $login_problem
-# Sets `login_problem`: empty, or what is wrong with the login and how it is mended. Needs no library. Needs a prologue that
-# sets login_name, and login_where (the option, for messages).
+# shellcheck disable=SC2034 # read after it: $login_problem
+# Sets `login_problem`: empty, or what is wrong with the login and how it is mended. Needs no library. Needs a
+# prologue that sets login_name, and login_where (the option, for messages).
 # ---
 login_problem=
 if ! entry=$(getent passwd "$login_name"); then

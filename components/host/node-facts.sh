@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $marker
-# A container sees the whole machine's memory and processors in /proc; what it may use is in its cgroup, whose files differ
-# between the two versions. Without a limit, v1 shows a number near 2^63 and v2 the word max. Needs own-addresses.sh, and a
-# prologue that sets marker (the file with the hash of the user data).
+# A container sees the whole machine's memory and processors in /proc; what it may use is in its cgroup, whose files
+# differ between the two versions. Without a limit, v1 shows a number near 2^63 and v2 the word max. Needs
+# own-addresses.sh, and a prologue that sets marker (the file with the hash of the user data).
 # ---
 first() { { cat -- "$@" 2>/dev/null || true; } | head -n 1; }
 fact kernel "$(uname -r)"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $work $metadata
-# What listens now, or is published by a container, and is in no rule of the plan. Needs a prologue that sets metadata (networks),
-# and writes what the plan opens (PROTOCOL START END) to $work/open.
+# What listens now, or is published by a container, and is in no rule of the plan. Needs a prologue that sets metadata
+# (networks), and writes what the plan opens (PROTOCOL START END) to $work/open.
 # ---
 if [ "$(cat -- "$work/ufw")" != active ]; then
   text='enables ufw: nothing comes in but what the plan allows; what this server forwards for others goes on'

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $work $mount_points
-# Lines of others in fstab for a place that the storage stage mounts something at. Needs fstab.sh, and a prologue that sets
-# mount_points.
+# Lines of others in fstab for a place that the storage stage mounts something at. Needs fstab.sh, and a prologue that
+# sets mount_points.
 # ---
 if [ -e /etc/fstab ]; then
   theirs | places >"$work/their-places"

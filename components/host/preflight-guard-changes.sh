@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $guard $folders $work
-# What people write loses what it could do for others; and dockerd waits for that and for the firewall. Needs a prologue that
-# sets guard (the program's path) and folders.
+# What people write loses what it could do for others; and dockerd waits for that and for the firewall. Needs a
+# prologue that sets guard (the program's path) and folders.
 # ---
 if [ ! -e "$guard" ]; then
   text='mounts what people write nosuid and nodev, at each start before Docker: programs there run with the rights of who calls them alone (no setuid bit, no capabilities of files), and device files stand for nothing'

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $work $drop_in
-# Berth's part is judged before it is placed, and tested before sshd reads it; where that fails, what was there before is there
-# again. A Match block of the operator's stays: the fact `sshdExceptions` tells what it lets through. Needs sshd-look.sh.
+# Berth's part is judged before it is placed, and tested before sshd reads it; where that fails, what was there before
+# is there again. A Match block of the operator's stays: the fact `sshdExceptions` tells what it lets through. Needs
+# sshd-look.sh.
 # ---
 before=$work/sshd-before
 was_pending=no

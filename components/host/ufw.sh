@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $work $mark $wanted $apply
-# ufw knows no set of rules, only single ones: the new ones are added with the new mark, then those with an old
-# mark go, so nothing that stays allowed is shut for a moment. Rules without our mark are the operator's: kept.
-# Needs before-reader.sh, and a prologue that sets mark, wanted (the number of rules) and apply (the program that fills the
+# ufw knows no set of rules, only single ones: the new ones are added with the new mark, then those with an old mark
+# go, so nothing that stays allowed is shut for a moment. Rules without our mark are the operator's: kept. Needs
+# before-reader.sh, and a prologue that sets mark, wanted (the number of rules) and apply (the program that fills the
 # chains), and writes the rules to $work/ufw-rules.
 # ---
 defaults=/etc/default/ufw

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $work $directories
-# Only empty directories go, and only those that were not there before; without a record none does. Needs before-reader.sh, and
-# a prologue that sets directories, children before their parents.
+# Only empty directories go, and only those that were not there before; without a record none does. Needs
+# before-reader.sh, and a prologue that sets directories, children before their parents.
 # ---
 before_file directories >"$work/existing"
 : >"$work/kept"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $modules_package $driver_key $work
-# Needs driver-look.sh and keys.sh, and a prologue that sets modules_package, cuda_key, wanted (a version, empty for any) and
-# driver_key (the fingerprint of the key that signs NVIDIA's repository, empty for the known one).
-# The known one signs the repositories of these systems, by ID and VERSION_ID of os-release: debian12, ubuntu2204, ubuntu2404.
+# Needs driver-look.sh and keys.sh, and a prologue that sets modules_package, cuda_key, wanted (a version, empty for
+# any) and driver_key (the fingerprint of the key that signs NVIDIA's repository, empty for the known one). The known
+# one signs the repositories of these systems, by ID and VERSION_ID of os-release: debian12, ubuntu2204, ubuntu2404.
 # ---
 if ! answers; then
   id=$(os ID) release=$(os VERSION_ID)

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $work
-# What the node has goes to $work/gpu: `none`, `card` (no driver that answers), `driver`. A reason to start the machine anew
-# goes to $work/reboot; that is the operator's to do.
+# What the node has goes to $work/gpu: `none`, `card` (no driver that answers), `driver`. A reason to start the
+# machine anew goes to $work/reboot; that is the operator's to do.
 # ---
 found=no
 if [ -e /dev/nvidiactl ] || [ -e /proc/driver/nvidia/version ]; then found=yes; fi

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $work
-# Finds out whose engine is there, and whose is to be. Both at once is not possible (each package removes the other's), and
-# a change would end or orphan what runs: that is left to the operator. Needs a prologue that sets wanted.
+# Finds out whose engine is there, and whose is to be. Both at once is not possible (each package removes the
+# other's), and a change would end or orphan what runs: that is left to the operator. Needs a prologue that sets
+# wanted.
 # ---
 if [ -e /snap/bin/docker ] || [ -d /var/snap/docker ]; then
   fail 'Docker is installed as a snap here, which Berth cannot configure: snap remove --purge docker'

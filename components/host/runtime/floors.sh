@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $when $work $runc_cves $runc_floors $containerd_floors $docker_floors
-# Tells the versions as facts, and refuses those below their floor unless they are allowed: before anything of an engine that
-# stays is touched, otherwise once the packages are there and before dockerd is started anew. Needs at-floor.sh, and a
-# prologue that sets when (before, after), version (the configured one of Docker, empty for any), allow (yes, no, empty), the
-# lists of each tool's floors with their texts, and runc_cves (a CVE and the floors that have it no more, a line each).
+# Tells the versions as facts, and refuses those below their floor unless they are allowed: before anything of an
+# engine that stays is touched, otherwise once the packages are there and before dockerd is started anew. Needs
+# at-floor.sh, and a prologue that sets when (before, after), version (the configured one of Docker, empty for any),
+# allow (yes, no, empty), the lists of each tool's floors with their texts, and runc_cves (a CVE and the floors that
+# have it no more, a line each).
 # ---
 if [ "$when" = before ]; then
   if ! command -v dockerd >/dev/null; then return 0; fi

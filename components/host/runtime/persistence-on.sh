@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Without persistence the driver forgets clocks, ECC pages and MIG on Hopper when nothing holds the GPU, and each first use
-# waits for it. The unit of the driver's packages, or one of ours around the same program.
+# Without persistence the driver forgets clocks, ECC pages and MIG on Hopper when nothing holds the GPU, and each
+# first use waits for it. The unit of the driver's packages, or one of ours around the same program.
 # ---
 own=/etc/systemd/system/berth-persistence.service
 drop=/etc/systemd/system/nvidia-persistenced.service.d/berth.conf

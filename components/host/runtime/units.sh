@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# `reload_units`: when `place FILE units` changed one, in this run or one that was cut. `enabled UNIT`: at every start, where
-# a unit of others does not see to that itself.
+# `reload_units`: when `place FILE units` changed one, in this run or one that was cut. `enabled UNIT`: at every
+# start, where a unit of others does not see to that itself.
 # ---
 reload_units() {
   if ! pending units; then return 0; fi

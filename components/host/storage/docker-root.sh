@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $work
-# `holds_docker PLACE`: are Docker's images and volumes at or below it, or is it a part of them? Their programs run as their
-# owners, which `nosuid` would end. A dockerd that runs is asked; else the file says where they are, or nothing does and it
-# is /var/lib/docker (docs.docker.com/reference/cli/dockerd, "data-root").
+# `holds_docker PLACE`: are Docker's images and volumes at or below it, or is it a part of them? Their programs run as
+# their owners, which `nosuid` would end. A dockerd that runs is asked; else the file says where they are, or nothing
+# does and it is /var/lib/docker (docs.docker.com/reference/cli/dockerd, "data-root").
 # ---
 docker_root=
 if command -v dockerd >/dev/null; then

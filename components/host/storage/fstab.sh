@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # `theirs`: /etc/fstab without Berth's lines. `places`: where the lines of standard input mount something, one place a
-# line. `in_fstab PLACE FILE`: true where the place is one of those, however it is written: with more slashes, by a link, or
-# with a blank as \040 (fstab(5)).
+# line. `in_fstab PLACE FILE`: true where the place is one of those, however it is written: with more slashes, by a
+# link, or with a blank as \040 (fstab(5)).
 #
-# Nothing is asked of a file system that is mounted at one of them, since its server may be away and never answer: a place
-# that something is mounted at is no link. A place below such a file system is given up after some seconds, and taken as
-# it is written.
+# Nothing is asked of a file system that is mounted at one of them, since its server may be away and never answer: a
+# place that something is mounted at is no link. A place below such a file system is given up after some seconds, and
+# taken as it is written.
 # ---
 begin='# Berth storage: begin. Rendered: a change here is lost.' end='# Berth storage: end'
 theirs() { awk -v begin="$begin" -v end="$end" '$0 == begin {skip = 1} !skip {print} $0 == end {skip = 0}' /etc/fstab; }

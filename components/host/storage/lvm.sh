@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $group
-# Looks at a volume group and its logical volumes, and makes what is missing. Needs blocks.sh, and a prologue that sets group.
+# Looks at a volume group and its logical volumes, and makes what is missing. Needs blocks.sh, and a prologue that
+# sets group.
 # ---
 vg() { { vgs --noheadings --units b --nosuffix -o "$1" -- "$group" 2>/dev/null || true; } | tr -d ' '; }
 lv() { { lvs --noheadings --units b --nosuffix -o "$1" -- "$group/$2" 2>/dev/null || true; } | tr -d ' '; }

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $state $guard $work $guarded
-# shellcheck disable=SC2034 # read behind it: $records
-# Needs a prologue that sets guard (the program) and guarded (its file). `$records/mounts` holds SOURCE TARGET TYPE OPTIONS WHOSE, one mount per line.
+# shellcheck disable=SC2034 # read after it: $records
+# Needs a prologue that sets guard (the program) and guarded (its file). `$records/mounts` holds SOURCE TARGET TYPE
+# OPTIONS WHOSE, one mount per line.
 # ---
 records=$state/storage
 # The guard binds folders that something is to be mounted on, or that are to be unmounted. It comes again at the stage's
