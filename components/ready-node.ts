@@ -1,10 +1,10 @@
-import * as command from "@pulumi/command";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { type Plan, WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "../config";
 import { labelList, ownerLabels, SYSTEM, workspaceName } from "../core/containers";
 import { Stages } from "./host";
 import { BaremetalNode, DropletNode, type Node, onMachine, sshTarget, standsOn } from "./node";
+import { nodeCommand } from "./node-command";
 import { baseOptions, fabricSpec, firewallOptions, runtimeOptions, storageOptions } from "./stage-options";
 import { renderAutoExec } from "./workspace/setup";
 
@@ -131,20 +131,10 @@ function autoExec(
   if (!plan.dockerFirst || !wanted) return;
   const container = workspaceName(plan.stack, wanted.user);
   const text = renderAutoExec({ node: node.plan.name, autoExec: { ...wanted, container } });
-  new command.remote.Command(
+  nodeCommand(
     `${name}-auto-exec`,
-    {
-      connection: node.connection,
-      create: onMachine(node, text.create),
-      delete: text.delete,
-      logging: "none",
-      addPreviousOutputInEnv: false,
-    },
-    {
-      parent,
-      ...(node.machine ? { deletedWith: node.machine } : {}),
-      dependsOn: [stages],
-      additionalSecretOutputs: ["stdout", "stderr"],
-    },
+    node,
+    { create: onMachine(node, text.create), delete: text.delete },
+    { parent, dependsOn: [stages] },
   );
 }

@@ -1,8 +1,8 @@
-import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import type { Plan } from "../../config";
 import { answer, known } from "../known";
 import { type Node, onMachine } from "../node";
+import { nodeCommand } from "../node-command";
 import { agentDocuments, nodeUsers } from "./documents";
 import { AGENT } from "./options";
 import { type AgentFacts, agentInput, readAgentFacts, renderAgent } from "./stage";
@@ -31,22 +31,16 @@ export class Agent extends pulumi.ComponentResource {
     const script = pulumi
       .output(args.image)
       .apply((image) => renderAgent({ node: node.plan.name, image, users: users.sort() }));
-    const stage = new command.remote.Command(
+    const stage = nodeCommand(
       `${name}-stage`,
+      node,
       {
-        connection: node.connection,
         create: onMachine(node, script),
         stdin: node.privateAddress
           .apply((address) => known(agentDocuments(plan, node.plan, address)))
           .apply(agentInput),
-        logging: command.remote.Logging.None,
-        addPreviousOutputInEnv: false,
       },
-      {
-        parent: this,
-        ...(node.machine ? { deletedWith: node.machine } : {}),
-        additionalSecretOutputs: ["stdout", "stderr"],
-      },
+      { parent: this },
     );
     this.facts = answer(pulumi.unsecret(stage.stdout), readAgentFacts);
     this.facts.apply(({ ready, problem }) => {

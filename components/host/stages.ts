@@ -1,6 +1,8 @@
-import * as command from "@pulumi/command";
+import type * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { answer, known } from "../known";
+import { onMachine } from "../node/types";
+import { nodeCommand } from "../node-command";
 import { type BaseOptions, renderBase } from "./base";
 import { type FabricFacts, type FabricSpec, readFabricFacts, renderFabric } from "./fabric";
 import { type NodeFacts, type RuntimeFacts, readNodeFacts, readRuntimeFacts } from "./facts";
@@ -82,21 +84,11 @@ export class Stages extends pulumi.ComponentResource {
       after: readonly pulumi.Resource[],
       to: Connection = connection,
     ): command.remote.Command =>
-      new command.remote.Command(
+      nodeCommand(
         `${name}-${role}`,
-        {
-          connection: to,
-          // Without `update`, a change runs `create` again, in place; the text is kept once in the state.
-          create: machine ? pulumi.interpolate`${script}\n# machine ${machine.id}` : script,
-          logging: command.remote.Logging.None,
-          addPreviousOutputInEnv: false,
-        },
-        {
-          parent: this,
-          dependsOn: [...after],
-          deletedWith: machine,
-          additionalSecretOutputs: ["stdout", "stderr"],
-        },
+        { connection: to, machine },
+        { create: onMachine({ machine }, script) },
+        { parent: this, dependsOn: [...after] },
       );
     const render = <T>(
       options: pulumi.Input<T> | undefined,

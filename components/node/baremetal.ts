@@ -1,8 +1,8 @@
-import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import type { BaremetalNodePlan } from "../../config";
 import { type PreflightOptions, patience, renderPreflight, renderRetire } from "../host";
 import { known } from "../known";
+import { nodeCommand } from "../node-command";
 import { operatorKey } from "../secrets";
 import { type Connection, sshConnection } from "./connection";
 import { nodeFiles, placeNodeFiles } from "./files";
@@ -52,18 +52,16 @@ export class BaremetalNode extends pulumi.ComponentResource implements Node {
       options: () => access.sshOptions,
       seed,
     });
-    this.adopted = new command.remote.Command(
+    this.adopted = nodeCommand(
       `${name}-adoption`,
+      { connection: { ...this.connection, ...patience } },
       {
-        connection: { ...this.connection, ...patience },
         create: known(args.preflight).apply((asked) => renderPreflight({ ...asked, node: plan.name })),
         delete: known(args.preflight.storage ?? {}).apply((storage) =>
           renderRetire({ node: plan.name, stack, keepData: true, sshPort: plan.sshPort, storage }),
         ),
-        logging: "none",
-        addPreviousOutputInEnv: false,
       },
-      { parent: this, additionalSecretOutputs: ["stdout", "stderr"] },
+      { parent: this },
     );
     this.registerOutputs({ address: plan.address });
   }

@@ -33,8 +33,11 @@ export function sshTarget({ plan, address }: Node): pulumi.Output<string> {
 }
 
 /** A command's text bound to the machine: a replaced machine gets it run again, in place. */
-export function onMachine(node: Node, text: pulumi.Input<string>): pulumi.Output<string> {
-  return node.machine ? pulumi.interpolate`${text}\n# machine ${node.machine.id}` : pulumi.output(text);
+export function onMachine(
+  { machine }: Pick<Node, "machine">,
+  text: pulumi.Input<string>,
+): pulumi.Output<string> {
+  return machine ? pulumi.interpolate`${text}\n# machine ${machine.id}` : pulumi.output(text);
 }
 
 /**

@@ -1,4 +1,3 @@
-import * as command from "@pulumi/command";
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { LocatedPlan, Plan } from "../../config";
@@ -10,6 +9,7 @@ import { scriptsOf } from "../host/script";
 import { quote } from "../host/shell";
 import { renderStage } from "../host/stage";
 import { located, type Node, onMachine, standsOn } from "../node";
+import { nodeCommand } from "../node-command";
 import { rayToken } from "../secrets";
 import { RAY_UID, rayEnvironment, raySizes } from "./plan";
 
@@ -73,16 +73,16 @@ export class RayNode extends pulumi.ComponentResource {
   constructor(name: string, args: RayNodeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:ray:RayNode", name, {}, opts);
     const { plan } = args;
-    const { plan: node, connection, machine } = args.node;
+    const node = args.node.plan;
     const containerName = physicalName(plan.stack, "ray");
     const token = onMachine(
       args.node,
       pulumi.output(args.generation).apply((generation) => renderToken(node.name, containerName, generation)),
     );
-    const placed = new command.remote.Command(
+    const placed = nodeCommand(
       `${name}-token`,
+      args.node,
       {
-        connection,
         create: token,
         delete: renderStage({
           name: "ray",
@@ -94,10 +94,8 @@ export class RayNode extends pulumi.ComponentResource {
             .all([args.seed, args.generation])
             .apply(([seed, generation]) => JSON.stringify({ token: rayToken(seed, generation) })),
         ),
-        logging: "none",
-        addPreviousOutputInEnv: false,
       },
-      { parent: this, deletedWith: machine, additionalSecretOutputs: ["stdout", "stderr"] },
+      { parent: this },
     );
     const sizes = raySizes(node);
     const env = pulumi

@@ -1,4 +1,4 @@
-import * as command from "@pulumi/command";
+import type * as command from "@pulumi/command";
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { LocatedPlan, Plan, UserPlan } from "../../config";
@@ -9,6 +9,7 @@ import { agentMounts } from "../agent";
 import { container, type Spec } from "../container";
 import { withGpus, workspaceKey } from "../gpu";
 import { type Node, onMachine, standsOn } from "../node";
+import { type CommandTexts, nodeCommand } from "../node-command";
 import { userFolders, workspaceFiles } from "./files";
 import { type UserInfo, userInfo } from "./outputs";
 import { readUnwell, renderForget, renderPower, renderPrepare, renderPurge } from "./prepare";
@@ -67,21 +68,8 @@ export class Workspace extends pulumi.ComponentResource {
     const containerName = workspaceName(plan.stack, user.name);
     const address = workspaceHost(plan, host);
     this.info = address.apply((known) => userInfo(plan, user, known, containerName));
-    const run = (
-      role: string,
-      more: Omit<command.remote.CommandArgs, "connection">,
-      after: pulumi.Resource[],
-    ) =>
-      new command.remote.Command(
-        `${name}-${role}`,
-        { connection: host.connection, logging: "none", addPreviousOutputInEnv: false, ...more },
-        {
-          parent: this,
-          dependsOn: after,
-          deletedWith: host.machine,
-          additionalSecretOutputs: ["stdout", "stderr"],
-        },
-      );
+    const run = (role: string, texts: CommandTexts, after: pulumi.Resource[]) =>
+      nodeCommand(`${name}-${role}`, host, texts, { parent: this, dependsOn: after });
 
     if (user.state === "removed") {
       if (user.purge) {
