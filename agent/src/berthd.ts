@@ -170,7 +170,7 @@ export class Berthd {
       cgroupParent: (user, group, driver) => slices.parent(user, group, driver),
     });
     const isUser = (name: string) => this.node.users.some((user) => user.name === name);
-    const tokens = new Tokens(store, (...args) => made.saveToken(...args), isUser);
+    const tokens = new Tokens(store.tables.tokens, (...args) => made.saveToken(...args), isUser);
     const app = await makeApp({
       ledger: made,
       tokens,

@@ -197,7 +197,7 @@ describe("what the agent stage reads in berthd's event log", () => {
       const grant = await ledger.reserve({ user: "alice", ask: { kind: "mig", count: 1 }, purpose: "test" });
       expect(await last()).toBe("granted");
       const tokens = new Tokens(
-        store,
+        store.tables.tokens,
         (...args) => ledger.saveToken(...args),
         () => true,
       );

@@ -26,7 +26,7 @@ const shape = /^berth_[A-Za-z0-9_-]{43}$/;
 const noteEvery = 60_000;
 
 export interface TokenStore {
-  tokens(): StoredToken[];
+  all(): StoredToken[];
 }
 export type SaveToken = (
   token: StoredToken,
@@ -44,7 +44,7 @@ export class Tokens {
     private readonly isUser: (name: string) => boolean,
     private readonly now: () => number = Date.now,
   ) {
-    for (const token of store.tokens()) this.byHash.set(token.hash, token);
+    for (const token of store.all()) this.byHash.set(token.hash, token);
   }
 
   list(): StoredToken[] {

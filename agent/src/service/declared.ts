@@ -6,9 +6,9 @@ import {
   type Result,
 } from "../../../core/gpu";
 import type { Logger } from "../log";
+import type { LedgerWriter } from "./ledger-turn";
 import type { ContainersPort } from "./ports";
 import type { DeclaredView } from "./types";
-import type { Writer } from "./writer";
 
 /**
  * Milliseconds that the stack waits for GPUs that were divided anew a moment ago, by a stage of the same `up`: two
@@ -20,7 +20,7 @@ const busyEvery = 100;
 const stopWithin = 30;
 
 export interface DeclaredContext {
-  writer: Writer;
+  writer: LedgerWriter;
   /** Whether nothing can be granted for the moment. */
   busy(): boolean;
   containers: ContainersPort;

@@ -11,13 +11,13 @@ import {
   tick,
 } from "../../../core/gpu";
 import type { Logger } from "../log";
+import type { LedgerWriter } from "./ledger-turn";
 import type { InventoryReading, OneContainerEvent, SeenContainer } from "./ports";
 import type { Queue } from "./queue";
 import type { LedgerService } from "./types";
-import type { Writer } from "./writer";
 
 export interface LedgerInputOptions {
-  writer: Writer;
+  writer: LedgerWriter;
   queue: Queue;
   /** Something happened to the container: a look that is under way is too old for it. */
   touch(container: string): void;

@@ -12,11 +12,12 @@ import {
   release,
   reserve,
 } from "../../../core/gpu";
-import type { StoredToken, StoreError } from "../store";
+import { type StoredToken, type StoreError, Writer } from "../store";
 import { commitDeclared, whileBusy } from "./declared";
 import { healthOf } from "./health";
 import { HeldBack } from "./held-back";
 import { LedgerInput } from "./ledger-input";
+import { LedgerTurn, type LedgerWriter } from "./ledger-turn";
 import type { LedgerOptions } from "./options";
 import type { SeenContainer } from "./ports";
 import { Queue, withdrawn } from "./queue";
@@ -32,11 +33,10 @@ import type {
   QueueEntry,
   ReserveRequest,
 } from "./types";
-import { Writer } from "./writer";
 
 export class Ledger implements LedgerService {
   private readonly state: KeptState;
-  private readonly writer: Writer;
+  private readonly writer: LedgerWriter;
   private readonly requests = new Queue(() => this.turn());
   private readonly reconciler: Reconciler;
   private readonly heldBack: HeldBack;
@@ -54,15 +54,15 @@ export class Ledger implements LedgerService {
       closed: "berthd is starting",
     });
     this.writer = new Writer({
-      state: this.state,
       store: options.store,
       log: options.events,
       nextEvent: loaded.nextEvent,
-      context: () => {
+      turn: (nextEvent) => {
         // As things stand now, not as they stood at the last tick.
         this.review();
-        return this.context();
+        return new LedgerTurn(this.state, this.context(), nextEvent);
       },
+      nextToken: () => this.state.nextToken,
       afterCommands: (turn) => this.requests.admit(turn),
       onCommit: options.onCommit,
       onTrouble: (error) => this.trouble(error),
@@ -79,7 +79,7 @@ export class Ledger implements LedgerService {
     this.reservations = new Reservations({
       writer,
       queue,
-      answered: (...args) => options.store.answered(...args),
+      answered: options.store.tables.answered,
       grant: (id) => this.grant(id),
       release: (...args) => this.release(...args),
       newId: (kind) => idAt(kind, this.now()),
@@ -124,7 +124,7 @@ export class Ledger implements LedgerService {
 
   async start(): Promise<void> {
     const { loaded } = this.options.store;
-    this.options.events.append(this.options.store.outbox(this.options.events.written));
+    this.options.events.append(this.options.store.tables.outbox.after(this.options.events.written));
     if (loaded.lost !== undefined) {
       const where = loaded.movedTo === undefined ? "" : ` The old file is ${loaded.movedTo}.`;
       const message = `The ledger was lost: ${loaded.lost}.${where} It is rebuilt from the containers that run; nothing is granted until that is done. Reservations without a container are gone.`;
@@ -198,11 +198,11 @@ export class Ledger implements LedgerService {
   }
 
   grant(id: string): Grant | undefined {
-    return this.state.grants.get(id) ?? this.options.store.grant(id);
+    return this.state.grants.get(id) ?? this.options.store.tables.grants.get(id);
   }
 
   history({ user, limit = 100, before }: HistoryFilter = {}): Grant[] {
-    return this.options.store.history({ user, limit: Math.min(limit, 1000), before });
+    return this.options.store.tables.grants.history({ user, limit: Math.min(limit, 1000), before });
   }
 
   queue(): QueueEntry[] {
@@ -262,7 +262,7 @@ export class Ledger implements LedgerService {
   /** Keeps a bearer token's record, in the same transactions as the grants. */
   saveToken(token: StoredToken, event?: LedgerEvent, by?: string): Promise<Result<StoredToken>> {
     return this.writer.submit((turn) => {
-      turn.tokens.push(token);
+      turn.put("tokens", token);
       if (event) turn.emit(event, by);
       return { ok: true, value: token };
     });
@@ -373,8 +373,8 @@ export class Ledger implements LedgerService {
     return {
       now,
       newId: () => idAt("g", now),
-      wasGiven: (id, token) => this.options.store.hasGrant(id, token),
-      wasDeclared: (key) => this.options.store.hadKey(key),
+      wasGiven: (id, token) => this.options.store.tables.grants.has(id, token),
+      wasDeclared: (key) => this.options.store.tables.grants.hadKey(key),
       limitsOf: (user) => this.options.limits.of(user),
       strategy,
       allowShared: allocation === "shared",

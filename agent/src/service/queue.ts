@@ -8,8 +8,8 @@ import {
   reserve,
   type Waiting,
 } from "../../../core/gpu";
+import type { LedgerTurn } from "./ledger-turn";
 import type { QueueEntry, ReserveRequest } from "./types";
-import type { Turn } from "./writer";
 
 interface Wish {
   waiting: Waiting & { deadline: number };
@@ -20,7 +20,7 @@ interface Wish {
   timer?: NodeJS.Timeout;
   stopListening?: () => void;
   /** Called in the turn that grants it. */
-  onGrant(turn: Turn, grant: Grant): void;
+  onGrant(turn: LedgerTurn, grant: Grant): void;
 }
 
 export interface WaitOptions {
@@ -28,10 +28,10 @@ export interface WaitOptions {
   request: ReserveRequest;
   group: string;
   priority: number;
-  turn: Pick<Turn, "state" | "ctx">;
+  turn: Pick<LedgerTurn, "state" | "ctx">;
   signal?: AbortSignal;
   answer(result: Result<Grant>): void;
-  onGrant(turn: Turn, grant: Grant): void;
+  onGrant(turn: LedgerTurn, grant: Grant): void;
 }
 
 export const withdrawn = "The request was withdrawn while it waited; nothing was granted.";
@@ -71,7 +71,7 @@ export class Queue {
   }
 
   /** True: of all who wait, and this one, this one is to be granted next. */
-  wouldBeNext(turn: Turn, request: ReserveRequest, group: string, priority: number): boolean {
+  wouldBeNext(turn: LedgerTurn, request: ReserveRequest, group: string, priority: number): boolean {
     const self: Waiting = {
       id: "",
       user: request.user,
@@ -157,10 +157,11 @@ export class Queue {
   }
 
   /** Grants in this turn whatever can be granted now, in the queue's order. */
-  admit(turn: Turn): { answer: () => void; undo: () => void } {
-    if (this.wishes.size === 0 || !(turn.freed || this.lookDue)) return { answer: () => {}, undo: () => {} };
+  admit(turn: LedgerTurn): void {
+    if (this.wishes.size === 0 || !(turn.freed || this.lookDue)) return;
     this.lookDue = false;
-    const granted: { wish: Wish; grant: Grant }[] = [];
+    // They wait on; the next turn that is written looks again.
+    turn.onUndo(() => this.lookAgain());
     const left = new Map(this.wishes);
     for (;;) {
       const next = nextAdmissible(turn.state, turn.ctx, this.list(turn.state, left.values()));
@@ -172,22 +173,15 @@ export class Queue {
       const result = turn.take(decision, wish.request.actor);
       if (!result.ok) continue;
       wish.onGrant(turn, result.value);
-      granted.push({ wish, grant: result.value });
+      turn.onWritten(() => {
+        // Withdrawn in the meantime: its caller is gone, and `reserve` gives the grant back.
+        this.remove(wish);
+        wish.answer(result);
+      });
     }
-    return {
-      answer: () => {
-        for (const { wish, grant } of granted) {
-          // Withdrawn in the meantime: its caller is gone, and `reserve` gives the grant back.
-          this.remove(wish);
-          wish.answer({ ok: true, value: grant });
-        }
-      },
-      // They wait on; the next turn that is written looks again.
-      undo: () => this.lookAgain(),
-    };
   }
 
-  view(turn: Pick<Turn, "state" | "ctx">): QueueEntry[] {
+  view(turn: Pick<LedgerTurn, "state" | "ctx">): QueueEntry[] {
     return queueView(turn.state, turn.ctx, this.list(turn.state)).flatMap(({ waiting, position, reason }) => {
       const { id, user, group, ask, purpose, since, deadline } = waiting;
       const { actor, idempotencyKey } = this.wishes.get(id)?.request ?? {};

@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import { type Grant, type Refusal, type Result, reserve } from "../../../core/gpu";
-import type { Store } from "../store";
+import type { Tables } from "../store";
+import type { LedgerTurn, LedgerWriter } from "./ledger-turn";
 import { type Queue, withdrawn } from "./queue";
 import type { ReserveRequest } from "./types";
-import type { Turn, Writer } from "./writer";
 
 export interface ReservationsOptions {
-  writer: Writer;
+  writer: LedgerWriter;
   queue: Queue;
-  answered: Store["answered"];
+  answered: Pick<Tables["answered"], "find">;
   grant(id: string): Grant | undefined;
   release(id: string, reason: string, force: boolean, by: string | undefined): Promise<Result<Grant>>;
   newId(kind: "q"): string;
@@ -53,14 +53,14 @@ export class Reservations {
         !result.ok && running.signal?.aborted && !signal?.aborted ? this.reserve(request, signal) : result,
       );
     }
-    const known = this.options.answered(actor, key, this.options.now());
+    const known = this.options.answered.find(actor, key, this.options.now());
     if (known) {
       if (known.fingerprint !== fingerprint) return Promise.resolve(other);
       const grant = this.options.grant(known.grantId);
       if (grant) return Promise.resolve({ ok: true, value: grant });
     }
     const answer = this.wish(request, signal, (turn, grant) =>
-      turn.answered.push({ actor, key, fingerprint, grantId: grant.id, at: turn.ctx.now }),
+      turn.put("answered", { actor, key, fingerprint, grantId: grant.id, at: turn.now }),
     );
     this.inFlight.set(slot, { fingerprint, answer, signal });
     const done = () => this.inFlight.delete(slot);
@@ -71,7 +71,7 @@ export class Reservations {
   private wish(
     request: ReserveRequest,
     signal: AbortSignal | undefined,
-    onGrant: (turn: Turn, grant: Grant) => void = () => {},
+    onGrant: (turn: LedgerTurn, grant: Grant) => void = () => {},
   ): Promise<Result<Grant>> {
     const { user, ask, purpose, containers, actor } = request;
     let waits: Promise<Result<Grant>> | undefined;

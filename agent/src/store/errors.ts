@@ -2,8 +2,8 @@
 export type StoreTrouble = "full" | "io" | "busy" | "corrupt" | "newer" | "locked" | "other";
 
 /**
- * `full`, `io`, `busy`: nothing was written, and the next try may succeed. `corrupt`: the file cannot be trusted any
- * more. `newer`: written by a later Berth. `locked`: another berthd has it.
+ * `full`, `io`, `busy`: nothing was written, and the next try may succeed. `corrupt`: the file, or the row that is
+ * named, is not as it should be. `newer`: written by a later Berth. `locked`: another berthd has it.
  */
 export class StoreError extends Error {
   constructor(

@@ -3,7 +3,8 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Grant } from "../../../core/gpu";
 import { StoreError, storeError } from "./errors";
-import { migrate, readVersion } from "./schema";
+import { migrate, readVersion } from "./migrations";
+import { openTables, type Tables } from "./tables";
 
 export interface OpenOptions {
   file: string;
@@ -15,15 +16,21 @@ export interface OpenOptions {
   floor?: { token: number; event: number; seen: boolean };
 }
 
-export interface OpenedDatabase {
-  db: DatabaseSync;
+/** What was in the database when it was opened. */
+export interface Loaded {
   live: Grant[];
   nextToken: number;
   nextEvent: number;
-  /** Set: the ledger of before is gone, and how; it must be rebuilt from the containers. */
+  /** Set: the earlier ledger is gone, and how; it must be rebuilt from the containers. */
   lost?: string;
   /** Where the unusable database was moved to. */
   movedTo?: string;
+}
+
+export interface OpenedDatabase {
+  db: DatabaseSync;
+  tables: Tables;
+  loaded: Loaded;
 }
 
 /**
@@ -49,7 +56,8 @@ export function openDatabase(options: OpenOptions): OpenedDatabase {
     const check = db.prepare("PRAGMA quick_check(1)").get() as { quick_check: string };
     if (check.quick_check !== "ok") throw new StoreError("corrupt", check.quick_check);
     migrate(db, version, options.now, { nextToken: 1, nextEvent: 1 });
-    return { db, ...load(db, options) };
+    const tables = openTables(db);
+    return { db, tables, loaded: load(tables, options) };
   } catch (error) {
     db?.close();
     const failed = storeError(error, `opening ${file}`);
@@ -69,42 +77,18 @@ function connect(file: string): DatabaseSync {
   return db;
 }
 
-function load(
-  db: DatabaseSync,
-  { floor }: OpenOptions,
-): Pick<OpenedDatabase, "live" | "nextToken" | "nextEvent"> {
-  const counters = db.prepare("SELECT next_token, next_event FROM counters").get() as
-    | { next_token: number; next_event: number }
-    | undefined;
-  if (!counters) throw new StoreError("corrupt", "the database has no counters");
-  const rows = db.prepare("SELECT token, body FROM grants WHERE live = 1 ORDER BY token").all() as {
-    token: number;
-    body: string;
-  }[];
-  const last = db.prepare("SELECT max(token) AS token FROM grants").get() as { token: number | null };
+function load({ grants, tokens, outbox, counters }: Tables, { floor }: OpenOptions): Loaded {
+  // berthd reads these as it starts. A row that is not as it should be is found here, where the file is moved aside for
+  // it: found later, it would keep berthd from starting.
+  tokens.all();
+  outbox.after(floor?.event ?? 0);
+  const { nextToken, nextEvent } = counters.get();
   return {
-    live: rows.map(({ token, body }) => readGrant(token, body)),
+    live: grants.live(),
     // An old copy put back by somebody must not number again what was numbered since.
-    nextToken: Math.max(counters.next_token, (last.token ?? 0) + 1, (floor?.token ?? 0) + 1),
-    nextEvent: Math.max(counters.next_event, (floor?.event ?? 0) + 1),
+    nextToken: Math.max(nextToken, grants.lastToken() + 1, (floor?.token ?? 0) + 1),
+    nextEvent: Math.max(nextEvent, (floor?.event ?? 0) + 1),
   };
-}
-
-function readGrant(token: number, body: string): Grant {
-  let grant: Grant;
-  try {
-    grant = JSON.parse(body) as Grant;
-  } catch {
-    throw new StoreError("corrupt", `the grant with token ${token} is not JSON`);
-  }
-  const whole =
-    typeof grant.id === "string" &&
-    grant.token === token &&
-    typeof grant.user === "string" &&
-    Array.isArray(grant.units) &&
-    ["reserved", "bound", "held"].includes(grant.state);
-  if (!whole) throw new StoreError("corrupt", `the grant with token ${token} is not whole`);
-  return grant;
 }
 
 function replace(options: OpenOptions, why: string): OpenedDatabase {
@@ -115,7 +99,8 @@ function replace(options: OpenOptions, why: string): OpenedDatabase {
   for (const suffix of ["-wal", "-shm", ""]) {
     if (existsSync(options.file + suffix)) renameSync(options.file + suffix, movedTo + suffix);
   }
-  return { ...begin(options, why), movedTo };
+  const begun = begin(options, why);
+  return { ...begun, loaded: { ...begun.loaded, movedTo } };
 }
 
 /**
@@ -132,7 +117,7 @@ function begin({ file, now, floor }: OpenOptions, lost: string | undefined): Ope
   try {
     db = connect(file);
     migrate(db, 0, now, first);
-    return { db, live: [], ...first, lost };
+    return { db, tables: openTables(db), loaded: { live: [], ...first, lost } };
   } catch (error) {
     db?.close();
     throw storeError(error, `creating ${file}`);

@@ -168,7 +168,7 @@ export async function makeApi({ node: more = {}, failures, ...options }: ApiOpti
   };
   const { ledger, store, limits } = rig;
   const tokens = new Tokens(
-    store,
+    store.tables.tokens,
     (...args) => ledger.saveToken(...args),
     (name) => node.users.some((user) => user.name === name),
   );

@@ -44,7 +44,7 @@ describe("a copied container with a grant that is over", () => {
       expect(adopted?.token).toBeGreaterThan(b.token);
       expect(ledger.closed()).toBeUndefined();
       // What was is still there.
-      for (const grant of [a, b]) expect(rig.store.grant(grant.id)).toEqual(grant);
+      for (const grant of [a, b]) expect(rig.store.tables.grants.get(grant.id)).toEqual(grant);
       expect(got(await ledger.reserve(wish("carol"))).token).toBeGreaterThan(adopted?.token ?? 0);
     }
   });
@@ -74,7 +74,7 @@ describe("a grant that ends and a copy that starts in one turn", () => {
     turn.map(got);
     expect(ledger.grants()).toMatchObject([{ container: "c2", state: "bound" }]);
     expect(ledger.grants()[0]?.id).not.toBe(grant.id);
-    expect(rig.store.grant(grant.id)).toMatchObject({ state: "released" });
+    expect(rig.store.tables.grants.get(grant.id)).toMatchObject({ state: "released" });
   });
 });
 

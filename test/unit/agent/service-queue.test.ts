@@ -72,12 +72,12 @@ describe("the queue", () => {
     const granted: string[] = [];
     store.commit = (batch) => {
       commit(batch);
-      granted.push(...batch.grants.map(({ id }) => id));
+      for (const put of batch.puts) if (put.table === "grants") granted.push(put.row.id);
       gone.abort();
     };
     await ledger.reserve(wish("bob", { waitSeconds: 60 }), gone.signal);
     expect(granted.length).toBeGreaterThan(0);
-    expect(store.grant(granted[0] ?? "")).toMatchObject({
+    expect(store.tables.grants.get(granted[0] ?? "")).toMatchObject({
       state: "released",
       reason: "the caller went away",
     });

@@ -50,7 +50,7 @@ describe("group commit", () => {
     expect(refused(freed).message).toContain("the disk is full");
     // As it was: nothing granted, nothing released, and the state agrees with the disk.
     expect(ledger.grants().map(({ id }) => id)).toEqual([kept.id]);
-    expect(store.history({ limit: 10 }).map(({ id }) => id)).toEqual([kept.id]);
+    expect(store.tables.grants.history({ limit: 10 }).map(({ id }) => id)).toEqual([kept.id]);
     expect(ledger.health()).toMatchObject({ status: "degraded" });
     expect(ledger.health().reasons.join()).toContain("the disk is full");
     broken = false;
@@ -59,7 +59,7 @@ describe("group commit", () => {
     expect(all.filter(({ ok }) => ok)).toHaveLength(6);
     expect(ledger.health().status).toBe("ok");
     expect(fatal).toEqual([]);
-    const tokens = store.history({ limit: 100 }).map(({ token }) => token);
+    const tokens = store.tables.grants.history({ limit: 100 }).map(({ token }) => token);
     expect(new Set(tokens).size).toBe(tokens.length);
   });
 
@@ -278,7 +278,11 @@ describe("GPUs", () => {
     gpus.change({ inventory: { source: "declared", gpus: [] } });
     await until("it failed", 30_000, () => failures > 0);
     broken = false;
-    await until("written", 30_000, () => store.grant(grant.id)?.reason?.includes("lost") === true);
+    await until(
+      "written",
+      30_000,
+      () => store.tables.grants.get(grant.id)?.reason?.includes("lost") === true,
+    );
   });
 });
 

@@ -20,8 +20,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Store, StoreError, schemaVersion, takeLock } from "../../../agent/src/store";
-import type { Grant } from "../../../core/gpu";
+import {
+  type Answered,
+  type Batch,
+  Store,
+  type StoredToken,
+  StoreError,
+  schemaVersion,
+  takeLock,
+} from "../../../../agent/src/store";
+import type { Grant } from "../../../../core/gpu";
 
 let folder: string;
 let file: string;
@@ -57,6 +65,23 @@ const grant = (token: number, more: Partial<Grant> = {}): Grant => ({
   ...more,
 });
 const event = (seq: number) => ({ seq, line: JSON.stringify({ seq }) });
+/** One turn, with these rows. */
+function write(
+  store: Store,
+  {
+    grants,
+    answered = [],
+    tokens = [],
+    ...rest
+  }: Omit<Batch, "puts"> & { grants: Grant[]; answered?: Answered[]; tokens?: StoredToken[] },
+): void {
+  const puts = [
+    ...grants.map((row) => ({ table: "grants" as const, row })),
+    ...answered.map((row) => ({ table: "answered" as const, row })),
+    ...tokens.map((row) => ({ table: "tokens" as const, row })),
+  ];
+  store.commit({ puts, ...rest });
+}
 const trouble = (run: () => unknown): string => {
   try {
     run();
@@ -70,7 +95,7 @@ const trouble = (run: () => unknown): string => {
 function filled(count: number): void {
   const store = opened();
   const tokens = Array.from({ length: count }, (_, i) => i + 1);
-  store.commit({
+  write(store, {
     grants: tokens.map((token) => grant(token)),
     nextToken: count + 1,
     events: tokens.map(event),
@@ -82,8 +107,8 @@ const aside = () => readdirSync(folder).filter((name) => name.includes(".corrupt
 describe("what was committed", () => {
   it("is there again, with the numbers that come next", () => {
     const store = opened();
-    store.commit({ grants: [grant(1), grant(2)], nextToken: 3, events: [event(1), event(2)] });
-    store.commit({
+    write(store, { grants: [grant(1), grant(2)], nextToken: 3, events: [event(1), event(2)] });
+    write(store, {
       grants: [grant(1, { state: "released", releasedAt: NOW })],
       nextToken: 3,
       events: [event(3)],
@@ -93,11 +118,11 @@ describe("what was committed", () => {
     expect(again.loaded.live.map(({ id }) => id)).toEqual(["g2"]);
     expect(again.loaded).toMatchObject({ nextToken: 3, nextEvent: 4 });
     expect(again.loaded.lost).toBeUndefined();
-    expect(again.grant("g1")?.state).toBe("released");
-    expect(again.history({ limit: 10 }).map(({ token }) => token)).toEqual([2, 1]);
-    expect(again.history({ limit: 10, before: 2 }).map(({ token }) => token)).toEqual([1]);
-    expect(again.history({ limit: 10, user: "bob" })).toEqual([]);
-    expect(again.outbox(1).map(({ seq }) => seq)).toEqual([2, 3]);
+    expect(again.tables.grants.get("g1")?.state).toBe("released");
+    expect(again.tables.grants.history({ limit: 10 }).map(({ token }) => token)).toEqual([2, 1]);
+    expect(again.tables.grants.history({ limit: 10, before: 2 }).map(({ token }) => token)).toEqual([1]);
+    expect(again.tables.grants.history({ limit: 10, user: "bob" })).toEqual([]);
+    expect(again.tables.outbox.after(1).map(({ seq }) => seq)).toEqual([2, 3]);
   });
 
   it("is on the disk when the commit returns: write-ahead log, synchronous full", () => {
@@ -112,13 +137,53 @@ describe("what was committed", () => {
     const answered = { actor: "a", key: "k", fingerprint: "f", grantId: "g1", at: NOW };
     const old = grant(1, { state: "released", releasedAt: NOW - 401 * 86_400_000 });
     const young = grant(2, { state: "released", releasedAt: NOW - 399 * 86_400_000 });
-    store.commit({ grants: [old, young, grant(3)], nextToken: 4, events: [], answered: [answered] });
-    expect(store.answered("a", "k", NOW)).toEqual({ fingerprint: "f", grantId: "g1" });
-    expect(store.answered("b", "k", NOW)).toBeUndefined();
-    expect(store.answered("a", "k", NOW + 86_400_001)).toBeUndefined();
+    write(store, { grants: [old, young, grant(3)], nextToken: 4, events: [], answered: [answered] });
+    expect(store.tables.answered.find("a", "k", NOW)).toEqual(answered);
+    expect(store.tables.answered.find("b", "k", NOW)).toBeUndefined();
+    expect(store.tables.answered.find("a", "k", NOW + 86_400_001)).toBeUndefined();
     store.prune(NOW);
-    expect(store.history({ limit: 10 }).map(({ token }) => token)).toEqual([3, 2]);
-    expect(store.answered("a", "k", NOW)).toBeDefined();
+    expect(store.tables.grants.history({ limit: 10 }).map(({ token }) => token)).toEqual([3, 2]);
+    expect(store.tables.answered.find("a", "k", NOW)).toBeDefined();
+  });
+});
+
+describe("a row that is not as it should be", () => {
+  const over = (token: number) => grant(token, { state: "released", releasedAt: NOW });
+  const changed = (sql: string) => {
+    const store = opened();
+    write(store, { grants: [over(1), over(2)], nextToken: 3, events: [] });
+    (store as unknown as { db: DatabaseSync }).db.exec(sql);
+    return store;
+  };
+
+  it.each([
+    ["UPDATE grants SET body = 'no' WHERE token = 2", "Row 2 of the table grants", "not JSON"],
+    [
+      "UPDATE grants SET body = json_set(body, '$.units[0].uuid', 7) WHERE token = 2",
+      "Row 2 of",
+      "units.0.uuid",
+    ],
+    ["UPDATE grants SET body = json_set(body, '$.token', 9) WHERE token = 2", "Row 2 of", "token 9"],
+  ])("of the history is named, whoever reads it: %s", (sql, named, why) => {
+    const store = changed(sql);
+    const { grants } = store.tables;
+    for (const read of [() => grants.get("g2"), () => grants.history({ limit: 9 }), () => store.prune(NOW)]) {
+      expect(trouble(read)).toMatch(/^corrupt: /);
+      expect(trouble(read)).toContain(named);
+      expect(trouble(read)).toContain(why);
+    }
+    // The others can be read.
+    expect(grants.get("g1")).toEqual(over(1));
+  });
+
+  it("of the tokens is named", () => {
+    const store = changed(`INSERT INTO tokens VALUES ('t7', 'h', '{"id":"t7","hash":"h","role":"king"}')`);
+    expect(trouble(() => store.tables.tokens.all())).toMatch(/^corrupt: Row t7 of the table tokens .*role/);
+  });
+
+  it("may have more than this berthd knows: it is read as it is", () => {
+    const store = changed("UPDATE grants SET body = json_set(body, '$.later', 'x', '$.units[0].later', 1)");
+    expect(store.tables.grants.get("g1")).toMatchObject({ later: "x", units: [{ later: 1 }] });
   });
 });
 
@@ -134,7 +199,7 @@ describe("a disk that is full", () => {
     try {
       file = join(mount, "ledger.db");
       const store = opened();
-      store.commit({ grants: [grant(1)], nextToken: 2, events: [event(1)] });
+      write(store, { grants: [grant(1)], nextToken: 2, events: [event(1)] });
       const filler = join(mount, "filler");
       const fd = openSync(filler, "w");
       try {
@@ -143,15 +208,15 @@ describe("a disk that is full", () => {
         expect((error as NodeJS.ErrnoException).code).toBe("ENOSPC");
       }
       const many = Array.from({ length: 200 }, (_, i) => grant(i + 2, { purpose: "x".repeat(200) }));
-      expect(trouble(() => store.commit({ grants: many, nextToken: 300, events: [event(2)] }))).toMatch(
+      expect(trouble(() => write(store, { grants: many, nextToken: 300, events: [event(2)] }))).toMatch(
         /^(full|io): /,
       );
-      expect(store.grant("g1")).toBeDefined();
-      expect(store.grant("g2")).toBeUndefined();
-      expect(store.outbox(0).map(({ seq }) => seq)).toEqual([1]);
+      expect(store.tables.grants.get("g1")).toBeDefined();
+      expect(store.tables.grants.get("g2")).toBeUndefined();
+      expect(store.tables.outbox.after(0).map(({ seq }) => seq)).toEqual([1]);
       ftruncateSync(fd, 0);
       closeSync(fd);
-      store.commit({ grants: [grant(300)], nextToken: 301, events: [event(2)] });
+      write(store, { grants: [grant(300)], nextToken: 301, events: [event(2)] });
       store.close();
       expect(opened().loaded).toMatchObject({ nextToken: 301, nextEvent: 3 });
     } finally {
@@ -178,6 +243,11 @@ describe("a database that cannot be used", () => {
     expect(aside()).toEqual([]);
   });
 
+  const changed = (sql: string) => () => {
+    const db = new DatabaseSync(file);
+    db.exec(sql);
+    db.close();
+  };
   const damage: [string, () => void][] = [
     ["emptied", () => truncateSync(file, 0)],
     ["cut in the middle of a page", () => truncateSync(file, 4096 * 2 + 100)],
@@ -195,22 +265,22 @@ describe("a database that cannot be used", () => {
         closeSync(fd);
       },
     ],
+    ["with a grant that is no JSON", changed("UPDATE grants SET body = 'no' WHERE token = 2")],
+    ["with a grant of another token", changed("UPDATE grants SET token = 5000 WHERE token = 2")],
     [
-      "with a grant that is no JSON",
-      () => {
-        const db = new DatabaseSync(file);
-        db.exec("UPDATE grants SET body = 'no' WHERE token = 2");
-        db.close();
-      },
+      "with a grant that has no units",
+      changed("UPDATE grants SET body = json_remove(body, '$.units') WHERE token = 2"),
     ],
     [
-      "with a grant of another token",
-      () => {
-        const db = new DatabaseSync(file);
-        db.exec("UPDATE grants SET token = 5000 WHERE token = 2");
-        db.close();
-      },
+      "with a live grant that is over",
+      changed(`UPDATE grants SET body = json_set(body, '$.state', 'released') WHERE token = 2`),
     ],
+    [
+      "with a bearer token of no role",
+      changed(`INSERT INTO tokens VALUES ('t1', 'h', '{"id":"t1","hash":"h","createdAt":1}')`),
+    ],
+    ["with an event that has no number", changed(`INSERT INTO outbox VALUES (9000, '{"event":"granted"}')`)],
+    ["without counters", changed("DELETE FROM counters")],
     [
       "of another program",
       () => {
@@ -231,7 +301,7 @@ describe("a database that cannot be used", () => {
     expect(store.loaded.live).toEqual([]);
     expect(store.loaded.nextToken).toBeGreaterThanOrEqual(NOW);
     expect(store.loaded.nextEvent).toBe(701);
-    store.commit({
+    write(store, {
       grants: [grant(store.loaded.nextToken)],
       nextToken: store.loaded.nextToken + 1,
       events: [],
@@ -245,7 +315,7 @@ describe("a database that cannot be used", () => {
 
   it("takes its log with it, so that the log is not played into the new one", () => {
     const store = opened();
-    store.commit({ grants: [grant(1)], nextToken: 2, events: [event(1)] });
+    write(store, { grants: [grant(1)], nextToken: 2, events: [event(1)] });
     // As a crash leaves it: the log is still there.
     for (const suffix of ["-wal", "-shm"]) copyFileSync(file + suffix, `${file}${suffix}.kept`);
     store.close();

@@ -1,0 +1,58 @@
+import type { DatabaseSync } from "node:sqlite";
+import { z } from "zod";
+import { Table } from "./table";
+
+/** An answer already given, so that the same request sent again is not granted again. */
+export interface Answered {
+  actor: string;
+  /** The idempotency key; those of two actors never meet. */
+  key: string;
+  /** Of the request: the same key with another request is a mistake of the caller's. */
+  fingerprint: string;
+  grantId: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+}
+
+/** An answer is remembered for a day, in milliseconds. */
+const answeredFor = 86_400_000;
+
+const shape: z.ZodType<Answered> = z.object({
+  actor: z.string(),
+  key: z.string(),
+  fingerprint: z.string(),
+  grantId: z.string(),
+  at: z.number(),
+});
+
+/** Idempotency keys, by actor and key. */
+export class AnsweredKeys extends Table<Answered> {
+  private readonly upsert = this.db.prepare(
+    "INSERT OR REPLACE INTO answered (actor, key, fingerprint, grant_id, at) VALUES (?, ?, ?, ?, ?)",
+  );
+  private readonly byKey = this.db.prepare(
+    "SELECT actor, key, fingerprint, grant_id AS grantId, at FROM answered WHERE actor = ? AND key = ?",
+  );
+  private readonly forget = this.db.prepare("DELETE FROM answered WHERE at < ?");
+
+  constructor(db: DatabaseSync) {
+    super(db, "answered", shape);
+  }
+
+  put({ actor, key, fingerprint, grantId, at }: Answered): void {
+    this.upsert.run(actor, key, fingerprint, grantId, at);
+  }
+
+  /** @param now milliseconds since the epoch */
+  find(actor: string, key: string, now: number): Answered | undefined {
+    return this.read(() => {
+      const row = this.byKey.get(actor, key);
+      const answered = row && this.checked(`${actor}/${key}`, row);
+      return answered && answered.at >= now - answeredFor ? answered : undefined;
+    });
+  }
+
+  override prune(now: number): void {
+    this.forget.run(now - answeredFor);
+  }
+}

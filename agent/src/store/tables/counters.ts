@@ -1,0 +1,33 @@
+import type { DatabaseSync } from "node:sqlite";
+import { z } from "zod";
+import { Table } from "./table";
+
+/** The numbers that come next: none is ever given twice. */
+export interface NextNumbers {
+  /** Of a grant's fencing token. */
+  nextToken: number;
+  /** Of a line in the event log. */
+  nextEvent: number;
+}
+
+const shape: z.ZodType<NextNumbers> = z.object({ nextToken: z.int(), nextEvent: z.int() });
+
+/** One row. */
+export class Counters extends Table<NextNumbers> {
+  private readonly update = this.db.prepare("UPDATE counters SET next_token = ?, next_event = ?");
+  private readonly row = this.db.prepare(
+    "SELECT next_token AS nextToken, next_event AS nextEvent FROM counters WHERE one = 1",
+  );
+
+  constructor(db: DatabaseSync) {
+    super(db, "counters", shape);
+  }
+
+  set({ nextToken, nextEvent }: NextNumbers): void {
+    this.update.run(nextToken, nextEvent);
+  }
+
+  get(): NextNumbers {
+    return this.read(() => this.checked(1, this.row.get()));
+  }
+}

@@ -1,0 +1,34 @@
+/** The tables of the ledger's database. */
+import type { DatabaseSync } from "node:sqlite";
+import { AnsweredKeys } from "./answered";
+import { Counters } from "./counters";
+import { Grants } from "./grants";
+import { Outbox } from "./outbox";
+import { TokenRecords } from "./tokens";
+
+/** A new table needs a migration, a module, and a line here. */
+export function openTables(db: DatabaseSync) {
+  return {
+    grants: new Grants(db),
+    answered: new AnsweredKeys(db),
+    tokens: new TokenRecords(db),
+    outbox: new Outbox(db),
+    counters: new Counters(db),
+  };
+}
+
+export type Tables = ReturnType<typeof openTables>;
+
+/** One row for one of the tables that turns write: the whole row each time. */
+export type Put = {
+  [Name in keyof Tables]: Tables[Name] extends { put(row: infer Row): void }
+    ? { table: Name; row: Row }
+    : never;
+}[keyof Tables];
+
+export type TableName = Put["table"];
+export type RowOf<Name extends TableName> = Extract<Put, { table: Name }>["row"];
+
+export type { Answered } from "./answered";
+export type { OutboxLine } from "./outbox";
+export type { StoredToken } from "./tokens";

@@ -1,0 +1,53 @@
+import type { DatabaseSync } from "node:sqlite";
+import { z } from "zod";
+import { Table } from "./table";
+
+/** A bearer token as it is kept: never the token itself. */
+export interface StoredToken {
+  id: string;
+  /** SHA-256, hex. */
+  hash: string;
+  name?: string;
+  role: "admin" | "user" | "service";
+  /** The user whose grants it may touch, for role `user`; whose programs use it, else. */
+  owner?: string;
+  /** Milliseconds since the epoch, as the other times. */
+  createdAt: number;
+  expiresAt?: number;
+  revokedAt?: number;
+  lastUsedAt?: number;
+}
+
+const shape: z.ZodType<StoredToken> = z.looseObject({
+  id: z.string(),
+  hash: z.string(),
+  name: z.string().optional(),
+  role: z.enum(["admin", "user", "service"]),
+  owner: z.string().optional(),
+  createdAt: z.number(),
+  expiresAt: z.number().optional(),
+  revokedAt: z.number().optional(),
+  lastUsedAt: z.number().optional(),
+});
+
+/** Bearer tokens, by their id. */
+export class TokenRecords extends Table<StoredToken> {
+  private readonly upsert = this.db.prepare(
+    "INSERT INTO tokens (id, hash, body) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+  );
+  private readonly every = this.db.prepare("SELECT id, body FROM tokens");
+
+  constructor(db: DatabaseSync) {
+    super(db, "tokens", shape);
+  }
+
+  put(token: StoredToken): void {
+    this.upsert.run(token.id, token.hash, JSON.stringify(token));
+  }
+
+  all(): StoredToken[] {
+    return this.read(() =>
+      (this.every.all() as { id: string; body: string }[]).map(({ id, body }) => this.parsed(id, body)),
+    );
+  }
+}
