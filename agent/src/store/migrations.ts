@@ -41,6 +41,17 @@ export const migrations: readonly Migration[] = [
       CREATE TABLE tokens (id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, body TEXT NOT NULL) STRICT;
     `,
   },
+  {
+    version: 2,
+    name: "which keys of the stack's are over",
+    // A column, not an index on an expression: that would parse the body of each grant that ends.
+    sql: `
+      ALTER TABLE grants ADD COLUMN key TEXT;
+      UPDATE grants SET key = json_extract(body, '$.key')
+        WHERE CASE WHEN json_valid(body) THEN json_extract(body, '$.key') IS NOT NULL END;
+      CREATE INDEX grants_over_key ON grants (key) WHERE live = 0 AND key IS NOT NULL;
+    `,
+  },
 ];
 
 export const schemaVersion = Math.max(...migrations.map(({ version }) => version));

@@ -57,14 +57,12 @@ interface Row {
 /** Grants, live and over, by their token. */
 export class Grants extends Table<Grant> {
   private readonly upsert = this.db.prepare(
-    "INSERT INTO grants (token, id, user, live, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET live = excluded.live, body = excluded.body",
+    "INSERT INTO grants (token, id, user, live, key, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET live = excluded.live, body = excluded.body",
   );
   private readonly alive = this.db.prepare("SELECT token, body FROM grants WHERE live = 1 ORDER BY token");
   private readonly byId = this.db.prepare("SELECT token, body FROM grants WHERE id = ?");
   private readonly byEither = this.db.prepare("SELECT 1 FROM grants WHERE id = ? OR token = ? LIMIT 1");
-  private readonly overByKey = this.db.prepare(
-    "SELECT 1 FROM grants WHERE live = 0 AND json_extract(body, '$.key') = ? LIMIT 1",
-  );
+  private readonly overByKey = this.db.prepare("SELECT 1 FROM grants WHERE live = 0 AND key = ? LIMIT 1");
   private readonly newest = this.db.prepare(
     "SELECT token, body FROM grants WHERE token < ? ORDER BY token DESC LIMIT ?",
   );
@@ -83,8 +81,8 @@ export class Grants extends Table<Grant> {
 
   put(grant: Grant): void {
     const live = grant.state === "released" ? 0 : 1;
-    const { token, id, user } = grant;
-    this.upsert.run(token, id, user, live, JSON.stringify(grant));
+    const { token, id, user, key = null } = grant;
+    this.upsert.run(token, id, user, live, key, JSON.stringify(grant));
   }
 
   /** Those that are not over, in the order of their tokens. */
@@ -108,7 +106,7 @@ export class Grants extends Table<Grant> {
     return this.read(() => this.byEither.get(id, token) !== undefined);
   }
 
-  /** Whether a grant that is over had that key of the stack's. Looks through the history. */
+  /** Whether a grant that is over had that key of the stack's. */
   hadKey(key: string): boolean {
     return this.read(() => this.overByKey.get(key) !== undefined);
   }

@@ -187,6 +187,52 @@ describe("a row that is not as it should be", () => {
   });
 });
 
+describe("keys that the stack dropped", () => {
+  const over = (token: number, more: Partial<Grant>) =>
+    grant(token, { state: "released", releasedAt: NOW, ...more });
+  const rows = [
+    over(1, { key: "workspace/alice" }),
+    grant(2, { key: "workspace/bob" }),
+    over(3, {}),
+    over(4, { key: "ray" }),
+  ];
+  const known = ({ tables: { grants } }: Store) =>
+    ["workspace/alice", "workspace/bob", "ray", "no"].filter((key) => grants.hadKey(key));
+
+  it("are known once their grant is over, without a look at the whole history", () => {
+    const store = opened();
+    write(store, { grants: rows, nextToken: 5, events: [] });
+    expect(known(store)).toEqual(["workspace/alice", "ray"]);
+    write(store, { grants: [over(2, { key: "workspace/bob" })], nextToken: 5, events: [] });
+    expect(known(store)).toEqual(["workspace/alice", "workspace/bob", "ray"]);
+    const plan = (store as unknown as { db: DatabaseSync }).db
+      .prepare("EXPLAIN QUERY PLAN SELECT 1 FROM grants WHERE live = 0 AND key = ? LIMIT 1")
+      .all("x");
+    expect(plan.map(({ detail }) => detail)).toEqual([
+      "SEARCH grants USING COVERING INDEX grants_over_key (key=?)",
+    ]);
+  });
+
+  it("are known in a ledger that was written before they had a column", () => {
+    const first = opened();
+    write(first, { grants: rows, nextToken: 5, events: [event(1)] });
+    first.close();
+    const db = new DatabaseSync(file);
+    db.exec(
+      "DROP INDEX grants_over_key; ALTER TABLE grants DROP COLUMN key; DELETE FROM migrations WHERE version > 1",
+    );
+    // A grant that is over and cannot be read keeps nobody from the rest.
+    db.exec("UPDATE grants SET body = 'no' WHERE token = 3");
+    db.close();
+    const store = opened();
+    expect(store.loaded).toMatchObject({ nextToken: 5, nextEvent: 2 });
+    expect(store.loaded.lost).toBeUndefined();
+    expect(store.loaded.live).toEqual([rows[1]]);
+    expect(known(store)).toEqual(["workspace/alice", "ray"]);
+    expect(aside()).toEqual([]);
+  });
+});
+
 describe("a disk that is full", () => {
   it("refuses the commit whole, keeps what was there, and goes on when there is room", () => {
     const mount = join(folder, "small");
