@@ -1,5 +1,4 @@
 import { type FSWatcher, watch } from "node:fs";
-import { join } from "node:path";
 import { explainLimits } from "../../core/limits";
 import { version } from "../package.json";
 import { defaultContainerPorts, type NodeConfig, readNode } from "./config";
@@ -13,6 +12,7 @@ import type { Logger } from "./log";
 import { makeMetrics } from "./metrics";
 import { NodeSlices } from "./node-slices";
 import { type Notifier, notifier } from "./notify";
+import { Operations } from "./operations";
 import type { AgentPaths } from "./paths";
 import type { InventoryPort } from "./service";
 import { Ledger } from "./service/ledger";
@@ -157,6 +157,11 @@ export class Berthd {
     const slices = new NodeSlices({ document: () => limits.document, users: () => this.node.users, log });
     limits.onChange(() => slices.apply());
     slices.apply();
+    const operations = new Operations({
+      loaded: store.tables.operations.all(),
+      write: (decide) => made.write(decide),
+      log,
+    });
     const creator = new Creator({
       engine,
       containers,
@@ -164,11 +169,13 @@ export class Berthd {
       log,
       stack: this.node.stack,
       node: this.node.node,
-      folder: join(paths.stateFolder, "launches"),
+      operations,
       addresses: ["127.0.0.1", ...(this.node.privateAddress === undefined ? [] : [this.node.privateAddress])],
       ports: () => this.node.ports?.containers ?? defaultContainerPorts,
       cgroupParent: (user, group, driver) => slices.parent(user, group, driver),
     });
+    if (operations.unhandled.length > 0)
+      throw new Error(`Nobody brings operations to an end: ${operations.unhandled.join(", ")}`);
     const isUser = (name: string) => this.node.users.some((user) => user.name === name);
     const tokens = new Tokens(store.tables.tokens, (...args) => made.saveToken(...args), isUser);
     const app = await makeApp({

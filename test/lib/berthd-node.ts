@@ -23,6 +23,8 @@ export interface Answer {
 }
 
 const inspected = (text: string): Container[] => (text.trim() === "" ? [] : JSON.parse(text));
+/** Kind and step of what berthd's journal has. */
+const OPERATIONS = `python3 -c 'import sqlite3; print(*sqlite3.connect("file:/var/lib/berth/agent/ledger.db?mode=ro", uri=True).execute("SELECT kind, step FROM operations"))'`;
 const INSPECT = "docker ps -a -q --no-trunc --filter label=berth.creation | xargs -r docker inspect";
 
 /**
@@ -44,10 +46,10 @@ export function berthdOn(onNode: (command: string) => Promise<string>, deadline 
 
   const containers = async () => inspected(await onNode(INSPECT));
 
-  /** The ledger, the containers, and what berthd noted of creations under way: by one connection, for it is asked often. */
+  /** The ledger, the containers, and berthd's journal of operations: by one connection, for it is asked often. */
   async function state(): Promise<{ held: Grant[]; made: Container[]; notes: string }> {
     const said = await onNode(
-      `curl -s -m 60 --unix-socket /run/berth/berthd.sock http://berthd/api/grants; echo; echo ---; ${INSPECT}; echo ---; ls /var/lib/berth/agent/creations 2>/dev/null || true`,
+      `curl -s -m 60 --unix-socket /run/berth/berthd.sock http://berthd/api/grants; echo; echo ---; ${INSPECT}; echo ---; ${OPERATIONS}`,
     );
     const [ledger = "", made = "", notes = ""] = said.split(/^---$/m);
     return { held: JSON.parse(ledger).grants, made: inspected(made), notes: notes.trim() };
@@ -76,7 +78,7 @@ export function berthdOn(onNode: (command: string) => Promise<string>, deadline 
     }
     const units = held.flatMap((grant) => grant.units.map(({ uuid }) => uuid));
     if (new Set(units).size !== units.length) found.push(`given twice: ${units.sort()}`);
-    if (notes !== "") found.push(`notes of creations: ${notes}`);
+    if (notes !== "") found.push(`operations under way: ${notes}`);
     return found;
   }
 

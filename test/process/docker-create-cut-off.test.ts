@@ -3,10 +3,8 @@
  * GPU is given twice, and none stays taken for nothing; fault points do nothing unless they are asked for.
  * Does not prove: that a real process dies there (test/e2e/nodes/agent-kill-cases.ts does).
  */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { fault, faultPoints } from "../../agent/src/docker";
+import { fault, faultPoints } from "../../agent/src/operations";
 import { agrees, create, journal, rig, settle } from "./docker-create-helpers";
 
 describe("a berthd that is cut off", () => {
@@ -119,20 +117,6 @@ describe("a berthd that is cut off", () => {
     await settle();
     expect(await under).toMatchObject({ ok: true });
     agrees();
-  });
-
-  it("takes a damaged note away, and says so", async () => {
-    const folder = join(rig.dockerd.folder, "creations");
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "0011223344556677.json"), '{"creation": "00112');
-    writeFileSync(join(folder, "1111223344556677.json.new"), "{");
-    writeFileSync(
-      join(folder, "2211223344556677.json"),
-      '{"creation":"x","user":"a","name":"b","purpose":"c"}',
-    );
-    await settle();
-    expect(journal()).toEqual([]);
-    expect(rig.lines.filter(({ level }) => level === "warn")).toHaveLength(2);
   });
 });
 

@@ -1,6 +1,4 @@
 /** What the tests of creating share: a rig for each, a creation with a GPU, and whether ledger and Docker agree. */
-import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import { afterEach, beforeEach, expect } from "vitest";
 import { type CreateRequest, createSchema } from "../../agent/src/docker";
 import { IMAGE, Rig } from "../unit/agent/docker-rig";
@@ -29,11 +27,8 @@ export function useRig(next: Rig): Rig {
 /** One MIG instance for alice, unless the test says more. */
 export const create = (more: object = {}, signal?: AbortSignal) =>
   rig.creator.create(createSchema.parse(wish(more)) as CreateRequest, by, signal);
-/** The notes of creations that are under way. */
-export const journal = () => {
-  const folder = join(rig.dockerd.folder, "creations");
-  return existsSync(folder) ? readdirSync(folder) : [];
-};
+/** What is noted of operations that are under way. */
+export const journal = () => [...rig.rows.values()];
 
 /** What berthd does at its start, and whenever Docker is back. */
 export async function settle(): Promise<void> {

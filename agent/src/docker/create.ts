@@ -6,23 +6,22 @@ import { randomBytes } from "node:crypto";
 import { claim } from "../../../core/containers";
 import type { Grant, Refusal, Result } from "../../../core/gpu";
 import type { PortRange } from "../config";
+import { NotNoted, type Operations, type Step } from "../operations";
 import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/ports";
 import type { LedgerService } from "../service/types";
 import { DockerError, type Engine, short } from "./engine";
-import { fault } from "./faults";
-import { Journal, type JournalEntry } from "./journal";
 import { pause } from "./lib";
 import type { Containers, Log } from "./observe";
 import { type Prepared, prepare, type UnderWay } from "./prepare";
-import { recover } from "./recover";
+import { grantKey, recoverCreation, recoverRemoval, takeAwayUnstarted } from "./recover";
 import { callerGone, dockerRefusal, notOurs, notThere, refuse, textOf } from "./refusals";
 import type { CreateRequest } from "./request";
-import { containerSpec } from "./spec";
+import { containerSpec, DEFAULT_STOP_SECONDS } from "./spec";
 
 /** What the creator asks of the ledger. */
 export type Ledger = Pick<
   LedgerService,
-  "reserve" | "bind" | "release" | "grant" | "grants" | "limitsOf" | "containerGone"
+  "reserve" | "bind" | "release" | "grant" | "grantOf" | "limitsOf" | "containerGone"
 >;
 
 export interface CreatorOptions {
@@ -32,8 +31,7 @@ export interface CreatorOptions {
   log: Log;
   stack: string;
   node: string;
-  /** For the journal of creations under way. */
-  folder: string;
+  operations: Operations;
   /** Addresses that ports may be published on. @default ["127.0.0.1"] */
   addresses?: readonly string[];
   /** Host ports that containers may be published on. */
@@ -44,19 +42,17 @@ export interface CreatorOptions {
   endSeconds?: number;
 }
 
-const DEFAULT_STOP_SECONDS = 10;
-
 export class Creator implements CreatorPort<CreateRequest> {
-  private readonly journal: Journal;
   /** By creation. */
   private readonly underWay = new Map<string, UnderWay>();
-  private recovering: Promise<void> | undefined;
-  private again = false;
   private readonly stopListening: () => void;
   private readonly ended = new AbortController();
 
   constructor(private readonly options: CreatorOptions) {
-    this.journal = new Journal(options.folder);
+    const { operations } = options;
+    const recovering = { ...options, takeAway: (id: string) => this.takeAway(id) };
+    operations.handle("create", (operation) => recoverCreation(recovering, operation));
+    operations.handle("remove", (operation) => recoverRemoval(recovering, operation));
     this.stopListening = options.containers.onEvent((event) => {
       if (event.kind !== "looked") return;
       this.recover().catch((error: unknown) => {
@@ -88,7 +84,7 @@ export class Creator implements CreatorPort<CreateRequest> {
     try {
       return await work;
     } catch (error) {
-      if (error instanceof DockerError) return refuse(dockerRefusal(error));
+      if (error instanceof DockerError || error instanceof NotNoted) return refuse(dockerRefusal(error));
       throw error;
     } finally {
       this.underWay.delete(creation);
@@ -101,33 +97,21 @@ export class Creator implements CreatorPort<CreateRequest> {
     try {
       return await this.removeNow(container);
     } catch (error) {
-      if (error instanceof DockerError) return refuse(dockerRefusal(error));
+      if (error instanceof DockerError || error instanceof NotNoted) return refuse(dockerRefusal(error));
       throw error;
     }
   }
 
-  /** Ends what a berthd before this one, or a dockerd that did not answer, left half-done. Calls meanwhile become one. */
-  recover(): Promise<void> {
-    if (this.recovering !== undefined) {
-      this.again = true;
-      return this.recovering;
-    }
-    this.recovering = (async () => {
-      try {
-        do {
-          this.again = false;
-          await recover({
-            ...this.options,
-            journal: this.journal,
-            underWay: (creation) => this.underWay.has(creation),
-            takeAway: (id) => this.takeAway(id),
-          });
-        } while (this.again);
-      } finally {
-        this.recovering = undefined;
-      }
-    })();
-    return this.recovering;
+  /** Ends what a berthd before this one, or a dockerd that did not answer, left half-done. */
+  async recover(): Promise<void> {
+    const { containers, operations } = this.options;
+    await containers.current();
+    await operations.recover();
+    await takeAwayUnstarted({
+      ...this.options,
+      takeAway: (id) => this.takeAway(id),
+      underWay: (creation) => this.underWay.has(creation),
+    });
   }
 
   /** Takes no more creations, and waits for those under way. */
@@ -135,7 +119,7 @@ export class Creator implements CreatorPort<CreateRequest> {
     this.stopListening();
     this.ended.abort();
     await Promise.allSettled([...this.underWay.values()].map(({ done }) => done));
-    await this.recovering?.catch(() => {});
+    await this.options.operations.settled();
   }
 
   private async prepareAndRun(
@@ -148,71 +132,42 @@ export class Creator implements CreatorPort<CreateRequest> {
     const prepared = await this.prepare(creation, request);
     if (!prepared.ok) return prepared;
     const { name } = prepared.value;
-    const purpose = `container ${name}, creation ${creation}`;
-    const entry: JournalEntry = { creation, user: request.user, name, purpose };
-    try {
-      this.journal.begin(entry);
-    } catch (error) {
-      return refuse({
-        code: "closed",
-        message: `the creation could not be noted: ${(error as Error).message}`,
-        fix: `make room for ${this.options.folder}`,
-      });
-    }
-    try {
-      const done = await this.run(request, prepared.value, { entry, actor: caller.actor, signal });
-      this.journal.remove(creation);
-      return done;
-    } catch (error) {
-      // Something of it may be there, and could not be taken away: `recover` goes on.
-      this.abandon(entry);
-      throw error;
-    }
+    const { actor } = caller;
+    return this.options.operations.run(
+      "create",
+      { id: creation, owner: request.user, body: { name, actor } },
+      (step) => this.run(request, prepared.value, { creation, actor, signal, step }),
+    );
   }
 
   private prepare(creation: string, request: CreateRequest): Promise<Result<Prepared>> {
     return prepare(creation, request, { ...this.options, underWay: this.underWay });
   }
 
-  private abandon(entry: JournalEntry): void {
-    try {
-      this.journal.abandon(entry);
-    } catch (error) {
-      // The note that is there says the same but for that; it is gone by then only with its folder.
-      this.options.log.warn(
-        { creation: entry.creation, error: textOf(error) },
-        "a failed creation could not be noted",
-      );
-    }
-  }
-
   /** @throws DockerError when something may be left behind. */
   private async run(
     request: CreateRequest,
-    { context, containers }: Prepared,
-    { entry, actor, signal }: Running,
+    { context, containers, name }: Prepared,
+    { creation, actor, signal, step }: Running,
   ): Promise<Result<CreatedContainer>> {
     const { ledger } = this.options;
     let grant: Grant | undefined;
     let current = context;
     if (request.gpus !== undefined) {
-      fault("create:before-reserve");
-      const reserved = await ledger.reserve(
-        {
-          user: request.user,
-          ask: request.gpus,
-          purpose: entry.purpose,
-          containers,
-          actor,
-          ...(request.wait_seconds === undefined ? {} : { waitSeconds: request.wait_seconds }),
-        },
-        signal,
-      );
-      fault("create:after-reserve");
+      const wish = {
+        user: request.user,
+        ask: request.gpus,
+        purpose: `container ${name}`,
+        containers,
+        actor,
+        idempotencyKey: grantKey(creation),
+        ...(request.wait_seconds === undefined ? {} : { waitSeconds: request.wait_seconds }),
+      };
+      const reserved = await step("reserve", () => ledger.reserve(wish, signal));
       if (!reserved.ok) return reserved;
       grant = reserved.value;
       // It may have waited for a day: limits, containers and dockerd are others by now.
-      const again = await this.prepare(entry.creation, request).catch((error: unknown) =>
+      const again = await this.prepare(creation, request).catch((error: unknown) =>
         refuse(dockerRefusal(error)),
       );
       if (!again.ok) return this.giveBack(grant, again.refusal);
@@ -221,30 +176,26 @@ export class Creator implements CreatorPort<CreateRequest> {
     if (signal?.aborted) return this.giveBack(grant, callerGone);
     const spec = containerSpec(request, { ...current, ...(grant === undefined ? {} : { grant }) });
     if (!spec.ok) return this.giveBack(grant, spec.refusal);
-    return this.createAndStart(spec.value, grant, { entry, signal });
+    return this.createAndStart(spec.value, grant, { creation, signal, step });
   }
 
   private async createAndStart(
     spec: { name: string; body: Parameters<Engine["create"]>[1] },
     grant: Grant | undefined,
-    { entry, signal }: Pick<Running, "entry" | "signal">,
+    { creation, signal, step }: Omit<Running, "actor">,
   ): Promise<Result<CreatedContainer>> {
     const { engine } = this.options;
     let id: string;
     try {
-      fault("create:before-create");
-      id = await engine.create(spec.name, spec.body);
-      fault("create:after-create");
+      id = await step("create", () => engine.create(spec.name, spec.body));
     } catch (error) {
       if (!(error instanceof DockerError && error.outcome === "unreachable"))
-        await this.after(error, () => this.undoCreate(entry));
+        await this.after(error, () => this.undoCreate(creation, spec.name));
       return this.giveBack(grant, dockerRefusal(error));
     }
     if (signal?.aborted) return this.takeBack(id, grant, callerGone);
     try {
-      fault("create:before-start");
-      await engine.start(id);
-      fault("create:after-start");
+      await step("start", () => engine.start(id));
     } catch (error) {
       await this.after(error, () => this.takeAway(id));
       return this.giveBack(grant, dockerRefusal(error));
@@ -254,16 +205,20 @@ export class Creator implements CreatorPort<CreateRequest> {
       await this.options.containers.tell(id);
       return { ok: true, value: { id, name: spec.name } };
     }
-    const bound = await this.bind(id, spec.name, grant);
+    const bound = await this.bind(id, spec.name, grant, step);
     return bound.ok && signal?.aborted ? this.takeBack(id, grant, callerGone) : bound;
   }
 
-  private async bind(id: string, name: string, grant: Grant): Promise<Result<CreatedContainer>> {
+  private async bind(
+    id: string,
+    name: string,
+    grant: Grant,
+    step: Step<"create">,
+  ): Promise<Result<CreatedContainer>> {
     const { containers, ledger } = this.options;
     await containers.settled();
-    fault("create:before-bind");
-    const bound = await ledger.bind({ id: grant.id, token: grant.token, container: id });
-    fault("create:after-bind");
+    const request = { id: grant.id, token: grant.token, container: id };
+    const bound = await step("bind", () => ledger.bind(request));
     if (!bound.ok && (await this.ranAndEnded(id))) {
       await containers.tell(id);
       // It ended before it was bound, and its user's grants are not held: that is its end, and no mistake.
@@ -282,17 +237,14 @@ export class Creator implements CreatorPort<CreateRequest> {
     const labels = claim(found.Config?.Labels);
     if (labels.creation === undefined) return refuse(notOurs(container));
     const id = found.Id;
-    fault("remove:before-stop");
-    await engine.stop(id, found.Config?.StopTimeout ?? DEFAULT_STOP_SECONDS);
-    fault("remove:after-stop");
-    fault("remove:before-remove");
-    await this.takeAway(id);
-    fault("remove:after-remove");
-    await containers.settled();
-    fault("remove:before-release");
-    const gone = await ledger.containerGone(id);
-    fault("remove:after-release");
-    return gone.ok ? { ok: true, value: { id } } : gone;
+    const operation = { id: randomBytes(8).toString("hex"), owner: labels.user, body: { container: id } };
+    return this.options.operations.run("remove", operation, async (step) => {
+      await step("stop", () => engine.stop(id, found.Config?.StopTimeout ?? DEFAULT_STOP_SECONDS));
+      await step("remove", () => this.takeAway(id));
+      await containers.settled();
+      const gone = await step("release", () => ledger.containerGone(id));
+      return gone.ok ? { ok: true, value: { id } } : gone;
+    });
   }
 
   /**
@@ -318,9 +270,9 @@ export class Creator implements CreatorPort<CreateRequest> {
   }
 
   /** After a creation of which nobody knows what came: dockerd may have made it all the same. */
-  private async undoCreate(entry: JournalEntry): Promise<void> {
-    const found = await this.options.engine.inspect(entry.name);
-    if (found === undefined || claim(found.Config?.Labels).creation !== entry.creation) return;
+  private async undoCreate(creation: string, name: string): Promise<void> {
+    const found = await this.options.engine.inspect(name);
+    if (found === undefined || claim(found.Config?.Labels).creation !== creation) return;
     await this.takeAway(found.Id);
   }
 
@@ -364,7 +316,8 @@ export class Creator implements CreatorPort<CreateRequest> {
 }
 
 interface Running {
-  entry: JournalEntry;
+  creation: string;
   actor: string;
   signal: AbortSignal | undefined;
+  step: Step<"create">;
 }

@@ -2,7 +2,6 @@
 
 export { Creator, type CreatorOptions } from "./create";
 export { DockerError, defaultDeadlines, Engine, type EngineInfo, type EngineOptions } from "./engine";
-export { type FaultPoint, fault, faultPoints } from "./faults";
 export { Containers, type Log, type ObserveOptions } from "./observe";
 export { type OpenOptions, openContainers } from "./open";
 export { type Processes, procProcesses } from "./processes";

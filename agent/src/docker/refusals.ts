@@ -1,11 +1,18 @@
 /** Why a container was not made, in words for whoever asked. Pure. */
 import type { Refusal, Result } from "../../../core/gpu";
+import { NotNoted } from "../operations";
 import { DockerError, type EngineInfo } from "./engine";
 
 export const refuse = (refusal: Refusal): Result<never> => ({ ok: false, refusal });
 
-/** What dockerd said, as an answer to the caller. */
+/** What dockerd said, or why the next step could not be noted, as an answer to the caller. */
 export function dockerRefusal(error: unknown): Refusal {
+  if (error instanceof NotNoted)
+    return {
+      code: "closed",
+      message: error.message,
+      fix: "make room on the disk of /var/lib/berth, then try again",
+    };
   if (!(error instanceof DockerError)) throw error;
   const { message, outcome, status } = error;
   if (outcome !== "refused")

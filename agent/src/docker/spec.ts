@@ -23,7 +23,8 @@ import type { PortRange } from "../config";
 import { type CreateRequest, malformed } from "./request";
 
 const MIN_MEMORY = 6 * 2 ** 20;
-const DEFAULT_STOP_SECONDS = 10;
+/** Between TERM and KILL. */
+export const DEFAULT_STOP_SECONDS = 10;
 
 export interface SpecContext {
   stack: string;

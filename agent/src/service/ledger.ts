@@ -201,6 +201,11 @@ export class Ledger implements LedgerService {
     return this.state.grants.get(id) ?? this.options.store.tables.grants.get(id);
   }
 
+  grantOf(actor: string, key: string): Grant | undefined {
+    const answered = this.options.store.tables.answered.find(actor, key, this.now());
+    return answered && this.grant(answered.grantId);
+  }
+
   history({ user, limit = 100, before }: HistoryFilter = {}): Grant[] {
     return this.options.store.tables.grants.history({ user, limit: Math.min(limit, 1000), before });
   }
@@ -257,6 +262,11 @@ export class Ledger implements LedgerService {
       .then((result) => {
         if (!result.ok) this.options.log.error({ lost: event }, "an event could not be written");
       });
+  }
+
+  /** Writes rows of other parts of berthd in the same turns as the grants. */
+  write(decide: (turn: Pick<LedgerTurn, "put">) => Result<void>): Promise<Result<void>> {
+    return this.writer.submit(decide);
   }
 
   /** Keeps a bearer token's record, in the same transactions as the grants. */

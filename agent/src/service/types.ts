@@ -107,6 +107,8 @@ export interface LedgerService {
   limitsOf(user: string): EffectiveLimits | undefined;
   grants(filter?: GrantFilter): Grant[];
   grant(id: string): Grant | undefined;
+  /** What an actor was granted under an idempotency key within the last day, also where it is over. */
+  grantOf(actor: string, key: string): Grant | undefined;
   history(filter?: HistoryFilter): Grant[];
   queue(): QueueEntry[];
   /** Containers that Docker held back, as of the last look. */

@@ -4,5 +4,5 @@ export { type InstanceLock, takeLock } from "./lock";
 export { schemaVersion } from "./migrations";
 export type { Loaded, OpenOptions } from "./open";
 export { Store } from "./store";
-export type { Answered, OutboxLine, StoredToken, TableName, Tables } from "./tables";
+export type { Answered, OperationRow, OutboxLine, StoredToken, TableName, Tables } from "./tables";
 export { type Batch, Turn, Writer, type WriterLog, type WriterOptions, type WriterStore } from "./writer";

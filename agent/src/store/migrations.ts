@@ -52,6 +52,20 @@ export const migrations: readonly Migration[] = [
       CREATE INDEX grants_over_key ON grants (key) WHERE live = 0 AND key IS NOT NULL;
     `,
   },
+  {
+    version: 3,
+    name: "the journal of operations",
+    sql: `
+      CREATE TABLE operations (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        step TEXT NOT NULL,
+        body TEXT NOT NULL,
+        at INTEGER NOT NULL
+      ) STRICT;
+    `,
+  },
 ];
 
 export const schemaVersion = Math.max(...migrations.map(({ version }) => version));

@@ -1,7 +1,8 @@
 /** A creator over a fake dockerd, and a ledger made of the real core, without a database. */
-import { join } from "node:path";
 import { Containers, Creator, Engine, type Processes } from "../../../agent/src/docker";
 import type { Ledger } from "../../../agent/src/docker/create";
+import { Operations } from "../../../agent/src/operations";
+import type { OperationRow } from "../../../agent/src/store";
 import {
   adopt,
   apply,
@@ -70,6 +71,7 @@ export class CoreLedger implements Ledger {
   readonly state = createState(inventory);
   hold: number | null = 900;
   private ids = 0;
+  private readonly keys = new Map<string, string>();
   private readonly over = new Map<string, Awaited<ReturnType<Ledger["release"]>>>();
 
   private ctx(): Ctx {
@@ -98,16 +100,20 @@ export class CoreLedger implements Ledger {
   }
 
   limitsOf = (user: string) => this.ctx().limitsOf(user);
-  reserve = ({ user, ask, purpose, containers }: Parameters<Ledger["reserve"]>[0]) =>
-    this.take(() => reserve(this.state, this.ctx(), { user, ask, purpose, containers }));
+  reserve = async (request: Parameters<Ledger["reserve"]>[0]) => {
+    const { user, ask, purpose, containers, actor, idempotencyKey } = request;
+    const made = await this.take(() => reserve(this.state, this.ctx(), { user, ask, purpose, containers }));
+    if (made.ok) this.keys.set(`${actor} ${idempotencyKey}`, made.value.id);
+    return made;
+  };
+  grantOf = (actor: string, key: string) => this.grant(this.keys.get(`${actor} ${key}`) ?? "");
   bind = (request: Parameters<Ledger["bind"]>[0]) => this.take(() => bind(this.state, this.ctx(), request));
   release = (id: string, reason?: string, force?: boolean) =>
     this.take(() => release(this.state, this.ctx(), id, reason, force));
   containerGone = (container: string) => this.take(() => containerGone(this.state, this.ctx(), container));
   containerStopped = (container: string) =>
     this.take(() => containerStopped(this.state, this.ctx(), container));
-  grants = ({ user }: { user?: string } = {}) =>
-    [...this.state.grants.values()].filter((grant) => user === undefined || grant.user === user);
+  grants = () => [...this.state.grants.values()];
   grant = (id: string) => {
     const live = this.state.grants.get(id);
     const over = this.over.get(id);
@@ -155,6 +161,9 @@ export class Rig {
   engine!: Engine;
   containers!: Containers;
   creator!: Creator;
+  operations!: Operations;
+  /** The journal as it is on the disk. */
+  readonly rows = new Map<string, OperationRow>();
   /** As the kernel has it; undefined: nothing can be told. */
   processes: Processes["running"] = (asked) =>
     new Set([...asked.keys()].filter((id) => this.dockerd.processes.has(id)));
@@ -183,6 +192,20 @@ export class Rig {
       retryMs: this.retryMs,
       probeSeconds: this.probeSeconds,
     });
+    this.operations = new Operations({
+      loaded: [...this.rows.values()],
+      write: async (decide) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        return decide({
+          put: (_, row) => {
+            const { id, over } = row as OperationRow;
+            if (over) this.rows.delete(id);
+            else this.rows.set(id, structuredClone(row as OperationRow));
+          },
+        });
+      },
+      log,
+    });
     this.creator = new Creator({
       engine: this.engine,
       containers: this.containers,
@@ -190,7 +213,7 @@ export class Rig {
       log,
       stack: "test",
       node: "node-0",
-      folder: join(this.dockerd.folder, "creations"),
+      operations: this.operations,
       ports: () => ({ start: 20_000, end: 29_999 }),
       endSeconds: this.endSeconds,
     });

@@ -3,6 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { AnsweredKeys } from "./answered";
 import { Counters } from "./counters";
 import { Grants } from "./grants";
+import { OperationRows } from "./operations";
 import { Outbox } from "./outbox";
 import { TokenRecords } from "./tokens";
 
@@ -12,6 +13,7 @@ export function openTables(db: DatabaseSync) {
     grants: new Grants(db),
     answered: new AnsweredKeys(db),
     tokens: new TokenRecords(db),
+    operations: new OperationRows(db),
     outbox: new Outbox(db),
     counters: new Counters(db),
   };
@@ -30,5 +32,6 @@ export type TableName = Put["table"];
 export type RowOf<Name extends TableName> = Extract<Put, { table: Name }>["row"];
 
 export type { Answered } from "./answered";
+export type { OperationRow } from "./operations";
 export type { OutboxLine } from "./outbox";
 export type { StoredToken } from "./tokens";

@@ -36,13 +36,16 @@ export abstract class Table<Row> {
 
   /** The row that a JSON column holds. @throws {StoreError} `corrupt`, naming the table and the key */
   protected parsed(key: string | number, body: string): Row {
-    let row: unknown;
+    return this.checked(key, this.json(key, body));
+  }
+
+  /** What a JSON column holds. @throws {StoreError} `corrupt`, naming the table and the key */
+  protected json(key: string | number, body: string): unknown {
     try {
-      row = JSON.parse(body);
+      return JSON.parse(body);
     } catch (error) {
       throw this.corrupt(key, `its body is not JSON: ${(error as Error).message}`);
     }
-    return this.checked(key, row);
   }
 
   protected corrupt(key: string | number, why: string): StoreError {
