@@ -1,7 +1,7 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { LocatedPlan, Plan, PlannedNode, UserSecrets } from "../config";
-import { servedByHead } from "../config";
+import { hasWorkspace, servedByHead } from "../config";
 import { labelList, ownerLabels, physicalName, SYSTEM } from "../core/containers";
 import { Agent } from "./agent";
 import { Account } from "./digitalocean";
@@ -315,7 +315,7 @@ export class Cluster extends pulumi.ComponentResource {
   }
 
   private allCredentials() {
-    const users = this.plan.users.filter((user) => user.state !== "removed");
+    const users = this.plan.users.filter(hasWorkspace);
     return pulumi.secret(
       this.seed.apply((value) =>
         Object.fromEntries(

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { ConfigError, type Plan, type UserSecrets } from "../config";
+import { ConfigError, hasWorkspace, type Plan, type UserSecrets } from "../config";
 import { knownHostsLine, type Node } from "./node";
 import { forgetUserKeys, operatorKey, placeStackFiles, userCredentials, workspaceHostKey } from "./secrets";
 import { workspaceHost } from "./workspace";
@@ -93,7 +93,7 @@ export function userKeys(plan: Plan, secrets: UserSecrets, seed: string): Record
   return Object.fromEntries(
     plan.users.flatMap((user) => {
       const { sshPrivateKey } = userCredentials(seed, user, secrets[user.name]?.password);
-      return sshPrivateKey === undefined || user.state === "removed" ? [] : [[user.name, sshPrivateKey]];
+      return sshPrivateKey === undefined || !hasWorkspace(user) ? [] : [[user.name, sshPrivateKey]];
     }),
   );
 }

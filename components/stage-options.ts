@@ -1,6 +1,7 @@
 import type { BaremetalNodePlan, Plan, PlannedNode, PortRange } from "../config";
 import {
   clusterNetworks,
+  hasWorkspace,
   nfsNode,
   nodeOpenings,
   REGISTRY_PORTS,
@@ -93,7 +94,7 @@ export function storageOptions(
     mount,
   }));
   const quotas = plan.users
-    .filter(({ node: home, state }) => home === node.name && state !== "removed")
+    .filter((user) => user.node === node.name && hasWorkspace(user))
     .flatMap(({ name, uid, quota }) => (quota ? [{ user: name, uid, ...quota }] : []));
   const all = [...volumes, ...devices];
   const mounts = nfs?.mounts?.map((mount) => {

@@ -3,6 +3,7 @@ import { defaultProfile, hasDriver, nodeRuntime } from "./gpu/resolve";
 import { layoutCaution } from "./runtime/check";
 import { runtimePath } from "./runtime/resolve";
 import type { StackConfig } from "./schema";
+import { hasWorkspace } from "./users/resolve";
 
 /** What a configuration that is not refused should not be followed without knowing. Told in each preview and update. Pure. */
 export function cautionsOf(config: StackConfig): string[] {
@@ -44,9 +45,9 @@ function gpuCautions(config: StackConfig): string[] {
     if (profile !== undefined) caution("limits.gpu_allocation.mig_profile", known(profile));
     if (node.ray?.gpu?.profile !== undefined)
       caution(`nodes[${i}].ray.gpu.profile`, known(node.ray.gpu.profile));
-    for (const [u, { gpu, node: home, state }] of config.users.entries())
-      if (home === node.name && state !== "removed" && gpu?.profile !== undefined)
-        caution(`users[${u}].gpu.profile`, known(gpu.profile));
+    for (const [u, user] of config.users.entries())
+      if (user.node === node.name && hasWorkspace(user) && user.gpu?.profile !== undefined)
+        caution(`users[${u}].gpu.profile`, known(user.gpu.profile));
   }
   return [...found.values()];
 }

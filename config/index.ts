@@ -53,4 +53,5 @@ export { GPU_UUID, layoutProblem } from "./runtime/check";
 export type { MigConfig } from "./runtime/schema";
 export { nfsExport, nfsNode } from "./storage/resolve";
 export type { QuotaConfig, StorageConfig } from "./storage/schema";
+export { hasWorkspace, mustRun } from "./users/resolve";
 export { parseSize, sizeText } from "./values";

@@ -1,9 +1,9 @@
-import type { Plan, PlannedNode } from "../../config";
+import { hasWorkspace, type Plan, type PlannedNode } from "../../config";
 import type { AgentDocuments } from "./options";
 
 /** People with a workspace on the node, stopped ones too. */
 export function nodeUsers(plan: Pick<Plan, "users">, node: Pick<PlannedNode, "name">) {
-  return plan.users.filter((user) => user.node === node.name && user.state !== "removed");
+  return plan.users.filter((user) => user.node === node.name && hasWorkspace(user));
 }
 
 /**

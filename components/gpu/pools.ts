@@ -1,5 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
-import { type Plan, type PlannedNode, RAY_USER } from "../../config";
+import { hasWorkspace, type Plan, type PlannedNode, RAY_USER } from "../../config";
 import type { DeclaredGrant } from "../../core/gpu";
 import { declaredInventory } from "../../core/gpu";
 import { BaremetalNode, type Node, sshTarget } from "../node";
@@ -10,9 +10,9 @@ import { GpuPool } from "./gpu-pool";
 export function declaredOn(plan: Plan, node: PlannedNode): DeclaredGrant[] {
   const ask = plan.ray.enabled ? node.ray.gpu : undefined;
   const ray = ask ? [{ key: RAY_KEY, user: RAY_USER, ask }] : [];
-  const workspaces = plan.users.flatMap(({ name, node: home, state, gpu }) =>
-    home === node.name && state !== "removed" && gpu
-      ? [{ key: workspaceKey(name), user: name, ask: gpu }]
+  const workspaces = plan.users.flatMap((user) =>
+    user.node === node.name && hasWorkspace(user) && user.gpu
+      ? [{ key: workspaceKey(user.name), user: user.name, ask: user.gpu }]
       : [],
   );
   return [...ray, ...workspaces];

@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { Plan } from "../../config";
+import { hasWorkspace, type Plan } from "../../config";
 import { stub } from "../gpu/stub";
 
 /**
@@ -12,7 +12,7 @@ class RayToken extends pulumi.CustomResource {
   declare readonly generation: pulumi.Output<string>;
 
   constructor(name: string, plan: Plan, access: readonly string[], opts: pulumi.CustomResourceOptions) {
-    const living = plan.users.filter(({ state }) => state !== "removed").map((user) => user.name);
+    const living = plan.users.filter(hasWorkspace).map((user) => user.name);
     const inputs = {
       access: [...access],
       without: living.filter((user) => !access.includes(user)),

@@ -1,4 +1,4 @@
-import type { UserPlan } from "../../config";
+import { mustRun, type UserPlan } from "../../config";
 import { scriptsOf } from "../host/script";
 import { quote, quoteAll } from "../host/shell";
 import { parseFacts, renderStage } from "../host/stage";
@@ -114,10 +114,9 @@ if docker container inspect ${quote(container)} >/dev/null 2>&1; then docker con
  */
 export function renderPower(node: string, user: UserPlan, container: string, containerId: string): string {
   const name = quote(container);
-  const run =
-    user.state === "stopped"
-      ? `docker container stop -t 20 ${name} >/dev/null`
-      : `container=${name} seconds=${HEALTHY_SECONDS}\n${script("start.sh")}`;
+  const run = mustRun(user)
+    ? `container=${name} seconds=${HEALTHY_SECONDS}\n${script("start.sh")}`
+    : `docker container stop -t 20 ${name} >/dev/null`;
   return renderStage({
     name: `power-${user.name}`,
     node,
@@ -127,7 +126,7 @@ export function renderPower(node: string, user: UserPlan, container: string, con
         name: "limit the processes",
         body: `docker container update --pids-limit ${user.resources.pids} ${name} >/dev/null`,
       },
-      { name: user.state === "stopped" ? "stop the workspace" : "start the workspace", body: run },
+      { name: mustRun(user) ? "start the workspace" : "stop the workspace", body: run },
     ],
   });
 }

@@ -1,7 +1,7 @@
 import type * as command from "@pulumi/command";
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { LocatedPlan, Plan, UserPlan } from "../../config";
+import { hasWorkspace, type LocatedPlan, mustRun, type Plan, type UserPlan } from "../../config";
 import { environment, publishedPorts, workspaceName } from "../../core/containers";
 import type { GrantedUnit } from "../../core/gpu";
 import { cgroupParent } from "../../core/limits";
@@ -71,7 +71,7 @@ export class Workspace extends pulumi.ComponentResource {
     const run = (role: string, texts: CommandTexts, after: pulumi.Resource[]) =>
       nodeCommand(`${name}-${role}`, host, texts, { parent: this, dependsOn: after });
 
-    if (user.state === "removed") {
+    if (!hasWorkspace(user)) {
       if (user.purge) {
         const purge = renderPurge(node.name, user, containerName);
         run("purge", { create: purge }, []);
@@ -104,7 +104,7 @@ export class Workspace extends pulumi.ComponentResource {
     const powered = run("power", { create: power }, [container]);
     this.tell(user.name, powered);
 
-    if (plan.dockerFirst && user.setup && user.state === "running") {
+    if (plan.dockerFirst && user.setup && mustRun(user)) {
       const options = {
         user: user.name,
         node: node.name,
@@ -178,12 +178,14 @@ export class Workspace extends pulumi.ComponentResource {
         retries: 3,
       },
       stopSeconds: 20,
+      // Docker, and berthd for one whose GPUs were not there yet, start a container again by its restart policy.
+      ...(mustRun(user) ? {} : { state: "down" }),
     };
     return container(
       name,
       withGpus(spec, workspaceKey(user.name), args.gpus),
-      // A stopped workspace is no drift; the power stage stops and starts it.
-      { mustRun: user.state === "running" },
+      // A workspace that is to run and does not is drift; one that is to be down is stopped by the power stage.
+      { mustRun: mustRun(user) },
       {
         parent: this,
         provider: args.docker,

@@ -13,7 +13,7 @@ import { checkAsk, defaultLimitsDocument, resolveLimits, sliceWord } from "../..
 import type { Report } from "../problems";
 import { profileNameProblem } from "../runtime/check";
 import type { NodeConfig, StackConfig, UserConfig } from "../schema";
-import { userResources } from "../users/resolve";
+import { hasWorkspace, userResources } from "../users/resolve";
 import { sizeText } from "../values";
 import {
   type DeclaredGpuPlan,
@@ -60,8 +60,7 @@ export function checkGpu(config: StackConfig, report: Report): void {
         "names that differ in more than '-' and '_'",
       );
     slices.set(slice, user.name);
-    // There is no workspace to judge.
-    if (user.state === "removed") continue;
+    if (!hasWorkspace(user)) continue;
     checkWorkspace(config, user, `users[${i}]`, limits, report);
     if (user.gpu) checkUserGpu(config, user, user.gpu, `users[${i}].gpu`, limits, report);
   }

@@ -5,7 +5,7 @@ import { PORTS_PER_USER, type PortPlan, userPorts } from "../network/ports";
 import type { Report } from "../problems";
 import type { StackConfig } from "../schema";
 import { sizeText } from "../values";
-import { userResources } from "./resolve";
+import { hasWorkspace, mustRun, userResources } from "./resolve";
 
 /** The people of the stack: their names, ports and what their workspaces use. Pure. */
 
@@ -65,7 +65,7 @@ export function checkUsers(config: StackConfig, ports: PortPlan, report: Report)
         );
     }
     for (const [k, key] of user.keys.entries()) checkPublicKey(`${path}.keys[${k}]`, key, report);
-    if (user.purge && user.state !== "removed")
+    if (user.purge && hasWorkspace(user))
       report(
         `${path}.purge`,
         user.purge,
@@ -75,7 +75,7 @@ export function checkUsers(config: StackConfig, ports: PortPlan, report: Report)
     checkResources(config, path, i, report);
   }
   for (const [i, node] of config.nodes.entries()) {
-    const here = config.users.filter((u) => u.node === node.name && u.state === "running");
+    const here = config.users.filter((u) => u.node === node.name && mustRun(u));
     const reserved = here.reduce((sum, u) => sum + userResources(config, u).memoryReservationBytes, 0);
     if (reserved > node.memory)
       report(

@@ -2,7 +2,13 @@ import { DEFAULT_GROUP, resolveLimits } from "../../core/limits";
 import type { UserPlan } from "../plan";
 import type { StackConfig, UserConfig } from "../schema";
 
-/** What a user's workspace may use, and which group's limits hold for it. Pure. */
+/** Whether a user's workspace is there and runs, what it may use, and which group's limits hold for it. Pure. */
+
+/** Whether the user has a workspace, running or stopped: its folders, its container and its GPUs. */
+export const hasWorkspace = ({ state }: Pick<UserPlan, "state">) => state !== "removed";
+
+/** Whether the workspace is to run: for all that starts it, keeps it up or stops it. */
+export const mustRun = ({ state }: Pick<UserPlan, "state">) => state === "running";
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;

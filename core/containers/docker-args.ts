@@ -1,6 +1,6 @@
 import { labelList } from "./labels";
 import { policyOf } from "./policy";
-import { type ContainerSpec, labelsOf } from "./spec";
+import { type ContainerSpec, labelsOf, restartOf } from "./spec";
 
 /** The second renderer: a container as `docker.Container` takes it. Pure. */
 
@@ -37,7 +37,7 @@ export function dockerArgs<Text, Texts>(spec: ContainerSpec<Text, Texts>) {
     cgroupnsMode: policy.cgroupns,
     ipcMode: policy.ipc,
     init: policy.init,
-    restart: policy.restart,
+    restart: restartOf(spec),
     cgroupParent: spec.cgroupParent,
     cpus: spec.cpus === undefined ? undefined : cpus(spec.cpus),
     memory,

@@ -1,5 +1,5 @@
 import { type ContainerPolicy, policyOf } from "./policy";
-import { type ContainerSpec, labelsOf, type PublishedPort } from "./spec";
+import { type ContainerSpec, labelsOf, type PublishedPort, restartOf } from "./spec";
 
 /** The first renderer: a container as the Engine API takes it. Pure. */
 
@@ -95,7 +95,7 @@ export function engineBody(spec: ContainerSpec): ContainerBody {
         Type: policy.logs.driver,
         Config: { "max-size": policy.logs.maxSize, "max-file": String(policy.logs.maxFiles) },
       },
-      RestartPolicy: { Name: policy.restart },
+      RestartPolicy: { Name: restartOf(spec) },
       Mounts:
         mounts.length === 0
           ? undefined

@@ -31,6 +31,8 @@ export interface ContainerSpec<Text = string, Texts = readonly string[]> {
   devices?: Texts;
   /** Whoever is in it is root by sudo, so programs may gain rights. @default as the policy says */
   sudo?: boolean;
+  /** `down`: it stays stopped, also after a restart of the engine. @default as the policy says */
+  state?: "down";
   /** @default the engine's own */
   cgroupParent?: string;
   /** @default all of the engine's */
@@ -50,6 +52,10 @@ export interface ContainerSpec<Text = string, Texts = readonly string[]> {
   /** Seconds between TERM and KILL. @default the engine's */
   stopSeconds?: number;
 }
+
+/** Whether the engine starts a container again by itself. */
+export const restartOf = ({ kind, state }: Pick<ContainerSpec, "kind" | "state">) =>
+  state === "down" ? "no" : policyOf(kind).restart;
 
 /** All labels of a container. */
 export const labelsOf = <Text, Texts>({ kind, owner, labels }: ContainerSpec<Text, Texts>) => ({

@@ -167,7 +167,9 @@ describe("users", () => {
       false,
     );
     const container = seen.find((r) => r.name === "berth-workspace-alice" && r.type.startsWith("docker:"));
-    expect(container?.inputs.mustRun).toBe(false);
+    expect(container?.inputs).toMatchObject({ mustRun: false, restart: "no" });
+    const power = seen.find((r) => r.name === "berth-workspace-alice-power");
+    expect(power?.inputs.create).toContain("docker container stop");
     expect(names(seen).filter((name) => name.includes("workspace-bob"))).toEqual([
       "berth:workspace:Workspace berth-workspace-bob",
     ]);

@@ -33,6 +33,23 @@ describe("an edit of a user", () => {
     before = await container(alice);
   }, 60_000);
 
+  /** An engine would have filled in the plugin's defaults; what differs without an edit is no edit's doing. */
+  const changesOf = (after: Props) => {
+    const changed = (news: Props) => containerDiff(diffRequest(before, news)).changes;
+    const filled = changed(before).map(({ path }) => formatPath(path));
+    return changed(after).filter(({ path }) => !filled.includes(formatPath(path)));
+  };
+
+  it("state: the container stays, and nobody on the node starts it again", async () => {
+    const after = await container({ ...alice, state: "stopped" });
+    expect(after).toMatchObject({ mustRun: false, restart: "no" });
+    const changes = changesOf(after).map(({ path, replace }) => [formatPath(path), replace]);
+    expect(changes.sort()).toEqual([
+      ["mustRun", false],
+      ["restart", false],
+    ]);
+  });
+
   it.each<[string, object, Record<string, unknown>, "replaced" | "goes on"]>([
     ["group", { group: "researcher" }, {}, "replaced"],
     ["gpu", { gpu: { kind: "gpu", count: 2 } }, {}, "replaced"],
@@ -45,11 +62,7 @@ describe("an edit of a user", () => {
     ["workspaces.services", {}, { workspaces: { services: "published-insecure" } }, "replaced"],
     ["credentialsVersion", { credentialsVersion: 2 }, {}, "goes on"],
   ])("%s: the workspace is as the guide says", async (key, edit, more, expected) => {
-    const after = await container({ ...alice, ...edit }, more);
-    // An engine would have filled in the plugin's defaults; what differs without an edit is no edit's doing.
-    const changed = (olds: Props, news: Props) => containerDiff(diffRequest(olds, news)).changes;
-    const filled = changed(before, before).map(({ path }) => formatPath(path));
-    const changes = changed(before, after).filter(({ path }) => !filled.includes(formatPath(path)));
+    const changes = changesOf(await container({ ...alice, ...edit }, more));
     expect(changes.some(({ replace }) => replace) ? "replaced" : "goes on").toBe(expected);
     expect(told(key), `the guide's row of ${key}`).toContain(
       expected === "replaced" ? "is replaced" : "goes on",

@@ -22,7 +22,12 @@ it("are read as they were written", () => {
   });
   const share = unitLabels([{ uuid: TWO, memoryMiB: 2048, shared: true }]);
   expect(claim({ ...owned, ...share })).toMatchObject({ units: [TWO], shareMiB: 2048 });
-  expect(claim({ ...owned, ...unitLabels([]) })).toEqual({ ours: true, user: "alice", component: "container", units: [] });
+  expect(claim({ ...owned, ...unitLabels([]) })).toEqual({
+    ours: true,
+    user: "alice",
+    component: "container",
+    units: [],
+  });
 });
 
 it("stand in the order of their names", () => {
