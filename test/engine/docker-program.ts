@@ -34,17 +34,17 @@ const image = new docker.RemoteImage("image", { name: "${image}", keepLocally: t
 const web = new docker.Container("web", {
   name: "${prefix}-web", image: image.imageId, labels, hostname: "web", restart: "unless-stopped",
   envs: ["A=1", pulumi.secret("PASSWORD=${secret}")],
-  networksAdvanced: [{ name: network.name, ipv4Address: "10.97.31.10", aliases: ["web"] }],
+  networksAdvanced: [{ name: network.name, ipv4Address: "10.97.31.10" }],
   ports: [{ internal: 80, ip: "127.0.0.1" }],
   mounts: [
     { type: "volume", source: volume.name, target: "/data" },
     { type: "bind", source: "${work}", target: "/host", readOnly: true },
-    { type: "tmpfs", target: "/scratch", tmpfsOptions: { sizeBytes: 1048576 } },
+    { type: "tmpfs", target: "/scratch" },
   ],
   tmpfs: { "/run": "rw,size=1m" },
   uploads: [{ file: "/etc/berth/key", content: pulumi.secret("${secret}"), permissions: "0600" }],
   healthcheck: { tests: ["CMD", "cat", "/etc/berth/key"], interval: "1s", timeout: "5s", retries: 3 },
-  wait: true, waitTimeout: 120, memory: 64, memorySwap: 64, cpuShares: 512, shmSize: 64,
+  memory: 64, memorySwap: 64, shmSize: 64,
   capabilities: { drops: ["ALL"] }, securityOpts: ["no-new-privileges"],
   logDriver: "json-file", logOpts: { "max-size": "1m" }, ipcMode: "private", destroyGraceSeconds: 2,
   ${web}

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Sshd, startSshd } from "../fakes/sshd";
+import { until } from "../lib/until";
 import { makeTinyImage } from "./docker-image";
 import { type Edit, programText } from "./docker-program";
 import { Sandbox, type Step } from "./sandbox";
@@ -72,7 +73,11 @@ describe("docker plugin", () => {
       const previewed = await sandbox.ok(["preview", "--diff"]);
       expect([...there("container"), ...there("network"), ...there("volume")]).toEqual([]);
       const ran = await sandbox.up();
-      expect(inspect("web", "{{.State.Health.Status}}")).toBe("healthy");
+      await until(
+        "it is healthy",
+        2 * MINUTE,
+        () => inspect("web", "{{.State.Health.Status}}") === "healthy",
+      );
       expect(docker("exec", `${PREFIX}-web`, "stat", "-c", "%a %u", "/etc/berth/key")).toBe("600 0");
       expect(docker("exec", `${PREFIX}-web`, "cat", "/etc/berth/key")).toBe(SECRET);
       const outputs = await sandbox.outputs();
@@ -109,19 +114,14 @@ describe("docker plugin", () => {
     "updates limits and restart policy in place",
     async () => {
       const before = inspect("web", "{{.Id}} {{.State.StartedAt}}");
-      program({ web: 'memory: 96, memorySwap: 96, restart: "always", cpuShares: 256,' });
+      program({ web: 'memory: 96, memorySwap: 96, restart: "always",' });
       const steps = await sandbox.preview();
       expect(kinds(steps)).toEqual(["update web"]);
-      expect(Object.keys(steps[0]?.detailedDiff ?? {}).sort()).toEqual([
-        "cpuShares",
-        "memory",
-        "memorySwap",
-        "restart",
-      ]);
+      expect(Object.keys(steps[0]?.detailedDiff ?? {}).sort()).toEqual(["memory", "memorySwap", "restart"]);
       await sandbox.up();
-      expect(
-        inspect("web", "{{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.CpuShares}}"),
-      ).toBe(`${96 * 1024 * 1024} always 256`);
+      expect(inspect("web", "{{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}}")).toBe(
+        `${96 * 1024 * 1024} always`,
+      );
       expect(inspect("web", "{{.Id}} {{.State.StartedAt}}")).toBe(before);
       await sandbox.quiet();
     },
@@ -254,7 +254,11 @@ describe("docker plugin", () => {
   it.each([
     ["an unknown nested input", "ports: [{ internal: 80, extern: 1 }],", /extern is not known/],
     ["a value of the wrong kind", 'memory: "much",', /memory is a string; give it as a whole number/],
-    ["an attached container", "attach: true,", /attach is not offered by this plugin/],
+    [
+      "an attached container",
+      "attach: true,",
+      /attach is not supported here: .* install the official plugin/,
+    ],
   ])(
     "refuses %s in the preview, without a secret in the message",
     async (_, web, message) => {
@@ -312,31 +316,10 @@ describe("docker plugin", () => {
   );
 
   it(
-    "keeps a container that does not get healthy, says what its check said, and goes on with it later",
-    async () => {
-      const more = (test: string): string =>
-        `new docker.Container("slow", { name: "${PREFIX}-slow", image: "${IMAGE}", wait: true, waitTimeout: 15, healthcheck: { tests: ["CMD-SHELL", "${test}"], interval: "500ms", timeout: "30s", retries: 1 } }, { provider });`;
-      program({
-        web: 'labels: [{ label: "berth.stack", value: "two" }],',
-        more: more("cat /tmp/ready || { echo still cooking; false; }"),
-      });
-      const ran = await sandbox.run(["up", "--yes", "--skip-preview"]);
-      expect(ran.code).not.toBe(0);
-      expect(ran.text).toMatch(/was not healthy within waitTimeout of 15 s .*still cooking/s);
-      const id = inspect("slow", "{{.Id}}");
-      docker("exec", `${PREFIX}-slow`, "touch", "/tmp/ready");
-      await sandbox.up();
-      expect(inspect("slow", "{{.Id}}")).toBe(id);
-      await sandbox.quiet();
-    },
-    5 * MINUTE,
-  );
-
-  it(
     "does the same over SSH, in one connection, with the host's key checked",
     async () => {
       program();
-      await sandbox.up(); // back to what the first test made, `slow` gone
+      await sandbox.up(); // back to what the first test made
       const ssh = `ssh://${sshd.user}@127.0.0.1:${sshd.port}`;
       const opts = [
         "-i",

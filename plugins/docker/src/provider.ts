@@ -1,12 +1,11 @@
 /** The plugin: its configuration, and the table of its resource types. */
 import { type Bag, ProviderError, type ProviderSpec } from "@berth/plugin-base";
-import { bool, objects, str, strings, text } from "@berth/plugin-base/bridged";
+import { strings, text } from "@berth/plugin-base/bridged";
 import { defaultHost } from "./config/host";
 import { configSchema } from "./config/schema";
 import { containerType } from "./container";
-import { Engine, type EngineConfig, type RegistryAuth } from "./engine/engine";
+import { Engine, type EngineConfig } from "./engine/engine";
 import { remoteImageType } from "./image";
-import { registryKey } from "./image/ref";
 import { networkType } from "./network";
 import { volumeType } from "./volume";
 
@@ -21,17 +20,9 @@ export function engineConfig(
   config: Bag,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): EngineConfig {
-  const registryAuth: Record<string, RegistryAuth> = {};
-  for (const entry of objects(config.values, "registryAuth")) {
-    const [username, password] = [text(entry, "username"), str(entry, "password") ?? ""];
-    // A registry without sign-in needs no entry here; the official plugin needs one that says so.
-    if (bool(entry, "authDisabled") === true || username === undefined) continue;
-    registryAuth[registryKey(str(entry, "address") ?? "")] = { username, password };
-  }
   return {
     host: text(config.values, "host") ?? (env.DOCKER_HOST || defaultHost),
     sshOpts: strings(config.values, "sshOpts") ?? [],
-    registryAuth,
   };
 }
 

@@ -25,7 +25,7 @@ const container = (news: Props) => check(containerFields, { image: "i", name: "n
 
 describe("check", () => {
   it.each<[Props, RegExp]>([
-    [{ imagee: "x" }, /^imagee is not known .*allowed: .*image, init/],
+    [{ imagee: "x" }, /^imagee is not known .*allowed: .*image, ipcMode/],
     [
       { ports: [{ internal: 80, extern: 1 }] },
       /^ports\[0\]\.extern is not known .*allowed: external, internal, ip, protocol/,
@@ -44,9 +44,17 @@ describe("check", () => {
     [{ mounts: [{ type: "npipe", target: "/x" }] }, /^mounts\[0\]\.type is not one of/],
     [{ labels: { a: "b" } }, /^labels is an object; give it as a list/],
     [{ cpus: "many" }, /^cpus does not have the form/],
+    [{ gpus: "all" }, /^gpus is not supported here: .*install the official plugin/],
+    [{ attach: false }, /^attach is not supported here/],
+    [{ volumes: [{ volumeName: "v", containerPath: "/v" }] }, /^volumes is not supported here/],
     [
-      { volumes: [{ hostPath: "relative", containerPath: "/x" }] },
-      /^volumes\[0\]\.hostPath does not have the form/,
+      { uploads: [{ file: "/x", content: "x", source: "/y" }] },
+      /^uploads\[0\]\.source is not supported here/,
+    ],
+    [{ uploads: [{ file: "/x" }] }, /^uploads\[0\]\.content is missing/],
+    [
+      { healthcheck: { tests: ["x"], startInterval: "1s" } },
+      /^healthcheck\.startInterval is not supported here/,
     ],
   ])("refuses %j", (news, message) => {
     const { faults } = container(news);

@@ -1,12 +1,12 @@
 /** Where the engine is and how it is reached: what is taken, and that the unsafe is not. */
 import { createHmac } from "node:crypto";
-import type { Props } from "@berth/plugin-base";
+import { checkInputs, type Props } from "@berth/plugin-base";
 import { describe, expect, it } from "vitest";
 import { parseHost } from "../src/config/host";
 import { knownHostLines } from "../src/config/knownhosts";
 import { parseSshOptions } from "../src/config/sshopts";
 import { Slots } from "../src/engine/slots";
-import { parseImage, registryKey, repoDigest } from "../src/image/ref";
+import { parseImage, repoDigest } from "../src/image/ref";
 import { dockerProvider, engineConfig, version } from "../src/index";
 import { bag } from "./support";
 
@@ -181,17 +181,11 @@ describe("known hosts", () => {
 
 describe("image names", () => {
   it.each([
-    ["busybox", { registry: "docker.io", repository: "busybox" }],
-    ["busybox:1", { registry: "docker.io", repository: "busybox", tag: "1" }],
-    [
-      "10.88.0.2:5000/berth/ray@sha256:abc",
-      { registry: "10.88.0.2:5000", repository: "10.88.0.2:5000/berth/ray", digest: "sha256:abc" },
-    ],
-    [
-      "localhost/x:2@sha256:abc",
-      { registry: "localhost", repository: "localhost/x", tag: "2", digest: "sha256:abc" },
-    ],
-    ["user/x", { registry: "docker.io", repository: "user/x" }],
+    ["busybox", { repository: "busybox" }],
+    ["busybox:1", { repository: "busybox", tag: "1" }],
+    ["10.88.0.2:5000/berth/ray@sha256:abc", { repository: "10.88.0.2:5000/berth/ray", digest: "sha256:abc" }],
+    ["localhost/x:2@sha256:abc", { repository: "localhost/x", tag: "2", digest: "sha256:abc" }],
+    ["user/x", { repository: "user/x" }],
   ])("%s", (name, expected) => {
     expect(parseImage(name)).toEqual(expected);
   });
@@ -202,14 +196,6 @@ describe("image names", () => {
     expect(repoDigest("b.example/x:1", digests)).toBe("a.example/x-y@sha256:1");
     expect(repoDigest("x", [])).toBe("");
   });
-
-  it.each([
-    ["https://index.docker.io/v1/", "docker.io"],
-    ["http://127.0.0.1:5001", "127.0.0.1:5001"],
-    ["r.example/v2/", "r.example"],
-  ])("sign-ins of %s are for %s", (address, key) => {
-    expect(registryKey(address)).toBe(key);
-  });
 });
 
 describe("engineConfig", () => {
@@ -219,14 +205,15 @@ describe("engineConfig", () => {
     expect(engineConfig(bag({}), {}).host).toBe("unix:///var/run/docker.sock");
   });
 
-  it("keeps sign-ins by registry, without those that need none", () => {
-    const registryAuth: Props[] = [
-      { address: "https://r:5001", username: "u", password: "p" },
-      { address: "open", authDisabled: true },
-    ];
-    expect(engineConfig(bag({ registryAuth }), {}).registryAuth).toEqual({
-      "r:5001": { username: "u", password: "p" },
-    });
+  it("refuses sign-ins, with the way out", () => {
+    const registryAuth: Props[] = [{ address: "https://r:5001", username: "u", password: "p" }];
+    const { failures } = checkInputs("docker", dockerProvider().config ?? {}, { registryAuth });
+    expect(failures).toEqual([
+      {
+        property: "registryAuth",
+        reason: expect.stringMatching(/not supported here.*the official docker plugin/),
+      },
+    ]);
   });
 
   it("has the version of the SDK package", async () => {

@@ -9,23 +9,9 @@ export const configSchema: Schema = {
   sshOpts: { type: "array", items: { type: "string" } },
   registryAuth: {
     type: "array",
-    items: {
-      type: "object",
-      properties: {
-        address: { type: "string", required: true },
-        username: { type: "string" },
-        password: { type: "string", secret: true },
-        authDisabled: { type: "boolean" },
-        configFile: {
-          type: "string",
-          unsupported: "give username and password; credential helpers and config files are not read here",
-        },
-        configFileContent: {
-          type: "string",
-          unsupported: "give username and password; credential helpers and config files are not read here",
-        },
-      },
-    },
+    secret: true,
+    unsupported:
+      "this plugin pulls without signing in; use registries that allow it, or the official docker plugin",
   },
   disableDockerDaemonCheck: { type: "boolean" },
   caMaterial: { type: "string", unsupported: TLS },

@@ -127,7 +127,7 @@ async function sameUploads(
   inputs: Props,
   options: CallOptions,
 ): Promise<boolean> {
-  for (const file of await uploadFiles(inputs)) {
+  for (const file of uploadFiles(inputs)) {
     const there = await engine.find(`read ${file.file} of ${short(id)}`, options, async (docker, signal) =>
       firstFile(await docker.getContainer(id).getArchive({ path: file.file, abortSignal: signal })),
     );

@@ -74,47 +74,6 @@ export async function bringUp(
   );
 }
 
-/**
- * Waits until the container's own healthcheck says `healthy`.
- *
- * @throws ProviderError with the last check's output if it does not within `waitTimeout`.
- */
-export async function waitHealthy(
-  engine: Engine,
-  id: string,
-  name: string,
-  inputs: Props,
-  options: CallOptions,
-): Promise<void> {
-  const seconds = int(inputs, "waitTimeout") ?? 60;
-  const end = Date.now() + seconds * 1000;
-  for (;;) {
-    const state = (await inspectNow(engine, id, options)).State;
-    if (state.Health === undefined || state.Health === null || state.Health.Status === "none") {
-      throw new ProviderError(
-        `${name}: wait is set, but the container has no healthcheck; give one, or leave wait out`,
-      );
-    }
-    if (state.Health.Status === "healthy") return;
-    const last = state.Health.Log?.at(-1);
-    const said =
-      last === undefined
-        ? "no check has ended yet"
-        : `last check: status ${last.ExitCode}, ${last.Output.trim().slice(-300)}`;
-    if (!state.Running) {
-      throw new ProviderError(
-        `${name}: the container ended with status ${state.ExitCode} before it was healthy; see docker logs`,
-      );
-    }
-    if (Date.now() >= end) {
-      throw new ProviderError(
-        `${name}: the container was not healthy within waitTimeout of ${seconds} s (${state.Health.Status}; ${said})`,
-      );
-    }
-    await sleep(POLL_MS, options.signal);
-  }
-}
-
 /** Stops (unless it should go at once), removes, and waits until it is gone. A container that is gone is fine. */
 export async function remove(
   engine: Engine,

@@ -1,12 +1,10 @@
 /** Makes a container, or takes over the one that an interrupted `up` left behind. */
 import type { Context, Props } from "@berth/plugin-base";
-import { ProviderError } from "@berth/plugin-base";
-import { bool, text } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
 import { EngineError } from "../engine/engine";
 import { ensureImage } from "../image/pull";
 import { adopt } from "./adopt";
-import { inspectNow, removal, remove, short, start, waitHealthy } from "./calls";
+import { inspectNow, removal, remove, short, start } from "./calls";
 import { type ContainerSpec, containerSpec } from "./spec";
 import { containerState } from "./state";
 import { uploadArchive, uploadFiles } from "./uploads";
@@ -15,9 +13,8 @@ import { uploadArchive, uploadFiles } from "./uploads";
 const CLEANUP_MS = 30_000;
 
 /**
- * Creates, connects, uploads, starts, and waits as asked; the order makes every uploaded file be there before
- * the first process. If anything up to the start fails, what was made is removed again. If only the wait
- * fails, the container stays for a look at its logs, and the next `up` goes on with it.
+ * Creates, connects, uploads and starts; the order makes every uploaded file be there before the first process. If any of
+ * it fails, what was made is removed again.
  */
 export async function createContainer(
   engine: Engine,
@@ -26,9 +23,7 @@ export async function createContainer(
 ): Promise<{ id: string; outs: Props }> {
   const options: CallOptions = { signal: ctx.signal };
   const spec = containerSpec(inputs);
-  await ensureImage(engine, spec.body.Image, text(inputs, "platform"), options, (line) =>
-    ctx.log("info", line, { ephemeral: true }),
-  );
+  await ensureImage(engine, spec.body.Image, options, (line) => ctx.log("info", line, { ephemeral: true }));
   const id = (await create(engine, spec, options)) ?? (await adopt(engine, spec, inputs, options));
   const made = id.fresh;
   try {
@@ -36,18 +31,10 @@ export async function createContainer(
       await connectNetworks(engine, id.id, spec, options);
       await upload(engine, id.id, inputs, spec.name, options);
     }
-    if (bool(inputs, "start") ?? true) await start(engine, id.id, spec.name, options);
+    await start(engine, id.id, spec.name, options);
   } catch (error) {
     if (made) await cleanUp(engine, id.id, ctx);
     throw error;
-  }
-  if (bool(inputs, "wait") && (bool(inputs, "start") ?? true)) {
-    try {
-      await waitHealthy(engine, id.id, spec.name, inputs, options);
-    } catch (error) {
-      const outs = containerState(await inspectNow(engine, id.id), inputs);
-      throw new ProviderError((error as Error).message, { id: id.id, outs });
-    }
   }
   return { id: id.id, outs: containerState(await inspectNow(engine, id.id, options), inputs) };
 }
@@ -66,7 +53,7 @@ async function create(engine: Engine, spec: ContainerSpec, options: CallOptions)
     const made = await engine.call(`create container ${spec.name}`, options, (docker, signal) =>
       docker.createContainer({
         // Apart, for dockerode would write the whole body, secrets and all, into the address too.
-        _query: { name: spec.name, ...(spec.platform === undefined ? {} : { platform: spec.platform }) },
+        _query: { name: spec.name },
         _body: spec.body,
         abortSignal: signal,
       }),
@@ -111,7 +98,7 @@ async function upload(
   name: string,
   options: CallOptions,
 ): Promise<void> {
-  const files = await uploadFiles(inputs);
+  const files = uploadFiles(inputs);
   if (files.length === 0) return;
   const archive = await uploadArchive(files);
   await engine.call(`upload files to ${name}`, options, (docker, signal) =>

@@ -47,9 +47,8 @@ export function importState(inspect: Inspect, image: ImageConfig, defaultCgroupn
       ...(host.MaskedPaths?.length === 0 && host.Privileged !== true ? [SYSTEM_PATHS] : []),
     ],
     networksAdvanced: networks(inspect),
-    volumes: (host.Binds ?? [])
-      .map(bind)
-      .concat((host.VolumesFrom ?? []).map((from) => ({ fromContainer: from }))),
+    // No container of the program has any: that there are some is enough to tell them apart.
+    volumes: [...(host.Binds ?? []), ...(host.VolumesFrom ?? [])].map((containerPath) => ({ containerPath })),
     cgroupParent: host.CgroupParent ?? "",
     cgroupnsMode: host.CgroupnsMode === defaultCgroupns ? "" : (host.CgroupnsMode ?? ""),
     cpuPeriod: host.CpuPeriod ?? 0,
@@ -78,17 +77,4 @@ function networks(inspect: Inspect): Value[] {
       if (endpoint.IPAMConfig?.IPv6Address) out.ipv6Address = endpoint.IPAMConfig.IPv6Address;
       return out;
     });
-}
-
-/** `source:target[:mode]`. */
-function bind(text: string): Props {
-  const [source = "", containerPath = "", mode = ""] = text.split(":");
-  const modes = mode.split(",");
-  const out: Props = source.startsWith("/")
-    ? { hostPath: source, containerPath }
-    : { volumeName: source, containerPath };
-  if (modes.includes("ro")) out.readOnly = true;
-  const relabel = modes.find((word) => word === "z" || word === "Z");
-  if (relabel !== undefined) out.selinuxRelabel = relabel;
-  return out;
 }

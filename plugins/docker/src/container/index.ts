@@ -1,10 +1,8 @@
 /** `docker:index/container:Container`. */
 import {
-  type CheckFailure,
   type Context,
   type DiffRequest,
   type DiffResult,
-  hasUnknown,
   type PropertyChange,
   type Props,
   ProviderError,
@@ -19,34 +17,28 @@ import {
   importInputsOf,
   inputSchema,
   int,
-  objects,
   plainProps,
   previewState,
   secretTops,
-  sub,
   text,
   zero,
 } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
 import { labelMap } from "../labels";
 import { readWhole } from "./adopt";
-import { bringUp, inspect, inspectNow, removal, remove, short, waitHealthy } from "./calls";
+import { bringUp, inspect, inspectNow, removal, remove, short } from "./calls";
 import { createContainer } from "./create";
 import { runs } from "./inspect";
 import { containerFields, updatable } from "./schema";
-import { GPUS, limits } from "./spec";
+import { limits } from "./spec";
 import { containerState } from "./state";
-import { uploadFaults } from "./uploads";
 
 /** @param engine asked at each call: the provider is configured only after the table of resources is made. */
 export function containerType(engine: () => Engine): ResourceType {
   return {
     inputs: inputSchema(containerFields),
     deleteBeforeReplace: true,
-    check: (req, ctx) => {
-      const { inputs, failures } = checkResource(containerFields, req, ctx);
-      return { inputs, failures: [...failures, ...faults(req.news.values)] };
-    },
+    check: (req, ctx) => checkResource(containerFields, req, ctx),
     diff: containerDiff,
     async create({ inputs }, ctx) {
       if (ctx.preview) return { id: "", outs: previewState(containerFields, inputs.values) };
@@ -82,35 +74,6 @@ export function containerType(engine: () => Engine): ResourceType {
       await remove(engine(), id, removal(olds.values), { signal: ctx.signal });
     },
   };
-}
-
-/** Rules that one property's description cannot say. Pure. */
-export function faults(news: Props): CheckFailure[] {
-  const out: CheckFailure[] = [];
-  if (bool(news, "attach") === true) {
-    out.push({
-      property: "attach",
-      reason:
-        "is not offered by this plugin, which does not wait for a container's end; leave it out, or use the official plugin",
-    });
-  }
-  const gpus = text(news, "gpus");
-  if (gpus !== undefined && !hasUnknown(gpus) && !GPUS.test(gpus)) {
-    out.push({ property: "gpus", reason: `takes "all", a number of GPUs, or "device=ID,ID"` });
-  }
-  if (gpus !== undefined && objects(news, "deviceRequests").length > 0) {
-    out.push({ property: "gpus", reason: "excludes deviceRequests; give one of the two" });
-  }
-  if (!hasUnknown(news.uploads ?? null)) {
-    for (const { index, reason } of uploadFaults(news)) out.push({ property: `uploads[${index}]`, reason });
-  }
-  objects(news, "volumes").forEach((entry, index) => {
-    const [from, path] = [text(entry, "fromContainer"), text(entry, "containerPath")];
-    if ((from === undefined) === (path === undefined)) {
-      out.push({ property: `volumes[${index}]`, reason: "takes either containerPath or fromContainer" });
-    }
-  });
-  return out;
 }
 
 /** By the official rules; see schema.ts for the four that differ. Pure. */
@@ -160,11 +123,8 @@ async function updateContainer(
       docker.getContainer(id).update({ ...wanted, abortSignal: signal }),
     );
   }
-  const wantsRun = (bool(news, "mustRun") ?? true) && (bool(news, "start") ?? true);
   try {
-    if (wantsRun && !runs(now)) await bringUp(engine, now, name, options);
-    if (wantsRun && bool(news, "wait") && sub(news, "healthcheck") !== undefined)
-      await waitHealthy(engine, id, name, news, options);
+    if ((bool(news, "mustRun") ?? true) && !runs(now)) await bringUp(engine, now, name, options);
   } catch (error) {
     if (ofTenant(news) && !ctx.signal.aborted) {
       // Whoever has root in it can keep it from starting: that is theirs to mend, and must not end the whole update.

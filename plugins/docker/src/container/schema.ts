@@ -25,6 +25,7 @@ import {
   stringMap,
 } from "@berth/plugin-base/bridged";
 import { labels } from "../labels";
+import { unused } from "../unused";
 import { sameDuration } from "./duration";
 
 const replace = true;
@@ -36,40 +37,39 @@ const sameNumber = (a: string, b: string): boolean => Number(a) === Number(b);
 /** `CHOWN` and `CAP_CHOWN`. */
 const sameCapability = (a: string, b: string): boolean => capability(a) === capability(b);
 const capability = (name: string): string => name.toUpperCase().replace(/^CAP_/, "");
-const rates = (): Field =>
-  set(object({ path: string({ required: true }), rate: integer({ required: true, min: 0 }) }));
+const rates = (): Field => unused(set(object({ path: string(), rate: integer() })));
 
 export const containerFields: Fields = {
   name: string({ replace }),
   image: string({ required: true, replace }),
   command: list(string(), { replace, computed }),
-  entrypoints: list(string(), { replace, computed }),
+  entrypoints: unused(list(string(), { replace, computed })),
   envs: set(string(), { replace, computed }),
   labels: labels({ replace, computed }),
   hostname: string({ replace, computed }),
-  domainname: string({ replace }),
-  user: string({ replace, computed, emptyIsAbsent: true }),
-  workingDir: string({ replace, computed, emptyIsAbsent: true }),
-  platform: string({ replace, computed }),
-  tty: boolean({ replace }),
-  stdinOpen: boolean({ replace }),
+  domainname: unused(string({ replace })),
+  user: unused(string({ replace, computed, emptyIsAbsent: true })),
+  workingDir: unused(string({ replace, computed, emptyIsAbsent: true })),
+  platform: unused(string({ replace, computed })),
+  tty: unused(boolean({ replace })),
+  stdinOpen: unused(boolean({ replace })),
   stopSignal: string({ replace, computed }),
   stopTimeout: integer({ replace, computed, min: 0 }),
 
   // How the plugin treats the container.
   mustRun: boolean({ default: true }),
-  start: boolean({ default: true }),
-  attach: boolean(),
-  logs: boolean(),
-  wait: boolean(),
+  start: unused(boolean({ default: true })),
+  attach: unused(boolean()),
+  logs: unused(boolean()),
+  wait: unused(boolean()),
   /** Seconds. */
-  waitTimeout: integer({ default: 60, min: 0 }),
+  waitTimeout: unused(integer({ default: 60, min: 0 })),
   destroyGraceSeconds: integer({ min: 0 }),
-  removeVolumes: boolean({ default: true }),
-  containerReadRefreshTimeoutMilliseconds: integer({ default: 15000, min: 0 }),
-  rm: boolean({ replace }),
+  removeVolumes: unused(boolean({ default: true })),
+  containerReadRefreshTimeoutMilliseconds: unused(integer({ default: 15000, min: 0 })),
+  rm: unused(boolean({ replace })),
   restart: string({ default: "no", enum: ["no", "on-failure", "always", "unless-stopped"] }),
-  maxRetryCount: integer({ min: 0 }),
+  maxRetryCount: unused(integer({ min: 0 })),
 
   // Storage.
   mounts: set(
@@ -78,43 +78,33 @@ export const containerFields: Fields = {
       source: string(),
       type: string({ required: true, enum: ["bind", "volume", "tmpfs"] }),
       readOnly: boolean(),
-      bindOptions: object({
-        propagation: string({ enum: ["private", "rprivate", "shared", "rshared", "slave", "rslave"] }),
-      }),
-      volumeOptions: object({
-        noCopy: boolean(),
-        labels: labels(),
-        driverName: string(),
-        driverOptions: stringMap(),
-        subpath: string(),
-      }),
+      bindOptions: unused(object({ propagation: string() })),
+      volumeOptions: unused(
+        object({
+          noCopy: boolean(),
+          labels: labels(),
+          driverName: string(),
+          driverOptions: stringMap(),
+          subpath: string(),
+        }),
+      ),
       /** Bytes, and permission bits as a decimal number. */
-      tmpfsOptions: object({ sizeBytes: integer({ min: 0 }), mode: integer({ min: 0 }) }),
+      tmpfsOptions: unused(object({ sizeBytes: integer({ min: 0 }), mode: integer({ min: 0 }) })),
     }),
     { replace },
   ),
-  volumes: set(
-    object({
-      fromContainer: string(),
-      containerPath: string(),
-      hostPath: string({ pattern: /^[a-zA-Z]:[\\/]|^\// }),
-      volumeName: string(),
-      readOnly: boolean(),
-      selinuxRelabel: string({ enum: ["z", "Z"] }),
-    }),
-    { replace },
-  ),
+  volumes: unused(set(object({ containerPath: string() }), { replace })),
   tmpfs: stringMap({ replace }),
-  readOnly: boolean({ replace }),
-  storageOpts: stringMap({ replace }),
+  readOnly: unused(boolean({ replace })),
+  storageOpts: unused(stringMap({ replace })),
   uploads: set(
     object({
       file: string({ required: true }),
-      content: string(),
-      contentBase64: string({ pattern: /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/ }),
-      source: string(),
-      sourceHash: string(),
-      executable: boolean(),
+      content: string({ required: true }),
+      contentBase64: unused(string()),
+      source: unused(string()),
+      sourceHash: unused(string()),
+      executable: unused(boolean()),
       permissions: string({ pattern: /^0[0-7]{3}$/ }),
     }),
     { replace },
@@ -125,13 +115,13 @@ export const containerFields: Fields = {
   networksAdvanced: set(
     object({
       name: string({ required: true }),
-      aliases: set(string()),
+      aliases: unused(set(string())),
       ipv4Address: string(),
-      ipv6Address: string(),
-      linkLocalIps: set(string()),
-      macAddress: string(),
-      driverOpts: set(string({ pattern: /=/ })),
-      gwPriority: integer({ min: 0 }),
+      ipv6Address: unused(string()),
+      linkLocalIps: unused(set(string())),
+      macAddress: unused(string()),
+      driverOpts: unused(set(string({ pattern: /=/ }))),
+      gwPriority: unused(integer({ min: 0 })),
     }),
     { replace },
   ),
@@ -144,11 +134,13 @@ export const containerFields: Fields = {
     }),
     { replace },
   ),
-  publishAllPorts: boolean({ replace }),
-  hosts: set(object({ host: string({ required: true }), ip: string({ required: true }) }), { replace }),
-  dns: set(string(), { replace }),
-  dnsOpts: set(string(), { replace }),
-  dnsSearches: set(string(), { replace }),
+  publishAllPorts: unused(boolean({ replace })),
+  hosts: unused(
+    set(object({ host: string({ required: true }), ip: string({ required: true }) }), { replace }),
+  ),
+  dns: unused(set(string(), { replace })),
+  dnsOpts: unused(set(string(), { replace })),
+  dnsSearches: unused(set(string(), { replace })),
 
   // Privileges and namespaces.
   privileged: boolean({ replace }),
@@ -157,15 +149,15 @@ export const containerFields: Fields = {
     { replace },
   ),
   securityOpts: set(string(), { replace, computed }),
-  sysctls: stringMap({ replace }),
-  groupAdds: set(string(), { replace }),
-  pidMode: string({ replace }),
+  sysctls: unused(stringMap({ replace })),
+  groupAdds: unused(set(string(), { replace })),
+  pidMode: unused(string({ replace })),
   ipcMode: string({ replace, computed }),
-  usernsMode: string({ replace }),
+  usernsMode: unused(string({ replace })),
   cgroupnsMode: string({ replace, enum: ["private", "host"] }),
   cgroupParent: string({ replace }),
-  runtime: string({ replace, computed }),
-  init: boolean({ replace, computed }),
+  runtime: unused(string({ replace, computed })),
+  init: unused(boolean({ replace, computed })),
 
   // Devices.
   devices: set(
@@ -179,14 +171,14 @@ export const containerFields: Fields = {
   deviceRequests: set(
     object({
       driver: string({ default: "cdi" }),
-      count: integer(),
+      count: unused(integer()),
       deviceIds: set(string()),
-      capabilities: set(string()),
-      options: stringMap(),
+      capabilities: unused(set(string())),
+      options: unused(stringMap()),
     }),
     { replace },
   ),
-  gpus: string({ replace }),
+  gpus: unused(string({ replace })),
   deviceReadBps: rates(),
   deviceReadIops: rates(),
   deviceWriteBps: rates(),
@@ -198,18 +190,11 @@ export const containerFields: Fields = {
   memorySwap: integer({ min: -1 }),
   shmSize: integer({ replace, computed, min: 0 }),
   cpus: string({ replace, pattern: /^[0-9]+(\.[0-9]+)?$/, same: sameNumber }),
-  cpuShares: integer({ min: 0 }),
-  cpuSet: string({ pattern: /^\d+([,-]\d+)*$/ }),
-  cpuPeriod: integer({ min: 0 }),
-  cpuQuota: integer({ min: 0 }),
-  ulimits: set(
-    object({
-      name: string({ required: true }),
-      soft: integer({ required: true }),
-      hard: integer({ required: true }),
-    }),
-    { replace },
-  ),
+  cpuShares: unused(integer({ min: 0 })),
+  cpuSet: unused(string({ pattern: /^\d+([,-]\d+)*$/ })),
+  cpuPeriod: unused(integer({ min: 0 })),
+  cpuQuota: unused(integer({ min: 0 })),
+  ulimits: unused(set(object({ name: string(), soft: integer(), hard: integer() }), { replace })),
 
   // Health and logs.
   healthcheck: object(
@@ -218,7 +203,7 @@ export const containerFields: Fields = {
       interval: duration(),
       timeout: duration(),
       startPeriod: duration(),
-      startInterval: duration(),
+      startInterval: unused(duration()),
       retries: integer({ min: 0 }),
     },
     { replace, computed },

@@ -160,7 +160,6 @@ function fromEngine(inspect: Inspect, kept: Props): Props {
       ? (host.Ulimits ?? []).map((limit) => ({ name: limit.Name, soft: limit.Soft, hard: limit.Hard }))
       : [],
     devices: asked("devices") ? devices(inspect, kept) : [],
-    gpus: asked("gpus") ? gpus(inspect, kept) : null,
     deviceRequests: asked("deviceRequests")
       ? (host.DeviceRequests ?? []).map((request) => ({
           driver: request.Driver ?? "",
@@ -223,15 +222,6 @@ function devices(inspect: Inspect, kept: Props): Value[] {
       permissions: device.CgroupPermissions,
     }),
   );
-}
-
-function gpus(inspect: Inspect, kept: Props): Value {
-  const [request, ...others] = inspect.HostConfig.DeviceRequests ?? [];
-  if (request === undefined) return "";
-  const before = kept.gpus ?? null;
-  if (others.length > 0) return before;
-  if ((request.DeviceIDs ?? []).length > 0) return `device=${(request.DeviceIDs ?? []).join(",")}`;
-  return request.Count === -1 ? "all" : before;
 }
 
 /** In the order of the known ports, then the engine's; IPv6 twins that the engine adds to 0.0.0.0 are left out. */

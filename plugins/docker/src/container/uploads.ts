@@ -1,9 +1,7 @@
 /** Files put into a container before it starts. */
-import { readFile } from "node:fs/promises";
 import { buffer } from "node:stream/consumers";
 import type { Props } from "@berth/plugin-base";
-import { ProviderError } from "@berth/plugin-base";
-import { bool, objects, str, text } from "@berth/plugin-base/bridged";
+import { objects, str, text } from "@berth/plugin-base/bridged";
 import tar from "tar-stream";
 
 export interface UploadFile {
@@ -14,50 +12,12 @@ export interface UploadFile {
   readonly mode: number;
 }
 
-/** What is wrong with `uploads`, by index: exactly one of the three sources must be there. Pure. */
-export function uploadFaults(inputs: Props): { index: number; reason: string }[] {
-  return objects(inputs, "uploads").flatMap((entry, index) => {
-    const given = ["content", "contentBase64", "source"].filter((key) => text(entry, key) !== undefined);
-    if (given.length === 1) return [];
-    const what = given.length === 0 ? "none is there" : `${given.join(" and ")} are there`;
-    return [{ index, reason: `takes exactly one of content, contentBase64 and source; ${what}` }];
-  });
-}
-
-/**
- * The files to upload; `source` is read from the operator's disk.
- *
- * @throws ProviderError naming a source that cannot be read.
- */
-export async function uploadFiles(inputs: Props): Promise<UploadFile[]> {
-  return Promise.all(
-    objects(inputs, "uploads").map(async (entry) => {
-      const file = str(entry, "file") ?? "";
-      const permissions = text(entry, "permissions");
-      // Official defaults: 0744 for an executable, else 0644.
-      const mode =
-        permissions !== undefined
-          ? Number.parseInt(permissions, 8)
-          : bool(entry, "executable")
-            ? 0o744
-            : 0o644;
-      return { file, content: await contentOf(entry), mode };
-    }),
-  );
-}
-
-async function contentOf(entry: Props): Promise<Buffer> {
-  const base64 = text(entry, "contentBase64");
-  if (base64 !== undefined) return Buffer.from(base64, "base64");
-  const source = text(entry, "source");
-  if (source === undefined) return Buffer.from(str(entry, "content") ?? "");
-  try {
-    return await readFile(source);
-  } catch (error) {
-    throw new ProviderError(
-      `uploads: cannot read source ${source}: ${(error as NodeJS.ErrnoException).code}`,
-    );
-  }
+export function uploadFiles(inputs: Props): UploadFile[] {
+  return objects(inputs, "uploads").map((entry) => ({
+    file: str(entry, "file") ?? "",
+    content: Buffer.from(str(entry, "content") ?? ""),
+    mode: Number.parseInt(text(entry, "permissions") ?? "0644", 8),
+  }));
 }
 
 /** One archive to unpack at `/`. Files are root's. */

@@ -9,7 +9,6 @@ export interface DockerApi {
   createNetwork(options: Options): Promise<{ id: string }>;
   createVolume(options: Options): Promise<unknown>;
   createImage(options: Options): Promise<NodeJS.ReadableStream>;
-  createImage(auth: Options, options: Options): Promise<NodeJS.ReadableStream>;
   info(options: Options): Promise<{ CgroupVersion?: string }>;
   version(options: Options): Promise<{ ApiVersion?: string }>;
   getContainer(id: string): {

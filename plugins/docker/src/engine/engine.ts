@@ -9,16 +9,9 @@ import type { DockerApi } from "./api";
 import { Slots } from "./slots";
 import { sshConnection } from "./ssh";
 
-export interface RegistryAuth {
-  readonly username: string;
-  readonly password: string;
-}
-
 export interface EngineConfig {
   readonly host: string;
   readonly sshOpts: readonly string[];
-  /** By registry host, `127.0.0.1:5001`. */
-  readonly registryAuth: Readonly<Record<string, RegistryAuth>>;
 }
 
 /**

@@ -10,7 +10,6 @@ import {
   previewState,
   secretTops,
   str,
-  text,
 } from "@berth/plugin-base/bridged";
 import { type CallOptions, type Engine, EngineError } from "../engine/engine";
 import { ensureImage, inspectImage } from "./pull";
@@ -23,7 +22,7 @@ const DELETE_MS = 20 * 60_000;
 export function remoteImageType(engine: () => Engine): ResourceType {
   const ensure = async (inputs: Props, options: CallOptions, log: (line: string) => void) => {
     const name = str(inputs, "name") ?? "";
-    const image = await ensureImage(engine(), name, text(inputs, "platform"), options, log);
+    const image = await ensureImage(engine(), name, options, log);
     return imageState(name, image, inputs);
   };
   return {

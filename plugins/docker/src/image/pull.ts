@@ -48,7 +48,6 @@ export async function imageConfig(engine: Engine, name: string, options: CallOpt
 export async function ensureImage(
   engine: Engine,
   name: string,
-  platform: string | undefined,
   options: CallOptions,
   progress: (line: string) => void,
 ): Promise<Image> {
@@ -57,7 +56,7 @@ export async function ensureImage(
   // An id names no registry, so there is nothing to pull.
   if (/^sha256:[0-9a-f]+$/.test(name))
     throw new EngineError(`no image ${name} on the engine at ${engine.name}`, 404);
-  await pull(engine, name, platform, options, progress);
+  await pull(engine, name, options, progress);
   const pulled = await inspectImage(engine, name, options);
   if (pulled === undefined) {
     throw new EngineError(`image ${name} was pulled, but the engine at ${engine.name} does not have it`, 404);
@@ -68,23 +67,13 @@ export async function ensureImage(
 async function pull(
   engine: Engine,
   name: string,
-  platform: string | undefined,
   options: CallOptions,
   progress: (line: string) => void,
 ): Promise<void> {
-  const { registry, repository, tag, digest } = parseImage(name);
-  const auth = engine.config.registryAuth[registry];
+  const { repository, tag, digest } = parseImage(name);
   await engine.call(`pull image ${name}`, { ...options, deadlineMs: PULL_MS }, async (docker, signal) => {
-    const query = {
-      fromImage: repository,
-      tag: digest ?? tag ?? "latest",
-      ...(platform ? { platform } : {}),
-    };
-    const request = { _query: query, _body: {}, abortSignal: signal };
-    const stream = await (auth === undefined
-      ? docker.createImage(request)
-      : docker.createImage({ ...auth, serveraddress: registry } as never, request));
-    await follow(stream, progress);
+    const query = { fromImage: repository, tag: digest ?? tag ?? "latest" };
+    await follow(await docker.createImage({ _query: query, _body: {}, abortSignal: signal }), progress);
   });
 }
 

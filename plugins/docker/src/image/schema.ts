@@ -1,11 +1,12 @@
 /** `docker:index/remoteImage:RemoteImage` in version 5.2.0 of the official plugin. */
 import { boolean, type Fields, object, set, string, stringMap } from "@berth/plugin-base/bridged";
+import { unused } from "../unused";
 
 const replace = true;
 
 export const imageFields: Fields = {
   name: string({ required: true, replace }),
-  platform: string({ replace }),
+  platform: unused(string({ replace })),
   pullTriggers: set(string(), { replace }),
   triggers: stringMap({ replace }),
   keepLocally: boolean(),
