@@ -132,7 +132,7 @@ it("are these", async () => {
       networksAdvanced: [{"name":"berth-workspaces"}]
       ports: [{"external":10122,"internal":22,"ip":"10.88.0.10","protocol":"tcp"}]
       privileged: false
-      restart: "unless-stopped"
+      restart: "no"
       shmSize: 256
       stopTimeout: 20"
   `);

@@ -43,15 +43,15 @@ export const containerFields: Fields = {
   name: string({ replace }),
   image: string({ required: true, replace }),
   command: list(string(), { replace, computed }),
-  entrypoints: unused(list(string(), { replace, computed })),
+  entrypoints: list(string(), { replace, computed }),
   envs: set(string(), { replace, computed }),
   labels: labels({ replace, computed }),
   hostname: string({ replace, computed }),
   domainname: unused(string({ replace })),
-  user: unused(string({ replace, computed, emptyIsAbsent: true })),
-  workingDir: unused(string({ replace, computed, emptyIsAbsent: true })),
+  user: string({ replace, computed, emptyIsAbsent: true }),
+  workingDir: string({ replace, computed, emptyIsAbsent: true }),
   platform: unused(string({ replace, computed })),
-  tty: unused(boolean({ replace })),
+  tty: boolean({ replace }),
   stdinOpen: unused(boolean({ replace })),
   stopSignal: string({ replace, computed }),
   stopTimeout: integer({ replace, computed, min: 0 }),
@@ -157,7 +157,7 @@ export const containerFields: Fields = {
   cgroupnsMode: string({ replace, enum: ["private", "host"] }),
   cgroupParent: string({ replace }),
   runtime: unused(string({ replace, computed })),
-  init: unused(boolean({ replace, computed })),
+  init: boolean({ replace, computed }),
 
   // Devices.
   devices: set(

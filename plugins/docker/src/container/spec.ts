@@ -43,8 +43,12 @@ export function containerSpec(inputs: Props): ContainerSpec {
     HostConfig: hostConfig(inputs, bindings),
     ...present({
       Hostname: text(inputs, "hostname"),
+      User: text(inputs, "user"),
+      WorkingDir: text(inputs, "workingDir"),
       Env: strings(inputs, "envs"),
+      Entrypoint: strings(inputs, "entrypoints"),
       Cmd: strings(inputs, "command"),
+      Tty: bool(inputs, "tty") || undefined,
       Labels: labelMap(inputs, "labels"),
       StopSignal: text(inputs, "stopSignal"),
       StopTimeout: int(inputs, "stopTimeout") || undefined,
@@ -83,7 +87,7 @@ function hostConfig(inputs: Props, bindings: Record<string, object[]>): Record<s
   return {
     ...limits(inputs),
     // Absent, the daemon's own setting would decide.
-    Init: false,
+    Init: bool(inputs, "init") ?? false,
     NetworkMode: str(inputs, "networkMode") ?? "bridge",
     LogConfig: { Type: str(inputs, "logDriver") ?? "", Config: map(inputs, "logOpts") ?? {} },
     ...present({
