@@ -1,5 +1,5 @@
 import { labelList } from "./labels";
-import { policyOf } from "./policy";
+import { containerPolicies } from "./policy";
 import { type ContainerSpec, labelsOf, restartOf } from "./spec";
 
 /** The second renderer: a container as `docker.Container` takes it. Pure. */
@@ -11,7 +11,7 @@ const MiB = 2 ** 20;
  * show every other spelling as a change for ever.
  */
 export function dockerArgs<Text, Texts>(spec: ContainerSpec<Text, Texts>) {
-  const policy = policyOf(spec.kind);
+  const policy = containerPolicies[spec.kind];
   const { network, health, devices, stopSeconds } = spec;
   const memory = mib(spec.memoryBytes);
   const adds = policy.capabilities.map((name) => `CAP_${name}`);

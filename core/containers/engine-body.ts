@@ -1,55 +1,18 @@
-import { type ContainerPolicy, policyOf } from "./policy";
+import { containerPolicies } from "./policy";
 import { type ContainerSpec, labelsOf, type PublishedPort, restartOf } from "./spec";
 
 /** The first renderer: a container as the Engine API takes it. Pure. */
 
-/** Body of `POST /containers/create`: these fields and no others. */
-export interface ContainerBody {
-  Image: string;
-  Hostname?: string;
-  Cmd?: string[];
-  Entrypoint?: string[];
-  User?: string;
-  WorkingDir?: string;
-  Env: string[];
-  Labels: Record<string, string>;
-  StopTimeout?: number;
-  Tty: boolean;
-  OpenStdin: false;
-  ExposedPorts?: Record<string, object>;
-  Healthcheck?: { Test: string[]; Interval: number; Timeout: number; StartPeriod: number; Retries: number };
-  HostConfig: {
-    CapDrop: ["ALL"];
-    CapAdd: string[];
-    SecurityOpt: string[];
-    Privileged: false;
-    CgroupnsMode?: "private";
-    IpcMode?: "private";
-    Init: boolean;
-    NetworkMode?: string;
-    PortBindings?: Record<string, { HostIp: string; HostPort: string }[]>;
-    CgroupParent?: string;
-    DeviceRequests: { Driver: string; DeviceIDs: string[] }[];
-    NanoCpus?: number;
-    Memory?: number;
-    MemorySwap?: number;
-    MemoryReservation?: number;
-    ShmSize?: number;
-    PidsLimit?: number;
-    LogConfig: { Type: string; Config: Record<string, string> };
-    RestartPolicy: { Name: ContainerPolicy["restart"] };
-    Mounts?: { Type: "bind" | "volume"; Source: string; Target: string; ReadOnly: boolean }[];
-  };
-  NetworkingConfig?: { EndpointsConfig: Record<string, { IPAMConfig: { IPv4Address: string } }> };
-}
-
 /** Nanoseconds in a second. */
 const SECOND = 1e9;
 
-export function engineBody(spec: ContainerSpec): ContainerBody {
-  const policy = policyOf(spec.kind);
-  const { network, health, devices = [], mounts = [], memoryBytes } = spec;
-  const { exposed, bindings } = portMaps(spec.ports ?? []);
+/** Body of `POST /containers/create`: these fields and no others. */
+export type ContainerBody = ReturnType<typeof engineBody>;
+
+export function engineBody(spec: ContainerSpec) {
+  const policy = containerPolicies[spec.kind];
+  const { network, health, devices = [], memoryBytes } = spec;
+  const { exposed, bindings } = portMaps(spec.ports);
   return given({
     Image: spec.image,
     Hostname: spec.hostname,
@@ -96,21 +59,17 @@ export function engineBody(spec: ContainerSpec): ContainerBody {
         Config: { "max-size": policy.logs.maxSize, "max-file": String(policy.logs.maxFiles) },
       },
       RestartPolicy: { Name: restartOf(spec) },
-      Mounts:
-        mounts.length === 0
-          ? undefined
-          : mounts.map(({ type, source, target, readOnly = false }) => ({
-              ...{ Type: type, Source: source, Target: target, ReadOnly: readOnly },
-            })),
+      Mounts: spec.mounts?.map(({ type, source, target, readOnly = false }) => ({
+        ...{ Type: type, Source: source, Target: target, ReadOnly: readOnly },
+      })),
     }),
-    NetworkingConfig:
-      network?.address === undefined
-        ? undefined
-        : { EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: network.address } } } },
+    NetworkingConfig: network?.address && {
+      EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: network.address } } },
+    },
   });
 }
 
-function portMaps(ports: readonly PublishedPort[]) {
+function portMaps(ports: readonly PublishedPort[] = []) {
   if (ports.length === 0) return {};
   const exposed: Record<string, object> = {};
   const bindings: Record<string, { HostIp: string; HostPort: string }[]> = {};

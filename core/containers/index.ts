@@ -21,7 +21,6 @@ export {
   containerPolicies,
   environment,
   NO_GPUS,
-  policyOf,
   variables,
 } from "./policy";
 export {

@@ -29,19 +29,13 @@ export interface ContainerPolicy {
   pids?: number;
 }
 
-const logs = (driver: ContainerPolicy["logs"]["driver"], maxSize: string, maxFiles: number) => ({
-  driver,
-  maxSize,
-  maxFiles,
-});
-
 /** What common images need to start as root and become somebody else; none reaches outside the container. */
 const COMMON = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 
 /** A container in which a person's programs run. */
 const PERSONS = { privileged: false, cgroupns: "private", ipc: "private" } as const;
 
-export const containerPolicies = {
+export const containerPolicies: Readonly<Record<ContainerKind, ContainerPolicy>> = {
   workspace: {
     ...PERSONS,
     component: "workspace",
@@ -49,7 +43,7 @@ export const containerPolicies = {
     // outside: no SYS_ADMIN, no NET_ADMIN, no raw sockets, no devices.
     capabilities: [...COMMON, "AUDIT_WRITE", "SYS_CHROOT"].sort(),
     restart: "unless-stopped",
-    logs: logs("json-file", "10m", 2),
+    logs: { driver: "json-file", maxSize: "10m", maxFiles: 2 },
   },
   created: {
     ...PERSONS,
@@ -59,7 +53,7 @@ export const containerPolicies = {
     network: "bridge",
     // berthd says what runs: a container that Docker started again by itself would run without a grant.
     restart: "no",
-    logs: logs("local", "10m", 3),
+    logs: { driver: "local", maxSize: "10m", maxFiles: 3 },
     pids: 4096,
   },
   ray: {
@@ -68,13 +62,13 @@ export const containerPolicies = {
     // Every port of Ray's is pinned by the plan, behind the node's firewall.
     network: "host",
     restart: "unless-stopped",
-    logs: logs("json-file", "10m", 2),
+    logs: { driver: "json-file", maxSize: "10m", maxFiles: 2 },
   },
   registry: {
     component: "registry",
     capabilities: [],
     restart: "unless-stopped",
-    logs: logs("json-file", "5m", 2),
+    logs: { driver: "json-file", maxSize: "5m", maxFiles: 2 },
   },
   node: {
     component: "node",
@@ -88,12 +82,9 @@ export const containerPolicies = {
     mayGainRights: true,
     cgroupns: "private",
     restart: "unless-stopped",
-    logs: logs("json-file", "5m", 2),
+    logs: { driver: "json-file", maxSize: "5m", maxFiles: 2 },
   },
-} as const satisfies Record<ContainerKind, ContainerPolicy>;
-
-/** The policy of a kind, with all that a policy can have. */
-export const policyOf = (kind: ContainerKind): ContainerPolicy => containerPolicies[kind];
+};
 
 /**
  * An image may ask NVIDIA's runtime for all GPUs by this variable; `void` outranks that, and the container has the devices

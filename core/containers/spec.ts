@@ -1,5 +1,5 @@
 import { type Ownership, ownerLabels } from "./labels";
-import { type ContainerKind, policyOf } from "./policy";
+import { type ContainerKind, containerPolicies } from "./policy";
 
 /**
  * A container that Berth makes, without what the policy of its kind says. Two renderers turn it into what an engine takes:
@@ -55,11 +55,11 @@ export interface ContainerSpec<Text = string, Texts = readonly string[]> {
 
 /** Whether the engine starts a container again by itself. */
 export const restartOf = ({ kind, state }: Pick<ContainerSpec, "kind" | "state">) =>
-  state === "down" ? "no" : policyOf(kind).restart;
+  state === "down" ? "no" : containerPolicies[kind].restart;
 
 /** All labels of a container. */
 export const labelsOf = <Text, Texts>({ kind, owner, labels }: ContainerSpec<Text, Texts>) => ({
-  ...ownerLabels({ ...owner, component: policyOf(kind).component }),
+  ...ownerLabels({ ...owner, component: containerPolicies[kind].component }),
   ...labels,
 });
 

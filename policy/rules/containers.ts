@@ -1,4 +1,4 @@
-import { type ContainerPolicy, containerPolicies, LABEL, SYSTEM } from "../../core/containers";
+import { containerPolicies, LABEL, SYSTEM } from "../../core/containers";
 import { type HostPath, hostPaths, normal } from "./paths";
 import {
   bare,
@@ -32,7 +32,7 @@ const isMachine = (component: string | undefined, owner: string | undefined): bo
 
 /** Components that may share the node's own network, where they are no person's. */
 const ON_THE_NODES_NETWORK = new Set(
-  Object.values<ContainerPolicy>(containerPolicies)
+  Object.values(containerPolicies)
     .filter(({ network }) => network === "host")
     .map(({ component }) => component),
 );

@@ -20,7 +20,7 @@ import {
 } from "./rule";
 
 /** MKNOD, NET_RAW and SETFCAP of Docker's default set are not among them. */
-const CAPABILITIES: ReadonlySet<string> = new Set(containerPolicies.workspace.capabilities);
+const CAPABILITIES = new Set(containerPolicies.workspace.capabilities);
 
 /** Berth's own files for one person, which their container has read-only. */
 const berthsOwn = (owner: string) => [

@@ -60,7 +60,7 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   afterAll(async () => {
     await node?.end();
     await dockerd.close();
-    await disk?.close();
+    disk?.close();
   });
 
   const ask = async (method: string, path: string, body?: object) =>
@@ -79,7 +79,7 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   async function end(): Promise<void> {
     disk?.cut();
     await node.stopBerthd("SIGKILL");
-    await disk?.restore();
+    disk?.restore();
   }
 
   async function startWith(fault?: string): Promise<void> {

@@ -3,7 +3,7 @@
  * the stack's own programs run keep nothing that leads out of a container.
  */
 import { describe, expect, it } from "vitest";
-import { type ContainerKind, containerPolicies, environment, policyOf } from "../../../../core/containers";
+import { type ContainerKind, containerPolicies, environment } from "../../../../core/containers";
 
 const COMMON = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 const kinds = Object.keys(containerPolicies) as ContainerKind[];
@@ -19,12 +19,12 @@ describe("the policy", () => {
     ["registry", { capabilities: [] }],
     ["node", { mayGainRights: true, cgroupns: "private" }],
   ])("of %s is this", (kind, expected) => {
-    expect(policyOf(kind)).toMatchObject(expected);
+    expect(containerPolicies[kind]).toMatchObject(expected);
   });
 
   it("lets the machine alone share the node's kernel with more rights than Docker's default set", () => {
     for (const kind of kinds.filter((one) => one !== "node")) {
-      const { capabilities, securityOptions, mayGainRights, privileged = false } = policyOf(kind);
+      const { capabilities, securityOptions, mayGainRights, privileged = false } = containerPolicies[kind];
       expect(capabilities.join(), kind).not.toMatch(
         /ADMIN|RAW|PTRACE|MODULE|MKNOD|SETFCAP|ALL|READ_SEARCH|SETPCAP/,
       );
@@ -33,13 +33,13 @@ describe("the policy", () => {
   });
 
   it("lets no container but Ray's share the node's network", () => {
-    expect(kinds.filter((kind) => policyOf(kind).network === "host")).toEqual(["ray"]);
+    expect(kinds.filter((kind) => containerPolicies[kind].network === "host")).toEqual(["ray"]);
   });
 
   it("gives each kind a component of its own, and logs that cannot fill a disk", () => {
-    expect(new Set(kinds.map((kind) => policyOf(kind).component)).size).toBe(kinds.length);
+    expect(new Set(kinds.map((kind) => containerPolicies[kind].component)).size).toBe(kinds.length);
     for (const kind of kinds) {
-      const { driver, maxSize, maxFiles } = policyOf(kind).logs;
+      const { driver, maxSize, maxFiles } = containerPolicies[kind].logs;
       expect(["json-file", "local"], kind).toContain(driver);
       expect(maxSize, kind).toMatch(/^(5|10)m$/);
       expect(maxFiles, kind).toBeLessThanOrEqual(3);

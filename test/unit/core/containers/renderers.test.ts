@@ -11,7 +11,6 @@ import {
   dockerArgs,
   engineBody,
   environment,
-  policyOf,
 } from "../../../../core/containers";
 import { containerSpec } from "../../../../plugins/docker/src/container/spec";
 
@@ -90,7 +89,10 @@ function byDocker(spec: ContainerSpec) {
 }
 
 /** A container on the bridge, which is Docker's default, says so or not. */
-const byBerthd = (spec: ContainerSpec, network = policyOf(spec.kind).network ?? spec.network?.name) => {
+const byBerthd = (
+  spec: ContainerSpec,
+  network = containerPolicies[spec.kind].network ?? spec.network?.name,
+) => {
   const body = engineBody(spec);
   const { PidsLimit: _, ...host } = body.HostConfig;
   return asked({ ...body, HostConfig: { ...host, NetworkMode: network ?? "bridge" } });
@@ -98,7 +100,7 @@ const byBerthd = (spec: ContainerSpec, network = policyOf(spec.kind).network ?? 
 
 describe.each(kinds)("a container of kind %s", (kind) => {
   // A policy that names a network leaves no choice of one.
-  const networks = policyOf(kind).network === undefined ? {} : { network: undefined };
+  const networks = containerPolicies[kind].network === undefined ? {} : { network: undefined };
 
   it("is the same by both renderers, with all that a spec can have", () => {
     for (const sudo of [false, true]) {
@@ -127,7 +129,7 @@ describe.each(kinds)("a container of kind %s", (kind) => {
   });
 
   it("has its policy by both renderers", () => {
-    const { component, restart, capabilities, pids } = policyOf(kind);
+    const { component, restart, capabilities, pids } = containerPolicies[kind];
     const spec = { ...large(kind), pids: undefined };
     const body = engineBody(spec);
     expect(body.Labels).toEqual({
