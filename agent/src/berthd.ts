@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from "node:fs";
 import { explainLimits } from "../../core/limits";
 import { version } from "../package.json";
 import { defaultContainerPorts, type NodeConfig, readNode } from "./config";
-import { type Containers, Creator, createSchema, openContainers } from "./docker";
+import { type Containers, Creator, createSchema, openContainers } from "./containers";
 import { EventLog, healEventLog } from "./events";
 import { openInventory } from "./gpus";
 import { FailureLimit, makeApp, Servers, Tokens } from "./http";

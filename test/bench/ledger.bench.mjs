@@ -279,7 +279,7 @@ async function measureHistories() {
     "run",
     "--project",
     "unit",
-    "test/unit/agent/core-histories.test.ts",
+    "test/unit/core/gpu/histories.test.ts",
   ];
   const { stdout, code } = await run(process.execPath, [...args, "-t", "histories of the ledger"], {
     env: { ...process.env, BERTH_LEDGER_STEPS: steps, NO_COLOR: "1" },

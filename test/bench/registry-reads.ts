@@ -1,6 +1,6 @@
 /** Reads of the registry of containers in memory, beside the reading of dockerd's own answer from its JSON. */
-import { recordOf } from "../../agent/src/docker/record";
-import { ContainerRegistry } from "../../agent/src/docker/registry";
+import { recordOf } from "../../agent/src/containers/record";
+import { ContainerRegistry } from "../../agent/src/containers/registry";
 import type { Inspect } from "../../agent/src/docker/shapes";
 
 const CONTAINERS = 1000;

@@ -2,7 +2,7 @@
  * Which ledger the agent stage goes back to when runs were cut or failed before it.
  * Proves: what was granted or revoked since the ledger was copied is never undone by a later run; the copy is still
  * there where nothing was granted since, also when a newer version has changed the ledger; half a copy is never used.
- * Does not prove that berthd's event log says when it begins to grant: test/unit/agent-component.test.ts has its words.
+ * Does not prove that berthd's event log says when it begins to grant: test/unit/components/agent/agent.test.ts has its words.
  */
 import { spawnSync } from "node:child_process";
 import { appendFileSync, readlinkSync, rmSync } from "node:fs";

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { build } from "esbuild";
 import { agentPaths } from "../../agent/src/paths";
 import { until } from "../lib/until";
-import { type Answer, type CallOptions, call } from "../unit/agent/http-rig";
+import { type Answer, type CallOptions, call } from "../unit/agent/http/rig";
 
 const root = resolve(__dirname, "../..");
 

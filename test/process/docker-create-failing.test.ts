@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DockerError } from "../../agent/src/docker";
 import type { Mood } from "../fakes/dockerd";
-import { Rig } from "../unit/agent/docker-rig";
+import { Rig } from "../unit/agent/containers/rig";
 import { agrees, by, create, journal, rig, settle, useRig } from "./docker-create-helpers";
 
 describe("a creation that fails half-way", () => {

@@ -1,7 +1,7 @@
 /** What the tests of creating share: a rig for each, a creation with a GPU, and whether ledger and Docker agree. */
 import { afterEach, beforeEach, expect } from "vitest";
-import { type CreateRequest, createSchema } from "../../agent/src/docker";
-import { IMAGE, Rig } from "../unit/agent/docker-rig";
+import { type CreateRequest, createSchema } from "../../agent/src/containers";
+import { IMAGE, Rig } from "../unit/agent/containers/rig";
 
 /** Who asks. */
 export const by = { actor: "admin" };

@@ -5,7 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import type { EffectiveLimits } from "../../core/gpu";
-import { IMAGE, MIG0, MIG1 } from "../unit/agent/docker-rig";
+import { IMAGE, MIG0, MIG1 } from "../unit/agent/containers/rig";
 import { agrees, by, create, journal, rig } from "./docker-create-helpers";
 
 /** The ledger grants only when `free` is called; `asked` is over when a creation waits for that. */

@@ -1,7 +1,7 @@
 /** A machine with an NVIDIA GPU, of stand-ins: what the tests of the runtime stage's part for NVIDIA share. */
 import { resolve } from "node:path";
 import type { NvidiaOptions } from "../../components/host/runtime";
-import { runtimeMachine } from "../unit/host-runtime-helpers";
+import { runtimeMachine } from "../unit/components/host/runtime-helpers";
 
 export const TOOLKIT_KEY = "C95B321B61E88C1809C4F759DDCAE044F796ECB0";
 export const CARD = "65:00.0 0302: 10de:2330 (rev a1)";

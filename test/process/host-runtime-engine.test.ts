@@ -7,7 +7,7 @@
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { DockerOptions } from "../../components/host/runtime";
-import { runtimeMachine } from "../unit/host-runtime-helpers";
+import { runtimeMachine } from "../unit/components/host/runtime-helpers";
 
 const KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88";
 const asRoot = describe.runIf(process.getuid?.() === 0);

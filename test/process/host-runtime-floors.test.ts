@@ -18,7 +18,7 @@ import {
   RUNC_CVES,
 } from "../../components/host/runtime";
 import { AT_FLOOR, type FloorTool, words } from "../../components/host/runtime/floors";
-import { runtimeMachine } from "../unit/host-runtime-helpers";
+import { runtimeMachine } from "../unit/components/host/runtime-helpers";
 
 const CVES = Object.keys(RUNC_CVES);
 const tools = Object.keys(FLOORS) as FloorTool[];

@@ -9,7 +9,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, statSync, symlinkSync, utimesSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { NvidiaOptions } from "../../components/host/runtime";
-import { A, B, mig, migMachine } from "../unit/host-runtime-mig-helpers";
+import { A, B, mig, migMachine } from "../unit/components/host/runtime-mig-helpers";
 
 const asRoot = describe.runIf(process.getuid?.() === 0);
 const { at, read, calls, tool, node, migParted, run, applies, boot, holder, berth } = migMachine();

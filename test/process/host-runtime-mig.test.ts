@@ -9,7 +9,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { MigEntry } from "../../components/host/runtime";
-import { A, B, cdi, mig, migMachine } from "../unit/host-runtime-mig-helpers";
+import { A, B, cdi, mig, migMachine } from "../unit/components/host/runtime-mig-helpers";
 
 const asRoot = describe.runIf(process.getuid?.() === 0);
 const machine = migMachine();

@@ -7,7 +7,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { RuntimeOptions } from "../../components/host/runtime";
-import { runtimeMachine } from "../unit/host-runtime-helpers";
+import { runtimeMachine } from "../unit/components/host/runtime-helpers";
 
 const asRoot = describe.runIf(process.getuid?.() === 0);
 const machine = runtimeMachine();

@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "../../config";
 import { goDuration, nanoseconds } from "../../plugins/docker/src/container/duration";
 import { isFirstAddress } from "../../plugins/docker/src/network/gateway";
-import { localStack, of, runCluster, type Seen } from "./cluster-recorder";
+import { localStack, of, runCluster, type Seen } from "./components/cluster-recorder";
 
 const gpu = { kind: "mig", profile: "1g.10gb" };
 const DECLARED = [{ model: "NVIDIA H100 80GB HBM3", memory: "80GiB", count: 1, mig: { "1g.10gb": 7 } }];

@@ -1,9 +1,5 @@
-/** The containers of a node: seen, and made with a grant. */
+/** dockerd of this node, as berthd calls it. */
 
-export { Creator, type CreatorOptions } from "./create";
-export { DockerError, defaultDeadlines, Engine, type EngineInfo, type EngineOptions } from "./engine";
-export { Containers, type Log, type ObserveOptions } from "./observe";
-export { type OpenOptions, openContainers } from "./open";
-export { type Processes, procProcesses } from "./processes";
-export { type CreateRequest, createSchema } from "./request";
-export { containerSpec } from "./spec";
+export { DockerError, defaultDeadlines, Engine, type EngineInfo, type EngineOptions, short } from "./engine";
+export { type EngineEvent, sinceOf } from "./events";
+export type { Inspect, PortMap, Summary } from "./shapes";

@@ -3,9 +3,9 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { until } from "../../lib/until";
-import { api as apiOfTest, endAfterEachTest, endings, openToAll } from "../../unit/agent/http-cases";
-import { type Api, makeApi } from "../../unit/agent/http-rig";
-import { inventoryOf } from "../../unit/agent/service-rig";
+import { api as apiOfTest, endAfterEachTest, endings, openToAll } from "../../unit/agent/http/cases";
+import { type Api, makeApi } from "../../unit/agent/http/rig";
+import { inventoryOf } from "../../unit/agent/service/rig";
 
 endAfterEachTest();
 

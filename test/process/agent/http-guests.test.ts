@@ -8,8 +8,8 @@ import { describe, expect, it } from "vitest";
 import { Bodies, bodyLimit, bytesOf } from "../../../agent/src/http/bodies";
 import { Guests, network } from "../../../agent/src/http/guests";
 import { until } from "../../lib/until";
-import { api, endAfterEachTest, endings } from "../../unit/agent/http-cases";
-import type { Api } from "../../unit/agent/http-rig";
+import { api, endAfterEachTest, endings } from "../../unit/agent/http/cases";
+import type { Api } from "../../unit/agent/http/rig";
 
 endAfterEachTest();
 

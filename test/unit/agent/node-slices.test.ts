@@ -7,7 +7,7 @@ import pino from "pino";
 import { describe, expect, it } from "vitest";
 import { NodeSlices } from "../../../agent/src/node-slices";
 import type { SliceReport } from "../../../agent/src/slices";
-import { document, rootForEachTest, users } from "./slices-helpers";
+import { document, rootForEachTest, users } from "./slices/helpers";
 
 rootForEachTest();
 

@@ -3,7 +3,7 @@
  * text here is a container that the next update of every stack replaces, so it is changed on purpose alone.
  */
 import { expect, it } from "vitest";
-import { localStack, of, runCluster } from "../cluster-recorder";
+import { localStack, of, runCluster } from "./cluster-recorder";
 
 const gpu = { kind: "mig", profile: "1g.10gb" };
 const DECLARED = [{ model: "NVIDIA H100 80GB HBM3", memory: "80GiB", mig: { "1g.10gb": 3 } }];

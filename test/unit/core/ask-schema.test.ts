@@ -1,6 +1,6 @@
 /** What it proves: the stack, berthd's API and a container's request take the same asks for GPUs. */
 import { describe, expect, it } from "vitest";
-import { createSchema } from "../../../agent/src/docker";
+import { createSchema } from "../../../agent/src/containers";
 import { ask as askOfApi } from "../../../agent/src/http/schemas";
 import { userGpu } from "../../../config/gpu/schema";
 import { MOST_UNITS } from "../../../core/gpu";

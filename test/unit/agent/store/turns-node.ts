@@ -20,7 +20,7 @@ import {
   release,
   reserve,
 } from "../../../../core/gpu";
-import { gpu, limits, node } from "../core-node";
+import { gpu, limits, node } from "../../../lib/core-node";
 
 /** One command: what, and two numbers to choose with. */
 export type Command = readonly [what: number, a: number, b: number];

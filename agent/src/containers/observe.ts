@@ -1,0 +1,406 @@
+/**
+ * Keeps the registry of containers true, and tells the ledger what happens to those that have GPUs. dockerd is asked, and
+ * where its word may be old, the kernel.
+ *
+ * An event is a hint to look, never the news itself: events come late, twice or not at all, and the look tells what is
+ * so now. After each interruption listeners are told to look at everything (`unsure`); what an interruption that nobody
+ * noticed has hidden, the next probe finds.
+ */
+import { claim, LABEL } from "../../../core/containers";
+import type { Inventory } from "../../../core/gpu";
+import {
+  DockerError,
+  type Engine,
+  type EngineEvent,
+  type Inspect,
+  type Summary,
+  short,
+  sinceOf,
+} from "../docker";
+import type { ContainerEvent, ContainersPort, SeenContainer } from "../service/ports";
+import { mapLimit, pause } from "../waiting";
+import type { Processes } from "./processes";
+import { type ContainerRecord, forgotten, isAsListed, isOurs, recordOf, seenByLedger } from "./record";
+import { ContainerRegistry } from "./registry";
+
+/** The part of a pino logger that is used. */
+export interface Log {
+  info(data: object, message: string): void;
+  warn(data: object, message: string): void;
+}
+
+export interface ObserveOptions {
+  engine: Engine;
+  processes: Processes;
+  /** To tell which units `all` or an index stands for. */
+  inventory: () => Inventory;
+  log: Log;
+  /** Seconds after which all containers are looked at, where nobody else did; the ledger does it each minute. @default 90 */
+  lookSeconds?: number;
+  /** Seconds between two comparisons of dockerd's list with the registry, which also show whether it answers. @default 10 */
+  probeSeconds?: number;
+  /** Milliseconds until the first try to follow the events again; doubled up to 16 times that. @default 250 */
+  retryMs?: number;
+}
+
+/** What may change a record. An `exec_create: sh -c …` and the like change nothing of the container. */
+const TELLING = new Set([
+  ...["create", "start", "restart", "die", "stop", "kill", "oom", "destroy"],
+  ...["pause", "unpause", "rename", "health_status"],
+]);
+/** Of them those that a creation begins with. */
+const FIRST = new Set(["create", "start"]);
+/** What dockerd said before of its images and settings is over. */
+const MAKES_VOID = new Set(["image delete", "image untag", "image prune", "daemon reload"]);
+/** Inspections at a time. */
+const PARALLEL = 4;
+/** A container that ended while a process of it lives on is looked at again so often. */
+const LINGER_MS = 1000;
+
+export class Containers implements ContainersPort {
+  private readonly registry = new ContainerRegistry();
+  private readonly listeners = new Set<(event: ContainerEvent) => void>();
+  private readonly ended = new AbortController();
+  private readonly lingering = new Set<string>();
+  private readonly warned = new Set<string>();
+  /** By container: a look that has not begun yet, so that whatever is told until then needs no other. */
+  private readonly toTell = new Map<string, Promise<void>>();
+  /** By container, when its last inspection that found it began, in milliseconds since the epoch. */
+  private readonly inspectedAt = new Map<string, number>();
+  private readonly awaited = new Set<string>();
+  private work: Promise<unknown> = Promise.resolve();
+  private looking: Promise<void> | undefined;
+  private nextLook: Promise<void> | undefined;
+  private lookedAt = Number.NEGATIVE_INFINITY;
+  private waiting: (() => void)[] = [];
+  private readonly loops: Promise<void>[] = [];
+  private lost: string | undefined;
+
+  constructor(private readonly options: ObserveOptions) {}
+
+  /** Begins to follow the events. */
+  follow(): void {
+    this.loops.push(this.followEvents(), this.probe());
+  }
+
+  onEvent(listener: (event: ContainerEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Why dockerd cannot be read at the moment; undefined: it answers. */
+  get problem(): string | undefined {
+    return this.lost;
+  }
+
+  /** By its whole id or its name, from memory, as are `list`; see `current`. */
+  get(container: string): ContainerRecord | undefined {
+    return this.registry.get(container);
+  }
+
+  /** @param owner a user's name; left out: all containers of the node */
+  list(owner?: string): ContainerRecord[] {
+    return this.registry.list(owner);
+  }
+
+  /**
+   * Returns at once where the containers are followed and known; else looks at all of them.
+   *
+   * @throws DockerError when dockerd does not answer: what is in memory may be old then.
+   */
+  async current(): Promise<void> {
+    if (this.lost !== undefined || this.lookedAt === Number.NEGATIVE_INFINITY) await this.look();
+  }
+
+  async listLive(): Promise<SeenContainer[]> {
+    await this.look();
+    return this.registry.list().flatMap((record) => seenByLedger(record) ?? []);
+  }
+
+  /**
+   * Waits while somebody looks at everything. What is told during such a look would be undone by it: the look began
+   * before the container ran, so the ledger would take it for gone.
+   */
+  async settled(): Promise<void> {
+    while (this.looking !== undefined) await new Promise<void>((resolve) => this.waiting.push(resolve));
+  }
+
+  async stop(container: string, seconds: number): Promise<void> {
+    const found = await this.options.engine.inspect(container);
+    if (found === undefined) return;
+    if (!claim(found.Config?.Labels).ours)
+      throw new Error(`container ${short(container)} is not one of Berth's, and is left alone`);
+    await this.options.engine.stop(container, seconds);
+  }
+
+  async start(container: string): Promise<void> {
+    const found = await this.options.engine.inspect(container);
+    if (!claim(found?.Config?.Labels).ours)
+      throw new Error(`container ${short(container)} is gone, or not one of Berth's`);
+    await this.options.engine.start(container);
+  }
+
+  async alive(container: string): Promise<boolean> {
+    const found = await this.options.engine.inspect(container);
+    const running = this.options.processes.running(pids([found], container));
+    return running === undefined ? found?.State.Running === true : running.has(container);
+  }
+
+  /** Until the answer is called, whoever makes this creation looks at its container: its first events are no news. */
+  await(creation: string): () => void {
+    this.awaited.add(creation);
+    return () => this.awaited.delete(creation);
+  }
+
+  /** Looks at one container, and tells what is so. */
+  tell(container: string): Promise<void> {
+    const before = this.toTell.get(container);
+    if (before !== undefined) return before;
+    const told = this.work.then(() => {
+      this.toTell.delete(container);
+      return this.tellNow(container);
+    });
+    this.toTell.set(container, told);
+    this.work = told.catch(() => {});
+    return told;
+  }
+
+  async close(): Promise<void> {
+    this.ended.abort(new Error("berthd ends"));
+    this.listeners.clear();
+    await Promise.all(this.loops);
+  }
+
+  /** Looks at everything. Whoever asks in the same turn shares a look; one that is under way may be too old. */
+  private look(): Promise<void> {
+    this.nextLook ??= (async () => {
+      await this.looking?.catch(() => {}); // whoever began that one hears of it
+      await new Promise((resolve) => setImmediate(resolve));
+      this.nextLook = undefined;
+      this.looking = this.lookAtAll();
+      try {
+        await this.looking;
+      } finally {
+        this.looking = undefined;
+        const waiting = this.waiting;
+        this.waiting = [];
+        // The reader's next step comes first: it brings the ledger in line with what was just seen.
+        setImmediate(() => {
+          for (const go of waiting) go();
+        });
+      }
+      setImmediate(() => this.emit({ kind: "looked" }));
+    })();
+    return this.nextLook;
+  }
+
+  private async lookAtAll(): Promise<void> {
+    const { engine, processes } = this.options;
+    const listed = await engine.list();
+    const here = new Set(listed.map(({ Id }) => Id));
+    const toInspect = listed.filter((one) => {
+      const record = this.registry.get(one.Id);
+      // Without GPUs it is none of the ledger's, and the list shows what else may have changed.
+      return record === undefined || record.usesGpus || !isAsListed(record, one);
+    });
+    const found = await mapLimit(toInspect, PARALLEL, ({ Id }) => this.inspect(Id));
+    const inspected = found.filter((one) => one !== undefined);
+    const left = this.registry.list().filter(({ id }) => !here.has(id));
+    const asked = left.filter(({ usesGpus }) => usesGpus).map(({ id }) => id);
+    const running = processes.running(pids(inspected, ...asked));
+    for (const record of left) {
+      // Docker has forgotten it, and a process of it may still have the devices.
+      if (running?.has(record.id) && record.usesGpus) this.registry.put(forgotten(record));
+      else this.registry.delete(record.id);
+    }
+    for (const one of inspected) this.keep(one, running);
+    this.lookedAt = Date.now();
+  }
+
+  private async inspect(container: string): Promise<Inspect | undefined> {
+    const at = Date.now();
+    const found = await this.options.engine.inspect(container);
+    if (found === undefined) this.inspectedAt.delete(container);
+    else this.inspectedAt.set(container, at);
+    return found;
+  }
+
+  private keep(container: Inspect, running: ReadonlySet<string> | undefined): ContainerRecord {
+    const record = recordOf(container, this.options.inventory(), running);
+    const { id, name } = record;
+    this.registry.put(record);
+    if (record.privileged && !isOurs(record) && record.units.length === 0) {
+      this.warnOnce(id, name, "a privileged container sees every GPU of the node; no grant stands for it");
+    }
+    const { Running, Restarting } = container.State;
+    if (record.usesGpus && Running && Restarting !== true && !record.runs) {
+      this.warnOnce(id, name, "Docker shows it as running, and no process of it lives: it counts as stopped");
+    }
+    return record;
+  }
+
+  private async tellNow(container: string): Promise<void> {
+    const { processes } = this.options;
+    const found = await this.inspect(container);
+    const usesGpus = (record: ContainerRecord | undefined) => record?.usesGpus === true;
+    const looked = found === undefined ? undefined : recordOf(found, this.options.inventory());
+    const matters = usesGpus(looked) || usesGpus(this.registry.get(container));
+    const running = matters ? processes.running(pids([found], container)) : undefined;
+    await this.settled();
+    const before = this.registry.get(container);
+    const known = before && seenByLedger(before);
+    const record = found === undefined ? undefined : this.keep(found, running);
+    const seen = record && seenByLedger(record);
+    if (seen?.running) return this.emit({ kind: "started", container, seen });
+    if (known !== undefined && before !== undefined && running?.has(container)) {
+      // dockerd has written it off, and a process of it still has the devices.
+      this.registry.put(forgotten(before));
+      return this.linger(container);
+    }
+    if (record === undefined) this.registry.delete(container);
+    if (seen !== undefined) this.emit({ kind: "stopped", container });
+    // Removed, or one of others that ended: the ledger keeps nothing for it.
+    else if (known !== undefined) this.emit({ kind: "gone", container });
+  }
+
+  private linger(container: string): void {
+    if (this.lingering.has(container)) return;
+    this.lingering.add(container);
+    const timer = setTimeout(() => {
+      this.lingering.delete(container);
+      if (this.ended.signal.aborted) return;
+      this.tellSoon(container);
+    }, LINGER_MS);
+    timer.unref();
+  }
+
+  private emit(event: ContainerEvent): void {
+    for (const listener of this.listeners) listener(event);
+  }
+
+  private missed(container: string, error: unknown): void {
+    this.options.log.warn(
+      { container: short(container), error: textOf(error) },
+      "a container could not be looked at",
+    );
+    this.emit({ kind: "unsure" });
+  }
+
+  /** Follows the stream of events until the end, over all its interruptions. */
+  private async followEvents(): Promise<void> {
+    const { engine } = this.options;
+    const signal = this.ended.signal;
+    const first = this.options.retryMs ?? 250;
+    let since = sinceOf(Date.now());
+    let wait = first;
+    while (!signal.aborted) {
+      try {
+        const stream = await engine.events(since, signal);
+        // Asked now, so that no creation has to wait for it.
+        await engine.info(signal);
+        this.answers();
+        // What happened before the stream was open is told by a look at everything.
+        this.emit({ kind: "unsure" });
+        this.look().catch((error: unknown) => this.gone(error));
+        wait = first;
+        let last = "";
+        for await (const event of stream) {
+          const mark = `${event.at} ${event.action} ${event.id}`;
+          if (event.at !== "") since = event.at;
+          if (mark !== last) this.react(event);
+          last = mark;
+        }
+        if (!signal.aborted) this.gone(new Error("dockerd ended its stream of events"));
+      } catch (error) {
+        if (signal.aborted) return;
+        this.gone(error);
+      }
+      if (signal.aborted) return;
+      await pause(wait, signal);
+      wait = Math.min(wait * 2, first * 16);
+    }
+  }
+
+  private react({ type, action, id, at, attributes }: EngineEvent): void {
+    if (MAKES_VOID.has(`${type} ${action}`)) this.options.engine.forget();
+    if (type !== "container") return;
+    // `health_status: healthy`
+    if (!TELLING.has(action.split(":", 1)[0] ?? "")) return;
+    if (FIRST.has(action) && this.awaited.has(attributes[LABEL.creation] ?? "")) return;
+    // An inspection that began after the event has seen what it tells of.
+    if (Number(at) * 1000 < (this.inspectedAt.get(id) ?? 0)) return;
+    this.tellSoon(id);
+  }
+
+  /** For whoever does not wait for it. */
+  private tellSoon(container: string): void {
+    this.tell(container).catch((error: unknown) => this.missed(container, error));
+  }
+
+  /** Asks for the list now and then: a stream without events says nothing about a dockerd that hangs. */
+  private async probe(): Promise<void> {
+    const { engine } = this.options;
+    const signal = this.ended.signal;
+    const every = (this.options.probeSeconds ?? 10) * 1000;
+    const whole = (this.options.lookSeconds ?? 90) * 1000;
+    for (;;) {
+      await pause(Math.min(every, whole), signal);
+      if (signal.aborted) return;
+      try {
+        this.compare(await engine.list(signal));
+        if (this.answers()) this.emit({ kind: "unsure" });
+        if (Date.now() - this.lookedAt >= whole) await this.look();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.gone(error);
+      }
+    }
+  }
+
+  /** Looks at each container that is not as the registry has it: its event was missed. */
+  private compare(listed: readonly Summary[]): void {
+    const here = new Set(listed.map(({ Id }) => Id));
+    for (const one of listed) {
+      const record = this.registry.get(one.Id);
+      if (record === undefined || !isAsListed(record, one)) this.tellSoon(one.Id);
+    }
+    for (const { id } of this.registry.list()) if (!here.has(id)) this.tellSoon(id);
+  }
+
+  private gone(error: unknown): void {
+    this.options.engine.forget();
+    const fresh = this.lost === undefined;
+    this.lost = textOf(error);
+    if (!fresh) return;
+    this.options.log.warn({ error: this.lost }, "Docker cannot be read");
+    this.emit({ kind: "unsure" });
+  }
+
+  /** True: it did not a moment ago. */
+  private answers(): boolean {
+    const back = this.lost !== undefined;
+    if (back) this.options.log.info({}, "Docker answers again");
+    this.lost = undefined;
+    return back;
+  }
+
+  private warnOnce(container: string, name: string, message: string): void {
+    const key = `${container} ${message}`;
+    if (this.warned.has(key)) return;
+    if (this.warned.size > 1000) this.warned.clear();
+    this.warned.add(key);
+    this.options.log.warn({ container: short(container), name }, message);
+  }
+}
+
+/** Each with the process that dockerd names; `others` with none. */
+function pids(containers: readonly (Inspect | undefined)[], ...others: string[]): Map<string, number> {
+  const result = new Map(others.map((id) => [id, 0]));
+  for (const one of containers) if (one !== undefined) result.set(one.Id, one.State.Pid ?? 0);
+  return result;
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof DockerError) return error.message;
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}
