@@ -2,10 +2,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { MigConfig } from "../../config";
 import type { Ask, Assignment, DeclaredGrant, Inventory, Strategy } from "../../core/gpu";
 import type { LimitsDocument } from "../../core/limits";
-import type { PoolInputs } from "./inputs";
+import type { Grants, PoolInputs } from "./inputs";
 import { assignmentOf } from "./state";
 import { STUB } from "./stub";
-import type { Grants } from "./units";
 
 export interface GpuPoolArgs {
   /** The node's name. */

@@ -1,6 +1,8 @@
 import type { Ask, Assignment, DeclaredGrant, Inventory, Strategy } from "../../core/gpu";
 import type { LimitsDocument } from "../../core/limits";
-import type { Grants } from "./units";
+
+/** By key, a line for each unit: what a preview shows of an assignment. No program reads it. */
+export type Grants = Record<string, string[]>;
 
 /**
  * What a GpuPool is given, as plain data, and how the provider reads it back from the engine. There, anything may be

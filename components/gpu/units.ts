@@ -3,9 +3,6 @@ import type { PoolInputs } from "./inputs";
 
 /** Who has what, as a GpuPool keeps it: `assignment` for programs, `grants` for people. Pure. */
 
-/** By key, a line for each unit: what a preview shows of an assignment. No program reads it. */
-export type Grants = Record<string, string[]>;
-
 /** The properties of a GpuPool that say who has what. */
 export type Granted = Required<Pick<PoolInputs, "assignment" | "grants">>;
 

@@ -10,9 +10,9 @@ import {
   seenGrant,
   stoppedChange,
 } from "./ledger";
-import { indexOf, troubleOf } from "./ledger-index";
 import type { Change, Ctx, Decision, KeptState, LedgerState } from "./ledger-types";
 import type { Grant } from "./model";
+import { indexOf, troubleOf } from "./trouble";
 import { foundAsk, foundUnit } from "./unknown-units";
 
 /** A container with GPUs, as its labels tell. */

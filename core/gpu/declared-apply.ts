@@ -1,9 +1,9 @@
 import { type DeclaredPlan, planDeclared, promisedPlan } from "./declared";
 import { type DeclaredInput, sameAssignment } from "./declared-jobs";
 import { closedRefusal, conflict, decide, refuse, releasedGrant, reviewed } from "./ledger";
-import { indexOf } from "./ledger-index";
 import type { Change, Ctx, Decision, LedgerState } from "./ledger-types";
 import type { Assignment, DeclaredGrant, Grant, GrantedUnit } from "./model";
+import { indexOf } from "./trouble";
 
 /**
  * Makes the ledger what the stack declares: all of it, or nothing. Keys that are not declared any more are released, or

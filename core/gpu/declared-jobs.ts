@@ -1,5 +1,4 @@
 import { unitMeets } from "./asks";
-import { clashing } from "./ledger-index";
 import type {
   Ask,
   Assignment,
@@ -10,6 +9,7 @@ import type {
   Inventory,
   Strategy,
 } from "./model";
+import { clashing } from "./trouble";
 
 export interface DeclaredInput {
   inventory: Inventory;

@@ -3,10 +3,10 @@
  * with `apply`. Nothing here knows the time or makes an id by itself.
  */
 import { askRefusal } from "./asks";
-import { indexOf, type Trouble, troubleOf } from "./ledger-index";
 import type { Change, Ctx, Decision, KeptState, LedgerState, ReserveRequest } from "./ledger-types";
 import type { Grant, Inventory, Refusal } from "./model";
 import { overRules, unknownUser, usageOf } from "./rules";
+import { indexOf, type Trouble, troubleOf } from "./trouble";
 
 export const defaultReserveSeconds = 600;
 

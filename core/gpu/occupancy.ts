@@ -14,7 +14,7 @@ import {
 } from "./gpu-use";
 import type { Ask, GrantedUnit, Inventory, Result, Strategy } from "./model";
 import { pickWhole } from "./pick-gpus";
-import { busyRefusal, pinnedUnits } from "./refusals";
+import { busyRefusal, type GpuUses, pinnedUnits, type Room } from "./refusals";
 import { brokenShareRules, type ShareRules } from "./rules";
 
 export interface PlaceDefaults extends ShareRules {
@@ -42,7 +42,7 @@ const ranks: Record<Strategy, (a: GpuUse, b: GpuUse) => number> = {
  * What is granted on a node, kept up as grants come and go: a place is found without looking at every GPU again.
  * `place` changes nothing; `add` what it answers.
  */
-export class Occupancy {
+export class Occupancy implements GpuUses {
   readonly uses: readonly GpuUse[];
   private readonly byGpu: ReadonlyMap<string, GpuUse>;
   private readonly byInstance: ReadonlyMap<string, GpuUse>;
@@ -139,12 +139,7 @@ export class Occupancy {
   }
 
   /** What there is now: units for the ask (a share: GPUs), what is free of everything, and GPUs in dispute. */
-  room(ask: Ask): {
-    units: number;
-    wholes: readonly GpuUse[];
-    instances: Map<string, number>;
-    strays: GpuUse[];
-  } {
+  room(ask: Ask): Room {
     const matches = modelFilter(ask);
     const instances = new Map<string, number>();
     for (const { key, name } of this.kinds) {

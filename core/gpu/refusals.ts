@@ -1,11 +1,32 @@
 import { askWords, memoryWords, unitKind, unitMeets } from "./asks";
-import { offerWords } from "./capacity";
+import { type Capacity, offerWords } from "./capacity";
 import type { GpuUse } from "./gpu-use";
 import type { Ask, GrantedUnit, Refusal, Result } from "./model";
-import type { Occupancy } from "./occupancy";
+
+/** What of a node's GPUs could be granted now. */
+export interface Room {
+  /** For the ask; of a share, GPUs. */
+  units: number;
+  /** Whole GPUs that are free of everything. */
+  wholes: readonly GpuUse[];
+  /** Free instances, by profile. */
+  instances: Map<string, number>;
+  /** GPUs in dispute. */
+  strays: GpuUse[];
+}
+
+/** What a refusal reads of a node's occupancy. */
+export interface GpuUses {
+  readonly uses: readonly GpuUse[];
+  capacity(ask: Ask): Capacity;
+  room(ask: Ask): Room;
+  unit(uuid: string): GrantedUnit | undefined;
+  useOf(unit: GrantedUnit): GpuUse | undefined;
+  isFree(unit: GrantedUnit): boolean;
+}
 
 /** Why an ask that is right in itself found no place. */
-export function busyRefusal(occupancy: Occupancy, ask: Ask): Refusal {
+export function busyRefusal(occupancy: GpuUses, ask: Ask): Refusal {
   const { uses } = occupancy;
   if (uses.length === 0) return impossible(ask, "this node has no GPU", "no GPU");
   const capacity = occupancy.capacity(ask);
@@ -50,12 +71,12 @@ function unknownMemory({ memoryMiB }: Ask, uses: readonly GpuUse[]): string {
   return `; of GPU ${those.join(", ")} the driver does not say the memory: granted whole, when no memory is asked for`;
 }
 
-function freeNow({ wholes, instances }: Pick<ReturnType<Occupancy["room"]>, "wholes" | "instances">): string {
+function freeNow({ wholes, instances }: Pick<Room, "wholes" | "instances">): string {
   return `free now: ${offerWords(wholes, instances)}`;
 }
 
 /** Exactly the pinned ones, or why not. */
-export function pinnedUnits(occupancy: Occupancy, ask: Ask, pins: readonly string[]): Result<GrantedUnit[]> {
+export function pinnedUnits(occupancy: GpuUses, ask: Ask, pins: readonly string[]): Result<GrantedUnit[]> {
   const units: GrantedUnit[] = [];
   const wrong: string[] = [];
   const taken: string[] = [];

@@ -5,42 +5,16 @@
 import { randomBytes } from "node:crypto";
 import { claim } from "../../../core/containers";
 import type { Grant, Refusal, Result } from "../../../core/gpu";
-import type { PortRange } from "../config";
 import { DockerError, type Engine, short } from "../docker";
-import { NotNoted, type Operations, type Step } from "../operations";
+import { NotNoted, type Step } from "../operations";
 import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/ports";
-import type { LedgerService } from "../service/types";
 import { pause } from "../waiting";
-import type { Containers, Log } from "./observe";
+import type { CreatorOptions } from "./options";
 import { type Prepared, prepare, type UnderWay } from "./prepare";
 import { grantKey, recoverCreation, recoverRemoval, takeAwayUnstarted } from "./recover";
 import { callerGone, dockerRefusal, notOurs, notThere, refuse, textOf } from "./refusals";
 import type { CreateRequest } from "./request";
 import { containerSpec, DEFAULT_STOP_SECONDS } from "./spec";
-
-/** What the creator asks of the ledger. */
-export type Ledger = Pick<
-  LedgerService,
-  "reserve" | "bind" | "release" | "grant" | "grantOf" | "limitsOf" | "containerGone"
->;
-
-export interface CreatorOptions {
-  engine: Engine;
-  containers: Containers;
-  ledger: Ledger;
-  log: Log;
-  stack: string;
-  node: string;
-  operations: Operations;
-  /** Addresses that ports may be published on. @default ["127.0.0.1"] */
-  addresses?: readonly string[];
-  /** Host ports that containers may be published on. */
-  ports(): PortRange;
-  /** The cgroup that holds all of a user; undefined: dockerd's own. */
-  cgroupParent?(user: string, group: string, driver: string): string | undefined;
-  /** How long the processes of a removed container may take to end, in seconds. @default 30 */
-  endSeconds?: number;
-}
 
 export class Creator implements CreatorPort<CreateRequest> {
   /** By creation. */

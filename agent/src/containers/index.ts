@@ -1,8 +1,9 @@
 /** The containers of a node: what is known of them, and what berthd makes and removes. */
 
-export { Creator, type CreatorOptions } from "./create";
+export { Creator } from "./create";
 export { Containers, type Log, type ObserveOptions } from "./observe";
 export { type OpenOptions, openContainers } from "./open";
+export type { CreatorOptions } from "./options";
 export { type Processes, procProcesses } from "./processes";
 export type { ContainerKind, ContainerRecord, ContainerState } from "./record";
 export { type CreateRequest, createSchema } from "./request";

@@ -1,6 +1,6 @@
 /** What a creation may have, and what its container becomes: by limits, Docker and the user's others, as they are now. */
 import type { Result } from "../../../core/gpu";
-import type { CreatorOptions } from "./create";
+import type { CreatorOptions } from "./options";
 import { noCdi, noImage, refuse, tooMany, unknownUser } from "./refusals";
 import type { CreateRequest } from "./request";
 import { containerSpec, type SpecContext } from "./spec";

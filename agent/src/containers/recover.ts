@@ -4,8 +4,8 @@ import { claim } from "../../../core/containers";
 import type { Grant } from "../../../core/gpu";
 import { type Engine, type Inspect, short } from "../docker";
 import { type Operation, UNDO } from "../operations";
-import type { Ledger } from "./create";
 import type { Containers, Log } from "./observe";
+import type { Ledger } from "./options";
 import { DEFAULT_STOP_SECONDS } from "./spec";
 
 export interface RecoverOptions {

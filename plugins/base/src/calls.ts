@@ -1,8 +1,7 @@
 /** The life of calls: which run now, how each is aborted, and what may be said about them. */
 
-import type { Property, Schema } from "./schema";
 import { SshError } from "./ssh-types";
-import type { Bag, Context, Path, Props, ProviderSpec, Severity, Value } from "./types";
+import type { Bag, Context, Path, Property, Props, ProviderSpec, Schema, Severity, Value } from "./types";
 import { getPath, isUnknown, redact } from "./values";
 
 /** An error whose message is meant for the user: shown without a stack. */

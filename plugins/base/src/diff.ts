@@ -1,6 +1,5 @@
 /** What changed between two property bags, and whether it asks for a replace. Pure. */
-import type { Property, Schema } from "./schema";
-import type { DiffKind, DiffRequest, Path, PropertyChange, Props, Value } from "./types";
+import type { DiffKind, DiffRequest, Path, Property, PropertyChange, Props, Schema, Value } from "./types";
 import { formatPath, isUnknown } from "./values";
 
 export interface DiffOptions {

@@ -8,7 +8,7 @@
  */
 export { type DiffOptions, diffInputs } from "./diff";
 export { fingerprint, type HostKey, parseHostKeys } from "./hostkey";
-export { checkInputs, type Property, type Schema } from "./schema";
+export { checkInputs } from "./schema";
 export { ProviderError, serve } from "./server";
 export {
   type Channel,
@@ -37,12 +37,14 @@ export type {
   InvokeResult,
   Outputs,
   Path,
+  Property,
   PropertyChange,
   Props,
   ProviderSpec,
   ReadRequest,
   ReadResult,
   ResourceType,
+  Schema,
   Severity,
   UpdateRequest,
   Value,

@@ -1,40 +1,6 @@
 /** The inputs of a resource or a provider: what is allowed, what is filled in, what is wrong. Pure. */
-import type { CheckFailure, Props, Value } from "./types";
+import type { CheckFailure, Property, Props, Schema, Value } from "./types";
 import { hasUnknown, isUnknown } from "./values";
-
-/** Property name to its description. */
-export type Schema = Readonly<Record<string, Property>>;
-
-export interface Property {
-  /**
-   * `map`: any keys, values as `items`; `object`: the keys of `properties` alone; `any`: not looked at.
-   */
-  readonly type: "string" | "number" | "integer" | "boolean" | "array" | "map" | "object" | "any";
-  /** Default false. */
-  readonly required?: boolean;
-  /** Always secret in state, whether the program said so or not. Default false. */
-  readonly secret?: boolean;
-  /** Not masked in messages, even inside a secret (the host of a secret connection). Default false. */
-  readonly public?: boolean;
-  /** Filled in by check when absent, as the official plugin does. */
-  readonly default?: Value;
-  readonly enum?: readonly Value[];
-  /** Element type of an `array` or `map`. Default: any. */
-  readonly items?: Property;
-  /** Keys of an `object`. */
-  readonly properties?: Schema;
-  /** A change of it (or of anything inside it) replaces the resource. Default false. */
-  readonly replace?: boolean;
-  /** Order and duplicates do not count in a diff (docker's sets). Default false. */
-  readonly set?: boolean;
-  /**
-   * An input of the official plugin that this one does not implement: the text says why or what to use
-   * instead. Giving it is an error; absent, `null`, and (for arrays and maps) empty are fine.
-   */
-  readonly unsupported?: string;
-  readonly min?: number;
-  readonly max?: number;
-}
 
 const AT_MOST = 200;
 

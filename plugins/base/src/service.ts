@@ -6,8 +6,8 @@ import empty from "google-protobuf/google/protobuf/empty_pb";
 import { type Calls, notServed, ProviderError, schemaSecrets } from "./calls";
 import { diffInputs } from "./diff";
 import { invokeFunction } from "./functions";
-import { checkInputs, type Schema } from "./schema";
-import type { Bag, Path, ProviderSpec, ResourceType } from "./types";
+import { checkInputs } from "./schema";
+import type { Bag, Path, ProviderSpec, ResourceType, Schema } from "./types";
 import { bagOf, diffOf, errorOf, failuresOf, outputSecrets, structOf } from "./wire";
 
 export interface ServiceHooks {

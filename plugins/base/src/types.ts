@@ -2,10 +2,43 @@
  * The shapes that a plugin speaks: plain values (secrets unwrapped, unknowns as {@link UNKNOWN}), requests,
  * results, and the {@link ProviderSpec} that {@link serve} turns into a Pulumi provider.
  */
-import type { Schema } from "./schema";
 
 /** A property value as Pulumi sends it, with secret wrappers taken off. Unknown values are {@link UNKNOWN}. */
 export type Value = null | boolean | number | string | Value[] | { [key: string]: Value };
+
+/** Property name to its description. */
+export type Schema = Readonly<Record<string, Property>>;
+
+export interface Property {
+  /**
+   * `map`: any keys, values as `items`; `object`: the keys of `properties` alone; `any`: not looked at.
+   */
+  readonly type: "string" | "number" | "integer" | "boolean" | "array" | "map" | "object" | "any";
+  /** Default false. */
+  readonly required?: boolean;
+  /** Always secret in state, whether the program said so or not. Default false. */
+  readonly secret?: boolean;
+  /** Not masked in messages, even inside a secret (the host of a secret connection). Default false. */
+  readonly public?: boolean;
+  /** Filled in by check when absent, as the official plugin does. */
+  readonly default?: Value;
+  readonly enum?: readonly Value[];
+  /** Element type of an `array` or `map`. Default: any. */
+  readonly items?: Property;
+  /** Keys of an `object`. */
+  readonly properties?: Schema;
+  /** A change of it (or of anything inside it) replaces the resource. Default false. */
+  readonly replace?: boolean;
+  /** Order and duplicates do not count in a diff (docker's sets). Default false. */
+  readonly set?: boolean;
+  /**
+   * An input of the official plugin that this one does not implement: the text says why or what to use
+   * instead. Giving it is an error; absent, `null`, and (for arrays and maps) empty are fine.
+   */
+  readonly unsupported?: string;
+  readonly min?: number;
+  readonly max?: number;
+}
 
 /** A property bag of a resource: its inputs or its outputs, plain. */
 export type Props = { [key: string]: Value };

@@ -6,8 +6,7 @@ import any from "google-protobuf/google/protobuf/any_pb";
 import struct from "google-protobuf/google/protobuf/struct_pb";
 import type { ProviderError } from "./calls";
 import { schemaSecrets } from "./calls";
-import type { Schema } from "./schema";
-import type { Bag, CheckFailure, DiffResult, Path, Props } from "./types";
+import type { Bag, CheckFailure, DiffResult, Path, Props, Schema } from "./types";
 import { formatPath, markSecrets, unwrapSecrets } from "./values";
 
 /** Reads a property bag. */

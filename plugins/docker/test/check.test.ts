@@ -25,7 +25,7 @@ const container = (news: Props) => check(containerFields, { image: "i", name: "n
 
 describe("check", () => {
   it.each<[Props, RegExp]>([
-    [{ imagee: "x" }, /^imagee is not known .*allowed: .*image, ipcMode/],
+    [{ imagee: "x" }, /^imagee is not known .*allowed: .*image, init, ipcMode/],
     [
       { ports: [{ internal: 80, extern: 1 }] },
       /^ports\[0\]\.extern is not known .*allowed: external, internal, ip, protocol/,

@@ -1,6 +1,5 @@
 /** Short ways to write the property tables, on top of {@link Property}. Pure. */
-import type { Property } from "../schema";
-import type { Value } from "../types";
+import type { Property, Value } from "../types";
 
 /**
  * A property of a resource.

@@ -1,6 +1,5 @@
 /** What the resource types share: schema check with defaults, names, diff by the official rules, secrets. */
 import { randomBytes } from "node:crypto";
-import type { Schema } from "../schema";
 import type {
   CheckFailure,
   CheckRequest,
@@ -10,6 +9,7 @@ import type {
   Path,
   PropertyChange,
   Props,
+  Schema,
   Value,
 } from "../types";
 import { isUnknown, UNKNOWN } from "../values";

@@ -6,12 +6,19 @@ import type { CallOptions, Engine } from "../engine/engine";
 import { imageConfig } from "../image/pull";
 import { labelMap } from "../labels";
 import { inspect, short } from "./calls";
-import type { Made } from "./create";
 import { importState } from "./import";
 import type { Inspect } from "./inspect";
 import { containerFields } from "./schema";
 import type { ContainerSpec } from "./spec";
 import { firstFile, uploadFiles } from "./uploads";
+
+export interface Made {
+  readonly id: string;
+  /** Made by this very call. */
+  readonly fresh: boolean;
+  /** Its first process has run: networks and uploads are in place. */
+  readonly started: boolean;
+}
 
 /** How the plugin treats a container is no property of the container. */
 const OURS = [

@@ -3,7 +3,7 @@ import type { Context, Props } from "@berth/plugin-base";
 import type { CallOptions, Engine } from "../engine/engine";
 import { EngineError } from "../engine/engine";
 import { ensureImage } from "../image/pull";
-import { adopt } from "./adopt";
+import { adopt, type Made } from "./adopt";
 import { inspectNow, removal, remove, short, start } from "./calls";
 import { type ContainerSpec, containerSpec } from "./spec";
 import { containerState } from "./state";
@@ -37,14 +37,6 @@ export async function createContainer(
     throw error;
   }
   return { id: id.id, outs: containerState(await inspectNow(engine, id.id, options), inputs) };
-}
-
-export interface Made {
-  readonly id: string;
-  /** Made by this very call. */
-  readonly fresh: boolean;
-  /** Its first process has run: networks and uploads are in place. */
-  readonly started: boolean;
 }
 
 /** undefined: the name is taken. */

@@ -1,6 +1,6 @@
 /** A creator over a fake dockerd, and a ledger made of the real core, without a database. */
 import { Containers, Creator, type Processes } from "../../../../agent/src/containers";
-import type { Ledger } from "../../../../agent/src/containers/create";
+import type { Ledger } from "../../../../agent/src/containers/options";
 import { Engine } from "../../../../agent/src/docker";
 import { Operations } from "../../../../agent/src/operations";
 import type { OperationRow } from "../../../../agent/src/store";

@@ -1,0 +1,29 @@
+import type { PortRange } from "../config";
+import type { Engine } from "../docker";
+import type { Operations } from "../operations";
+import type { LedgerService } from "../service/types";
+import type { Containers, Log } from "./observe";
+
+/** What the creator asks of the ledger. */
+export type Ledger = Pick<
+  LedgerService,
+  "reserve" | "bind" | "release" | "grant" | "grantOf" | "limitsOf" | "containerGone"
+>;
+
+export interface CreatorOptions {
+  engine: Engine;
+  containers: Containers;
+  ledger: Ledger;
+  log: Log;
+  stack: string;
+  node: string;
+  operations: Operations;
+  /** Addresses that ports may be published on. @default ["127.0.0.1"] */
+  addresses?: readonly string[];
+  /** Host ports that containers may be published on. */
+  ports(): PortRange;
+  /** The cgroup that holds all of a user; undefined: dockerd's own. */
+  cgroupParent?(user: string, group: string, driver: string): string | undefined;
+  /** How long the processes of a removed container may take to end, in seconds. @default 30 */
+  endSeconds?: number;
+}
