@@ -20,11 +20,6 @@ export function clean(text: string): string {
   return text.replace(orders, (character) => named[character] ?? escaped(character));
 }
 
-/** The same for text of several lines, which stay lines. */
-export function cleanLines(text: string): string {
-  return text.split(/\r?\n/).map(clean).join("\n");
-}
-
 /**
  * A value as one JSON document, for programs and for terminals: what a terminal would obey is written as `\uXXXX`, which
  * means the same to a parser.

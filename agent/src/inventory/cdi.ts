@@ -3,18 +3,14 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { parse as parseYaml } from "yaml";
-import * as z from "zod";
-import { CDI_KIND, cdiDevice, environment } from "../../../core/containers";
-import type { GrantedUnit, Inventory } from "../../../core/gpu";
-import { issueTexts } from "../../../core/problems";
+import { CDI_KIND, environment } from "../../../core/containers";
+import type { Inventory } from "../../../core/gpu";
 import { computeInstanceCap, gpuInstanceCap } from "./fake-data";
 
 interface DeviceNode {
@@ -41,7 +37,8 @@ export interface CdiFile {
 }
 
 /**
- * The specification for declared GPUs: one device for each unit that can be granted, named by its UUID. Its device nodes
+ * The specification for declared GPUs: one device for each unit that can be granted, named by its UUID
+ * as `nvidia-ctk cdi generate --device-name-strategy=uuid` has it. Its device nodes
  * are `/dev/null` under the names that the driver's have, so a container's device list can be checked against its grant.
  * On a node with a driver the specification of NVIDIA's own toolkit is used, never this one.
  *
@@ -82,8 +79,6 @@ export function cdiSpec(inventory: Inventory, fake?: { command: string; data: st
   };
 }
 
-/** Where engines look, the later folder first in rank. */
-export const CDI_FOLDERS = ["/etc/cdi", "/var/run/cdi"] as const;
 const OWN_FILE = "/etc/cdi/berth-declared.json";
 
 /**
@@ -116,47 +111,4 @@ export function writeCdiSpec(spec: CdiFile | undefined, root = "/"): boolean {
   }
   renameSync(fresh, path);
   return true;
-}
-
-const specFile = z.object({
-  kind: z.string(),
-  devices: z.array(z.object({ name: z.union([z.string(), z.number()]).transform(String) })),
-});
-
-/**
- * Devices that the node's CDI specifications offer, as `nvidia.com/gpu=…`, and the files that cannot be read with the
- * reason: an engine that meets one offers less than is written.
- */
-export function readCdiDevices(root = "/"): { devices: Set<string>; problems: string[] } {
-  const devices = new Set<string>();
-  const problems: string[] = [];
-  for (const folder of CDI_FOLDERS) {
-    const at = join(root, folder);
-    let names: string[];
-    try {
-      names = readdirSync(at);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") continue;
-      throw error;
-    }
-    for (const name of names.filter((name) => /\.(json|ya?ml)$/.test(name)).sort()) {
-      try {
-        const text = readFileSync(join(at, name), "utf8");
-        const spec = specFile.parse(name.endsWith(".json") ? JSON.parse(text) : parseYaml(text));
-        for (const device of spec.devices) devices.add(`${spec.kind}=${device.name}`);
-      } catch (error) {
-        const said = error instanceof z.ZodError ? issueTexts(error).join("; ") : String(error);
-        problems.push(`${join(folder, name)}: ${said}`);
-      }
-    }
-  }
-  return { devices, problems };
-}
-
-/** Those of the units that no specification offers: a container with one of them would not start. */
-export function missingFromCdi(
-  units: readonly Pick<GrantedUnit, "uuid">[],
-  devices: ReadonlySet<string>,
-): string[] {
-  return units.map(cdiDevice).filter((device) => !devices.has(device));
 }

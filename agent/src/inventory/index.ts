@@ -1,13 +1,6 @@
 /** Which GPUs the node has, how they are, and what a container needs to get one. */
 
-export {
-  CDI_FOLDERS,
-  type CdiFile,
-  cdiSpec,
-  missingFromCdi,
-  readCdiDevices,
-  writeCdiSpec,
-} from "./cdi";
+export { type CdiFile, cdiSpec, writeCdiSpec } from "./cdi";
 export { readDeclared } from "./declared";
 export { type Exec, type ExecResult, exec } from "./exec";
 export {
@@ -25,11 +18,9 @@ export { fileLog, journalLog, type KernelLine, type KernelLog } from "./kernel-l
 export { type Busy, MigGuard, type MigGuardOptions } from "./mig-guard";
 export { NvidiaSmi, type NvidiaSmiOptions } from "./nvidia-smi";
 export {
-  type GpuInstanceRow,
   type ListedGpu,
   type ListedInstance,
   type ProfileRow,
-  parseGpuInstances,
   parseInstanceProfiles,
   parseList,
   parseTopology,

@@ -67,33 +67,9 @@ export function parseList(text: string): ListedGpu[] {
   return gpus;
 }
 
-/** A GPU instance of `nvidia-smi mig -lgi`. */
-export interface GpuInstanceRow {
-  gpu: number;
-  profile: string;
-  profileId: number;
-  gi: number;
-  /** Memory slices: where it starts and how many it takes. */
-  start: number;
-  size: number;
-}
-
 /** Lines of a table that say nothing: its frame, its head. */
 const FRAME = /^\+[-=+]+\+$|^\|[=+]+\|$/;
 const BODY = /^\|\s+\d/;
-
-/** `nvidia-smi mig -lgi`. Without a MIG instance the answer is empty. */
-export function parseGpuInstances(text: string): GpuInstanceRow[] {
-  if (/^No (MIG-enabled devices|GPU instances) found/im.test(text)) return [];
-  return rows(text, "nvidia-smi mig -lgi", (line) => {
-    const match = /^\|\s+(\d+)\s+MIG (\S+)\s+(\d+)\s+(\d+)\s+(\d+):(\d+)\s*\|$/.exec(line);
-    if (!match) return undefined;
-    const [gpu = 0, profileId = 0, gi = 0, start = 0, size = 0] = [1, 3, 4, 5, 6].map((n) =>
-      Number(match[n]),
-    );
-    return { gpu, profile: match[2] ?? "", profileId, gi, start, size };
-  });
-}
 
 /** A profile that a GPU offers, of `nvidia-smi mig -lgip`. */
 export interface ProfileRow {

@@ -7,7 +7,6 @@ import { describe, expect, it } from "vitest";
 import {
   addLinks,
   InventoryError,
-  parseGpuInstances,
   parseInstanceProfiles,
   parseList,
   parseNvidiaSmi,
@@ -252,23 +251,10 @@ describe("nvidia-smi -L", () => {
 });
 
 describe("tables", () => {
-  it("reads mig -lgi of old and new drivers", () => {
-    expect(parseGpuInstances(fixture("mig/lgi.txt"))).toEqual([
-      { gpu: 0, profile: "3g.40gb", profileId: 9, gi: 1, start: 4, size: 4 },
-      { gpu: 0, profile: "3g.40gb", profileId: 9, gi: 2, start: 0, size: 4 },
-    ]);
-    expect(parseGpuInstances(fixture("mig/lgi-r450.txt"))).toEqual([
-      { gpu: 0, profile: "1g.5gb", profileId: 19, gi: 13, start: 6, size: 1 },
-      { gpu: 0, profile: "2g.10gb", profileId: 14, gi: 3, start: 4, size: 2 },
-      { gpu: 11, profile: "3g.20gb", profileId: 9, gi: 2, start: 0, size: 4 },
-    ]);
-    expect(parseGpuInstances(fixture("h100/lgi.txt"))).toEqual([]);
-  });
-
   it("refuses a row that it cannot read, and what is no table", () => {
-    const torn = fixture("mig/lgi.txt").replace("0:4", "0-4");
-    expect(refusal(() => parseGpuInstances(torn))).toContain("mig -lgi, line 8,");
-    expect(refusal(() => parseGpuInstances("Killed\n"))).toContain("printed no table");
+    const torn = fixture("h100/lgip.txt").replace("7/7", "7-7").replace("0/7", "0-7");
+    expect(refusal(() => parseInstanceProfiles(torn))).toMatch(/mig -lgip, line \d+,/);
+    expect(refusal(() => parseInstanceProfiles("Killed\n"))).toContain("printed no table");
   });
 
   it("reads the profiles of a real H100", () => {

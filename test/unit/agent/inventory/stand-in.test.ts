@@ -14,7 +14,6 @@ import {
   gpuInstanceCap,
   installFakeNvidiaSmi,
   NvidiaSmi,
-  parseGpuInstances,
   parseInstanceProfiles,
   removeFakeNvidiaSmi,
   setFakeState,
@@ -67,8 +66,10 @@ describe("the stand-in for nvidia-smi", () => {
         expect(read.inventory).toEqual(inventory);
         expect(read.lost).toEqual([]);
         // What is placed is what mig -lgi shows, GPU by GPU.
-        const rows = parseGpuInstances(smi("mig", "-lgi").stdout);
-        const shown = rows.map(({ gpu, profile, gi }) => [gpu, profile, gi]);
+        const rows = smi("mig", "-lgi").stdout.matchAll(
+          /^\|\s+(\d+)\s+MIG (\S+)\s+\d+\s+(\d+)\s+\d+:\d+\s*\|$/gm,
+        );
+        const shown = [...rows].map(([, gpu, profile, gi]) => [Number(gpu), profile, Number(gi)]);
         const wanted = inventory.gpus.flatMap((gpu) =>
           gpu.instances.map(({ profile, gi }) => [gpu.index, profile, gi]),
         );

@@ -3,7 +3,6 @@
  */
 import { beforeAll, describe, expect, it } from "vitest";
 import { STUB } from "../../../../components/gpu/stub";
-import { cdiDevice } from "../../../../core/containers";
 import type { Assignment } from "../../../../core/gpu";
 import { localStack, of, runCluster, type Seen } from "../cluster-recorder";
 
@@ -70,7 +69,7 @@ describe.each([
   it("a workspace gets its devices by UUID, is labelled with them, and never sees others", () => {
     const [uuid = "none"] = uuidsOf(seen, "workspace/bob");
     const bobs = workspace(seen, "bob");
-    expect(bobs.deviceRequests).toEqual([{ driver: "cdi", deviceIds: [cdiDevice({ uuid })] }]);
+    expect(bobs.deviceRequests).toEqual([{ driver: "cdi", deviceIds: [`nvidia.com/gpu=${uuid}`] }]);
     expect(bobs.label("berth.grant")).toBe("workspace/bob");
     expect(bobs.label("berth.gpus")).toBe(uuid);
     expect(bobs.labels.map(({ label }) => label)).toEqual(bobs.labels.map(({ label }) => label).sort());
@@ -166,7 +165,9 @@ describe("Ray", () => {
     const uuids = uuidsOf(seen, "ray");
     expect(uuids).toHaveLength(2);
     const { envs, labels, deviceRequests } = ray(seen, "node-1");
-    expect(deviceRequests).toEqual([{ driver: "cdi", deviceIds: uuids.map((uuid) => cdiDevice({ uuid })) }]);
+    expect(deviceRequests).toEqual([
+      { driver: "cdi", deviceIds: uuids.map((uuid) => `nvidia.com/gpu=${uuid}`) },
+    ]);
     expect(envs).toContain(`CUDA_VISIBLE_DEVICES=${uuids.join(",")}`);
     expect(envs).toContain("NVIDIA_VISIBLE_DEVICES=void");
     expect(envs).toContain("BERTH_RAY_GPUS=2");

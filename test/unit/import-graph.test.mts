@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { cruise, type ICruiseResult, type IForbiddenRuleType } from "dependency-cruiser";
 import { beforeAll, expect, it } from "vitest";
 
-const root = join(__dirname, "../..");
+const root = join(import.meta.dirname, "../..");
 /** Read by the plugins, which sign in with such keys, and by whoever checks a key before they do. */
 const KEY_FILES = "plugins/base/src/(public|private)-key.ts$";
 /** Which images there are, read by what builds them too. */
