@@ -87,7 +87,8 @@ export function claim(labels: Readonly<Record<string, string>> | null | undefine
   const grant = of(LABEL.grant);
   const share = count(of(LABEL.share));
   const component = of(LABEL.component);
-  const creation = of(LABEL.creation) ?? of(OLDER_CREATION);
+  // berthd writes both; an image cannot, as each maker of containers writes `component`.
+  const creation = component === "container" ? (of(LABEL.creation) ?? of(OLDER_CREATION)) : undefined;
   const ours = of(LABEL.owner) !== undefined || grant !== undefined;
   return {
     ours,

@@ -16,6 +16,7 @@ function inspect(index: number): Inspect {
       Image: "alpine",
       Labels: {
         "berth.owner": `u${index % USERS}`,
+        "berth.component": "container",
         "berth.creation": `${index}`,
         "berth.grant": `g${index}`,
       },

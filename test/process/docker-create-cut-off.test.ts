@@ -5,6 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { fault, faultPoints } from "../../agent/src/operations";
+import { until } from "../lib/until";
 import { agrees, create, journal, rig, settle } from "./docker-create-helpers";
 
 describe("a berthd that is cut off", () => {
@@ -36,19 +37,17 @@ describe("a berthd that is cut off", () => {
   const reached = async (point: string) => {
     const [when, what] = point.split(" ");
     const called = { create: "POST /containers/create", start: "POST /containers/ID/start" }[what ?? ""];
-    await expect
-      .poll(() => {
-        if (called !== undefined) return rig.dockerd.calls.includes(called);
-        if (what === "bind") {
-          const bound = rig.ledger.grants().some(({ state }) => state === "bound");
-          return (
-            [...rig.dockerd.containers.values()].some(({ State }) => State.Running) &&
-            bound === (when === "after")
-          );
-        }
-        return journal().length === 1 && rig.ledger.grants().length === (when === "after" ? 1 : 0);
-      })
-      .toBe(true);
+    await until("that point", 30_000, () => {
+      if (called !== undefined) return rig.dockerd.calls.includes(called);
+      if (what === "bind") {
+        const bound = rig.ledger.grants().some(({ state }) => state === "bound");
+        return (
+          [...rig.dockerd.containers.values()].some(({ State }) => State.Running) &&
+          bound === (when === "after")
+        );
+      }
+      return journal().length === 1 && rig.ledger.grants().length === (when === "after" ? 1 : 0);
+    });
   };
 
   it.each(points)("%s: the next one makes ledger and Docker agree", async (point, cut, then) => {
@@ -95,6 +94,7 @@ describe("a berthd that is cut off", () => {
       Config: {
         Labels: {
           "berth.owner": "alice",
+          "berth.component": "container",
           "berth.creation": "00",
           "berth.grant": "g9",
           "berth.grant-token": "9",

@@ -19,6 +19,7 @@ import { containerSpec, DEFAULT_STOP_SECONDS } from "./spec";
 export class Creator implements CreatorPort<CreateRequest> {
   /** By creation. */
   private readonly underWay = new Map<string, UnderWay>();
+  private recovering: Promise<void> | undefined;
   private readonly stopListening: () => void;
   private readonly ended = new AbortController();
 
@@ -52,17 +53,20 @@ export class Creator implements CreatorPort<CreateRequest> {
     if (this.ended.signal.aborted)
       return refuse({ code: "closed", message: "berthd is ending", fix: "try again" });
     const creation = randomBytes(8).toString("hex");
-    const looked = this.options.containers.await(creation);
+    const over = this.options.containers.await(creation);
     const work = this.prepareAndRun(creation, request, caller, signal);
     this.underWay.set(creation, { user: request.user, gpus: request.gpus !== undefined, done: work });
+    let looked = false;
     try {
-      return await work;
+      const done = await work;
+      looked = true;
+      return done;
     } catch (error) {
       if (error instanceof DockerError || error instanceof NotNoted) return refuse(dockerRefusal(error));
       throw error;
     } finally {
       this.underWay.delete(creation);
-      looked();
+      over(looked);
     }
   }
 
@@ -77,15 +81,24 @@ export class Creator implements CreatorPort<CreateRequest> {
   }
 
   /** Ends what a berthd before this one, or a dockerd that did not answer, left half-done. */
-  async recover(): Promise<void> {
+  recover(): Promise<void> {
+    this.recovering = this.recoverNow();
+    return this.recovering;
+  }
+
+  /** @throws Error with all that could not be done; the rest is. */
+  private async recoverNow(): Promise<void> {
     const { containers, operations } = this.options;
     await containers.current();
-    await operations.recover();
-    await takeAwayUnstarted({
+    const unstarted = {
       ...this.options,
-      takeAway: (id) => this.takeAway(id),
-      underWay: (creation) => this.underWay.has(creation),
-    });
+      takeAway: (id: string) => this.takeAway(id),
+      underWay: (creation: string) => this.underWay.has(creation),
+    };
+    const problems: string[] = [];
+    for (const work of [() => operations.recover(), () => takeAwayUnstarted(unstarted)])
+      await work().catch((error: unknown) => problems.push(textOf(error)));
+    if (problems.length > 0) throw new Error(problems.join("; "));
   }
 
   /** Takes no more creations, and waits for those under way. */
@@ -93,7 +106,7 @@ export class Creator implements CreatorPort<CreateRequest> {
     this.stopListening();
     this.ended.abort();
     await Promise.allSettled([...this.underWay.values()].map(({ done }) => done));
-    await this.options.operations.settled();
+    await this.recovering?.catch(() => {}); // whoever began it hears of it
   }
 
   private async prepareAndRun(
@@ -176,7 +189,8 @@ export class Creator implements CreatorPort<CreateRequest> {
     }
     if (signal?.aborted) return this.takeBack(id, grant, callerGone);
     if (grant === undefined) {
-      await this.options.containers.tell(id);
+      // It runs, whatever dockerd answers now; what is missed here is found by the next comparison with its list.
+      await this.options.containers.tell(id).catch(() => {});
       return { ok: true, value: { id, name: spec.name } };
     }
     const bound = await this.bind(id, spec.name, grant, step);
@@ -192,7 +206,10 @@ export class Creator implements CreatorPort<CreateRequest> {
     const { containers, ledger } = this.options;
     await containers.settled();
     const request = { id: grant.id, token: grant.token, container: id };
-    const bound = await step("bind", () => ledger.bind(request));
+    const bound = await step("bind", () => ledger.bind(request)).catch((error: unknown) => {
+      if (!(error instanceof NotNoted)) throw error;
+      return refuse(dockerRefusal(error));
+    });
     if (!bound.ok && (await this.ranAndEnded(id))) {
       await containers.tell(id);
       // It ended before it was bound, and its user's grants are not held: that is its end, and no mistake.

@@ -8,15 +8,7 @@
  */
 import { claim, LABEL } from "../../../core/containers";
 import type { Inventory } from "../../../core/gpu";
-import {
-  DockerError,
-  type Engine,
-  type EngineEvent,
-  type Inspect,
-  type Summary,
-  short,
-  sinceOf,
-} from "../docker";
+import { DockerError, type Engine, type EngineEvent, type Inspect, short, sinceOf } from "../docker";
 import type { ContainerEvent, ContainersPort, SeenContainer } from "../service/ports";
 import { mapLimit, pause } from "../waiting";
 import type { Processes } from "./processes";
@@ -48,8 +40,6 @@ const TELLING = new Set([
   ...["create", "start", "restart", "die", "stop", "kill", "oom", "destroy"],
   ...["pause", "unpause", "rename", "health_status"],
 ]);
-/** Of them those that a creation begins with. */
-const FIRST = new Set(["create", "start"]);
 /** What dockerd said before of its images and settings is over. */
 const MAKES_VOID = new Set(["image delete", "image untag", "image prune", "daemon reload"]);
 /** Inspections at a time. */
@@ -65,10 +55,11 @@ export class Containers implements ContainersPort {
   private readonly warned = new Set<string>();
   /** By container: a look that has not begun yet, so that whatever is told until then needs no other. */
   private readonly toTell = new Map<string, Promise<void>>();
-  /** By container, when its last inspection that found it began, in milliseconds since the epoch. */
-  private readonly inspectedAt = new Map<string, number>();
-  private readonly awaited = new Set<string>();
+  /** By creation of this berthd's. `over`: whoever made it has looked; its `start` may be told still. */
+  private readonly awaited = new Map<string, { started: boolean; over: boolean }>();
+  /** Looks at single containers, one after the other: at those that matter to the ledger, or may, and at the others. */
   private work: Promise<unknown> = Promise.resolve();
+  private quietWork: Promise<unknown> = Promise.resolve();
   private looking: Promise<void> | undefined;
   private nextLook: Promise<void> | undefined;
   private lookedAt = Number.NEGATIVE_INFINITY;
@@ -120,9 +111,13 @@ export class Containers implements ContainersPort {
   /**
    * Waits while somebody looks at everything. What is told during such a look would be undone by it: the look began
    * before the container ran, so the ledger would take it for gone.
+   *
+   * @returns whether it had to wait
    */
-  async settled(): Promise<void> {
+  async settled(): Promise<boolean> {
+    const waits = this.looking !== undefined;
     while (this.looking !== undefined) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    return waits;
   }
 
   async stop(container: string, seconds: number): Promise<void> {
@@ -146,22 +141,34 @@ export class Containers implements ContainersPort {
     return running === undefined ? found?.State.Running === true : running.has(container);
   }
 
-  /** Until the answer is called, whoever makes this creation looks at its container: its first events are no news. */
-  await(creation: string): () => void {
-    this.awaited.add(creation);
-    return () => this.awaited.delete(creation);
+  /**
+   * Until the answer is called, whoever makes this creation looks at its container: its first events are no news.
+   *
+   * @returns to be called at the end of the creation; `looked` false: it failed, and what is left of it is looked for.
+   */
+  await(creation: string): (looked: boolean) => void {
+    const first = { started: false, over: false };
+    this.awaited.set(creation, first);
+    return (looked) => {
+      if (looked && !first.started) first.over = true;
+      else this.awaited.delete(creation);
+      if (!looked) this.compareNow().catch((error: unknown) => this.gone(error));
+    };
   }
 
   /** Looks at one container, and tells what is so. */
   tell(container: string): Promise<void> {
     const before = this.toTell.get(container);
     if (before !== undefined) return before;
-    const told = this.work.then(() => {
+    const quiet = this.registry.get(container)?.usesGpus === false;
+    const told = (quiet ? this.quietWork : this.work).then(() => {
       this.toTell.delete(container);
       return this.tellNow(container);
     });
     this.toTell.set(container, told);
-    this.work = told.catch(() => {});
+    const over = told.catch(() => {}); // whoever asked hears of it
+    if (quiet) this.quietWork = over;
+    else this.work = over;
     return told;
   }
 
@@ -203,7 +210,7 @@ export class Containers implements ContainersPort {
       // Without GPUs it is none of the ledger's, and the list shows what else may have changed.
       return record === undefined || record.usesGpus || !isAsListed(record, one);
     });
-    const found = await mapLimit(toInspect, PARALLEL, ({ Id }) => this.inspect(Id));
+    const found = await mapLimit(toInspect, PARALLEL, ({ Id }) => this.inspectFor(Id));
     const inspected = found.filter((one) => one !== undefined);
     const left = this.registry.list().filter(({ id }) => !here.has(id));
     const asked = left.filter(({ usesGpus }) => usesGpus).map(({ id }) => id);
@@ -214,15 +221,21 @@ export class Containers implements ContainersPort {
       else this.registry.delete(record.id);
     }
     for (const one of inspected) this.keep(one, running);
+    for (const [creation, { over }] of this.awaited) if (over) this.awaited.delete(creation);
     this.lookedAt = Date.now();
+    // Else whoever needs what is so now would look again and again.
+    this.back();
   }
 
-  private async inspect(container: string): Promise<Inspect | undefined> {
-    const at = Date.now();
-    const found = await this.options.engine.inspect(container);
-    if (found === undefined) this.inspectedAt.delete(container);
-    else this.inspectedAt.set(container, at);
-    return found;
+  /** For a whole look. One without GPUs that dockerd cannot show now stays as it was known: it must not close the ledger. */
+  private async inspectFor(container: string): Promise<Inspect | undefined> {
+    try {
+      return await this.options.engine.inspect(container);
+    } catch (error) {
+      if (this.registry.get(container)?.usesGpus !== false) throw error;
+      this.cannotLook(container, error);
+      return undefined;
+    }
   }
 
   private keep(container: Inspect, running: ReadonlySet<string> | undefined): ContainerRecord {
@@ -240,13 +253,14 @@ export class Containers implements ContainersPort {
   }
 
   private async tellNow(container: string): Promise<void> {
-    const { processes } = this.options;
-    const found = await this.inspect(container);
+    const { engine, processes } = this.options;
+    const found = await engine.inspect(container);
     const usesGpus = (record: ContainerRecord | undefined) => record?.usesGpus === true;
     const looked = found === undefined ? undefined : recordOf(found, this.options.inventory());
     const matters = usesGpus(looked) || usesGpus(this.registry.get(container));
     const running = matters ? processes.running(pids([found], container)) : undefined;
-    await this.settled();
+    // A look that ended meanwhile may have seen something newer.
+    if (await this.settled()) return this.tellNow(container);
     const before = this.registry.get(container);
     const known = before && seenByLedger(before);
     const record = found === undefined ? undefined : this.keep(found, running);
@@ -279,11 +293,13 @@ export class Containers implements ContainersPort {
   }
 
   private missed(container: string, error: unknown): void {
-    this.options.log.warn(
-      { container: short(container), error: textOf(error) },
-      "a container could not be looked at",
-    );
-    this.emit({ kind: "unsure" });
+    this.cannotLook(container, error);
+    if (this.registry.get(container)?.usesGpus !== false) this.emit({ kind: "unsure" });
+  }
+
+  private cannotLook(container: string, error: unknown): void {
+    const about = { container: short(container), error: textOf(error) };
+    this.options.log.warn(about, "a container could not be looked at");
   }
 
   /** Follows the stream of events until the end, over all its interruptions. */
@@ -321,15 +337,21 @@ export class Containers implements ContainersPort {
     }
   }
 
-  private react({ type, action, id, at, attributes }: EngineEvent): void {
+  private react({ type, action, id, attributes }: EngineEvent): void {
     if (MAKES_VOID.has(`${type} ${action}`)) this.options.engine.forget();
     if (type !== "container") return;
     // `health_status: healthy`
     if (!TELLING.has(action.split(":", 1)[0] ?? "")) return;
-    if (FIRST.has(action) && this.awaited.has(attributes[LABEL.creation] ?? "")) return;
-    // An inspection that began after the event has seen what it tells of.
-    if (Number(at) * 1000 < (this.inspectedAt.get(id) ?? 0)) return;
-    this.tellSoon(id);
+    if (!this.isFirst(action, attributes[LABEL.creation] ?? "")) this.tellSoon(id);
+  }
+
+  /** Whether it is the `create` or the first `start` of a creation that whoever makes it looks at. */
+  private isFirst(action: string, creation: string): boolean {
+    const first = this.awaited.get(creation);
+    if (first === undefined || first.started || (action !== "create" && action !== "start")) return false;
+    first.started = action === "start";
+    if (first.started && first.over) this.awaited.delete(creation);
+    return true;
   }
 
   /** For whoever does not wait for it. */
@@ -339,7 +361,6 @@ export class Containers implements ContainersPort {
 
   /** Asks for the list now and then: a stream without events says nothing about a dockerd that hangs. */
   private async probe(): Promise<void> {
-    const { engine } = this.options;
     const signal = this.ended.signal;
     const every = (this.options.probeSeconds ?? 10) * 1000;
     const whole = (this.options.lookSeconds ?? 90) * 1000;
@@ -347,8 +368,8 @@ export class Containers implements ContainersPort {
       await pause(Math.min(every, whole), signal);
       if (signal.aborted) return;
       try {
-        this.compare(await engine.list(signal));
-        if (this.answers()) this.emit({ kind: "unsure" });
+        await this.compareNow(signal);
+        this.back();
         if (Date.now() - this.lookedAt >= whole) await this.look();
       } catch (error) {
         if (signal.aborted) return;
@@ -357,8 +378,9 @@ export class Containers implements ContainersPort {
     }
   }
 
-  /** Looks at each container that is not as the registry has it: its event was missed. */
-  private compare(listed: readonly Summary[]): void {
+  /** Looks at each container that dockerd's list does not show as the registry has it: its event was missed. */
+  private async compareNow(signal?: AbortSignal): Promise<void> {
+    const listed = await this.options.engine.list(signal);
     const here = new Set(listed.map(({ Id }) => Id));
     for (const one of listed) {
       const record = this.registry.get(one.Id);
@@ -374,6 +396,11 @@ export class Containers implements ContainersPort {
     if (!fresh) return;
     this.options.log.warn({ error: this.lost }, "Docker cannot be read");
     this.emit({ kind: "unsure" });
+  }
+
+  /** dockerd answers: where it did not a moment ago, only a whole look tells the ledger what was missed. */
+  private back(): void {
+    if (this.answers()) this.emit({ kind: "unsure" });
   }
 
   /** True: it did not a moment ago. */

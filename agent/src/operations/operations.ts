@@ -94,9 +94,13 @@ export class Operations {
       await this.end(operation);
       return done;
     } catch (error) {
-      // Where it cannot be written, the note that is there leads to the same end but for a container that runs.
-      const undo = await this.note({ ...operation, step: UNDO });
-      if (!undo.ok) this.warn(operation, undo.refusal.message);
+      const failed = { ...operation, step: UNDO };
+      const undo = await this.note(failed);
+      if (!undo.ok) {
+        // This berthd knows it all the same; after a restart the step that is noted decides.
+        this.noted.set(id, failed);
+        this.warn(operation, undo.refusal.message);
+      }
       throw error;
     } finally {
       this.underWay.delete(id);
@@ -124,11 +128,6 @@ export class Operations {
       }
     })();
     return this.recovering;
-  }
-
-  /** Resolves when no recovery is under way. */
-  async settled(): Promise<void> {
-    await this.recovering?.catch(() => {}); // whoever began it hears of it
   }
 
   private async recoverOnce(): Promise<void> {

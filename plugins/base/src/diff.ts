@@ -3,10 +3,6 @@ import type { DiffKind, DiffRequest, Path, Property, PropertyChange, Props, Sche
 import { formatPath, isUnknown } from "./values";
 
 export interface DiffOptions {
-  /** Normalises a top-level property before it is compared (docker: image name with and without tag). */
-  readonly normalize?: (property: string, value: Value) => Value;
-  /** Top-level properties left out (computed by the host, absent in the program). */
-  readonly skip?: readonly string[];
   /** Decides instead of the schema's `replace`. */
   readonly replaces?: (change: { path: Path; kind: DiffKind }) => boolean;
 }
@@ -24,16 +20,11 @@ export function diffInputs(
   const changes: PropertyChange[] = [];
   const olds = req.oldInputs.values;
   const news = req.news.values;
-  const skip = new Set(options.skip ?? []);
   for (const key of Object.keys(schema)) {
-    if (skip.has(key)) continue;
     const property = schema[key] as Property;
-    const clean = (bag: Props): Value => {
-      const value = Object.hasOwn(bag, key) ? (bag[key] as Value) : null;
-      return value === null || options.normalize === undefined ? value : options.normalize(key, value);
-    };
+    const of = (bag: Props): Value => (Object.hasOwn(bag, key) ? (bag[key] as Value) : null);
     const found: { path: Path; kind: DiffKind }[] = [];
-    compare(clean(olds), clean(news), [key], property, found);
+    compare(of(olds), of(news), [key], property, found);
     for (const change of found) {
       if (ignored(change.path, req.ignoreChanges)) continue;
       const replace = options.replaces?.(change) ?? replaces(schema, change.path);

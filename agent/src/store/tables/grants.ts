@@ -71,7 +71,8 @@ export class Grants extends Table<Grant> {
   );
   private readonly last = this.db.prepare("SELECT max(token) AS token FROM grants");
   private readonly oldest = this.db.prepare(
-    `SELECT token, body FROM grants WHERE live = 0 ORDER BY token LIMIT ${pruneAtOnce}`,
+    `SELECT token, CASE WHEN json_valid(body) THEN json_extract(body, '$.releasedAt') END AS at
+      FROM grants WHERE live = 0 ORDER BY token LIMIT ${pruneAtOnce}`,
   );
   private readonly remove = this.db.prepare("DELETE FROM grants WHERE token = ?");
 
@@ -124,9 +125,9 @@ export class Grants extends Table<Grant> {
   }
 
   override prune(now: number): void {
-    for (const { token, releasedAt } of this.all(() => this.oldest.all())) {
-      if (releasedAt !== undefined && releasedAt < now - historyFor) this.remove.run(token);
-    }
+    // A row that cannot be read stays, and keeps nobody from forgetting the rest.
+    for (const { token, at } of this.oldest.all() as { token: number; at: number | null }[])
+      if (at !== null && at < now - historyFor) this.remove.run(token);
   }
 
   private all(rows: () => unknown[]): Grant[] {

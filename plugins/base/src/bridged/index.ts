@@ -3,7 +3,7 @@
  * plugins share: property tables, `__defaults`, diffs against the outputs in state, previews, imports. Pure.
  */
 export { bool, int, map, objects, str, strings, sub, text } from "./access";
-export { DEFAULTS, plain, plainProps } from "./defaults";
+export { plainProps } from "./defaults";
 export { diffFields, sameValue } from "./diff";
 export {
   boolean,

@@ -8,8 +8,8 @@
  * do not pass our compiler's settings, and takes no signal for a cancel. The tests do hold every request against the
  * description that it carries.
  */
-export { Api, type Call, type Clock, realClock } from "./client";
-export { ApiError, scopeOf } from "./errors";
+export { Api, type Clock, realClock } from "./client";
+export { ApiError } from "./errors";
 export { configSchema, type Settings, settingsOf } from "./settings";
 export { ACTION_MS, type Action, actionDone, type Deadline, isPending, pollMs, until } from "./wait";
 export { type Kind, Watch } from "./watch";

@@ -1,7 +1,7 @@
 /** What all kinds of resources share. */
-export { changed, defineResource, type Found, HalfMade, type Kind, type Session, type Work } from "./define";
-export { isMark, Journal, markOf, ownTags } from "./journal";
+export { changed, defineResource, type Found, HalfMade, type Session, type Work } from "./define";
+export { Journal, markOf, ownTags } from "./journal";
 export { Line } from "./line";
 export { createOnce } from "./once";
-export { setTags, TAG, tagChanges, tagsField } from "./tags";
+export { setTags, TAG, tagsField } from "./tags";
 export { CIDR, goTime, IPV4, lower, numeric, SOME, sameSlug, UP_TO_255 } from "./text";

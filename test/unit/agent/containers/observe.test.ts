@@ -171,6 +171,24 @@ describe("a whole look", () => {
     expect(await seenIds()).toHaveLength(2);
   });
 
+  it("leaves a container without GPUs as it was known when dockerd cannot show it now", async () => {
+    const web = rig.dockerd.put({ Name: "/web" });
+    const ours = rig.dockerd.put({ Config: labels() });
+    await rig.containers.listLive();
+    rig.dockerd.end(web);
+    rig.dockerd.mood("GET /containers/ID/json", { kind: "status", status: 500, message: "locked" });
+    // It may be the container with GPUs that cannot be shown: then nothing is known.
+    await expect(rig.containers.listLive()).rejects.toThrow("locked");
+    rig.dockerd.calm();
+    await rig.containers.listLive();
+    expect(rig.containers.get("web")?.state).toBe("exited");
+    rig.dockerd.take(ours);
+    rig.dockerd.run(web);
+    rig.dockerd.mood("GET /containers/ID/json", { kind: "status", status: 500, message: "locked" });
+    expect(await rig.containers.listLive()).toEqual([]);
+    expect(rig.containers.get("web")?.state).toBe("exited");
+  });
+
   it("says that a privileged stranger sees every GPU", async () => {
     rig.dockerd.put({ Name: "/probe", HostConfig: { Privileged: true } });
     expect(await rig.containers.listLive()).toEqual([]);
@@ -264,6 +282,20 @@ describe("events", () => {
     expect(told).toEqual([{ kind: "unsure" }]);
   });
 
+  it("looks once, and not again and again, when dockerd is back before the next probe", async () => {
+    await rig.containers.current();
+    await rig.dockerd.stop();
+    await expect(rig.containers.listLive()).rejects.toThrow("cannot be reached");
+    rig.containers.await("00")(false);
+    await until("the end of dockerd is known", 30_000, () => rig.containers.problem !== undefined);
+    await rig.dockerd.start();
+    await rig.containers.current();
+    expect(rig.containers.problem).toBeUndefined();
+    rig.dockerd.calls.length = 0;
+    await rig.containers.current();
+    expect(rig.dockerd.calls).toEqual([]);
+  });
+
   it("notices a dockerd that hangs while its stream of events is open", async () => {
     rig.probeSeconds = 0.05;
     await rig.restart();
@@ -276,6 +308,23 @@ describe("events", () => {
     rig.dockerd.calm();
     await until("the way back", 30_000, () => kinds().includes("unsure"));
     expect(rig.containers.problem).toBeUndefined();
+  });
+
+  it("tells what is so after a whole look that it waited for, not what was so before", async () => {
+    const id = rig.dockerd.put({ Config: labels() });
+    await follow();
+    // The look is slow to begin; the inspection of the first event is over before it.
+    rig.dockerd.mood("GET /containers/json", { kind: "slow", ms: 100 }, 1);
+    const look = rig.containers.listLive();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    Object.assign(rig.dockerd.containers.get(id)?.State ?? {}, { Status: "exited", Running: false });
+    rig.dockerd.processes.delete(id);
+    const late = rig.containers.tell(id);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    Object.assign(rig.dockerd.containers.get(id)?.State ?? {}, { Status: "running", Running: true });
+    rig.dockerd.processes.add(id);
+    await Promise.all([look, late]);
+    expect(kinds()).toEqual(["started"]);
   });
 
   it("holds news back during a whole look, which began before them", async () => {

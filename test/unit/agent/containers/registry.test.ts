@@ -42,7 +42,18 @@ describe("a record", () => {
       "created",
       "bob",
     ],
-    ["what an older berthd made", { "berth.owner": "bob", "berth.launch": "00" }, "created", "bob"],
+    [
+      "what an older berthd made",
+      { "berth.component": "container", "berth.owner": "bob", "berth.launch": "00" },
+      "created",
+      "bob",
+    ],
+    [
+      "a workspace whose image brought a creation",
+      { "berth.component": "workspace", "berth.owner": "bob", "berth.creation": "00" },
+      "workspace",
+      "bob",
+    ],
     ["a part of Berth", { "berth.component": "ray", "berth.owner": "system" }, "own", "system"],
     ["a stranger's", {}, "other", undefined],
     ["a stranger's with labels that its image brought", { "berth.component": "ray" }, "other", undefined],
@@ -207,7 +218,7 @@ describe("a registry that follows dockerd", () => {
     const goes = rig.dockerd.put({ Name: "/goes" });
     await follow();
     const told: string[] = [];
-    rig.containers.onEvent(({ kind }) => told.push(kind));
+    rig.containers.onEvent(({ kind }) => kind !== "looked" && told.push(kind));
     rig.dockerd.put({ Name: "/new" });
     Object.assign(rig.dockerd.containers.get(ends)?.State ?? {}, { Status: "exited", Running: false });
     rig.dockerd.processes.delete(ends);

@@ -52,19 +52,27 @@ describe("claim", () => {
         "berth.grant-token": "7",
         "berth.gpus": `${ONE}, ${TWO},${ONE}`,
         "berth.gpu-memory": "1024",
+        "berth.component": "container",
         "berth.creation": "ab",
       }),
     ).toEqual({
       ours: true,
       user: "alice",
+      component: "container",
       grant: "g1",
       token: 7,
       units: [ONE, TWO],
       shareMiB: 1024,
       creation: "ab",
     });
+    // An image may bring it, and no other maker of containers writes it.
+    expect(
+      claim({ "berth.component": "workspace", "berth.owner": "a", "berth.creation": "ab" }),
+    ).not.toHaveProperty("creation");
     // As an older berthd wrote it.
-    expect(claim({ "berth.owner": "alice", "berth.launch": "ab" }).creation).toBe("ab");
+    expect(
+      claim({ "berth.component": "container", "berth.owner": "alice", "berth.launch": "ab" }).creation,
+    ).toBe("ab");
     expect(claim({ "berth.owner": "alice", "berth.grant": "workspace/alice", "berth.gpus": ONE })).toEqual({
       ours: true,
       user: "alice",
