@@ -44,8 +44,7 @@ export const nodeSchema = z
     /** Required for `listen: private`. */
     privateAddress: z.union([z.ipv4(), z.ipv6()]).optional(),
     /**
-     * `containers`: host ports that berthd's own containers may be published on. A node.json written by an older version has
-     * none: `defaultContainerPorts`.
+     * `containers`: host ports that berthd's own containers may be published on. Left out: `defaultContainerPorts`.
      */
     ports: z.strictObject({ containers: z.strictObject({ start: port, end: port }) }).optional(),
     /** How long a reservation without a container lasts, in seconds. */

@@ -84,28 +84,28 @@ function useOf(gpu: Gpu, order: number): GpuUse {
 }
 
 /** Whether anything new may go on it at all. */
-export function seatTakes(use: GpuUse): boolean {
+export function takesMore(use: GpuUse): boolean {
   return use.gpu.quarantined === undefined && use.strays === 0;
 }
 
 /** All of it free, and it is granted whole. */
 export function wholeFree(use: GpuUse): boolean {
-  return !use.gpu.mig && use.wholeHolders === 0 && use.shareHolders === 0 && seatTakes(use);
+  return !use.gpu.mig && use.wholeHolders === 0 && use.shareHolders === 0 && takesMore(use);
 }
 
 /** What is left of its memory for shares. */
 export function shareLeft(use: GpuUse): number {
-  if (use.gpu.mig || use.wholeHolders > 0 || !seatTakes(use)) return 0;
+  if (use.gpu.mig || use.wholeHolders > 0 || !takesMore(use)) return 0;
   return Math.max(0, use.gpu.memoryMiB - use.sharedMiB);
 }
 
 export function freeOf(use: GpuUse): GrantedUnit[] {
-  return seatTakes(use) ? use.instances.filter(({ uuid }) => !use.instanceHolders.get(uuid)) : [];
+  return takesMore(use) ? use.instances.filter(({ uuid }) => !use.instanceHolders.get(uuid)) : [];
 }
 
 /** Whether the use has something to give, of any kind. */
 export function hasRoom(use: GpuUse): boolean {
-  if (!seatTakes(use)) return false;
+  if (!takesMore(use)) return false;
   return use.gpu.mig ? use.freeInstances.size > 0 : shareLeft(use) > 0;
 }
 

@@ -22,7 +22,7 @@ export interface LedgerState {
 
 /**
  * The same state for whoever keeps it. What is granted and what is dropped change by `apply` alone, which answers how to
- * take that back. The inventory and `closed` are facts that the keeper sets between decisions.
+ * take that back. The inventory and `closed` are facts that are set between decisions.
  */
 export interface KeptState extends LedgerState {
   grants: Map<string, Grant>;

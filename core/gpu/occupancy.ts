@@ -8,8 +8,8 @@ import {
   instanceKey,
   load,
   occupy,
-  seatTakes,
   shareLeft,
+  takesMore,
   wholeFree,
 } from "./gpu-use";
 import type { Ask, GrantedUnit, Inventory, Result, Strategy } from "./model";
@@ -106,7 +106,7 @@ export class Occupancy implements GpuUses {
   /** Whether exactly this unit could be granted now: the instance, the whole GPU, or a share of that size. */
   isFree(unit: GrantedUnit): boolean {
     const use = this.useOf(unit);
-    if (!use || !seatTakes(use)) return false;
+    if (!use || !takesMore(use)) return false;
     if (unit.uuid !== unit.gpu) {
       return freeOf(use).some(({ uuid, profile }) => uuid === unit.uuid && profile === unit.profile);
     }
@@ -245,7 +245,7 @@ export class Occupancy implements GpuUses {
   }
 
   private count(use: GpuUse, by: 1 | -1): void {
-    if (!seatTakes(use)) return;
+    if (!takesMore(use)) return;
     for (const [key, free] of use.freeInstances) this.free.set(key, (this.free.get(key) ?? 0) + by * free);
   }
 }

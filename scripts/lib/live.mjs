@@ -59,7 +59,9 @@ export function probeScript(stack, head) {
     `for id in $ids; do printf 'I\\t%s\\n' "$id"; done`,
     `[ -z "$ids" ] || docker inspect --type container --format '${CONTAINER_FORMAT}' $ids 2>/dev/null || true`,
     `if [ -S ${BERTHD} ]; then`,
-    `  held=$(curl -sf -m 3 --unix-socket ${BERTHD} http://berthd/api/held-back | base64 -w 0) || held=`,
+    // An older berthd knows the second of the two.
+    `  ask() { curl -sf -m 3 --unix-socket ${BERTHD} "http://berthd/$1/held-back"; }`,
+    "  held=$({ ask api || ask v1; } | base64 -w 0) || held=",
     "  printf 'H\\t%s\\n' \"$held\"",
     "fi",
     `if [ -e ${MARK} ]; then printf 'M\\t%s\\n' "$(base64 -w 0 ${MARK})"; fi`,

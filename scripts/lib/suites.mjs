@@ -47,7 +47,7 @@ export const SLOW = {
 /** What `npm test` leaves out: whole virtual machines, which `npm run test:machines` runs. @type {Record<string, string>} */
 export const APART = { machines: "test/machines" };
 
-/** Parts that are more than one of vitest's projects: see vitest.config.ts. @type {Record<string, string[]>} */
+/** Parts that are more than one of vitest's projects: see vitest.config.mts. @type {Record<string, string[]>} */
 const PROJECTS = { unit: ["unit", "unit-replacing"] };
 
 /** What `--only` takes besides the names above. @type {Record<string, string[]>} */

@@ -127,7 +127,7 @@ export class Ledger implements LedgerService {
     this.options.events.append(this.options.store.tables.outbox.after(this.options.events.written));
     if (loaded.lost !== undefined) {
       const where = loaded.movedTo === undefined ? "" : ` The old file is ${loaded.movedTo}.`;
-      const message = `The ledger was lost: ${loaded.lost}.${where} It is rebuilt from the containers that run; nothing is granted until that is done. Reservations without a container are gone.`;
+      const message = `The ledger was lost: ${loaded.lost}.${where} It is rebuilt from the containers that run; nothing is granted until that is done. Reservations without a container, and bearer tokens, are gone.`;
       this.options.log.error({ event: "ledger-lost" }, message);
       await this.emit({ event: "ledger-lost", message });
     }

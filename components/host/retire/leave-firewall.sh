@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $chains $state $others_rule $ssh_port $work
 # The firewall as it was before Berth: last of all that could be reached, when nothing of Berth's is left to reach.
-# Pure text.
 #
 # ufw is switched off before its rules go, where it was off before; where it stays on, the operator's own rules must
 # let SSH in, else nothing is deleted: nobody is shut out, and nothing is opened by guess.

@@ -103,7 +103,7 @@ ExecStartPre=/usr/bin/timeout -k 5 ${SECONDS} ${PROGRAM} start
 /** Stands in guard-step.sh and the unit files for the units' names, until the node is asked where the folders really are. */
 const HERE = "@AFTER@";
 
-/** Guards the tree now and at each start. Needs nothing. */
+/** Guards the tree now and at each start. */
 export function guardStep(options: Pick<StorageOptions, "root" | "bind">): StageStep {
   const folders = guardedFolders(options);
   const body = `

@@ -2,7 +2,7 @@
  * What runs containers, in the configuration.
  * Proves: the shape is strict, mistakes are said where they are written and once, a node's part replaces the stack's,
  * what passes is taken by the runtime stage, a MIG layout that no table knows included. What is told of those:
- * config-cautions.test.ts.
+ * cautions.test.ts.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

@@ -3,7 +3,7 @@
  * what replaces the container. Source of the facts: that version's package schema, and the schema of
  * terraform-provider-docker 4.5.0, which it wraps. Sizes are in MiB unless said otherwise.
  *
- * Four properties differ on purpose: official 5.2.0 calls a change of `healthcheck`, `tmpfs`, `init` and `rm` an
+ * Three properties differ on purpose: official 5.2.0 calls a change of `healthcheck`, `tmpfs` and `init` an
  * update but cannot make it (the engine has no way to), so that the state then says what is not so. Here
  * they replace the container. So does an edit inside an entry of `mounts`, and taking a limit away, for the same
  * reason.
