@@ -82,7 +82,9 @@ export class Creator implements CreatorPort<CreateRequest> {
 
   /** Ends what a berthd before this one, or a dockerd that did not answer, left half-done. */
   recover(): Promise<void> {
-    this.recovering = this.recoverNow();
+    // One after the other, so that the end of the last is the end of all.
+    const before = this.recovering?.catch(() => {}); // whoever began it hears of it
+    this.recovering = (before ?? Promise.resolve()).then(() => this.recoverNow());
     return this.recovering;
   }
 
