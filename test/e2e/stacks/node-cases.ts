@@ -149,9 +149,11 @@ export function nodeCases(): void {
     const [old, made] = [await machineId(), await volumes()];
     const args = ["scripts/node.mjs", "replace", "node-1", "--stack", STACK, "--yes", "--deadline", "30s"];
     const child = spawn(process.execPath, args, { env, stdio: "ignore" });
-    const another = await until("another machine", 8 * MINUTE, async () => {
+    // One that is cut off before it has started is taken away again: that is made anew, and not gone on with.
+    const another = await until("another machine that runs", 8 * MINUTE, async () => {
       const now = await machineId();
-      return now !== old && now;
+      const started = Date.parse(await docker("container", "inspect", "-f", "{{.State.StartedAt}}", machine));
+      return now !== old && started > 0 && Date.now() - started > 2 * SECOND && now;
     });
     child.kill("SIGINT");
     await until("the command's end", 5 * MINUTE, async () => child.exitCode !== null);
