@@ -25,7 +25,7 @@ const IMAGE = `sha256:${"ab".repeat(32)}`;
 const UNITS = 2;
 /** Creations and removals at a time, where berthd ends at a random moment. */
 const BURST = 6;
-const BURSTS = 8;
+const BURSTS = 4;
 const asRoot = process.getuid?.() === 0;
 
 describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
