@@ -1,5 +1,5 @@
 /**
- * The floors of the house, read from its imports. Proves: no circle, nothing imports from a floor above its own, nothing of
+ * The floors of the repository, read from its imports. Proves: no circle, nothing imports from a floor above its own, nothing of
  * the product imports from the tests, and no source file is left that nothing imports. Types count as imports.
  */
 import { join } from "node:path";
@@ -63,7 +63,7 @@ beforeAll(async () => {
   result = output;
 }, 120_000);
 
-it("has seen the whole house", () => {
+it("has seen the whole repository", () => {
   expect(result.summary.totalCruised).toBeGreaterThan(500);
 });
 
