@@ -14,6 +14,28 @@ export interface Problem {
 /** Adds a problem; `path` without `berth:`. */
 export type Report = (path: string, value: unknown, problem: string, allowed: string) => void;
 
+/**
+ * Reports a name that an earlier entry of the list has too.
+ *
+ * @param list its key in the configuration: `users`
+ * @param what one of them in words: `user`
+ */
+export function reportTwin(
+  entries: readonly { name: string }[],
+  i: number,
+  { list, what, report }: { list: string; what: string; report: Report },
+): void {
+  const name = entries[i]?.name;
+  const twin = entries.findIndex((entry) => entry.name === name);
+  if (twin < i)
+    report(
+      `${list}[${i}].name`,
+      name,
+      `is the name of ${list}[${twin}] too`,
+      `a name of its own for every ${what}`,
+    );
+}
+
 /** Thrown once with every problem found, before anything is touched. */
 export class ConfigError extends Error {
   constructor(

@@ -33,5 +33,3 @@ export const digitalocean = z.strictObject({
   /** Networks that may open SSH to the droplets; also the default of `firewall.allowSsh`. */
   allowSshFrom: z.array(text).optional(),
 });
-
-export type DigitaloceanConfig = z.output<typeof digitalocean>;

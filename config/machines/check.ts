@@ -11,7 +11,7 @@ import {
   sameAddress,
 } from "../../core/net";
 import { INTERFACE_RULE, isInterface } from "../network/check";
-import type { Report } from "../problems";
+import { type Report, reportTwin } from "../problems";
 import { rayMemory } from "../ray/resolve";
 import type { BaremetalNodeConfig, LocalNodeConfig, StackConfig } from "../schema";
 import { sizeText } from "../values";
@@ -195,14 +195,7 @@ export function checkNodes(config: StackConfig, report: Report): void {
         "is no node name",
         "lower-case letters, digits and '-', from a letter to a letter or digit, at most 40",
       );
-    const twin = config.nodes.findIndex((n) => n.name === node.name);
-    if (twin < i)
-      report(
-        `${path}.name`,
-        node.name,
-        `is the name of nodes[${twin}] too`,
-        "a name of its own for every node",
-      );
+    reportTwin(config.nodes, i, { list: "nodes", what: "node", report });
     if (node.kind === "local") checkLocalAddress(config, i, node, report);
     if (node.autoExec) {
       if (!USER_NAME.test(node.autoExec.login))

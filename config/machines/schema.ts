@@ -61,5 +61,4 @@ export const baremetalNode = z.strictObject({
   hostKey: text.optional(),
 });
 
-export type JumpConfig = z.output<typeof jump>;
 export type AccessConfig = z.output<typeof baremetalDefaults>;

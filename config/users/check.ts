@@ -2,7 +2,7 @@ import { WEB_SERVICES, WORKSPACE_INNER_PORTS } from "../../core/containers";
 import { USER_NAME } from "../../core/names";
 import { checkPublicKey } from "../machines/ssh-keys";
 import { PORTS_PER_USER, type PortPlan, userPorts } from "../network/ports";
-import type { Report } from "../problems";
+import { type Report, reportTwin } from "../problems";
 import type { StackConfig } from "../schema";
 import { sizeText } from "../values";
 import { hasWorkspace, mustRun, userResources } from "./resolve";
@@ -29,14 +29,7 @@ export function checkUsers(config: StackConfig, ports: PortPlan, report: Report)
         reservedNames.has(user.name) ? "is a system account" : "is no Linux user name",
         "a lower-case letter, then lower-case letters, digits, '_' or '-', at most 32, and no system account",
       );
-    const twin = config.users.findIndex((u) => u.name === user.name);
-    if (twin < i)
-      report(
-        `${path}.name`,
-        user.name,
-        `is the name of users[${twin}] too`,
-        "a name of its own for every user",
-      );
+    reportTwin(config.users, i, { list: "users", what: "user", report });
     if (!nodeNames.includes(user.node))
       report(`${path}.node`, user.node, "is no node of this stack", `one of ${nodeNames.join(", ")}`);
     if (user.index >= ports.users.blocks)

@@ -11,7 +11,7 @@ import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/por
 import { pause } from "../waiting";
 import type { CreatorOptions } from "./options";
 import { type Prepared, prepare, type UnderWay } from "./prepare";
-import { grantKey, recoverCreation, recoverRemoval, takeAwayUnstarted } from "./recover";
+import { grantKey, type RecoverOptions, recoverCreation, recoverRemoval, takeAwayUnstarted } from "./recover";
 import { callerGone, dockerRefusal, notOurs, notThere, refuse, textOf } from "./refusals";
 import type { CreateRequest } from "./request";
 import { containerSpec, DEFAULT_STOP_SECONDS } from "./spec";
@@ -19,15 +19,15 @@ import { containerSpec, DEFAULT_STOP_SECONDS } from "./spec";
 export class Creator implements CreatorPort<CreateRequest> {
   /** By creation. */
   private readonly underWay = new Map<string, UnderWay>();
+  private readonly forRecovery: RecoverOptions;
   private recovering: Promise<void> | undefined;
   private readonly stopListening: () => void;
   private readonly ended = new AbortController();
 
   constructor(private readonly options: CreatorOptions) {
-    const { operations } = options;
-    const recovering = { ...options, takeAway: (id: string) => this.takeAway(id) };
-    operations.handle("create", (operation) => recoverCreation(recovering, operation));
-    operations.handle("remove", (operation) => recoverRemoval(recovering, operation));
+    this.forRecovery = { ...options, takeAway: (id) => this.takeAway(id) };
+    options.operations.handle("create", (operation) => recoverCreation(this.forRecovery, operation));
+    options.operations.handle("remove", (operation) => recoverRemoval(this.forRecovery, operation));
     this.stopListening = options.containers.onEvent((event) => {
       if (event.kind !== "looked") return;
       this.recover().catch((error: unknown) => {
@@ -92,11 +92,7 @@ export class Creator implements CreatorPort<CreateRequest> {
   private async recoverNow(): Promise<void> {
     const { containers, operations } = this.options;
     await containers.current();
-    const unstarted = {
-      ...this.options,
-      takeAway: (id: string) => this.takeAway(id),
-      underWay: (creation: string) => this.underWay.has(creation),
-    };
+    const unstarted = { ...this.forRecovery, underWay: (creation: string) => this.underWay.has(creation) };
     const problems: string[] = [];
     for (const work of [() => operations.recover(), () => takeAwayUnstarted(unstarted)])
       await work().catch((error: unknown) => problems.push(textOf(error)));

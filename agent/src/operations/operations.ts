@@ -36,8 +36,6 @@ export class Operations {
   private readonly noted = new Map<string, Operation>();
   private readonly underWay = new Set<string>();
   private readonly recovers = new Map<OperationKind, Recover>();
-  private recovering: Promise<void> | undefined;
-  private again = false;
 
   constructor(private readonly options: OperationsOptions) {
     for (const row of options.loaded) {
@@ -58,11 +56,6 @@ export class Operations {
   /** Kinds that nobody handles. */
   get unhandled(): OperationKind[] {
     return (Object.keys(OPERATIONS) as OperationKind[]).filter((kind) => !this.recovers.has(kind));
-  }
-
-  /** Those that are under way, or were cut off. */
-  list(): Operation[] {
-    return [...this.noted.values()];
   }
 
   /**
@@ -108,29 +101,11 @@ export class Operations {
   }
 
   /**
-   * Ends all operations that nobody is at. Calls meanwhile become one.
+   * Ends all operations that nobody is at. Its caller waits for one call before the next.
    *
    * @throws Error with all that could not be done; the rest is.
    */
-  recover(): Promise<void> {
-    if (this.recovering !== undefined) {
-      this.again = true;
-      return this.recovering;
-    }
-    this.recovering = (async () => {
-      try {
-        do {
-          this.again = false;
-          await this.recoverOnce();
-        } while (this.again);
-      } finally {
-        this.recovering = undefined;
-      }
-    })();
-    return this.recovering;
-  }
-
-  private async recoverOnce(): Promise<void> {
+  async recover(): Promise<void> {
     const problems: string[] = [];
     for (const id of [...this.noted.keys()]) {
       // As it stands now: it may have ended, or failed, while others were recovered.

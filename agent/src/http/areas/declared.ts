@@ -1,8 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import type { Assignment, DeclaredGrant } from "../../../../core/gpu";
-import { MOST_UNITS } from "../../../../core/gpu";
+import { type Assignment, type DeclaredGrant, MOST_UNITS } from "../../../../core/gpu";
 import { adminOnly, answers, granted, identityOf } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
