@@ -18,6 +18,8 @@ import { MINUTE } from "./time";
 /** What is changed with the way in which a store is made. */
 const RECIPE = 1;
 const PREFIX = "berth-teststore";
+/** The empty file in a store that says that its making ended: one without it is made again. */
+const WHOLE = "whole";
 const NETWORK = { name: PREFIX, subnets: ["10.89.11.0/24"] };
 const ADDRESS = "10.89.11.10";
 /**
@@ -61,7 +63,7 @@ cp -a "${from}/docker/registry/v2/repositories" "${to}/docker/registry/v2/"
 /** What a store is copied of: layers and blobs by link, all that is ever rewritten for itself. */
 const copy = (from: string, to: string) => `
 from=/v/${from}/_data to=/v/${to}/_data
-[ -e "$from/pick-gpus" ] || exit ${NOT_THERE}
+[ -e "$from/${WHOLE}" ] || exit ${NOT_THERE}
 rm -rf "$to/.part"
 [ -z "$(ls -A "$to")" ] || exit 0
 mkdir "$to/.part"
@@ -113,7 +115,7 @@ async function findName(): Promise<Named> {
 export function prepareStore(): Promise<void> {
   return inTurn(async () => {
     const { node, store } = await storeName();
-    const there = await inVolumes(node, `[ -e /v/${store}/_data/whole ] || exit ${NOT_THERE}`);
+    const there = await inVolumes(node, `[ -e /v/${store}/_data/${WHOLE} ] || exit ${NOT_THERE}`);
     if (there === NOT_THERE) await make(store, node);
   });
 }
@@ -207,7 +209,7 @@ async function make(store: string, nodeImage: string): Promise<void> {
       `from=/v/${node.volume}/_data to=/v/${store}/_data blobs=/v/${registry.name}/_data
        cp -al "$from/image" "$from/overlay2" "$from/volumes" "$to/"
        ${fills}
-       touch "$to/pick-gpus"`,
+       touch "$to/${WHOLE}"`,
     );
   } finally {
     await cleanUp();
