@@ -3,6 +3,7 @@ import { explainLimits } from "../../core/limits";
 import { version } from "../package.json";
 import { defaultContainerPorts, type NodeConfig, readNode } from "./config";
 import { type Containers, Creator, createSchema, openContainers } from "./containers";
+import { followEvents } from "./event-follow";
 import { EventLog, healEventLog } from "./events";
 import { openInventory } from "./gpus";
 import { FailureLimit, makeApp, Servers, Tokens } from "./http";
@@ -181,6 +182,7 @@ export class Berthd {
     const app = await makeApp({
       ledger: made,
       tokens,
+      events: { follow: (...args) => followEvents(events, ...args) },
       failures: new FailureLimit(),
       node: () => this.node,
       quarantine: (uuid, reason) =>

@@ -25,6 +25,8 @@ export interface EventLogOptions {
   keep?: number;
 }
 
+/** Bytes of lines that are kept in memory for who follows them. */
+const recentBytes = 1024 * 1024;
 const tailBytes = 256 * 1024;
 /** Milliseconds between two syncs of the log. */
 const syncEvery = 2000;
@@ -86,6 +88,12 @@ export class EventLog {
   /** Set: the last write failed, and why. */
   problem: string | undefined;
   private waiting: EventLine[] = [];
+  /** The last lines: all that wait, and of those in the file as many as `recentBytes` allow. */
+  private recent: EventLine[] = [];
+  private recentSize = 0;
+  private readonly followers = new Set<() => void>();
+  /** Number of the last line, written or not. */
+  last: number;
   private handle: FileHandle | undefined;
   /** Bytes of whole lines in the file. */
   private size = 0;
@@ -107,6 +115,7 @@ export class EventLog {
   ) {
     this.appended = last;
     this.durable = last;
+    this.last = last;
     this.maxBytes = options.maxBytes ?? 50 * 2 ** 20;
     this.keep = options.keep ?? 5;
   }
@@ -123,12 +132,60 @@ export class EventLog {
 
   append(lines: readonly EventLine[]): void {
     if (lines.length === 0) return;
-    for (const line of lines) this.waiting.push(line);
+    for (const line of lines) {
+      this.waiting.push(line);
+      this.recent.push(line);
+      this.recentSize += line.line.length;
+      this.last = line.seq;
+    }
+    this.forgetOld();
+    for (const follower of this.followers) follower();
     // With those of the next turns: under load a write for each turn would cost more than the turn.
     this.soon ??= setTimeout(() => {
       this.soon = undefined;
       this.run();
     }, gatherFor);
+  }
+
+  private forgetOld(): void {
+    let count = 0;
+    for (const { seq, line } of this.recent) {
+      if (this.recentSize <= recentBytes || seq > this.appended) break;
+      this.recentSize -= line.length;
+      count++;
+    }
+    this.recent.splice(0, count);
+  }
+
+  /** Number of the first line that is in memory. */
+  get first(): number {
+    return this.recent[0]?.seq ?? this.last + 1;
+  }
+
+  /** The files, the newest first, whether they are there or not. */
+  get files(): string[] {
+    return [this.file, ...Array.from({ length: this.keep }, (_, n) => `${this.file}.${n + 1}`)];
+  }
+
+  /** Lines after a number, so many at most; undefined: not all of them are in memory. */
+  since(after: number, most: number): readonly EventLine[] | undefined {
+    if (after + 1 < this.first) return undefined;
+    const at = this.recent.findIndex(({ seq }) => seq > after);
+    return at < 0 ? [] : this.recent.slice(at, at + most);
+  }
+
+  /** Resolves when lines are appended, or `signal` is aborted. */
+  next(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.followers.delete(done);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      this.followers.add(done);
+      signal.addEventListener("abort", done);
+      if (signal.aborted) done();
+    });
   }
 
   /** Tries again what failed. */

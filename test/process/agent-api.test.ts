@@ -79,7 +79,7 @@ describe("the API, by its document", { timeout: 10 * MINUTE }, () => {
   // time, and the requests are others in each run.
   it.concurrent.each([
     ["an operator", { role: "admin" }],
-    ["a user", { role: "user", owner: "alice" }],
+    ["a user", { role: "user", owner: "alice", requests_per_minute: 1_000_000 }],
   ])("answers %s as it says, without a server error", async (_who, wanted) => {
     if (missing !== undefined || programs === undefined) {
       if (process.env.BERTH_TEST_TOOLS === "required") throw new Error(missing);
@@ -104,6 +104,8 @@ describe("the API, by its document", { timeout: 10 * MINUTE }, () => {
           ...["-m", "schemathesis.cli", "--config-file", file],
           ...["run", `http://127.0.0.1:${port}/openapi.json`],
           ...["-H", `Authorization: Bearer ${made.body.token}`],
+          // A stream does not end, so there is no whole answer to hold against the document.
+          ...["--exclude-path", "/api/events"],
           ...["--max-examples", "40", "--seed", "1", "--no-color"],
         ],
         { cwd, deadline: 9 * MINUTE },

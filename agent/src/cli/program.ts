@@ -183,6 +183,7 @@ export function buildProgram(
     .option("--user <user>", "whom it stands for; needed with --role user")
     .option("--name <text>", "what it is for")
     .option("--expires <time>", "when it ends, such as 12h or 30d (default: when it is revoked)")
+    .option("--rate <number>", "requests a minute (default: 1200 for role user, 6000 for service)")
     .action((options) => createToken(context, options));
   leaf(token, "list", "Shows the tokens, never their secrets.", [["berth token list", ""]]).action(
     (options) => listTokens(context, options),

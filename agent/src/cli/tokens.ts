@@ -14,17 +14,21 @@ export interface TokenOptions {
   user?: string;
   name?: string;
   expires?: string;
+  rate?: string;
 }
 
 export async function createToken(context: Context, options: TokenOptions): Promise<void> {
   if (options.role === "user" && options.user === undefined)
     throw usage("--role user needs --user: whom the token stands for");
   const seconds = options.expires === undefined ? undefined : readDuration("--expires", options.expires);
+  if (options.rate !== undefined && !/^[1-9]\d{0,6}$/.test(options.rate))
+    throw usage("--rate takes a number of requests a minute, such as 6000");
   const made = await context.client().post<TokenMade>("/api/tokens", {
     role: options.role,
     ...(options.user !== undefined && { owner: options.user }),
     ...(options.name !== undefined && { name: options.name }),
     ...(seconds !== undefined && { expires_in_seconds: seconds }),
+    ...(options.rate !== undefined && { requests_per_minute: Number(options.rate) }),
   });
   context.show(options.json, made, () => clean(made.token));
   if (!options.json)

@@ -11,48 +11,60 @@ import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from "fa
 import type { Refusal } from "../../../core/gpu";
 import { issueText } from "../../../core/problems";
 import type { Logger } from "../log";
-import { addAreas } from "./areas";
+import { type Area, areas } from "./areas";
 import { bodyLimit } from "./bodies";
-import { Refused } from "./failures";
-import type { FailureLimit, Identity, Tokens } from "./identity";
+import { type Entered, identify, pathOf, presented, type Who } from "./door";
+import { type FailureLimit, Refused } from "./failures";
+import type { Identity } from "./identity";
+import type { StreamLimits } from "./open-streams";
+import { rateLimit } from "./rate";
+import { pathPattern } from "./route";
+import { Streams } from "./streams";
+import { Tickets } from "./tickets";
 import type { RouteContext } from "./types";
 
-export interface AppOptions extends RouteContext {
-  tokens: Tokens;
+export interface AppOptions extends Omit<RouteContext, "tickets" | "streams"> {
   failures: FailureLimit;
   log: Logger;
   version: string;
+  /** In place of the usual limits of streams. */
+  streamLimits?: Partial<StreamLimits>;
+  /** @default all of them */
+  areas?: readonly Area[];
+  now?(): number;
 }
-
-/** Who is at the other end of a connection, decided anew for each request; `tcp`: by its token. */
-export type Connection =
-  | { kind: "known"; identity: Identity }
-  | { kind: "stranger"; why: string }
-  | { kind: "tcp" };
 
 declare module "fastify" {
   interface FastifyRequest {
     /** Null: nobody that is known; only on routes that are open to all. */
+    caller: Entered | null;
+    /** The caller's. */
     identity: Identity | null;
   }
   interface FastifyContextConfig {
     /** Answered without a token on TCP. */
     open?: boolean;
+    /** A stream, which a ticket opens too. */
+    stream?: boolean;
   }
 }
 
 export interface App {
   fastify: FastifyInstance;
   handle(request: IncomingMessage, response: ServerResponse): void;
-  /** Says who is behind a socket, before each request. */
-  introduce(socket: Socket, connection: Connection): void;
-  /** Whose token the request brings; undefined: none that is good. */
-  bearer(request: IncomingMessage): Identity | undefined;
+  /** Says who is behind a socket. */
+  introduce(socket: Socket, who: Who): void;
+  /** Whose token or ticket a request over TCP brings; undefined: none that is good. */
+  presented(request: IncomingMessage): Identity | undefined;
+  readonly streams: Streams;
 }
 
 export async function makeApp(options: AppOptions): Promise<App> {
   const { log } = options;
-  const connections = new WeakMap<Socket, Connection>();
+  const connections = new WeakMap<Socket, Who>();
+  const tickets = new Tickets(options.now);
+  const streams = new Streams(log, options.streamLimits);
+  const door = { ...options, tickets };
   const fastify = Fastify({
     // A line for each request would cost more than the request; failures are logged below.
     logger: false,
@@ -79,6 +91,7 @@ export async function makeApp(options: AppOptions): Promise<App> {
   // Answers are built from typed values; the tests hold every one against its schema.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.removeContentTypeParser("text/plain");
+  app.decorateRequest("caller", null);
   app.decorateRequest("identity", null);
   const known = knownPaths(app);
 
@@ -96,23 +109,15 @@ export async function makeApp(options: AppOptions): Promise<App> {
     transform: jsonSchemaTransform,
   });
 
-  app.addHook("onRequest", (request, _reply, done) => {
-    const connection = connections.get(request.raw.socket);
-    if (connection?.kind === "known") {
-      request.identity = connection.identity;
-      done();
-      return;
-    }
-    try {
-      request.identity = identify(request, connection, options);
-      done();
-    } catch (error) {
-      done(error as Error);
-    }
+  const checkRate = await rateLimit(app, options.tokens);
+  app.addHook("onRequest", async (request) => {
+    request.caller = identify(request, connections.get(request.raw.socket), door);
+    request.identity = request.caller?.identity ?? null;
+    await checkRate(request);
   });
 
   const notFound = (request: FastifyRequest, reply: FastifyReply) => {
-    const path = pathOf(request);
+    const path = pathOf(request.url);
     const now = movedTo(path);
     if (now !== undefined) {
       const refusal: Refusal = { code: "not-found", message: `${path} is ${now} now.`, allowed: now };
@@ -145,12 +150,12 @@ export async function makeApp(options: AppOptions): Promise<App> {
     }
     const { status, refusal, headers } = answerTo(error);
     if (status >= 500 && !(error instanceof Refused)) {
-      log.error({ err: error, method: request.method, url: pathOf(request) }, "a request failed");
-    } else log.debug({ status, refusal, method: request.method, url: pathOf(request) }, "refused");
+      log.error({ err: error, method: request.method, url: pathOf(request.url) }, "a request failed");
+    } else log.debug({ status, refusal, method: request.method, url: pathOf(request.url) }, "refused");
     void reply.code(status).headers(headers).send({ error: refusal });
   });
 
-  addAreas(app, options);
+  for (const add of options.areas ?? areas) add(app, { ...options, tickets, streams });
   app.get("/openapi.json", { schema: { hide: true }, config: { open: true } }, async (_request, reply) => {
     void reply.type("application/json; charset=utf-8");
     return openapi;
@@ -161,66 +166,12 @@ export async function makeApp(options: AppOptions): Promise<App> {
   return {
     fastify: app,
     handle: (request, response) => app.routing(request, response),
-    introduce: (socket, connection) => {
-      connections.set(socket, connection);
+    introduce: (socket, who) => {
+      connections.set(socket, who);
     },
-    bearer: ({ headers }) => {
-      const presented = tokenOf(headers.authorization);
-      return presented === undefined ? undefined : options.tokens.identify(presented);
-    },
+    presented: (request) => presented(request, door),
+    streams,
   };
-}
-
-const tokenOf = (header: string | undefined) => /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? "")?.[1];
-
-/** @throws Refused 401, 403, 429 */
-function identify(
-  request: FastifyRequest,
-  connection: Connection | undefined,
-  options: AppOptions,
-): Identity | null {
-  if (connection?.kind !== "tcp") {
-    throw new Refused({
-      code: "not-allowed",
-      message: connection?.kind === "stranger" ? connection.why : "It is not known who calls.",
-      allowed: "root, and the users that the stack declares for this node",
-      fix: "Use the socket of your workspace, or ask the operator to declare you in berth:users.",
-    });
-  }
-  const address = request.raw.socket.remoteAddress ?? "";
-  const header = request.headers.authorization;
-  const presented = tokenOf(header);
-  const identity = presented === undefined ? undefined : options.tokens.identify(presented);
-  if (identity) return identity;
-  if (header === undefined && request.routeOptions.config.open === true) return null;
-  options.metrics.authFailed();
-  // Those with a good token are served whatever others of the same address do; no token at all is no try.
-  const wait = header === undefined ? 0 : options.failures.waits(address);
-  if (wait > 0) {
-    throw new Refused(
-      {
-        code: "busy",
-        message: `Too many requests without a good token from ${address}.`,
-        fix: `Wait ${wait} s, then send a good token.`,
-      },
-      429,
-      { "retry-after": String(wait) },
-    );
-  }
-  if (header !== undefined) options.failures.failed(address);
-  throw new Refused(
-    {
-      code: "not-allowed",
-      message:
-        header === undefined
-          ? "A bearer token is missing."
-          : "The bearer token is unknown, expired or revoked.",
-      allowed: "Authorization: Bearer berth_…",
-      fix: "Make one on the node: berth token create",
-    },
-    401,
-    { "www-authenticate": 'Bearer realm="berthd"' },
-  );
 }
 
 function answerTo(error: FastifyError | Refused): {
@@ -279,16 +230,15 @@ function movedTo(path: string): string | undefined {
   return old ? `/api${(old[1] ?? "").replace(/^\/pool(?=\/|$)/, "/declared")}` : undefined;
 }
 
-function pathOf(request: FastifyRequest): string {
-  return request.url.split("?", 1)[0] ?? "";
-}
-
 /** Which methods a path has, by the routes that were added; of several that match, the one that names most of it. */
 function knownPaths(app: FastifyInstance): (path: string) => string[] {
   const routes = new Map<string, { pattern: RegExp; parameters: number; methods: string[] }>();
   app.addHook("onRoute", ({ url, method }) => {
-    const pattern = new RegExp(`^${url.replace(/[.]/g, "\\.").replace(/:[a-z]+/g, "[^/]+")}$`);
-    const route = routes.get(url) ?? { pattern, parameters: url.split(":").length, methods: [] };
+    const route = routes.get(url) ?? {
+      pattern: pathPattern(url),
+      parameters: url.split(":").length,
+      methods: [],
+    };
     route.methods.push(...[method].flat());
     routes.set(url, route);
   });

@@ -10,12 +10,25 @@ export interface Identity {
   user?: string;
   /** As events name it. */
   actor: string;
+  /** Id of the bearer token that it came by; none on a Unix socket. */
+  token?: string;
+}
+
+/** A caller, as long as it may act. */
+export interface Caller {
+  identity: Identity;
+  /** False once it may not act any more: its token has ended, or it is no user of the node any more. */
+  holds(): boolean;
 }
 
 /** True: the caller may see what is that user's. */
 export function sees(identity: Identity, user: string): boolean {
   return identity.role !== "user" || identity.user === user;
 }
+
+/** What limits count by: a person has one account, however many tokens; any other token is one of its own. */
+export const accountOf = ({ role, user, actor }: Identity) =>
+  role === "user" && user !== undefined ? `user:${user}` : actor;
 
 export const root: Identity = { role: "admin", actor: "root" };
 
@@ -57,22 +70,49 @@ export class Tokens {
     const digest = hash("sha256", presented, "hex");
     const token = this.byHash.get(digest);
     if (!token || !timingSafeEqual(Buffer.from(token.hash), Buffer.from(digest))) return undefined;
+    if (!this.isGood(token)) return undefined;
     const now = this.now();
-    if (token.revokedAt !== undefined) return undefined;
-    if (token.expiresAt !== undefined && token.expiresAt <= now) return undefined;
-    if (token.role === "user" && (token.owner === undefined || !this.isUser(token.owner))) return undefined;
     if (token.lastUsedAt === undefined || now - token.lastUsedAt >= noteEvery) {
       const used = { ...token, lastUsedAt: now };
       this.byHash.set(digest, used);
       // Of no weight: where it cannot be written now, the next use is.
       void this.save(used);
     }
-    const actor = `token:${token.id}`;
-    return token.role === "user" ? { role: "user", user: token.owner, actor } : { role: token.role, actor };
+    const known = { actor: `token:${token.id}`, token: token.id };
+    return token.role === "user"
+      ? { role: "user", user: token.owner, ...known }
+      : { role: token.role, ...known };
+  }
+
+  /** Whether the token of this id is still good. */
+  holds(id: string): boolean {
+    const token = this.find(id);
+    return token !== undefined && this.isGood(token);
+  }
+
+  /** Requests a minute that the token of this id may send; undefined: what its role may. */
+  rateOf(id: string): number | undefined {
+    return this.find(id)?.requestsPerMinute;
+  }
+
+  private find(id: string): StoredToken | undefined {
+    for (const token of this.byHash.values()) if (token.id === id) return token;
+    return undefined;
+  }
+
+  private isGood({ role, owner, revokedAt, expiresAt }: StoredToken): boolean {
+    if (revokedAt !== undefined || (expiresAt !== undefined && expiresAt <= this.now())) return false;
+    return role !== "user" || (owner !== undefined && this.isUser(owner));
   }
 
   async create(
-    wanted: { role: StoredToken["role"]; owner?: string; name?: string; expiresInSeconds?: number },
+    wanted: {
+      role: StoredToken["role"];
+      owner?: string;
+      name?: string;
+      expiresInSeconds?: number;
+      requestsPerMinute?: number;
+    },
     by: string,
   ): Promise<Result<{ token: string; record: StoredToken }>> {
     if (wanted.role === "user" && (wanted.owner === undefined || !this.isUser(wanted.owner))) {
@@ -98,6 +138,7 @@ export class Tokens {
       createdAt: now,
       ...(wanted.owner !== undefined && { owner: wanted.owner }),
       ...(wanted.name !== undefined && { name: wanted.name }),
+      ...(wanted.requestsPerMinute !== undefined && { requestsPerMinute: wanted.requestsPerMinute }),
       ...(wanted.expiresInSeconds !== undefined && { expiresAt: now + wanted.expiresInSeconds * 1000 }),
     };
     const saved = await this.save(record, event("token-made", record), by);
@@ -107,7 +148,7 @@ export class Tokens {
   }
 
   async revoke(id: string, by: string): Promise<Result<StoredToken>> {
-    const token = this.list().find((one) => one.id === id);
+    const token = this.find(id);
     if (!token) {
       return {
         ok: false,
@@ -133,36 +174,4 @@ function event(name: string, { id, role, owner, name: called }: StoredToken): Le
     ...(owner !== undefined && { owner }),
     ...(called !== undefined && { name: called }),
   };
-}
-
-/** Failed tries over TCP, by address: after too many within a minute, that address has to wait. */
-export class FailureLimit {
-  private readonly failures = new Map<string, { count: number; until: number }>();
-
-  constructor(
-    private readonly most = 20,
-    private readonly windowMs = 60_000,
-    private readonly now: () => number = Date.now,
-  ) {}
-
-  /** Seconds to wait; 0: none. */
-  waits(address: string): number {
-    const found = this.failures.get(address);
-    const now = this.now();
-    if (!found || found.until <= now) return 0;
-    return found.count < this.most ? 0 : Math.ceil((found.until - now) / 1000);
-  }
-
-  failed(address: string): void {
-    const now = this.now();
-    // Never more than so many addresses: the oldest are forgotten.
-    if (this.failures.size >= 10_000) {
-      for (const [known, { until }] of this.failures) if (until <= now) this.failures.delete(known);
-      const first = this.failures.keys().next();
-      if (this.failures.size >= 10_000 && !first.done) this.failures.delete(first.value);
-    }
-    const found = this.failures.get(address);
-    if (!found || found.until <= now) this.failures.set(address, { count: 1, until: now + this.windowMs });
-    else found.count++;
-  }
 }

@@ -1,5 +1,7 @@
 /** The API of berthd: over Unix sockets for who is on the node, over TCP for bearers of tokens. */
 export { type App, type AppOptions, makeApp } from "./app";
-export { FailureLimit, type Identity, Tokens } from "./identity";
+export { FailureLimit } from "./failures";
+export { type Identity, Tokens } from "./identity";
+export type { StreamLimits } from "./open-streams";
 export { Servers, type ServersOptions } from "./servers";
 export type { ApiLedger, GpuFigures, RouteContext } from "./types";

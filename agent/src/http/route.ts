@@ -2,30 +2,30 @@ import type { FastifyReply } from "fastify";
 import type { ZodType } from "zod";
 import type { Result } from "../../../core/gpu";
 import { notAllowed, Refused } from "./failures";
-import type { Identity } from "./identity";
+import type { Caller, Identity } from "./identity";
 import * as s from "./schemas";
 
 const described: Record<number, string> = {
   400: "The request is not right.",
-  401: "No good bearer token.",
+  401: "No good bearer token, or no good ticket.",
   403: "Not allowed.",
   404: "There is no such thing, or it is somebody else's.",
   409: "Nothing is free now, or it clashes with what is.",
   413: "The body is too large.",
   415: "The body is no JSON.",
   422: "The rules do not allow it, or this node cannot ever do it.",
-  429: "Too many requests without a good token.",
+  429: "Too many requests, or open streams, or tries without a good token; Retry-After says how long to wait.",
   503: "Nothing can be granted or written at the moment.",
 };
 
-/** The answers of a route: its success, and the failures that all routes share. */
+/** The failures that all routes share. */
+export const failures = Object.fromEntries(
+  Object.entries(described).map(([code, words]) => [code, s.failure.describe(words)]),
+);
+
+/** The answers of a route: its success, and those failures. */
 export function answers(status: number, schema: ZodType, description: string) {
-  return {
-    [status]: schema.describe(description),
-    ...Object.fromEntries(
-      Object.entries(described).map(([code, words]) => [code, s.failure.describe(words)]),
-    ),
-  };
+  return { [status]: schema.describe(description), ...failures };
 }
 
 /** The value, or the refusal as the answer. */
@@ -49,6 +49,12 @@ const only = (...roles: Identity["role"][]) => ({
 export const adminOnly = only("admin");
 export const programOnly = only("admin", "service");
 
+/** The caller, for what outlives its request. */
+export function callerOf<C extends Caller>(request: { caller: C | null }): C {
+  if (!request.caller) throw notAllowed("This", "callers without a token");
+  return request.caller;
+}
+
 /** A user acts for itself alone; operators and programs name whom they act for. */
 export function actsFor(identity: Identity, user: string | undefined): string {
   if (identity.role === "user") {
@@ -65,6 +71,10 @@ export function actsFor(identity: Identity, user: string | undefined): string {
   }
   return user;
 }
+
+/** Matches the paths of a route such as `/api/grants/:id`. */
+export const pathPattern = (route: string) =>
+  new RegExp(`^${route.replace(/[.]/g, "\\.").replace(/:[a-z]+/g, "[^/]+")}$`);
 
 /** Aborted when the caller goes before it was answered. */
 export function goneSignal({ raw }: FastifyReply): AbortSignal {

@@ -1,17 +1,20 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import { dirname } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { Refusal } from "../../../core/gpu";
 import type { NodeConfig } from "../config";
 import { peerCredentials } from "../libc";
 import type { Logger } from "../log";
 import type { AgentPaths } from "../paths";
 import { userSocket } from "../paths";
-import type { App, Connection } from "./app";
+import type { App } from "./app";
 import { Bodies, bytesOf } from "./bodies";
+import type { Connection, Who } from "./door";
 import { Guests } from "./guests";
-import { type Identity, root } from "./identity";
+import { accountOf, root } from "./identity";
+import { listening, removeStale } from "./sockets";
 import { Turns } from "./turns";
 
 export interface ServersOptions {
@@ -34,9 +37,6 @@ const retryAfter = 2000;
 /** Connections at a time: nobody takes them all. `account`: to the main socket, which has no other limit, for root. */
 const most = { account: 128, user: 256 };
 
-/** Says who calls, for each request: users come and go while a connection is open. */
-type Who = () => Connection;
-
 /** Where berthd listens: the main socket, one socket for each user, and TCP. */
 export class Servers {
   private main: Server | undefined;
@@ -45,7 +45,7 @@ export class Servers {
   private again: NodeJS.Timeout | undefined;
   /** Set: why the TCP API is not there although the stack wants it. */
   problem: string | undefined;
-  private readonly open = new Set<Socket>();
+  private readonly open = new Map<Server, Set<Socket>>();
   private readonly turns = new Turns();
   private readonly bodies = new Bodies();
   private readonly guests = new Guests();
@@ -76,7 +76,9 @@ export class Servers {
   }
 
   private async applyNow(): Promise<void> {
-    const { paths, node, log } = this.options;
+    const { app, paths, node, log } = this.options;
+    // Those of users that are gone, before their sockets are.
+    app.streams.review();
     const gone = [...this.users].filter(([user]) => !this.isUser(user));
     await Promise.all(
       gone.map(async ([user, server]) => {
@@ -171,31 +173,53 @@ export class Servers {
   private makeServer(meet: (socket: Socket) => Who | undefined): Server {
     const { app } = this.options;
     const callers = new WeakMap<Socket, Who>();
+    const take = (request: IncomingMessage, response: ServerResponse): (() => void) | undefined => {
+      const { socket } = request;
+      const who = callers.get(socket);
+      // What comes with the rest of a chunk, of a connection that was ended meanwhile.
+      if (!who || socket.destroyed) return undefined;
+      // Now, not when its turn comes: what waits is kept as well.
+      const refusal = this.refusalOf(request, response, who());
+      return () => {
+        if (refusal) {
+          refuse(response, refusal);
+          return;
+        }
+        if (this.closing || who().kind === "stranger") response.setHeader("connection", "close");
+        app.handle(request, response);
+      };
+    };
+    const limits = { requestTimeout, headersTimeout, keepAliveTimeout, connectionsCheckingInterval };
     const server = createServer(
-      { requestTimeout, headersTimeout, keepAliveTimeout, connectionsCheckingInterval, noDelay: true },
+      { ...limits, noDelay: true, shouldUpgradeCallback: wantsWebSocket },
       (request, response) => {
-        const { socket } = request;
-        const who = callers.get(socket);
-        // What comes with the rest of a chunk, of a connection that was ended meanwhile.
-        if (!who || socket.destroyed) return;
-        // Now, not when its turn comes: what waits is kept as well.
-        const refusal = this.refusalOf(request, response, who());
-        const begin = () => {
-          if (refusal) {
-            refuse(response, refusal);
-            return;
-          }
-          const caller = who();
-          app.introduce(socket, caller);
-          if (this.closing || caller.kind === "stranger") response.setHeader("connection", "close");
-          app.handle(request, response);
-        };
-        this.turns.take({ socket, response, begin });
+        const begin = take(request, response);
+        if (begin) this.turns.take({ socket: request.socket, response, begin });
       },
     );
+    server.on("upgrade", (request, stream, head) => {
+      const socket = stream as Socket;
+      // The connection is not HTTP's any more: an error of it would end berthd.
+      socket.on("error", () => socket.destroy());
+      // No client sends one behind a request that is not answered yet.
+      if (this.turns.busy(socket)) {
+        socket.destroy();
+        return;
+      }
+      const response = new ServerResponse(request);
+      response.shouldKeepAlive = false;
+      response.assignSocket(socket);
+      // It was answered like any other request: refused, or no WebSocket.
+      response.once("finish", () => socket.destroySoon());
+      app.streams.upgrading(request, socket, head);
+      take(request, response)?.();
+    });
+    const sockets = new Set<Socket>();
+    this.open.set(server, sockets);
+    server.once("close", () => this.open.delete(server));
     server.on("connection", (socket: Socket) => {
-      this.open.add(socket);
-      socket.once("close", () => this.open.delete(socket));
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
       const who = meet(socket);
       if (!who) {
         lastWord(socket, "503 Service Unavailable", {
@@ -207,6 +231,7 @@ export class Servers {
         return;
       }
       callers.set(socket, who);
+      app.introduce(socket, who);
       if (who().kind === "stranger") socket.setTimeout(strangerTimeout);
     });
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
@@ -232,7 +257,7 @@ export class Servers {
     const { socket } = request;
     const tcp = caller.kind === "tcp";
     const identity = tcp
-      ? this.options.app.bearer(request)
+      ? this.options.app.presented(request)
       : caller.kind === "known"
         ? caller.identity
         : undefined;
@@ -292,8 +317,14 @@ export class Servers {
   private async end(server: Server, path?: string): Promise<void> {
     if (path !== undefined) rmSync(path, { force: true });
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    const sockets = this.open.get(server) ?? new Set();
+    this.options.app.streams.endOn(sockets);
+    // Their last words leave; then the connections count as idle.
+    await setImmediate();
     server.closeIdleConnections();
-    const late = setTimeout(() => server.closeAllConnections(), 2000);
+    const late = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, 2000);
     await closed;
     clearTimeout(late);
   }
@@ -302,8 +333,10 @@ export class Servers {
   async close(graceMs: number): Promise<void> {
     this.closing = true;
     clearTimeout(this.again);
+    this.options.app.streams.close();
+    await setImmediate();
     const late = setTimeout(() => {
-      for (const socket of this.open) socket.destroy();
+      for (const sockets of this.open.values()) for (const socket of sockets) socket.destroy();
     }, graceMs);
     await this.applying;
     const { paths } = this.options;
@@ -327,9 +360,9 @@ export class Servers {
   }
 }
 
-/** A person has one account, however many tokens. */
-const accountOf = ({ role, user, actor }: Identity) =>
-  role === "user" && user !== undefined ? `user:${user}` : actor;
+/** Any other upgrade is not offered: such a request is answered as if it had not asked. */
+const wantsWebSocket = ({ method, headers }: IncomingMessage) =>
+  method === "GET" && headers.upgrade?.toLowerCase() === "websocket";
 
 /** What is left of the request is read and forgotten, so that its sender hears the answer. */
 function refuse(response: ServerResponse, refusal: Refusal): void {
@@ -344,46 +377,4 @@ function lastWord(socket: Socket, status: string, refusal: Refusal): void {
     `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
   );
   socket.destroySoon();
-}
-
-function listening(server: Server, listen: () => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.once("listening", () => {
-      server.off("error", reject);
-      resolve();
-    });
-    listen();
-  });
-}
-
-/** Removes a socket that nobody listens on any more. Throws when somebody does, or when it is no socket. */
-async function removeStale(path: string): Promise<void> {
-  if (Buffer.byteLength(path) > 107) {
-    throw new Error(`The path of the socket ${path} has more than 107 bytes, the most that Linux takes.`);
-  }
-  if (!existsSync(path) && !isLink(path)) return;
-  if (!lstatSync(path).isSocket()) {
-    throw new Error(
-      `${path} is there and is no socket. Nothing was touched; move it away, then start berthd.`,
-    );
-  }
-  const answers = await new Promise<boolean>((resolve) => {
-    const socket = connect(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
-  if (answers) throw new Error(`Another program listens on ${path}. Stop it first: ss -xlp | grep berth`);
-  rmSync(path, { force: true });
-}
-
-function isLink(path: string): boolean {
-  try {
-    return lstatSync(path).isSymbolicLink();
-  } catch {
-    return false;
-  }
 }

@@ -27,6 +27,11 @@ export class Turns {
     private readonly mostUnread = 16 * 1024 * 1024,
   ) {}
 
+  /** True: a request of this connection is not answered yet. */
+  busy(socket: Socket): boolean {
+    return this.lines.has(socket);
+  }
+
   take(turn: Turn): void {
     const line = this.lines.get(turn.socket);
     if (!line) {

@@ -2,9 +2,12 @@ import type { ZodType } from "zod";
 import type { EffectiveLimits, Grant, Inventory, Refusal, Result } from "../../../core/gpu";
 import type { ExplainedLimit } from "../../../core/limits";
 import type { NodeConfig } from "../config";
+import type { Followed } from "../event-follow";
 import type { Metrics } from "../metrics";
 import type { CreatorPort, LedgerService } from "../service";
 import type { Tokens } from "./identity";
+import type { Streams } from "./streams";
+import type { Tickets } from "./tickets";
 
 /** The ledger with what only the API asks of it. */
 export interface ApiLedger extends LedgerService {
@@ -28,6 +31,10 @@ export interface GpuFigures {
 export interface RouteContext {
   ledger: ApiLedger;
   tokens: Tokens;
+  tickets: Tickets;
+  streams: Streams;
+  /** Lines of the event log after a number, and those that follow; undefined: from now on. */
+  events: { follow(after: number | undefined, signal: AbortSignal): AsyncIterable<Followed> };
   metrics: Metrics;
   node(): NodeConfig;
   figures(): readonly GpuFigures[];

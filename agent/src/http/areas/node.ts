@@ -50,9 +50,10 @@ export function addNode(fastify: FastifyInstance, { ledger, metrics }: RouteCont
     },
   );
 
-  app.get("/api/whoami", { schema: { response: answers(200, whoami, "Who calls.") } }, async (request) =>
-    identityOf(request),
-  );
+  app.get("/api/whoami", { schema: { response: answers(200, whoami, "Who calls.") } }, async (request) => {
+    const { role, user, actor } = identityOf(request);
+    return { role, ...(user !== undefined && { user }), actor };
+  });
 
   app.get("/metrics", { schema: { hide: true } }, async (_request, reply) => {
     void reply.type(metrics.contentType);

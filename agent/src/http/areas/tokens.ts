@@ -17,6 +17,8 @@ const tokenBody = z.strictObject({
     .min(1)
     .max(10 * 366 * 86_400)
     .optional(),
+  /** Default: what the role may send. */
+  requests_per_minute: z.int().min(1).max(1_000_000).optional(),
 });
 
 const token = z.object({
@@ -26,6 +28,7 @@ const token = z.object({
   owner: z.string().optional(),
   createdAt: s.time,
   expiresAt: s.time.optional(),
+  requestsPerMinute: z.int().optional(),
   revokedAt: s.time.optional(),
   lastUsedAt: s.time.optional(),
 });
@@ -43,7 +46,7 @@ function shownToken({ hash: _, ...shown }: StoredToken) {
 }
 
 /** Bearer tokens, made and revoked by operators. */
-export function addTokens(fastify: FastifyInstance, { tokens: kept }: RouteContext): void {
+export function addTokens(fastify: FastifyInstance, { tokens: kept, streams }: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
 
   app.get(
@@ -59,9 +62,18 @@ export function addTokens(fastify: FastifyInstance, { tokens: kept }: RouteConte
       schema: { body: tokenBody, response: answers(201, tokenMade, "The token, shown this once.") },
     },
     async (request, reply) => {
-      const { role, owner, name, expires_in_seconds: expiresInSeconds } = request.body;
+      const { role, owner, name, expires_in_seconds, requests_per_minute } = request.body;
       const made = granted(
-        await kept.create({ role, owner, name, expiresInSeconds }, identityOf(request).actor),
+        await kept.create(
+          {
+            role,
+            owner,
+            name,
+            expiresInSeconds: expires_in_seconds,
+            requestsPerMinute: requests_per_minute,
+          },
+          identityOf(request).actor,
+        ),
       );
       void reply.code(201).header("cache-control", "no-store");
       return { ...shownToken(made.record), token: made.token };
@@ -71,6 +83,11 @@ export function addTokens(fastify: FastifyInstance, { tokens: kept }: RouteConte
   app.delete(
     "/api/tokens/:id",
     { ...adminOnly, schema: { params: s.idParams, response: answers(200, token, "Revoked.") } },
-    async (request) => shownToken(granted(await kept.revoke(request.params.id, identityOf(request).actor))),
+    async (request) => {
+      const revoked = granted(await kept.revoke(request.params.id, identityOf(request).actor));
+      // What it has open ends before this is answered.
+      streams.review();
+      return shownToken(revoked);
+    },
   );
 }

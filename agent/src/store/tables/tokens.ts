@@ -14,6 +14,8 @@ export interface StoredToken {
   /** Milliseconds since the epoch, as the other times. */
   createdAt: number;
   expiresAt?: number;
+  /** Requests a minute that it may send; left out: what its role may. */
+  requestsPerMinute?: number;
   revokedAt?: number;
   lastUsedAt?: number;
 }
@@ -26,6 +28,7 @@ const shape: z.ZodType<StoredToken> = z.looseObject({
   owner: z.string().optional(),
   createdAt: z.number(),
   expiresAt: z.number().optional(),
+  requestsPerMinute: z.number().optional(),
   revokedAt: z.number().optional(),
   lastUsedAt: z.number().optional(),
 });

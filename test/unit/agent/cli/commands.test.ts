@@ -154,7 +154,7 @@ describe("token", () => {
       "POST /api/tokens": () => ({ status: 201, body: { ...token, token: "berth_secret" } }),
     };
     const { code, out, err } = await berth(
-      "token create --role user --user alice --expires 1d --name laptop",
+      "token create --role user --user alice --expires 1d --name laptop --rate 600",
     );
     expect({ code, out }).toEqual({ code: 0, out: "berth_secret\n" });
     expect(err).toContain("berth token revoke ab12");
@@ -164,6 +164,7 @@ describe("token", () => {
       owner: "alice",
       name: "laptop",
       expires_in_seconds: 86_400,
+      requests_per_minute: 600,
     });
   });
 

@@ -259,6 +259,49 @@ describe("TCP", () => {
   });
 });
 
+describe("requests a minute", () => {
+  /** The answers to so many requests, a few at a time. */
+  const ask_ = async (made: Api, count: number, options: object, path = "/api/whoami") => {
+    const statuses = new Map<number, number>();
+    for (let done = 0; done < count; done += 50) {
+      const some = Array.from({ length: Math.min(50, count - done) }, () => made.call("GET", path, options));
+      for (const { status } of await Promise.all(some)) statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    }
+    return Object.fromEntries(statuses);
+  };
+
+  it("are so many of a user's socket; root's are not counted, nor are bob's with alice's", async () => {
+    const made = await api();
+    const alice = { socket: made.socketOf("alice") };
+    expect(await ask_(made, 1210, alice)).toEqual({ 200: 1200, 429: 10 });
+    const refused = await made.call("GET", "/nowhere", alice);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers["retry-after"])).toBeGreaterThan(0);
+    expect(refused.body.error).toMatchObject({ code: "busy", allowed: "1200 requests a minute" });
+    expect(await ask_(made, 1300, { socket: made.main })).toEqual({ 200: 1300 });
+    expect(await ask_(made, 1, { socket: made.socketOf("bob") })).toEqual({ 200: 1 });
+  });
+
+  it("are as many of a token as it was made with; strangers have only what is open to all", async () => {
+    const made = await api();
+    const { port } = made.servers;
+    const tokens: string[] = [];
+    for (const body of [
+      { role: "service", requests_per_minute: 3 },
+      { role: "admin", requests_per_minute: 3 },
+      { role: "admin" },
+    ]) {
+      const answer = await made.call("POST", "/api/tokens", { body });
+      expect(answer.body.requestsPerMinute).toBe(body.requests_per_minute);
+      tokens.push(answer.body.token);
+    }
+    const seen = [];
+    for (const token of tokens) seen.push(await ask_(made, 5, { port, token }));
+    expect(seen).toEqual([{ 200: 3, 429: 2 }, { 200: 3, 429: 2 }, { 200: 5 }]);
+    expect(await ask_(made, 5, { port }, "/health")).toEqual({ 200: 5 });
+  });
+});
+
 describe("an address that is taken", () => {
   it("is tried again until it is free; those on the node are served meanwhile", async () => {
     const taken = createServer();

@@ -6,7 +6,9 @@ import Ajv2020, { type ValidateFunction } from "ajv/dist/2020";
 import pino from "pino";
 import { z } from "zod";
 import type { NodeConfig } from "../../../../agent/src/config";
-import { FailureLimit, makeApp, Servers, Tokens } from "../../../../agent/src/http";
+import { followEvents } from "../../../../agent/src/event-follow";
+import { FailureLimit, makeApp, Servers, type StreamLimits, Tokens } from "../../../../agent/src/http";
+import { type Area, areas } from "../../../../agent/src/http/areas";
 import { makeMetrics } from "../../../../agent/src/metrics";
 import { type AgentPaths, agentPaths, userSocket } from "../../../../agent/src/paths";
 import { makeRig, type Rig, type RigOptions } from "../service/rig";
@@ -145,9 +147,21 @@ export interface Api extends Rig {
 export interface ApiOptions extends RigOptions {
   node?: Partial<NodeConfig>;
   failures?: FailureLimit;
+  streams?: Partial<StreamLimits>;
+  /** Routes beside those of the product. */
+  area?: Area;
+  /** For tickets. */
+  now?(): number;
 }
 
-export async function makeApi({ node: more = {}, failures, ...options }: ApiOptions = {}): Promise<Api> {
+export async function makeApi({
+  node: more = {},
+  failures,
+  streams,
+  area,
+  now,
+  ...options
+}: ApiOptions = {}): Promise<Api> {
   const rig = await makeRig(options);
   const paths = agentPaths(join(rig.folder, "root"));
   mkdirSync(paths.configFolder, { recursive: true });
@@ -176,6 +190,7 @@ export async function makeApi({ node: more = {}, failures, ...options }: ApiOpti
   const app = await makeApp({
     ledger,
     tokens,
+    events: { follow: (...args) => followEvents(rig.log, ...args) },
     failures: failures ?? new FailureLimit(),
     node: () => node,
     figures: () => [],
@@ -213,6 +228,9 @@ export async function makeApi({ node: more = {}, failures, ...options }: ApiOpti
       eventBacklog: () => 0,
     }),
     version: "0.0.0",
+    ...(streams && { streamLimits: streams }),
+    ...(area && { areas: [...areas, area] }),
+    ...(now && { now }),
   });
   const servers = new Servers({ app, paths, node: () => node, log: pino({ level: "silent" }) });
   await servers.start();

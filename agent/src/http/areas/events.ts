@@ -1,0 +1,59 @@
+import type { FastifyInstance } from "fastify";
+import { z } from "zod";
+import type { Followed } from "../../event-follow";
+import { Refused } from "../failures";
+import type { Identity } from "../identity";
+import { actsFor } from "../route";
+import * as s from "../schemas";
+import type { SseEvent } from "../sse";
+import type { RouteContext } from "../types";
+
+const eventQuery = z.object({
+  /** Only what concerns this user. */
+  user: s.text(64).optional(),
+});
+
+/** What happens on the node, as it happens: the lines of events.jsonl. */
+export function addEvents(app: FastifyInstance, { events, streams }: RouteContext): void {
+  streams.sse(app, "/api/events", {
+    description:
+      "Events: each has the number of its line in events.jsonl as id, and that line as data. From now on, or after Last-Event-ID; 0: all that is kept. A user gets what concerns its own grants. `gap`: lines that are not kept any more. `end`: why the stream ends.",
+    query: eventQuery,
+    open: ({ query }, { identity, signal, lastEventId }) => {
+      const user = identity.role === "user" ? actsFor(identity, query.user) : query.user;
+      return shown(events.follow(numberOf(lastEventId), signal), identity, user);
+    },
+  });
+}
+
+function numberOf(lastEventId: string | undefined): number | undefined {
+  if (lastEventId === undefined || lastEventId === "") return undefined;
+  if (/^\d{1,15}$/.test(lastEventId)) return Number(lastEventId);
+  throw new Refused({
+    code: "bad-request",
+    message: "Last-Event-ID is no number of an event.",
+    fix: "Send the id of the last event that you have, 0 for all, or none for those from now on.",
+  });
+}
+
+async function* shown(
+  followed: AsyncIterable<Followed>,
+  identity: Identity,
+  user: string | undefined,
+): AsyncGenerator<SseEvent> {
+  for await (const one of followed) {
+    if ("gap" in one) {
+      // How many others have is none of a user's business; that something is missing is.
+      const data = JSON.stringify(identity.role === "user" ? {} : one.gap);
+      yield { event: "gap", data };
+    } else if (user === undefined || concerns(one.line, user)) {
+      yield { id: String(one.seq), data: one.line };
+    }
+  }
+}
+
+/** Whether an event is about a grant of this user. */
+function concerns(line: string, user: string): boolean {
+  // Most lines are another's: cheaper than to read each.
+  return line.includes(JSON.stringify(user)) && (JSON.parse(line) as { user?: unknown }).user === user;
+}

@@ -1,0 +1,153 @@
+import type { IncomingMessage } from "node:http";
+import type { FastifyRequest } from "fastify";
+import type { Metrics } from "../metrics";
+import { type FailureLimit, Refused } from "./failures";
+import { accountOf, type Caller, type Identity, type Tokens } from "./identity";
+import { type Ticket, type Tickets, ticketOf } from "./tickets";
+
+/** Who is at the other end of a connection, decided anew for each request; `tcp`: by its token. */
+export type Connection =
+  | { kind: "known"; identity: Identity }
+  | { kind: "stranger"; why: string }
+  | { kind: "tcp" };
+
+/** Says who that is now: users come and go while a connection is open. */
+export type Who = () => Connection;
+
+export interface DoorOptions {
+  tokens: Tokens;
+  tickets: Tickets;
+  failures: FailureLimit;
+  metrics: Metrics;
+}
+
+/** Who calls; `origin`: of the pages that its ticket is for. */
+export type Entered = Caller & { origin?: string };
+
+const tokenOf = (header: string | undefined) => /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? "")?.[1];
+export const pathOf = (url: string) => url.split("?", 1)[0] ?? "";
+
+/** Whose token or ticket a request over TCP brings; undefined: none that is good. A ticket stays unused. */
+export function presented(
+  { headers, url = "" }: IncomingMessage,
+  { tokens, tickets }: DoorOptions,
+): Identity | undefined {
+  const ticket = ticketOf(url);
+  const found = ticket === undefined ? undefined : tickets.find(ticket, pathOf(url));
+  if (found) return found.identity;
+  const token = tokenOf(headers.authorization);
+  return token === undefined ? undefined : tokens.identify(token);
+}
+
+/**
+ * Who sends a request. Null: nobody that is known, on a route that is open to all.
+ * @throws {Refused} 401, 403, 429
+ */
+export function identify(
+  request: FastifyRequest,
+  who: Who | undefined,
+  options: DoorOptions,
+): Entered | null {
+  const connection = who?.();
+  const ticket = request.routeOptions.config.stream === true ? ticketOf(request.url) : undefined;
+  if (who && connection?.kind === "known") {
+    const { identity } = connection;
+    const caller = { identity, holds: () => isStill(identity, who()) };
+    return ticket === undefined ? caller : byTicket(request, ticket, caller, options);
+  }
+  if (connection?.kind !== "tcp") {
+    throw new Refused({
+      code: "not-allowed",
+      message: connection?.kind === "stranger" ? connection.why : "It is not known who calls.",
+      allowed: "root, and the users that the stack declares for this node",
+      fix: "Use the socket of your workspace, or ask the operator to declare you in berth:users.",
+    });
+  }
+  return overTcp(request, ticket, options);
+}
+
+function overTcp(
+  request: FastifyRequest,
+  ticket: string | undefined,
+  { tokens, tickets, failures, metrics }: DoorOptions,
+): Entered | null {
+  const header = request.headers.authorization;
+  if (ticket !== undefined) {
+    const used = tickets.take(ticket, pathOf(request.url));
+    if (used) return entered(used);
+  } else {
+    const token = tokenOf(header);
+    const identity = token === undefined ? undefined : tokens.identify(token);
+    if (identity) return { identity, holds: () => tokens.holds(identity.token ?? "") };
+    if (header === undefined && request.routeOptions.config.open === true) return null;
+  }
+  metrics.authFailed();
+  const address = request.raw.socket.remoteAddress ?? "";
+  // Those with a good token are served whatever others of the same address do; no token at all is no try.
+  const tried = header !== undefined || ticket !== undefined;
+  const wait = tried ? failures.waits(address) : 0;
+  if (wait > 0) {
+    throw new Refused(
+      {
+        code: "busy",
+        message: `Too many requests without a good token from ${address}.`,
+        fix: `Wait ${wait} s, then send a good token.`,
+      },
+      429,
+      { "retry-after": String(wait) },
+    );
+  }
+  if (tried) failures.failed(address);
+  if (ticket !== undefined) throw badTicket();
+  throw new Refused(
+    {
+      code: "not-allowed",
+      message:
+        header === undefined
+          ? "A bearer token is missing."
+          : "The bearer token is unknown, expired or revoked.",
+      allowed: "Authorization: Bearer berth_…",
+      fix: "Make one on the node: berth token create",
+    },
+    401,
+    { "www-authenticate": 'Bearer realm="berthd"' },
+  );
+}
+
+/** On a Unix socket a ticket says for whom root asks; anybody else brings their own alone. */
+function byTicket(
+  request: FastifyRequest,
+  ticket: string,
+  caller: Caller,
+  { tickets }: DoorOptions,
+): Entered {
+  const path = pathOf(request.url);
+  const found = tickets.find(ticket, path);
+  const own =
+    caller.identity.role === "admin" || (found && accountOf(found.identity) === accountOf(caller.identity));
+  if (!found || !own) throw badTicket();
+  tickets.take(ticket, path);
+  return { ...entered(found), holds: () => found.holds() && caller.holds() };
+}
+
+const entered = ({ identity, holds, origin }: Ticket): Entered => ({
+  identity,
+  holds,
+  ...(origin !== undefined && { origin }),
+});
+
+function isStill(identity: Identity, now: Connection): boolean {
+  return now.kind === "known" && now.identity.role === identity.role && now.identity.user === identity.user;
+}
+
+function badTicket(): Refused {
+  return new Refused(
+    {
+      code: "not-allowed",
+      message: "The ticket is unknown, used, expired, or not for this path and caller.",
+      allowed: "a ticket for one stream, once, within 30 s",
+      fix: "Make another: POST /api/tickets",
+    },
+    401,
+  );
+}
