@@ -10,6 +10,7 @@ import {
   allUp,
   berth,
   docker,
+  edit,
   type NODES,
   nothingToDo,
   pulumi,
@@ -75,6 +76,29 @@ export function restartCases(): void {
     const service = "curl -s -m 10 -o /dev/null -w '%{http_code}' http://127.0.0.1:9000/";
     await until("alice's service", MINUTE, async () => (await ssh("alice", service)) === "200");
     await nothingToDo();
+  });
+
+  it("leaves down what the stack stopped, through a restart of its node's Docker, and starts it again", {
+    timeout: 15 * MINUTE,
+  }, async () => {
+    const want = (state: "running" | "stopped") =>
+      edit((config) => {
+        config["berth:users"].find(({ name }: { name: string }) => name === "carol").state = state;
+      });
+    const look = () => onNode("node-1", `docker inspect -f '{{.Id}} {{.State.Running}}' ${container("carol")}`);
+    const [id, running] = (await look()).split(" ");
+    expect(running).toBe("true");
+    want("stopped");
+    await up(["--skip-preview"]);
+    expect(await look()).toBe(`${id} false`);
+    await onNode("node-1", "systemctl restart docker.service");
+    await allUp(2 * MINUTE);
+    expect(await look()).toBe(`${id} false`);
+    want("running");
+    await up(["--skip-preview"]);
+    expect(await look()).toBe(`${id} true`);
+    expect(await ssh("carol", "id -un")).toBe("carol");
+    await expectGpus();
   });
 
   it("says which containers somebody stopped or removed, and brings them back with the next up", {
