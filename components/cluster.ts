@@ -4,6 +4,7 @@ import type { LocatedPlan, Plan, PlannedNode, UserSecrets } from "../config";
 import { hasWorkspace, servedByHead } from "../config";
 import { labelList, ownerLabels, physicalName, SYSTEM } from "../core/containers";
 import { Agent } from "./agent";
+import { type ClusterTransform, checkTransform } from "./cluster-transform";
 import { Account } from "./digitalocean";
 import { type GpuPool, nodePool, RAY_KEY, workspaceKey } from "./gpu";
 import { Image, type ImageName } from "./images";
@@ -20,6 +21,8 @@ export interface ClusterArgs {
   plan: Plan;
   /** Secret values from configuration, by user. */
   secrets: UserSecrets;
+  /** Changes children, by the component that they belong to: see {@link ClusterTransform}. @default none */
+  transform?: ClusterTransform;
 }
 
 /** A node with its daemon: what grants, Ray and workspaces stand on. */
@@ -57,6 +60,7 @@ export class Cluster extends pulumi.ComponentResource {
   /** The plan, once the head has its addresses. */
   private readonly located: pulumi.Output<LocatedPlan>;
   private readonly secrets: UserSecrets;
+  private readonly transform: ClusterTransform;
   private readonly seed: pulumi.Output<string>;
   /** Of Ray's token. */
   private readonly rayGeneration: pulumi.Output<string>;
@@ -64,11 +68,13 @@ export class Cluster extends pulumi.ComponentResource {
   private readonly operator?: { engine: docker.Provider; network: docker.Network };
 
   constructor(name: string, args: ClusterArgs, opts?: pulumi.ComponentResourceOptions) {
+    const { plan, secrets, transform = {} } = args;
+    checkTransform(transform);
     super("berth:index:Cluster", name, {}, opts);
-    const { plan, secrets } = args;
     this.cluster = name;
     this.plan = plan;
     this.secrets = secrets;
+    this.transform = transform;
     this.seed = new Seed(`${name}-seed`, { protect: plan.production }, { parent: this }).value;
     this.rayGeneration = rayGeneration(this, `${name}-ray-token`, plan);
     if (plan.nodes.some(({ kind }) => kind === "local")) this.operator = this.operatorEngine();
@@ -144,12 +150,16 @@ export class Cluster extends pulumi.ComponentResource {
 
   /** The machines, whatever their kind. */
   private machines(nodeImage: Image | undefined): Node[] {
-    const { plan, seed } = this;
+    const { plan, seed, transform } = this;
     const shared = plan.digitalocean;
     const droplets = plan.nodes.some(({ kind }) => kind === "digitalocean");
     const account =
       shared && droplets
-        ? new Account(`${this.cluster}-digitalocean`, { plan, shared, seed }, { parent: this })
+        ? new Account(
+            `${this.cluster}-digitalocean`,
+            { plan, shared, seed, transform: transform.account },
+            { parent: this },
+          )
         : undefined;
     const make = (node: PlannedNode): Node => {
       const name = `${this.cluster}-${node.name}`;
@@ -159,7 +169,10 @@ export class Cluster extends pulumi.ComponentResource {
           if (!this.operator || !nodeImage) throw new Error("unreachable: a local node has its engine");
           return new LocalNode(
             name,
-            { stack, plan: node, network: this.operator.network, image: nodeImage.id, seed, production },
+            {
+              ...{ stack, plan: node, seed, production, transform: transform.localNode },
+              ...{ network: this.operator.network, image: nodeImage.id },
+            },
             { parent: this, providers: [this.operator.engine] },
           );
         }
@@ -169,7 +182,7 @@ export class Cluster extends pulumi.ComponentResource {
           return new DropletNode(
             name,
             {
-              ...{ stack, plan: node, account, seed, production },
+              ...{ stack, plan: node, account, seed, production, transform: transform.dropletNode },
               ...{ sshKeys: shared.sshKeys, tags: shared.tags },
               ...(domain === undefined ? {} : { domain }),
             },
@@ -212,14 +225,18 @@ export class Cluster extends pulumi.ComponentResource {
 
   private registry(headNode: Node, hosts: readonly ReadyNode[], image: Image): Registry {
     const { plan, operator } = this;
-    const { stack } = plan;
-    const password = this.seed.apply(registryPassword);
+    const shared = {
+      stack: plan.stack,
+      image,
+      password: this.seed.apply(registryPassword),
+      transform: this.transform.registry,
+    };
     const head = hosts.find(({ node }) => node === headNode);
     if (servedByHead(plan)) {
       if (!head) throw new Error("unreachable: the head is among the nodes");
       return new Registry(
         `${this.cluster}-registry`,
-        { stack, image, password, place: { on: "head", node: headNode, after: [head.stages] } },
+        { ...shared, place: { on: "head", node: headNode, after: [head.stages] } },
         { parent: this, providers: [head.docker] },
       );
     }
@@ -228,7 +245,7 @@ export class Cluster extends pulumi.ComponentResource {
     return new Registry(
       `${this.cluster}-registry`,
       {
-        ...{ stack, image, password },
+        ...shared,
         place: { on: "operator", network, address: plan.network.registry, pushPort: plan.registryPort },
       },
       { parent: this, providers: [operator.engine] },
@@ -275,6 +292,7 @@ export class Cluster extends pulumi.ComponentResource {
         ...(pool && host.node.plan.ray.gpu ? { gpus: pool.of(RAY_KEY) } : {}),
         seed: this.seed,
         generation: this.rayGeneration,
+        transform: this.transform.rayNode,
       },
       { parent: this, dependsOn: [host.stages, host.agent] },
     );
@@ -308,6 +326,7 @@ export class Cluster extends pulumi.ComponentResource {
             seed: this.seed,
             rayGeneration: this.rayGeneration,
             secrets: this.secrets[user.name] ?? {},
+            transform: this.transform.workspace,
           },
           { parent: this, dependsOn: [host.stages, host.agent] },
         ),

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { DigitaloceanPlan, Plan } from "../../config";
 import { physicalName } from "../../core/containers";
 import { operatorKey } from "../secrets";
+import { type Transform, transformed } from "../transform";
 import { checkCatalogue } from "./catalogue";
 import { inboundRules, outboundRules } from "./firewall";
 
@@ -11,6 +12,16 @@ export interface AccountArgs {
   shared: DigitaloceanPlan;
   /** The stack's seed. */
   seed: pulumi.Output<string>;
+  /**
+   * Changes children.
+   * @default none
+   * @example { vpc: () => ({ args: { description: "GPU cluster of the lab" } }) }
+   */
+  transform?: {
+    vpc?: Transform<digitalocean.VpcArgs>;
+    firewall?: Transform<digitalocean.FirewallArgs>;
+    project?: Transform<digitalocean.ProjectArgs>;
+  };
 }
 
 /**
@@ -31,7 +42,7 @@ export class Account extends pulumi.ComponentResource {
 
   constructor(name: string, args: AccountArgs, opts?: pulumi.ComponentResourceOptions) {
     super("berth:digitalocean:Account", name, {}, opts);
-    const { plan, shared, seed } = args;
+    const { plan, shared, seed, transform } = args;
     const config = new pulumi.Config("digitalocean");
     const token = config.getSecret("token");
     const apiEndpoint = config.get("apiEndpoint");
@@ -45,9 +56,12 @@ export class Account extends pulumi.ComponentResource {
     const child = { parent: this, provider: this.provider };
     const physical = physicalName(plan.stack);
     this.vpc = new digitalocean.Vpc(
-      `${name}-vpc`,
-      { name: physical, region: shared.region, ipRange: shared.vpcCidr },
-      child,
+      ...transformed(
+        transform?.vpc,
+        `${name}-vpc`,
+        { name: physical, region: shared.region, ipRange: shared.vpcCidr },
+        child,
+      ),
     );
     // Named by the key's owner, as the account's list shows it among people's keys.
     this.key = new digitalocean.SshKey(
@@ -57,19 +71,25 @@ export class Account extends pulumi.ComponentResource {
     );
     this.tag = new digitalocean.Tag(`${name}-tag`, { name: physical }, child);
     this.firewall = new digitalocean.Firewall(
-      `${name}-firewall`,
-      { name: physical, tags: [this.tag.name], inboundRules: inboundRules(plan), outboundRules },
-      child,
+      ...transformed(
+        transform?.firewall,
+        `${name}-firewall`,
+        { name: physical, tags: [this.tag.name], inboundRules: inboundRules(plan), outboundRules },
+        child,
+      ),
     );
     if (shared.project !== undefined)
       this.project = new digitalocean.Project(
-        `${name}-project`,
-        {
-          name: shared.project,
-          purpose: "GPU cluster of Berth",
-          environment: plan.production ? "Production" : "Development",
-        },
-        child,
+        ...transformed(
+          transform?.project,
+          `${name}-project`,
+          {
+            name: shared.project,
+            purpose: "GPU cluster of Berth",
+            environment: plan.production ? "Production" : "Development",
+          },
+          child,
+        ),
       );
     this.registerOutputs({});
   }

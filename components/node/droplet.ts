@@ -6,6 +6,7 @@ import type { DigitaloceanNodePlan, VolumePlan } from "../../config";
 import { physicalName, volumeName } from "../../core/containers";
 import type { Account } from "../digitalocean";
 import { nodeHostKey, operatorKey } from "../secrets";
+import { type Transform, transformed } from "../transform";
 import { type Connection, knownHostsLine, sshConnection } from "./connection";
 import { placeNodeFiles } from "./files";
 import { giveOwnHostKey } from "./host-key";
@@ -24,6 +25,17 @@ export interface DropletNodeArgs {
   seed: pulumi.Output<string>;
   /** True: what holds data is protected. */
   production: boolean;
+  /**
+   * Changes children; `volume` and `record` are each of their kind.
+   * @default none
+   * @example { record: () => ({ args: { ttl: 60 } }) }
+   */
+  transform?: {
+    droplet?: Transform<digitalocean.DropletArgs>;
+    volume?: Transform<digitalocean.VolumeArgs>;
+    reservedIp?: Transform<digitalocean.ReservedIpArgs>;
+    record?: Transform<digitalocean.DnsRecordArgs>;
+  };
 }
 
 /** Names the node whose user data may change now: `npm run node -- replace` sets it. */
@@ -75,35 +87,38 @@ export class DropletNode extends pulumi.ComponentResource implements Node {
     );
     const fresh = process.env[REPLACED] === plan.name;
     const droplet = new digitalocean.Droplet(
-      name,
-      {
-        name: physicalName(stack, plan.name),
-        region: plan.region,
-        size: plan.size,
-        image: plan.image,
-        vpcUuid: account.vpc.id,
-        // Without a key, DigitalOcean mails a root password, which is expired and shuts keys out too.
-        sshKeys: [account.key.id],
-        userData: pulumi.secret(document.rendered),
-        tags: [account.tag.name, ...args.tags],
-        monitoring: plan.monitoring,
-        ipv6: plan.ipv6,
-        backups: plan.backups,
-        // What is being written gets to the disk and the volumes.
-        gracefulShutdown: true,
-      },
-      {
-        ...child,
-        // Both count at the first boot alone; a change of them must never replace a machine by itself.
-        ignoreChanges: fresh ? [] : ["userData", "sshKeys"],
-        // It carries a tag of the firewall from its first moment.
-        dependsOn: [account.firewall],
-        // A volume cannot hang on two machines, and a name in the cluster means one.
-        deleteBeforeReplace: true,
-        protect: args.production && homesOnOwnDisk(plan),
-        additionalSecretOutputs: ["userData"],
-        customTimeouts: { create: "20m", update: "30m", delete: "10m" },
-      },
+      ...transformed(
+        args.transform?.droplet,
+        name,
+        {
+          name: physicalName(stack, plan.name),
+          region: plan.region,
+          size: plan.size,
+          image: plan.image,
+          vpcUuid: account.vpc.id,
+          // Without a key, DigitalOcean mails a root password, which is expired and shuts keys out too.
+          sshKeys: [account.key.id],
+          userData: pulumi.secret(document.rendered),
+          tags: [account.tag.name, ...args.tags],
+          monitoring: plan.monitoring,
+          ipv6: plan.ipv6,
+          backups: plan.backups,
+          // What is being written gets to the disk and the volumes.
+          gracefulShutdown: true,
+        },
+        {
+          ...child,
+          // Both count at the first boot alone; a change of them must never replace a machine by itself.
+          ignoreChanges: fresh ? [] : ["userData", "sshKeys"],
+          // It carries a tag of the firewall from its first moment.
+          dependsOn: [account.firewall],
+          // A volume cannot hang on two machines, and a name in the cluster means one.
+          deleteBeforeReplace: true,
+          protect: args.production && homesOnOwnDisk(plan),
+          additionalSecretOutputs: ["userData"],
+          customTimeouts: { create: "20m", update: "30m", delete: "10m" },
+        },
+      ),
     );
     const dropletId = droplet.id.apply(Number);
     const volumes = plan.volumes.map((volume) => this.volume(name, args, volume, dropletId, droplet));
@@ -156,15 +171,18 @@ export class DropletNode extends pulumi.ComponentResource implements Node {
   ) {
     const { account, stack, production } = args;
     const volume = new digitalocean.Volume(
-      `${name}-volume-${plan.name}`,
-      {
-        name: volumeName(stack, plan.name),
-        region: args.plan.region,
-        size: plan.sizeBytes / 2 ** 30,
-        description: `${plan.mount} of ${args.plan.name}`,
-        tags: [account.tag.name],
-      },
-      { parent: this, provider: account.provider, protect: production },
+      ...transformed(
+        args.transform?.volume,
+        `${name}-volume-${plan.name}`,
+        {
+          name: volumeName(stack, plan.name),
+          region: args.plan.region,
+          size: plan.sizeBytes / 2 ** 30,
+          description: `${plan.mount} of ${args.plan.name}`,
+          tags: [account.tag.name],
+        },
+        { parent: this, provider: account.provider, protect: production },
+      ),
     );
     const attachment = new digitalocean.VolumeAttachment(
       `${name}-volume-${plan.name}-attachment`,
@@ -177,12 +195,14 @@ export class DropletNode extends pulumi.ComponentResource implements Node {
   /** An address that outlives the droplet. */
   private reservedIp(
     name: string,
-    { account, plan }: DropletNodeArgs,
+    { account, plan, transform }: DropletNodeArgs,
     dropletId: pulumi.Output<number>,
     droplet: digitalocean.Droplet,
   ): pulumi.Output<string> {
     const child = { parent: this, provider: account.provider };
-    const reserved = new digitalocean.ReservedIp(`${name}-reserved-ip`, { region: plan.region }, child);
+    const reserved = new digitalocean.ReservedIp(
+      ...transformed(transform?.reservedIp, `${name}-reserved-ip`, { region: plan.region }, child),
+    );
     const assignment = new digitalocean.ReservedIpAssignment(
       `${name}-reserved-ip-assignment`,
       { ipAddress: reserved.ipAddress, dropletId },
@@ -193,16 +213,19 @@ export class DropletNode extends pulumi.ComponentResource implements Node {
 
   private records(
     name: string,
-    { account, plan, stack }: DropletNodeArgs,
+    { account, plan, stack, transform }: DropletNodeArgs,
     address: pulumi.Output<string>,
     domain: string,
     droplet: digitalocean.Droplet,
   ): void {
     const record = (role: string, label: string, type: "A" | "AAAA", value: pulumi.Input<string>) =>
       new digitalocean.DnsRecord(
-        `${name}-record-${role}`,
-        { domain, name: label, type, value, ttl: 300 },
-        { parent: this, provider: account.provider },
+        ...transformed(
+          transform?.record,
+          `${name}-record-${role}`,
+          { domain, name: label, type, value, ttl: 300 },
+          { parent: this, provider: account.provider },
+        ),
       );
     record("a", stack, "A", address);
     record("a-wildcard", `*.${stack}`, "A", address);

@@ -4,6 +4,7 @@ import type { LocalNodePlan } from "../../config";
 import { labelList, ownerLabels, physicalName, SYSTEM } from "../../core/containers";
 import { container } from "../container";
 import { nodeHostKey, operatorKey } from "../secrets";
+import { type Transform, transformed } from "../transform";
 import { type Connection, knownHostsLine, sshConnection } from "./connection";
 import { placeNodeFiles } from "./files";
 import { MACHINE } from "./local-machine";
@@ -20,6 +21,12 @@ export interface LocalNodeArgs {
   seed: pulumi.Output<string>;
   /** True: the volume with the homes is protected. */
   production: boolean;
+  /**
+   * Changes children; `volume` is each of the two.
+   * @default none
+   * @example { container: () => ({ args: { cpus: "1.5" } }) }
+   */
+  transform?: { container?: Transform<docker.ContainerArgs>; volume?: Transform<docker.VolumeArgs> };
 }
 
 /**
@@ -48,9 +55,12 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
     const labels = labelList(ownerLabels({ ...owner, component: "node" }));
     const volume = (role: string, protect = false) =>
       new docker.Volume(
-        `${name}-${role}`,
-        { name: physicalName(stack, plan.name, role), labels },
-        { parent: this, protect },
+        ...transformed<docker.VolumeArgs>(
+          args.transform?.volume,
+          `${name}-${role}`,
+          { name: physicalName(stack, plan.name, role), labels },
+          { parent: this, protect },
+        ),
       );
     const dockerData = volume("docker");
     const storage = volume("storage", args.production);
@@ -94,6 +104,7 @@ export class LocalNode extends pulumi.ComponentResource implements Node {
         ],
       },
       { parent: this, additionalSecretOutputs: ["uploads"] },
+      args.transform?.container,
     );
 
     this.connection = sshConnection({

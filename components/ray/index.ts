@@ -11,6 +11,7 @@ import { renderStage } from "../host/stage";
 import { located, type Node, onMachine, standsOn } from "../node";
 import { nodeCommand } from "../node-command";
 import { rayToken } from "../secrets";
+import type { Transform } from "../transform";
 import { RAY_UID, rayEnvironment, raySizes } from "./plan";
 
 const script = scriptsOf(__dirname);
@@ -40,6 +41,12 @@ export interface RayNodeArgs {
   seed: pulumi.Input<string>;
   /** Of the token. */
   generation: pulumi.Input<string>;
+  /**
+   * Changes children.
+   * @default none
+   * @example { container: () => ({ args: { logOpts: { "max-size": "50m", "max-file": "4" } } }) }
+   */
+  transform?: { container?: Transform<docker.ContainerArgs> };
 }
 
 /**
@@ -132,6 +139,7 @@ export class RayNode extends pulumi.ComponentResource {
         dependsOn: [placed],
         customTimeouts: { create: "10m" },
       },
+      args.transform?.container,
     );
     this.registerOutputs({});
   }

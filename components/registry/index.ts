@@ -8,6 +8,7 @@ import { container, type Spec } from "../container";
 import type { Image } from "../images";
 import { answer } from "../known";
 import { type Node, onMachine, sshTarget, standsOn } from "../node";
+import { type Transform, transformed } from "../transform";
 
 /** Where the operator pushes, with a password; published on loopback alone. */
 const PUSH_PORT = REGISTRY_PORTS.end;
@@ -38,6 +39,12 @@ export interface RegistryArgs {
   image: Image;
   place: OperatorPlace | HeadPlace;
   password: pulumi.Input<string>;
+  /**
+   * Changes children.
+   * @default none
+   * @example { container: () => ({ args: { memory: 1024, memorySwap: 1024 } }) }
+   */
+  transform?: { container?: Transform<docker.ContainerArgs>; volume?: Transform<docker.VolumeArgs> };
 }
 
 /**
@@ -67,12 +74,15 @@ export class Registry extends pulumi.ComponentResource {
     const owner = { stack: args.stack, owner: SYSTEM, ...(node === undefined ? {} : { node }) };
     const bonds = place.on === "head" ? { ...standsOn(place.node), dependsOn: place.after } : {};
     const data = new docker.Volume(
-      `${registryName}-data`,
-      {
-        name: physicalName(args.stack, "registry"),
-        labels: labelList(ownerLabels({ ...owner, component: "registry" })),
-      },
-      { parent: this, ...bonds },
+      ...transformed<docker.VolumeArgs>(
+        args.transform?.volume,
+        `${registryName}-data`,
+        {
+          name: physicalName(args.stack, "registry"),
+          labels: labelList(ownerLabels({ ...owner, component: "registry" })),
+        },
+        { parent: this, ...bonds },
+      ),
     );
     const password = pulumi.secret(args.password);
     const registry = container(
@@ -104,6 +114,7 @@ export class Registry extends pulumi.ComponentResource {
         ],
       },
       { parent: this, ...bonds, additionalSecretOutputs: ["uploads"] },
+      args.transform?.container,
     );
     this.host = registryHost(place);
     const to =

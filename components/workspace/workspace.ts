@@ -10,6 +10,7 @@ import { container, type Spec } from "../container";
 import { withGpus, workspaceKey } from "../gpu";
 import { type Node, onMachine, standsOn } from "../node";
 import { type CommandTexts, nodeCommand } from "../node-command";
+import type { Transform } from "../transform";
 import { userFolders, workspaceFiles } from "./files";
 import { type UserInfo, userInfo } from "./outputs";
 import { readUnwell, renderForget, renderPower, renderPrepare, renderPurge } from "./prepare";
@@ -38,6 +39,12 @@ export interface WorkspaceArgs {
   rayGeneration: pulumi.Input<string>;
   /** Secrets of the user's from configuration. */
   secrets: { password?: string; credentials?: Record<string, string> };
+  /**
+   * Changes children.
+   * @default none
+   * @example { container: (_args, _opts, name) => (name === "berth-workspace-alice" ? { args: { stopTimeout: 60 } } : {}) }
+   */
+  transform?: { container?: Transform<docker.ContainerArgs> };
 }
 
 /** The address of a node that its workspaces' ports are published on. */
@@ -193,6 +200,7 @@ export class Workspace extends pulumi.ComponentResource {
         dependsOn: [prepared],
         customTimeouts: { create: "10m" },
       },
+      args.transform?.container,
     );
   }
 }

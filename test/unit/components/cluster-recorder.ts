@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import type { ClusterTransform } from "../../../components/cluster-transform";
 import { loadConfig } from "../../../config";
 
 export interface Seen {
@@ -71,11 +72,18 @@ async function checked(type: string, inputs: Record<string, unknown>): Promise<R
 }
 
 /** What the engine was asked for. @param config as in the stack file, without the `berth:` of its keys. */
-export const runCluster = async (config: Record<string, unknown>, preview: boolean): Promise<Seen[]> =>
-  (await makeCluster(config, preview)).seen;
+export const runCluster = async (
+  config: Record<string, unknown>,
+  preview: boolean,
+  transform?: ClusterTransform,
+): Promise<Seen[]> => (await makeCluster(config, preview, transform)).seen;
 
 /** The same with the component that asked. */
-export async function makeCluster(config: Record<string, unknown>, preview: boolean) {
+export async function makeCluster(
+  config: Record<string, unknown>,
+  preview: boolean,
+  transform?: ClusterTransform,
+) {
   // Pulumi writes down the stack of every promise, and vitest looks up each line of it: two thirds of the time.
   const limit = Error.stackTraceLimit;
   const home = process.env.BERTH_HOME;
@@ -83,7 +91,7 @@ export async function makeCluster(config: Record<string, unknown>, preview: bool
   // Keys and known hosts would be written to the home of whoever runs the tests.
   process.env.BERTH_HOME = HOME;
   try {
-    return await recorded(config, preview);
+    return await recorded(config, preview, transform);
   } finally {
     Error.stackTraceLimit = limit;
     if (home === undefined) delete process.env.BERTH_HOME;
@@ -92,7 +100,7 @@ export async function makeCluster(config: Record<string, unknown>, preview: bool
   }
 }
 
-async function recorded(config: Record<string, unknown>, preview: boolean) {
+async function recorded(config: Record<string, unknown>, preview: boolean, transform?: ClusterTransform) {
   // With a token the account would be asked what it offers; there is none here.
   for (const name of ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"]) delete process.env[name];
   const seen: Seen[] = [];
@@ -126,7 +134,7 @@ async function recorded(config: Record<string, unknown>, preview: boolean) {
   const { Cluster } = await import("../../../components/cluster.js");
   const raw = Object.fromEntries(Object.entries(config).map(([k, v]) => [`berth:${k}`, JSON.stringify(v)]));
   const { plan, secrets } = loadConfig("dev", raw, () => [], { placeholders: preview ? "allow" : "refuse" });
-  const cluster = new Cluster("berth", { plan, secrets }, { transformations: [noteIgnored] });
+  const cluster = new Cluster("berth", { plan, secrets, transform }, { transformations: [noteIgnored] });
   await pulumi.runtime.disconnect();
   return { seen, cluster };
 }
