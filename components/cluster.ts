@@ -17,6 +17,7 @@ import { placeFiles } from "./stack-files";
 import { nfsServers, preflightOptions } from "./stage-options";
 import { type UserInfo, Workspace } from "./workspace";
 
+/** @example { plan, secrets: { alice: { password: "from pulumi config" } } } */
 export interface ClusterArgs {
   plan: Plan;
   /** Secret values from configuration, by user. */
@@ -43,8 +44,11 @@ export interface NodeInfo {
  * The whole cluster, in the order in which it comes to life: nodes, host stages, images, berthd, grants,
  * Ray, workspaces.
  *
- * Creates: everything of the stack. Needs: a Docker engine on this computer for local nodes and image builds; for
- * droplets a token of DigitalOcean.
+ * Creates: everything of the stack. Its own children are the components in this folder, the docker providers of the engines, the
+ * networks of local nodes and of workspaces, a `docker:RemoteImage` for each image on each node, and `NODE-auto-exec` commands.
+ * Needs: a Docker engine on this computer, for local nodes and image builds; for droplets a token of DigitalOcean; for servers SSH.
+ * Footprint: that of its components; on each node the Docker network `berth-workspaces` and the images; on this computer the keys
+ * and known hosts of the stack in `~/.local/share/berth/stacks/STACK`.
  */
 export class Cluster extends pulumi.ComponentResource {
   /** By name, so that a preview shows who comes and goes: in a list, whoever follows takes a place over. */

@@ -19,6 +19,7 @@ export interface ReadyNode {
   fabric?: pulumi.Output<Record<string, string>>;
 }
 
+/** @example { plan, node, registry: pulumi.output("10.88.0.2:5000"), servers: [] } */
 export interface ReadyNodeArgs {
   plan: Plan;
   node: Node;

@@ -17,6 +17,7 @@ export interface Loaded {
   cautions: string[];
 }
 
+/** @example { placeholders: "allow" } */
 export interface LoadOptions {
   /**
    * What to do with placeholders such as `<region>`: a preview may go on with them, an update may not.
@@ -30,6 +31,8 @@ export interface LoadOptions {
  *
  * @param raw values by full key (`berth:nodes`), structured ones as JSON text, as Pulumi hands them over;
  *   keys of other namespaces are left alone.
+ * @example
+ * const { plan, secrets } = loadConfig(pulumi.getStack(), pulumi.runtime.allConfig(), validateSetup);
  */
 export function loadConfig(
   stack: string,

@@ -44,6 +44,7 @@ export interface Plan {
   production: boolean;
 }
 
+/** @example { enabled: true, access: ["alice", "bob"] } */
 export interface RayPlan {
   enabled: boolean;
   /** Who has Ray's token, and so everything that runs in Ray: every user, or those named. */
@@ -54,6 +55,7 @@ export interface RayPlan {
 export const hasRay = ({ ray }: Pick<Plan, "ray">, user: string): boolean =>
   ray.enabled && (ray.access === "all" || ray.access.includes(user));
 
+/** @example { strategy: "least-allocated", allocation: "shared", memoryLimitMiB: 16384 } */
 export interface GpuPlan extends Pick<GpuConfig, "strategy" | "allocation"> {
   /** The most that one share of a GPU may have; 0: no limit. */
   memoryLimitMiB: number;
@@ -65,18 +67,32 @@ export interface LocatedPlan extends Plan {
 }
 
 export interface DigitaloceanPlan {
+  /**
+   * Slug of the one region where droplets, volumes and the private network are.
+   * @example "fra1"
+   */
   region: string;
-  /** The droplets' private network. */
+  /**
+   * The droplets' private network.
+   * @example "10.110.0.0/20"
+   */
   vpcCidr: string;
   project?: string;
   tags: string[];
   domain?: string;
-  /** OpenSSH public keys of operators, beside Berth's own. */
+  /**
+   * OpenSSH public keys of operators, beside Berth's own.
+   * @example ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3sVLBFoRzHQYyDZrHPwXfjMVBL2zHkUSo5nZ6QbQ3p carol"]
+   */
   sshKeys: string[];
-  /** Networks that may open SSH. */
+  /**
+   * Networks that may open SSH.
+   * @example ["192.0.2.0/24", "2001:db8::/32"]
+   */
   allowSshFrom: string[];
 }
 
+/** @example { cidr: "10.88.0.0/24", gateway: "10.88.0.1", registry: "10.88.0.2" } */
 export interface NetworkPlan {
   /** The stack's private network. */
   cidr: string;
@@ -86,32 +102,67 @@ export interface NetworkPlan {
   registry: string;
 }
 
+/**
+ * @example
+ * {
+ *   allowSsh: ["192.0.2.0/24"],
+ *   allowUsers: ["10.0.0.0/8"],
+ *   rules: [{ port: 443, protocol: "tcp", from: ["0.0.0.0/0", "::/0"] }],
+ * }
+ */
 export interface FirewallPlan {
   allowSsh: string[];
   allowUsers: string[];
   rules: { port: number; protocol: "tcp" | "udp"; from: string[] }[];
 }
 
-interface NodeBase {
+/** What every kind of node has. */
+export interface NodeBase {
   name: string;
   role: NodeConfig["role"];
   sshPort: number;
   sshUser: string;
   cpus: number;
   memoryBytes: number;
-  /** What the node offers to Ray. */
+  /**
+   * What the node offers to Ray.
+   * @example { cpus: 8, memoryBytes: 16 * 2 ** 30, gpu: { kind: "gpu", count: 1 } }
+   */
   ray: { cpus: number; memoryBytes: number; gpu?: Ask };
+  /**
+   * An SSH sign-in to the node as `login` leads into the workspace of `user`.
+   * @default none
+   * @example { login: "root", user: "alice" }
+   */
   autoExec?: { login: string; user: string };
-  /** The node's own parts and those of the stack. */
+  /**
+   * The node's own parts, and the stack's where the node has none.
+   * @example { devices: [{ match: { serial: "S4EVNX0M" }, filesystem: "xfs", mount: "/data" }], bind: { workspaces: "/data/workspaces" } }
+   */
   storage: StorageConfig;
+  /**
+   * A fast network beside the private one.
+   * @default none
+   * @example { enabled: true, interface: "ib0", address: "10.21.0.7/24", mtu: 65520 }
+   */
   fabric?: FabricConfig;
-  /** The node's own parts and those of the stack. */
+  /**
+   * The node's own parts, and the stack's where the node has none.
+   * @example { docker: { from: "docker", version: "29.3.1" }, nvidia: { mig: [{ gpu: 0, layout: { "1g.10gb": 4, "3g.40gb": 1 } }] } }
+   */
   runtime: RuntimeConfig;
-  /** GPUs that the node is said to have, also none; left out: its driver is asked. */
+  /**
+   * GPUs that the node is said to have, also none.
+   * @default what its driver shows
+   * @example [{ model: "NVIDIA H100 80GB HBM3", memoryMiB: 81920, count: 1, mig: { "1g.10gb": 7 }, nvlink: false }]
+   */
   gpus?: DeclaredGpuPlan[];
 }
 
-/** Where a node is: the address that the operator's computer reaches, and the one that the nodes share. */
+/**
+ * Where a node is: the address that the operator's computer reaches, and the one that the nodes share.
+ * @example { address: "198.51.100.7", privateAddress: "10.20.0.7" }
+ */
 export interface Addresses {
   address: string;
   privateAddress: string;
@@ -123,9 +174,15 @@ export interface LocalNodePlan extends NodeBase, Addresses {
 
 export interface BaremetalNodePlan extends NodeBase, Addresses {
   kind: "baremetal";
-  /** `TYPE BASE64`. */
+  /**
+   * `TYPE BASE64`, without a comment.
+   * @example "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3sVLBFoRzHQYyDZrHPwXfjMVBL2zHkUSo5nZ6QbQ3p"
+   */
   hostKey: string;
-  /** The key that opens it: a file, one of the operator's agent, or the stack's own. */
+  /**
+   * The key that opens it: a file, one of the operator's agent, or the stack's own.
+   * @example { from: "file", path: "~/.ssh/cluster" }
+   */
   key: KeyPlan;
   jump?: JumpPlan;
   /** The interface of the private address; found by the address when left out. */
@@ -134,6 +191,15 @@ export interface BaremetalNodePlan extends NodeBase, Addresses {
 
 export type KeyPlan = { from: "file"; path: string } | { from: "agent" } | { from: "stack" };
 
+/**
+ * @example
+ * {
+ *   host: "bastion.example.com",
+ *   user: "ops",
+ *   port: 22,
+ *   hostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3sVLBFoRzHQYyDZrHPwXfjMVBL2zHkUSo5nZ6QbQ3p",
+ * }
+ */
 export interface JumpPlan {
   host: string;
   user: string;
@@ -145,8 +211,15 @@ export interface JumpPlan {
 /** A droplet; its addresses are known once it is made. */
 export interface DigitaloceanNodePlan extends NodeBase, Partial<Addresses> {
   kind: "digitalocean";
-  /** Slugs of DigitalOcean. */
+  /**
+   * A slug of DigitalOcean.
+   * @example "s-4vcpu-8gb"
+   */
   size: string;
+  /**
+   * A slug of DigitalOcean, or the id of an image of yours.
+   * @example "debian-13-x64"
+   */
   image: string;
   region: string;
   monitoring: boolean;
@@ -156,6 +229,7 @@ export interface DigitaloceanNodePlan extends NodeBase, Partial<Addresses> {
   volumes: VolumePlan[];
 }
 
+/** @example { name: "data", sizeBytes: 500 * 2 ** 30, filesystem: "xfs", mount: "/mnt/storage" } */
 export interface VolumePlan {
   name: string;
   /** Whole GiB. */
@@ -188,7 +262,10 @@ export interface UserPlan {
   /** True when the password comes from configuration instead of the stack's seed. */
   ownPassword: boolean;
   ports: UserPorts;
-  /** What the workspace may use of its node. */
+  /**
+   * What the workspace may use of its node.
+   * @example { cpus: 2, memoryBytes: 3 * 2 ** 30, memoryReservationBytes: 512 * 2 ** 20, shmBytes: 256 * 2 ** 20, pids: 4096 }
+   */
   resources: {
     cpus: number;
     memoryBytes: number;
@@ -196,16 +273,27 @@ export interface UserPlan {
     shmBytes: number;
     pids: number;
   };
-  /** Room in the user's home, where the stack, the node or the user limits it. */
+  /**
+   * Room in the user's home, where the stack, the node or the user limits it.
+   * @default no limit
+   * @example { soft: "90GiB", hard: "100GiB" }
+   */
   quota?: QuotaConfig;
   /** The group that decides the user's limits; `default` for a user of none. */
   group: string;
-  /** What the workspace asks of its node's GPUs. */
+  /**
+   * What the workspace asks of its node's GPUs.
+   * @default none
+   * @example { kind: "mig", profile: "1g.10gb", count: 1 }
+   */
   gpu?: Ask;
   setup: UserConfig["setup"];
 }
 
-/** Secret values that come from configuration; the only part of it that must never be shown. */
+/**
+ * Secret values that come from configuration, by user; the only part of it that must never be shown.
+ * @example { alice: { password: "a long one", credentials: { HF_TOKEN: "hf_0123" } } }
+ */
 export type UserSecrets = Record<string, { password?: string; credentials?: Record<string, string> }>;
 
 /** The bridge between a node and its own workspaces; the same on every node, never routed outside. */

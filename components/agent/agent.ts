@@ -7,18 +7,28 @@ import { agentDocuments, nodeUsers } from "./documents";
 import { AGENT } from "./options";
 import { type AgentFacts, agentInput, readAgentFacts, renderAgent } from "./stage";
 
+/** @example { plan, node, image: registry.serve(image) } */
 export interface AgentArgs {
   plan: Plan;
   node: Node;
-  /** `HOST:PORT/berth/agent@sha256:…` */
+  /**
+   * The image that carries the program, by digest.
+   * @example "10.88.0.2:5000/berth/agent@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+   */
   image: pulumi.Input<string>;
 }
 
 /**
  * berthd on one node: the program, its unit, what the stack tells it.
  *
- * Creates: one command. Needs on the host: the stages up to `runtime`, and the registry that serves the image.
- * Footprint: 130 MB on the disk, twice that for a moment when it is upgraded; at rest less than 120 MB of memory.
+ * Creates: one `command:remote:Command`, which runs the stage `agent`.
+ * Needs: the host stages up to `runtime` on the node, and the registry that serves the image.
+ * Footprint: on the node `berthd.service`; the program in `/usr/local/lib/berth/agent`, with links to it in `/usr/local/bin` and the
+ * folders of shell completion; documents in `/etc/berth/agent`, the ledger in `/var/lib/berth/agent`, logs in `/var/log/berth`;
+ * `/run/berth` with a folder for each user's socket, which `/etc/tmpfiles.d/berth-agent.conf` makes at each start; the port of the API
+ * (9700) unless `listen` is `off`. berthd itself adds `berth*.slice` units, and for declared GPUs a stand-in for nvidia-smi and
+ * `/etc/cdi/berth-declared.json`. 130 MB on the disk, twice that while it is upgraded; less than 120 MB of memory at rest.
+ * All of it stays when the resource goes; a server that leaves the stack is cleaned by its `BaremetalNode`.
  */
 export class Agent extends pulumi.ComponentResource {
   /** What runs there. Unknown in a preview that runs the stage. */

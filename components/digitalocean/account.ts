@@ -7,6 +7,7 @@ import { type Transform, transformed } from "../transform";
 import { checkCatalogue } from "./catalogue";
 import { inboundRules, outboundRules } from "./firewall";
 
+/** @example { plan, shared: { region: "fra1", vpcCidr: "10.110.0.0/20", tags: [], sshKeys: [], allowSshFrom: [] }, seed } */
 export interface AccountArgs {
   plan: Plan;
   shared: DigitaloceanPlan;
@@ -28,9 +29,10 @@ export interface AccountArgs {
  * What the droplets of a stack share: the account's access, a private network, the operator's key, the firewall, and
  * the project.
  *
- * Creates: a provider, a VPC, an SSH key, a tag, a cloud firewall on that tag, and a project where one is named.
+ * Creates: a `digitalocean` provider, a VPC, an SSH key, a tag, a cloud firewall on that tag, and a project where one is named.
  * Needs: a token with read and write access, in DIGITALOCEAN_TOKEN or as the secret `digitalocean:token`; it has to
  * hold the scopes of these resources and tag:read, tag:create and tag:delete, by which a create that was cut off is found again.
+ * Footprint: nothing on a node. These objects in the account, which cost nothing and go with the stack.
  */
 export class Account extends pulumi.ComponentResource {
   readonly provider: digitalocean.Provider;

@@ -9,20 +9,36 @@ import { STUB } from "./stub";
 export interface GpuPoolArgs {
   /** The node's name. */
   node: string;
-  /** `USER@HOST:PORT`. */
+  /**
+   * `USER@HOST:PORT`.
+   * @example "root@[2001:db8::7]:22"
+   */
   target: pulumi.Input<string>;
-  /** As a docker.Provider gets them. */
+  /**
+   * Words for `ssh`, as a docker.Provider gets them.
+   * @example ["-i", "~/.ssh/cluster", "-o", "IdentitiesOnly=yes"]
+   */
   sshOptions: pulumi.Input<string[]>;
   /** Id of the machine, where it is a resource: another machine is asked and told anew. */
   machine?: pulumi.Input<string>;
-  /** Everything that the stack grants on the node. */
+  /**
+   * Everything that the stack grants on the node.
+   * @example [{ key: workspaceKey("alice"), user: "alice", ask: { kind: "mig", profile: "1g.10gb", count: 1 } }]
+   */
   declared: readonly DeclaredGrant[];
   /** What the node has, where the stack declares it. @default what the node's driver says */
   inventory?: Inventory;
-  /** How the node's own GPUs are to be divided. @default as they are */
+  /**
+   * How the node's own GPUs are to be divided.
+   * @default as they are
+   * @example [{ gpu: 0, layout: { "1g.10gb": 4, "3g.40gb": 1 } }, { gpu: 1, layout: "all-disabled" }]
+   */
   layouts?: MigConfig;
   limits: LimitsDocument;
-  /** The stack's groups of users, by name. */
+  /**
+   * The group of each user.
+   * @example { alice: "researcher", bob: "student" }
+   */
   groups: Readonly<Record<string, string>>;
   strategy: Strategy;
   /** GPUs may be granted in shares of their memory. */
@@ -33,7 +49,9 @@ export interface GpuPoolArgs {
  * All GPU grants that the stack declares for one node; `dynamic/berth:GpuPool` in previews, which show each grant as a
  * line. Grants stay where they are while they can; what cannot be granted fails the preview, with the rule's name.
  *
- * Creates: nothing but entries in the node's ledger. Needs on the host: berthd.
+ * Creates: itself, a `dynamic/berth:GpuPool`; it has no children.
+ * Needs: berthd on the node, and SSH to it in a preview as well.
+ * Footprint: grants in the node's ledger, `/var/lib/berth/agent/ledger.db`. They are given back when the resource goes.
  */
 export class GpuPool extends pulumi.CustomResource {
   /** By key, the granted units. Not known in the first preview of a node whose GPUs nobody declared. */

@@ -18,6 +18,7 @@ export function declaredOn(plan: Plan, node: PlannedNode): DeclaredGrant[] {
   return [...ray, ...workspaces];
 }
 
+/** @example { plan, node, after: [agent] } */
 export interface NodePoolArgs {
   plan: Plan;
   node: Node;

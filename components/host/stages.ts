@@ -13,6 +13,7 @@ import { renderStorage, type StorageOptions } from "./storage";
 
 type Connection = command.types.input.remote.ConnectionArgs;
 
+/** @example { node: { name: "node-0", connection: node.connection }, firewall: firewallOptions(plan, node.plan) } */
 export interface StagesArgs {
   /** The node; its name decides the children's names, so it is a plain value. */
   node: {
@@ -32,13 +33,18 @@ export interface StagesArgs {
   storage?: pulumi.Input<StorageOptions>;
   /** What storage waits for besides the stage before: attached volumes, the nodes that serve it. @default [] */
   storageAfter?: readonly pulumi.Resource[];
-  /** InfiniBand. Whether it is given decides about a resource, so a plain value. @default no such stage */
+  /**
+   * InfiniBand. Whether it is given decides about a resource, so a plain value.
+   * @default no such stage
+   * @example { interfaces: [{ name: "ib0", address: "10.21.0.7/24", mtu: 65520 }] }
+   */
   fabric?: FabricSpec;
   /** @default {} */
   runtime?: pulumi.Input<RuntimeOptions>;
   /**
    * How long the first stage tries to connect. A machine that is being installed may need more tries.
    * @default 16 tries of 4 seconds: see `patience`
+   * @example { dialErrorLimit: 100, perDialTimeout: 10 }
    */
   dial?: { dialErrorLimit: number; perDialTimeout: number };
 }
@@ -55,13 +61,17 @@ export const patience = { dialErrorLimit: 16, perDialTimeout: 4 } as const;
 /**
  * The host stages of one node: ready, base, firewall, storage, runtime, one command each, one after the other.
  *
- * Creates: `${name}-ready`, `${name}-base`, `${name}-firewall`, `${name}-storage`, `${name}-runtime`, all
- * `command:remote:Command`; with `fabric`, `${name}-fabric` between the last two. A changed
- * option changes the text of its own stage only: one update in place.
+ * A changed option changes the text of its own stage only: one update in place.
  * Firewall comes before runtime: published ports are closed before there is anything to publish them.
  *
- * Needs on the host: SSH with a key, as root or a user with passwordless sudo; Debian 12 or Ubuntu 22.04 or newer.
- * Nothing is undone when the resources go: a machine keeps its packages and settings.
+ * Creates: `NAME-ready`, `NAME-base`, `NAME-firewall`, `NAME-storage`, `NAME-runtime`, all `command:remote:Command`; with `fabric`,
+ * `NAME-fabric` between the last two.
+ * Needs: SSH to the node with a key, as root or a user with passwordless sudo; Debian 12 or Ubuntu 22.04, or newer.
+ * Footprint: on the node packages (Docker and, where a GPU is found, NVIDIA's); `/etc/berth`, `/usr/local/lib/berth`, `/var/lib/berth`,
+ * and `/var/log/berth/STAGE.log`; files named after Berth in the drop-in folders of sshd, sysctl, journald, apt, systemd, NFS, udev and
+ * the network; marked rules of ufw and chains `BERTH-*` of iptables; Berth's options in `/etc/docker/daemon.json`; marked lines in
+ * `/etc/fstab`; the tree `/mnt/storage`, `/workspace`, `/data` and `/data2`; units `berth-*`. No port is opened but by the plan.
+ * Nothing is undone when the resources go; a server that leaves the stack is cleaned by its `BaremetalNode`.
  */
 export class Stages extends pulumi.ComponentResource {
   /** What the node is. Unknown in a preview that runs stage `ready`: decide nothing about resources by it. */

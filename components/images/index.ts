@@ -25,7 +25,9 @@ function imageHash(name: ImageName): string {
 /**
  * An image that exists on the operator's engine: built when its content changed, else taken as it is.
  *
- * Creates: one local command. Footprint: the image; `berth/*` tags stay as a build cache when the stack goes.
+ * Creates: one `command:local:Command`, which builds the image.
+ * Needs: a Docker engine on this computer, and the images that it is built from; parents come first.
+ * Footprint: the image on this computer's engine. Its tag `berth/NAME:HASH` stays when the stack goes, as a build cache.
  */
 export class Image extends pulumi.ComponentResource {
   /** `berth/<name>:<hash>`. */

@@ -9,6 +9,7 @@ import { nodeFiles, placeNodeFiles } from "./files";
 import { baremetalAccess } from "./ssh-access";
 import type { Node } from "./types";
 
+/** @example { stack: "metal", plan: server, preflight: preflightOptions(plan, server), seed } */
 export interface BaremetalNodeArgs {
   stack: string;
   plan: BaremetalNodePlan;
@@ -22,9 +23,11 @@ export interface BaremetalNodeArgs {
  * A node that is a server which exists already. It is adopted as it stands: its users, disks and containers stay
  * theirs.
  *
- * Creates: one command. It looks at the server before anything is changed, and refuses one that cannot be adopted;
- * when the node leaves the stack, it takes away what Berth put there, and nothing else.
- * Needs on the host: SSH with a key, as root or a user with passwordless sudo. Footprint: none of its own.
+ * Creates: one `command:remote:Command`, `NAME-adoption`. It looks at the server before anything is changed, and refuses one that
+ * cannot be adopted; when the node leaves the stack, it takes away what Berth put there, and nothing else.
+ * Needs: SSH to the server with a key, as root or a user with passwordless sudo; Debian 12 or Ubuntu 22.04, or newer.
+ * Footprint: on the server `/var/lib/berth/before.json`, which says what was there before, and `/var/log/berth/preflight.log`; both
+ * go with the resource. On this computer the stack's key and the node's known hosts (`secrets/files.ts`).
  */
 export class BaremetalNode extends pulumi.ComponentResource implements Node {
   readonly plan: BaremetalNodePlan;

@@ -16,10 +16,17 @@ export interface DropletNodeArgs {
   stack: string;
   plan: DigitaloceanNodePlan;
   account: Account;
-  /** Public keys of operators, beside Berth's own. */
+  /**
+   * Public keys of operators, beside Berth's own.
+   * @example ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3sVLBFoRzHQYyDZrHPwXfjMVBL2zHkUSo5nZ6QbQ3p carol"]
+   */
   sshKeys: readonly string[];
   tags: readonly string[];
-  /** A zone of the account in which the node gets the records STACK and *.STACK. @default none */
+  /**
+   * A zone of the account in which the node gets the records STACK and *.STACK.
+   * @default none
+   * @example "example.com"
+   */
   domain?: string;
   /** The stack's seed. */
   seed: pulumi.Output<string>;
@@ -48,8 +55,11 @@ const FIRST_DIAL = { dialErrorLimit: 100, perDialTimeout: 10 } as const;
  * A node that is a droplet, made with our host key, so that the first connection is checked already. That key stays in its
  * user data for ever, so the first connection gives the droplet another one, which all later ones ask for.
  *
- * Creates: a droplet, the command that gives it its own host key, its volumes and their attachments, and where asked a reserved IP, DNS records
- * and the place in the project. Footprint: what the size and the volumes cost.
+ * Creates: a `digitalocean:Droplet`; one `command:local:Command`, which gives it its own host key; for each volume of the plan a
+ * `Volume` and its `VolumeAttachment`; where asked for a `ReservedIp` with its assignment, `DnsRecord`s, `ProjectResources`.
+ * Needs: the `Account`, and its token; the port of SSH open to this computer in the cloud firewall.
+ * Footprint: what size, volumes, backups and an unused reserved IP cost. On the droplet what its user data installs at the first boot
+ * (`cloud-init/`), and its host key. On this computer the stack's key and the node's known hosts (`secrets/files.ts`).
  *
  * User data is read once, at the first boot. When it changes, the droplet stays as it is and the preview says so.
  */

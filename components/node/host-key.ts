@@ -4,6 +4,7 @@ import type { DigitaloceanNodePlan } from "../../config";
 import { renderHostKey } from "../host";
 import { nodeHostKey, operatorKey, ownHostKey } from "../secrets";
 
+/** @example { plan: droplet, address: "192.0.2.10", machine, seed } */
 export interface OwnHostKeyArgs {
   plan: DigitaloceanNodePlan;
   address: pulumi.Input<string>;

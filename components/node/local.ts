@@ -10,6 +10,7 @@ import { placeNodeFiles } from "./files";
 import { MACHINE } from "./local-machine";
 import type { Node } from "./types";
 
+/** @example { stack: "dev", plan: localNode, network, image: image.id, seed, production: false } */
 export interface LocalNodeArgs {
   stack: string;
   plan: LocalNodePlan;
@@ -33,8 +34,10 @@ export interface LocalNodeArgs {
  * A node that is a container of the operator's Docker engine, with systemd as its first process and sshd:
  * from there on it is set up like any other machine.
  *
- * Creates: one container and two volumes (Docker's data, and `/mnt/storage` with the homes).
- * Needs on the host: a Docker engine that allows SYS_ADMIN. Footprint: the node's CPUs and memory.
+ * Creates: one `docker:Container` and two `docker:Volume`s, `NAME-docker` (Docker's data) and `NAME-storage` (`/mnt/storage`).
+ * Needs: a docker provider among `opts.providers`, for an engine that allows SYS_ADMIN; the stack's network and the node image there.
+ * Footprint: on that engine the container `berth-STACK-NODE`, which takes the node's CPUs and memory at most and publishes no port, and
+ * the two volumes; homes go with them. On this computer the stack's key and the node's known hosts (`secrets/files.ts`).
  */
 export class LocalNode extends pulumi.ComponentResource implements Node {
   readonly plan: LocalNodePlan;

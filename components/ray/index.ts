@@ -31,15 +31,25 @@ export interface RayNodeArgs {
   /** The plan, once the head has its addresses. */
   located: pulumi.Output<LocatedPlan>;
   node: Node;
-  /** Variables for NCCL, where the node has a fast network. @default none */
+  /**
+   * Variables for NCCL, where the node has a fast network.
+   * @default none
+   * @example stages.fabricFacts?.nccl
+   */
   fabric?: pulumi.Output<Record<string, string>>;
   /** What Ray was granted, where something is asked for. @default no GPU */
   gpus?: pulumi.Output<GrantedUnit[]>;
   docker: docker.Provider;
-  /** Image on the node, by id. */
+  /**
+   * Image on the node, by id.
+   * @example "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+   */
   image: pulumi.Input<string>;
   seed: pulumi.Input<string>;
-  /** Of the token. */
+  /**
+   * Of the token: another one makes the container anew. Empty where every user has the token.
+   * @example rayGeneration(stages, "berth-ray-token", plan)
+   */
   generation: pulumi.Input<string>;
   /**
    * Changes children.
@@ -74,7 +84,10 @@ ${script("token.sh")}`,
  * Ray on one node: the head or a worker, in a container on the node's own network, with token sign-in and
  * every port pinned by the plan.
  *
- * Creates: the token file, one container. Needs on the host: the firewall and runtime stages.
+ * Creates: one `command:remote:Command`, which places the token, and one `docker:Container`.
+ * Needs: the host stages of the node, `docker`, the image on the node, and berthd where `gpus` is given.
+ * Footprint: on the node the container `berth-STACK-ray` on the node's own network, with the ports of `plan.ports.ray`, and
+ * `/var/lib/berth/ray` with the token; both go with the resource. `/var/log/berth/ray.log` stays.
  */
 export class RayNode extends pulumi.ComponentResource {
   constructor(name: string, args: RayNodeArgs, opts?: pulumi.ComponentResourceOptions) {

@@ -6,7 +6,9 @@ import { stub } from "../gpu/stub";
  * Which generation of Ray's token holds, where `berth:ray.access` names who has it; `dynamic/berth:RayToken` in previews.
  * Taking away somebody's access is an update of it, and with it of Ray on every node, which starts anew with another token.
  *
- * Creates: nothing but its entry in the state.
+ * Creates: itself, a `dynamic/berth:RayToken`; it has no children.
+ * Needs: nothing.
+ * Footprint: nothing on a node; its entry in the stack's state.
  */
 class RayToken extends pulumi.CustomResource {
   declare readonly generation: pulumi.Output<string>;

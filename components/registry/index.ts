@@ -16,7 +16,10 @@ const PUSH_USER = "berth";
 
 const MEMORY = 512 * 2 ** 20;
 
-/** On the operator's engine, in the stack's network. */
+/**
+ * On the operator's engine, in the stack's network.
+ * @example { on: "operator", network, address: "10.88.0.2", pushPort: 5001 }
+ */
 export interface OperatorPlace {
   on: "operator";
   network: docker.Network;
@@ -26,7 +29,10 @@ export interface OperatorPlace {
   pushPort: number;
 }
 
-/** On the head: real machines cannot reach the operator's computer. Images are pushed through SSH. */
+/**
+ * On the head: real machines cannot reach the operator's computer. Images are pushed through SSH.
+ * @example { on: "head", node, after: [stages] }
+ */
 export interface HeadPlace {
   on: "head";
   node: Node;
@@ -34,6 +40,7 @@ export interface HeadPlace {
   after: pulumi.Resource[];
 }
 
+/** @example { stack: "dev", image, place: { on: "head", node, after: [stages] }, password: seed.apply(registryPassword) } */
 export interface RegistryArgs {
   stack: string;
   image: Image;
@@ -51,8 +58,12 @@ export interface RegistryArgs {
  * The stack's own image registry: it carries the images that were built on the operator's engine to the nodes.
  * Nodes pull without a sign-in, by digest, so that the content is checked whatever carried it.
  *
- * Creates: one container and one volume, on the engine of the provider that it is given; on the head also the
- * registry's own image.
+ * Creates: one `docker:Container` and one `docker:Volume`; one `command:local:Command` for each image that `serve` puts into it, and
+ * on the head one more, which sends the registry's own image there.
+ * Needs: a docker provider among `opts.providers`, for the engine of `place`; on the head the host stages.
+ * Footprint: on that engine the container and the volume `berth-STACK-registry` with the images, up to 512 MiB of memory. On the
+ * operator's computer the push port on loopback; on the head port 5000 of the private address and 5001 of loopback, and the
+ * registry's image, which goes with the resource.
  */
 export class Registry extends pulumi.ComponentResource {
   /** `ADDRESS:5000`, as nodes write it in image names. */

@@ -4,6 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 /** Works in sh and in cmd alike: Node.js is there wherever this program runs. */
 const RANDOM_SEED = `node -e "process.stdout.write(require('crypto').randomBytes(32).toString('base64url'))"`;
 
+/** @example { protect: true } */
 export interface SeedArgs {
   /** Raise it to replace every derived secret of the stack. @default 1 */
   generation?: number;
@@ -15,7 +16,9 @@ export interface SeedArgs {
  * The stack's seed: 32 random bytes made once, kept encrypted in the state. Every password, token and
  * key that Berth makes is derived from it (see derive.ts).
  *
- * Creates: one local command. Footprint: none outside the state.
+ * Creates: one `command:local:Command`.
+ * Needs: nothing but the Node.js that runs the program.
+ * Footprint: nothing on a node; the seed, encrypted, in the stack's state.
  */
 export class Seed extends pulumi.ComponentResource {
   /** Secret; base64url. */

@@ -25,11 +25,21 @@ export interface WorkspaceArgs {
   node: Node;
   /** The node's Docker engine. */
   docker: docker.Provider;
-  /** Image on the node, by id. */
+  /**
+   * Image on the node, by id.
+   * @example "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+   */
   image: pulumi.Input<string>;
-  /** The node's workspace network. */
+  /**
+   * The node's workspace network, by name.
+   * @example "berth-workspaces"
+   */
   network: pulumi.Input<string>;
-  /** Variables for NCCL, where the node has a fast network. @default none */
+  /**
+   * Variables for NCCL, where the node has a fast network.
+   * @default none
+   * @example stages.fabricFacts?.nccl
+   */
   fabric?: pulumi.Output<Record<string, string>>;
   /** What the user was granted, where something is asked for. @default no GPU */
   gpus?: pulumi.Output<GrantedUnit[]>;
@@ -37,7 +47,10 @@ export interface WorkspaceArgs {
   seed: pulumi.Input<string>;
   /** Of Ray's token. */
   rayGeneration: pulumi.Input<string>;
-  /** Secrets of the user's from configuration. */
+  /**
+   * Secrets of the user's from configuration.
+   * @example { credentials: { HF_TOKEN: "hf_…" } }
+   */
   secrets: { password?: string; credentials?: Record<string, string> };
   /**
    * Changes children.
@@ -59,8 +72,14 @@ export function workspaceHost(
  * One person's berth: a container that feels like a machine of their own, with SSH at a port of their block, VS Code,
  * JupyterLab and TensorBoard behind it, and a home that outlives it.
  *
- * Creates: the user's folders and secrets on the node (kept, respectively removed, when the user goes), one
- * container, and the in-container set-up. Needs on the host: the storage and runtime stages.
+ * Creates: one `docker:Container`, and `command:remote:Command`s: `NAME-prepare` (folders and secrets), `NAME-power` (limits, start and
+ * stop) and, where a set-up is configured, `NAME-setup`. For a removed user nothing, or with `purge` the command `NAME-purge` alone.
+ * Needs: the host stages of the node, berthd, `docker`, the image and the network on the node.
+ * Footprint: on the node the container `berth-STACK-workspace-USER`, with its SSH port published at the node's address that
+ * `plan.workspaceAddress` names, and the web services too where the plan publishes them; the folders `/mnt/storage/homes/USER`,
+ * `/mnt/storage/workspaces/USER`, `/mnt/storage/shared/tensorboard/USER` and `/mnt/storage/docker-volumes/USER-state`, which stay when
+ * the resource goes (`purge` deletes them); `/var/lib/berth/workspaces/USER` with the secrets, which goes; the stages' logs in
+ * `/var/log/berth`.
  */
 export class Workspace extends pulumi.ComponentResource {
   /** Whose it is. */

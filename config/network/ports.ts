@@ -8,6 +8,7 @@ import { servicePorts, type UserService } from "../../core/containers";
  * (`net.ipv4.ip_local_port_range`, 32768 by default), so no outgoing connection can take one.
  */
 
+/** @example { start: 20000, end: 29999 } */
 export interface PortRange {
   /** First port, inclusive. */
   start: number;
@@ -28,6 +29,7 @@ export interface RayPorts {
   workers: PortRange;
 }
 
+/** @example { ...defaultPorts, users: { start: 12000, blocks: 50 } } */
 export interface PortPlan {
   users: { start: number; blocks: number };
   containers: PortRange;
