@@ -24,7 +24,9 @@ const rows = readFileSync(join(__dirname, "../../../../docs/operators.md"), "utf
 const told = (key: string) =>
   rows.find(
     (row) =>
-      row.startsWith("| `") && row.split("|")[1]?.includes(`\`${key}\``) && /is replaced|goes on/.test(row),
+      row.startsWith("| `") &&
+      row.split("|")[1]?.includes(`\`${key}\``) &&
+      /is replaced|keeps running/.test(row),
   );
 
 describe("an edit of a user", () => {
@@ -50,22 +52,22 @@ describe("an edit of a user", () => {
     ]);
   });
 
-  it.each<[string, object, Record<string, unknown>, "replaced" | "goes on"]>([
+  it.each<[string, object, Record<string, unknown>, "replaced" | "keeps running"]>([
     ["group", { group: "researcher" }, {}, "replaced"],
     ["gpu", { gpu: { kind: "gpu", count: 2 } }, {}, "replaced"],
     ["cpus", { cpus: 1 }, {}, "replaced"],
     ["shm", { shm: "128MiB" }, {}, "replaced"],
-    ["memory", { memory: "2GiB" }, {}, "goes on"],
-    ["memoryReservation", { memoryReservation: "1GiB" }, {}, "goes on"],
-    ["pids", { pids: 512 }, {}, "goes on"],
+    ["memory", { memory: "2GiB" }, {}, "keeps running"],
+    ["memoryReservation", { memoryReservation: "1GiB" }, {}, "keeps running"],
+    ["pids", { pids: 512 }, {}, "keeps running"],
     ["sudo", { sudo: false }, {}, "replaced"],
     ["workspaces.services", {}, { workspaces: { services: "published-insecure" } }, "replaced"],
-    ["credentialsVersion", { credentialsVersion: 2 }, {}, "goes on"],
+    ["credentialsVersion", { credentialsVersion: 2 }, {}, "keeps running"],
   ])("%s: the workspace is as the guide says", async (key, edit, more, expected) => {
     const changes = changesOf(await container({ ...alice, ...edit }, more));
-    expect(changes.some(({ replace }) => replace) ? "replaced" : "goes on").toBe(expected);
+    expect(changes.some(({ replace }) => replace) ? "replaced" : "keeps running").toBe(expected);
     expect(told(key), `the guide's row of ${key}`).toContain(
-      expected === "replaced" ? "is replaced" : "goes on",
+      expected === "replaced" ? "is replaced" : "keeps running",
     );
   });
 });
