@@ -3,10 +3,10 @@ import { explainLimits } from "../../core/limits";
 import { version } from "../package.json";
 import { defaultContainerPorts, type NodeConfig, readNode } from "./config";
 import { type Containers, Creator, createSchema, openContainers } from "./containers";
-import { followEvents } from "./event-follow";
+import { EventFollower } from "./event-follow";
 import { EventLog, healEventLog } from "./events";
 import { openInventory } from "./gpus";
-import { FailureLimit, makeApp, Servers, Tokens } from "./http";
+import { makeApp, Servers, Tokens } from "./http";
 import { MigGuard } from "./inventory";
 import { loadLibc } from "./libc";
 import type { Logger } from "./log";
@@ -182,8 +182,7 @@ export class Berthd {
     const app = await makeApp({
       ledger: made,
       tokens,
-      events: { follow: (...args) => followEvents(events, ...args) },
-      failures: new FailureLimit(),
+      events: new EventFollower(events),
       node: () => this.node,
       quarantine: (uuid, reason) =>
         inventory.watch.quarantine(uuid, reason)

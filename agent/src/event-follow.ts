@@ -1,79 +1,80 @@
 import { type FileHandle, open } from "node:fs/promises";
 import type { EventLine, EventLog } from "./events";
 
-/** A line, or that some are not kept any more: those after `after` and before `before`. */
-export type Followed = EventLine | { gap: { after: number; before: number } };
+/**
+ * A line; or that those after `after` and before `before` are not kept any more; or, before all else, the number after
+ * which it begins.
+ */
+export type Followed = EventLine | { gap: { after: number; before: number } } | { at: number };
 
-/** Lines that are handed over at a time. */
+/** Lines that are taken from memory at a time. */
 const batch = 100;
+/** Bytes that are read from a file at a time. */
 const block = 64 * 1024;
 
-/**
- * Lines of the log after a number, the oldest first, and then those that come, until `signal` is aborted. Asked for one
- * at a time: who is slow reads the files later, and nothing waits in memory for it.
- *
- * @param after undefined: from now on
- */
-export async function* followEvents(
-  log: EventLog,
-  after: number | undefined,
-  signal: AbortSignal,
-): AsyncGenerator<Followed> {
-  let last = Math.min(after ?? log.last, log.last);
-  // A number that was never given: its ledger is gone, and what came after it cannot be told.
-  if (after !== undefined && after > last) yield { gap: { after, before: last + 1 } };
-  while (!signal.aborted) {
-    const lines = log.since(last, batch);
-    if (lines === undefined) {
-      const before = last;
-      for await (const one of readLines(log, last)) {
+/** Hands on the lines of an event log, as many times as anybody asks. */
+export class EventFollower {
+  private reading: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly log: EventLog) {}
+
+  /**
+   * Lines of the log after a number, the oldest first, and then those that come, until `signal` is aborted. Asked for one
+   * at a time: for a slow reader one block waits in memory, and the rest is read from the files later.
+   *
+   * @param after undefined: from now on
+   */
+  async *follow(after: number | undefined, signal: AbortSignal): AsyncGenerator<Followed> {
+    const { log } = this;
+    let last = Math.min(after ?? log.last, log.last);
+    // A number that was never given: its ledger is gone, and what came after it cannot be told.
+    if (after !== undefined && after > last) yield { gap: { after, before: last + 1 } };
+    else yield { at: last };
+    while (!signal.aborted) {
+      const recent = log.since(last, batch);
+      const lines = recent ?? (await this.read(last, signal));
+      for (const one of lines) {
         if (signal.aborted) return;
         if (one.seq > last + 1) yield { gap: { after: last, before: one.seq } };
         last = one.seq;
         yield one;
       }
-      // None of the files has the next one: it goes on with what is in memory.
-      if (last === before) {
-        const next = log.first;
-        yield { gap: { after: last, before: next } };
-        last = next - 1;
-      }
-    } else if (lines.length === 0) {
-      await log.next(signal);
-    } else {
-      for (const one of lines) {
-        if (signal.aborted) return;
-        last = one.seq;
-        yield one;
+      if (lines.length > 0 || signal.aborted) continue;
+      if (recent) await log.next(signal);
+      else {
+        // None of the files has the next one: it goes on with what is in memory.
+        const before = log.first;
+        yield { gap: { after: last, before } };
+        last = before - 1;
       }
     }
   }
+
+  /** One block at a time for all who read: however many begin far back, berthd has time for everything else. */
+  private read(after: number, signal: AbortSignal): Promise<EventLine[]> {
+    const lines = this.reading.then(() => (signal.aborted ? [] : linesAfter(this.log.files, after)));
+    this.reading = lines.catch(() => {});
+    return lines;
+  }
 }
 
-/** Whole lines in the log's files after a number, the oldest first. */
-async function* readLines(log: EventLog, after: number): AsyncGenerator<EventLine> {
+/** Whole lines after a number, at most about a block of them, from the oldest file that has any. */
+async function linesAfter(files: readonly string[], after: number): Promise<EventLine[]> {
   const handles: FileHandle[] = [];
   try {
-    // The newest first, up to the one that has the line: a file that is put aside meanwhile is read twice at most.
-    for (const file of log.files) {
+    // The newest first, up to the one that has the line: a file that is put aside meanwhile is met again, not missed.
+    for (const file of files) {
       const handle = await openOld(file);
       if (!handle) continue;
       handles.push(handle);
       const first = await seqAt(handle, 0);
       if (first !== undefined && first.seq <= after + 1) break;
     }
-    let last = after;
     for (const handle of handles.reverse()) {
-      const start = await startOf(handle, last);
-      for await (const line of handle.readLines({ start, autoClose: false })) {
-        const seq = seqOf(line);
-        // Half of a line that is being written: it is in memory.
-        if (seq === undefined || !line.endsWith("}")) continue;
-        if (seq <= last) continue;
-        last = seq;
-        yield { seq, line };
-      }
+      const lines = await linesFrom(handle, await startOf(handle, after), after);
+      if (lines.length > 0) return lines;
     }
+    return [];
   } finally {
     for (const handle of handles) await handle.close();
   }
@@ -85,6 +86,26 @@ async function openOld(file: string): Promise<FileHandle | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
+  }
+}
+
+/** The lines after a number in the first block, from this byte on, that has any. */
+async function linesFrom(handle: FileHandle, from: number, after: number): Promise<EventLine[]> {
+  let at = from;
+  let size = block;
+  for (;;) {
+    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(size), 0, size, at);
+    // Half of a line that is being written is left alone: it is in memory.
+    const whole = buffer.subarray(0, bytesRead).lastIndexOf(0x0a) + 1;
+    const lines = buffer.toString("utf8", 0, whole).split("\n");
+    const found = lines.flatMap((line) => {
+      const seq = line.endsWith("}") ? seqOf(line) : undefined;
+      return seq !== undefined && seq > after ? [{ seq, line }] : [];
+    });
+    if (found.length > 0 || bytesRead < size) return found;
+    // Without an end of a line in it: one that is longer.
+    size = whole === 0 ? size * 2 : block;
+    at += whole;
   }
 }
 
@@ -103,7 +124,7 @@ async function startOf(handle: FileHandle, after: number): Promise<number> {
 
 /** The first line that begins at this byte or later, as far as a block tells. */
 async function seqAt(handle: FileHandle, from: number): Promise<{ at: number; seq: number } | undefined> {
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(block), 0, block, from);
+  const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(block), 0, block, from);
   const begin = from === 0 ? 0 : buffer.subarray(0, bytesRead).indexOf(0x0a) + 1;
   if (from > 0 && begin === 0) return undefined;
   const seq = seqOf(buffer.toString("latin1", begin, Math.min(begin + 32, bytesRead)));

@@ -170,8 +170,9 @@ export class EventLog {
   /** Lines after a number, so many at most; undefined: not all of them are in memory. */
   since(after: number, most: number): readonly EventLine[] | undefined {
     if (after + 1 < this.first) return undefined;
-    const at = this.recent.findIndex(({ seq }) => seq > after);
-    return at < 0 ? [] : this.recent.slice(at, at + most);
+    // From the end: almost everybody waits for the next one.
+    const at = this.recent.findLastIndex(({ seq }) => seq <= after) + 1;
+    return this.recent.slice(at, at + most);
   }
 
   /** Resolves when lines are appended, or `signal` is aborted. */

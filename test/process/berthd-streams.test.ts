@@ -17,8 +17,8 @@ afterEach(async () => {
   for (const { socket } of clients.splice(0)) socket.destroy();
   for (const node of nodes.splice(0)) await node.close();
 });
-function open(to: To, headers: Record<string, string>, read = true): RawClient {
-  const client = rawClient(to, get("/api/events", headers), read);
+function open(to: To, headers: Record<string, string>, read = true, query = ""): RawClient {
+  const client = rawClient(to, get(`/api/events${query}`, headers), read);
   clients.push(client);
   return client;
 }
@@ -49,6 +49,10 @@ describe.runIf(asRoot)("streams of berthd", { timeout: 120_000 }, () => {
     ];
     const open_ = ways.map(([to, more]) => open(to, more));
     for (const { said } of open_) await until("it has begun", 30_000, () => said().includes("retry: "));
+    // One that has had no event when it ends: it goes on after the number that it began with.
+    const quiet = open({ path: node.paths.socket }, {}, true, "?user=nobody");
+    await until("it has begun", 30_000, () => /^id: \d+$/m.test(quiet.said()));
+    const begun = /^id: (\d+)$/m.exec(quiet.said())?.[1] ?? "";
     await events(node);
     for (const { said } of open_) await until("they are told", 30_000, () => eventsIn(said()).length === 2);
     const last = eventsIn(open_[0]?.said() ?? "").at(-1)?.id ?? "";
@@ -64,6 +68,9 @@ describe.runIf(asRoot)("streams of berthd", { timeout: 120_000 }, () => {
     await until("what came since is here", 30_000, () => eventsIn(again.said()).length >= 2);
     const ids = eventsIn(again.said()).map(({ id }) => Number(id));
     expect(ids).toEqual(ids.map((_, n) => Number(last) + 1 + n));
+    const after = open({ path: node.paths.socket }, { "last-event-id": begun });
+    await until("nothing is lost", 30_000, () => eventsIn(after.said()).length >= 2 + ids.length);
+    expect(Number(eventsIn(after.said())[0]?.id)).toBe(Number(begun) + 1);
   });
 
   it("that are not read leave berthd's memory alone, and others are served", async () => {

@@ -13,24 +13,26 @@ import { issueText } from "../../../core/problems";
 import type { Logger } from "../log";
 import { type Area, areas } from "./areas";
 import { bodyLimit } from "./bodies";
-import { type Entered, identify, pathOf, presented, type Who } from "./door";
-import { type FailureLimit, Refused } from "./failures";
+import { type Entered, identify, presented, type Who } from "./door";
+import { Refused } from "./failures";
 import type { Identity } from "./identity";
 import type { StreamLimits } from "./open-streams";
-import { rateLimit } from "./rate";
-import { pathPattern } from "./route";
+import { countRequest, Rate } from "./rate";
+import { pathOf, pathPattern } from "./route";
 import { Streams } from "./streams";
 import { Tickets } from "./tickets";
 import type { RouteContext } from "./types";
 
 export interface AppOptions extends Omit<RouteContext, "tickets" | "streams"> {
-  failures: FailureLimit;
   log: Logger;
   version: string;
   /** In place of the usual limits of streams. */
   streamLimits?: Partial<StreamLimits>;
   /** @default all of them */
   areas?: readonly Area[];
+  /** Tries without a good token that an address has in a minute. @default 20 */
+  mostTries?: number;
+  /** Milliseconds since the epoch. @default a clock that is never set back */
   now?(): number;
 }
 
@@ -60,11 +62,12 @@ export interface App {
 }
 
 export async function makeApp(options: AppOptions): Promise<App> {
-  const { log } = options;
+  const { log, now, mostTries = 20 } = options;
   const connections = new WeakMap<Socket, Who>();
-  const tickets = new Tickets(options.now);
+  const tickets = new Tickets(now);
   const streams = new Streams(log, options.streamLimits);
-  const door = { ...options, tickets };
+  const requests = new Rate(now);
+  const door = { ...options, tickets, tries: new Rate(now), mostTries };
   const fastify = Fastify({
     // A line for each request would cost more than the request; failures are logged below.
     logger: false,
@@ -109,11 +112,12 @@ export async function makeApp(options: AppOptions): Promise<App> {
     transform: jsonSchemaTransform,
   });
 
-  const checkRate = await rateLimit(app, options.tokens);
   app.addHook("onRequest", async (request) => {
-    request.caller = identify(request, connections.get(request.raw.socket), door);
-    request.identity = request.caller?.identity ?? null;
-    await checkRate(request);
+    const caller = identify(request, connections.get(request.raw.socket), door);
+    request.caller = caller;
+    request.identity = caller?.identity ?? null;
+    // A ticket was counted when it was made. Whoever shows no token has only what is open to all, and few connections.
+    if (caller && !caller.ticket) countRequest(requests, caller.identity);
   });
 
   const notFound = (request: FastifyRequest, reply: FastifyReply) => {

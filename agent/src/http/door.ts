@@ -1,8 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyRequest } from "fastify";
 import type { Metrics } from "../metrics";
-import { type FailureLimit, Refused } from "./failures";
+import { Refused } from "./failures";
+import { network } from "./guests";
 import { accountOf, type Caller, type Identity, type Tokens } from "./identity";
+import type { Rate } from "./rate";
+import { pathOf } from "./route";
 import { type Ticket, type Tickets, ticketOf } from "./tickets";
 
 /** Who is at the other end of a connection, decided anew for each request; `tcp`: by its token. */
@@ -17,15 +20,16 @@ export type Who = () => Connection;
 export interface DoorOptions {
   tokens: Tokens;
   tickets: Tickets;
-  failures: FailureLimit;
+  /** Of tries without a good token, by address; so many a minute. */
+  tries: Rate;
+  mostTries: number;
   metrics: Metrics;
 }
 
-/** Who calls; `origin`: of the pages that its ticket is for. */
-export type Entered = Caller & { origin?: string };
+/** Who calls; `ticket`: it came by one, which may be for pages of an origin. */
+export type Entered = Caller & { ticket?: Pick<Ticket, "origin"> };
 
 const tokenOf = (header: string | undefined) => /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? "")?.[1];
-export const pathOf = (url: string) => url.split("?", 1)[0] ?? "";
 
 /** Whose token or ticket a request over TCP brings; undefined: none that is good. A ticket stays unused. */
 export function presented(
@@ -69,7 +73,7 @@ export function identify(
 function overTcp(
   request: FastifyRequest,
   ticket: string | undefined,
-  { tokens, tickets, failures, metrics }: DoorOptions,
+  { tokens, tickets, tries, mostTries, metrics }: DoorOptions,
 ): Entered | null {
   const header = request.headers.authorization;
   if (ticket !== undefined) {
@@ -85,7 +89,7 @@ function overTcp(
   const address = request.raw.socket.remoteAddress ?? "";
   // Those with a good token are served whatever others of the same address do; no token at all is no try.
   const tried = header !== undefined || ticket !== undefined;
-  const wait = tried ? failures.waits(address) : 0;
+  const wait = tried ? tries.take(network(address), mostTries) : 0;
   if (wait > 0) {
     throw new Refused(
       {
@@ -97,7 +101,6 @@ function overTcp(
       { "retry-after": String(wait) },
     );
   }
-  if (tried) failures.failed(address);
   if (ticket !== undefined) throw badTicket();
   throw new Refused(
     {
@@ -130,11 +133,7 @@ function byTicket(
   return { ...entered(found), holds: () => found.holds() && caller.holds() };
 }
 
-const entered = ({ identity, holds, origin }: Ticket): Entered => ({
-  identity,
-  holds,
-  ...(origin !== undefined && { origin }),
-});
+const entered = ({ identity, holds, origin }: Ticket): Entered => ({ identity, holds, ticket: { origin } });
 
 function isStill(identity: Identity, now: Connection): boolean {
   return now.kind === "known" && now.identity.role === identity.role && now.identity.user === identity.user;

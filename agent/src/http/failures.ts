@@ -35,35 +35,3 @@ export function notAllowed(what: string, who: string): Refused {
     fix: "Ask the operator of the node.",
   });
 }
-
-/** Failed tries over TCP, by address: after too many within a minute, that address has to wait. */
-export class FailureLimit {
-  private readonly failures = new Map<string, { count: number; until: number }>();
-
-  constructor(
-    private readonly most = 20,
-    private readonly windowMs = 60_000,
-    private readonly now: () => number = Date.now,
-  ) {}
-
-  /** Seconds to wait; 0: none. */
-  waits(address: string): number {
-    const found = this.failures.get(address);
-    const now = this.now();
-    if (!found || found.until <= now) return 0;
-    return found.count < this.most ? 0 : Math.ceil((found.until - now) / 1000);
-  }
-
-  failed(address: string): void {
-    const now = this.now();
-    // Never more than so many addresses: the oldest are forgotten.
-    if (this.failures.size >= 10_000) {
-      for (const [known, { until }] of this.failures) if (until <= now) this.failures.delete(known);
-      const first = this.failures.keys().next();
-      if (this.failures.size >= 10_000 && !first.done) this.failures.delete(first.value);
-    }
-    const found = this.failures.get(address);
-    if (!found || found.until <= now) this.failures.set(address, { count: 1, until: now + this.windowMs });
-    else found.count++;
-  }
-}

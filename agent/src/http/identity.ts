@@ -12,6 +12,8 @@ export interface Identity {
   actor: string;
   /** Id of the bearer token that it came by; none on a Unix socket. */
   token?: string;
+  /** Requests a minute that its token may send; left out: what its role may. */
+  requestsPerMinute?: number;
 }
 
 /** A caller, as long as it may act. */
@@ -78,7 +80,12 @@ export class Tokens {
       // Of no weight: where it cannot be written now, the next use is.
       void this.save(used);
     }
-    const known = { actor: `token:${token.id}`, token: token.id };
+    const { id, requestsPerMinute } = token;
+    const known = {
+      actor: `token:${id}`,
+      token: id,
+      ...(requestsPerMinute !== undefined && { requestsPerMinute }),
+    };
     return token.role === "user"
       ? { role: "user", user: token.owner, ...known }
       : { role: token.role, ...known };
@@ -88,11 +95,6 @@ export class Tokens {
   holds(id: string): boolean {
     const token = this.find(id);
     return token !== undefined && this.isGood(token);
-  }
-
-  /** Requests a minute that the token of this id may send; undefined: what its role may. */
-  rateOf(id: string): number | undefined {
-    return this.find(id)?.requestsPerMinute;
   }
 
   private find(id: string): StoredToken | undefined {

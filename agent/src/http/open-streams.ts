@@ -12,7 +12,7 @@ export interface StreamLimits {
   account: number;
   /** Open streams in all. */
   all: number;
-  /** That an account always gets, though others have all: the oldest stream of whoever has most gives way. */
+  /** Streams that an account always gets. Where all places are taken, the oldest of the account with most gives way. */
   own: number;
   /** Milliseconds between two signs of life. A WebSocket that has not answered one by the next is ended. */
   beat: number;
@@ -87,7 +87,7 @@ export class OpenStreams {
     const { headers } = request;
     const { socket } = request.raw;
     const caller: Entered = callerOf(request);
-    if (!originAllowed(headers.origin, headers.host, caller.origin)) {
+    if (!originAllowed(headers.origin, headers.host, caller.ticket?.origin)) {
       throw new Refused({
         code: "not-allowed",
         message: `Pages of ${headers.origin} may not open this stream.`,
@@ -110,7 +110,7 @@ export class OpenStreams {
       beatAt: now,
     };
     this.open.add(open);
-    // Of a connection that is gone without a word.
+    // Finds out connections whose other end is gone without a word.
     if (socket.remoteAddress !== undefined) socket.setKeepAlive(true, 30_000);
     reply.raw.once("close", () => this.leave(open));
     return open;

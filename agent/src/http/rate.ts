@@ -1,7 +1,38 @@
-import fastifyRateLimit from "@fastify/rate-limit";
-import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Refused } from "./failures";
-import type { Identity, Tokens } from "./identity";
+import type { Identity } from "./identity";
+
+/** Keys that are counted at a time; beyond that the oldest are forgotten. */
+const mostKeys = 10_000;
+
+/** Counts what happens within a minute, by a key. */
+export class Rate {
+  /** All windows are equally long, so that the first one ends first. */
+  private readonly windows = new Map<string, { count: number; until: number }>();
+
+  constructor(
+    /** Milliseconds. By default of a clock that nobody sets, so that a step of the system's shuts nobody out. */
+    private readonly now: () => number = () => performance.now(),
+    private readonly windowMs = 60_000,
+  ) {}
+
+  /** Counts one more. @returns 0; or the seconds until the next may come, where there were `most` already */
+  take(key: string, most: number): number {
+    const now = this.now();
+    const found = this.windows.get(key);
+    if (found && found.until > now) {
+      if (found.count >= most) return Math.ceil((found.until - now) / 1000);
+      found.count++;
+      return 0;
+    }
+    this.windows.delete(key);
+    for (const [oldest, { until }] of this.windows) {
+      if (until > now && this.windows.size < mostKeys) break;
+      this.windows.delete(oldest);
+    }
+    this.windows.set(key, { count: 1, until: now + this.windowMs });
+    return 0;
+  }
+}
 
 /**
  * Requests a minute, by role: of a token, and of a user's socket. `npm run up` and the node's root are admins, and a
@@ -9,34 +40,19 @@ import type { Identity, Tokens } from "./identity";
  */
 const perMinute: Record<Identity["role"], number> = { admin: Infinity, service: 6000, user: 1200 };
 
-/** Checks that a caller does not ask too often; the check throws Refused, status 429. */
-export async function rateLimit(
-  app: FastifyInstance,
-  tokens: Tokens,
-): Promise<(request: FastifyRequest) => Promise<void>> {
-  await app.register(fastifyRateLimit, { global: false });
-  const mostOf = ({ role, token }: Identity) =>
-    (token === undefined ? undefined : tokens.rateOf(token)) ?? perMinute[role];
-  const count = app.createRateLimit({
-    timeWindow: 60_000,
-    keyGenerator: ({ identity }) => identity?.actor ?? "",
-    max: ({ identity }) => (identity ? mostOf(identity) : 0),
-    // Who has shown no token has only what is open to all, and few connections.
-    allowList: ({ identity }) => !identity || mostOf(identity) === Infinity,
-  });
-  return async (request) => {
-    const counted = await count(request);
-    if (counted.isAllowed || !counted.isExceeded) return;
-    const wait = Math.max(1, counted.ttlInSeconds);
-    throw new Refused(
-      {
-        code: "busy",
-        message: `${request.identity?.actor} has sent as many requests as it may in a minute.`,
-        allowed: `${counted.max} requests a minute`,
-        fix: `Wait ${wait} s, then ask again. For a program that needs more: berth token create --rate N`,
-      },
-      429,
-      { "retry-after": String(wait) },
-    );
-  };
+/** Counts a request. @throws {Refused} 429: its token or socket sends too many */
+export function countRequest(rate: Rate, { actor, role, requestsPerMinute }: Identity): void {
+  const most = requestsPerMinute ?? perMinute[role];
+  const wait = rate.take(actor, most);
+  if (wait === 0) return;
+  throw new Refused(
+    {
+      code: "busy",
+      message: `${actor} has sent as many requests as it may in a minute.`,
+      allowed: `${most} requests a minute`,
+      fix: `Wait ${wait} s, then ask again. For a program that needs more: berth token create --rate N`,
+    },
+    429,
+    { "retry-after": String(wait) },
+  );
 }

@@ -72,6 +72,9 @@ export function actsFor(identity: Identity, user: string | undefined): string {
   return user;
 }
 
+/** The path of a request, without its query: what stands in that is not for logs, as a ticket may. */
+export const pathOf = (url: string) => url.split("?", 1)[0] ?? "";
+
 /** Matches the paths of a route such as `/api/grants/:id`. */
 export const pathPattern = (route: string) =>
   new RegExp(`^${route.replace(/[.]/g, "\\.").replace(/:[a-z]+/g, "[^/]+")}$`);

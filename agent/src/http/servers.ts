@@ -173,29 +173,30 @@ export class Servers {
   private makeServer(meet: (socket: Socket) => Who | undefined): Server {
     const { app } = this.options;
     const callers = new WeakMap<Socket, Who>();
-    const take = (request: IncomingMessage, response: ServerResponse): (() => void) | undefined => {
+    const begin = (request: IncomingMessage, response: ServerResponse): void => {
       const { socket } = request;
       const who = callers.get(socket);
       // What comes with the rest of a chunk, of a connection that was ended meanwhile.
-      if (!who || socket.destroyed) return undefined;
+      if (!who || socket.destroyed) return;
       // Now, not when its turn comes: what waits is kept as well.
       const refusal = this.refusalOf(request, response, who());
-      return () => {
-        if (refusal) {
-          refuse(response, refusal);
-          return;
-        }
-        if (this.closing || who().kind === "stranger") response.setHeader("connection", "close");
-        app.handle(request, response);
-      };
+      this.turns.take({
+        socket,
+        response,
+        begin: () => {
+          if (refusal) {
+            refuse(response, refusal);
+            return;
+          }
+          if (this.closing || who().kind === "stranger") response.setHeader("connection", "close");
+          app.handle(request, response);
+        },
+      });
     };
     const limits = { requestTimeout, headersTimeout, keepAliveTimeout, connectionsCheckingInterval };
     const server = createServer(
-      { ...limits, noDelay: true, shouldUpgradeCallback: wantsWebSocket },
-      (request, response) => {
-        const begin = take(request, response);
-        if (begin) this.turns.take({ socket: request.socket, response, begin });
-      },
+      { ...limits, noDelay: true, shouldUpgradeCallback: (request) => app.streams.upgradable(request) },
+      begin,
     );
     server.on("upgrade", (request, stream, head) => {
       const socket = stream as Socket;
@@ -209,10 +210,10 @@ export class Servers {
       const response = new ServerResponse(request);
       response.shouldKeepAlive = false;
       response.assignSocket(socket);
-      // It was answered like any other request: refused, or no WebSocket.
+      // It was refused like any other request.
       response.once("finish", () => socket.destroySoon());
       app.streams.upgrading(request, socket, head);
-      take(request, response)?.();
+      begin(request, response);
     });
     const sockets = new Set<Socket>();
     this.open.set(server, sockets);
@@ -359,10 +360,6 @@ export class Servers {
     clearTimeout(late);
   }
 }
-
-/** Any other upgrade is not offered: such a request is answered as if it had not asked. */
-const wantsWebSocket = ({ method, headers }: IncomingMessage) =>
-  method === "GET" && headers.upgrade?.toLowerCase() === "websocket";
 
 /** What is left of the request is read and forgotten, so that its sender hears the answer. */
 function refuse(response: ServerResponse, refusal: Refusal): void {

@@ -5,7 +5,8 @@ export interface SseEvent {
   id?: string;
   /** Its name; left out: `message`, which needs no listener of its own. */
   event?: string;
-  data: string;
+  /** Left out: no event for the client, which only takes note of the id. */
+  data?: string;
 }
 
 /** Milliseconds until a client that lost the stream connects again. */
@@ -22,7 +23,7 @@ export const sseHeaders = {
 };
 
 export function sseText({ id, event, data }: SseEvent): string {
-  const lines = data.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`);
+  const lines = data?.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`) ?? [];
   const named = event === undefined ? "" : `event: ${oneLine(event)}\n`;
   return `${id === undefined ? "" : `id: ${oneLine(id)}\n`}${named}${lines.join("")}\n`;
 }

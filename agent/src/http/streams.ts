@@ -5,10 +5,11 @@ import type { Duplex } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { createWebSocketStream, type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
+import { bytesOf } from "./bodies";
 import { Refused } from "./failures";
 import type { Identity } from "./identity";
 import { closeCodes, OpenStreams } from "./open-streams";
-import { failures, pathPattern } from "./route";
+import { failures, pathOf, pathPattern } from "./route";
 import { type SseEvent, sseBeat, sseHeaders, sseStart, sseText } from "./sse";
 
 /** What the source of a stream is told. */
@@ -45,7 +46,7 @@ export interface SseRoute<P extends z.ZodType, Q extends z.ZodObject> extends Ro
 export interface WebSocketRoute<P extends z.ZodType, Q extends z.ZodObject> extends Route<P, Q> {
   /** The subprotocol that is agreed on with a client that offers any. */
   protocol?: string;
-  /** Bytes of the largest message that a client may send. @default 64 KiB */
+  /** Bytes of the largest message that a client may send: so many are kept of each of its connections. @default 64 KiB */
   maxMessage?: number;
   /** Milliseconds without a message from either side, after which it ends. @default an hour */
   idle?: number;
@@ -101,7 +102,7 @@ class Life {
 
   /** False: the one before was not answered. */
   ping(): boolean {
-    // What it has said is not read while its messages wait for whoever works on them.
+    // While its messages wait to be worked on, nothing more is read, and so no pong.
     if (this.ws.isPaused) return true;
     if (!this.answered) return false;
     this.answered = false;
@@ -110,7 +111,7 @@ class Life {
     return true;
   }
 
-  /** When the last message was sent or received, as far as it was asked for. */
+  /** When a message was last sent or received; of those sent, when this was first asked after it. */
   last(): number {
     const sent = this.socket.bytesWritten - this.control;
     if (sent !== this.sent) this.moved = performance.now();
@@ -119,10 +120,19 @@ class Life {
   }
 }
 
+/** Pieces of a message, and of what came of a frame, that are kept at most: each costs more than its bytes. */
+const pieces = { maxFragments: 256, maxBufferedChunks: 1024 };
+
 /** Streams of the API: Server-Sent Events and WebSockets. Registers their routes. */
 export class Streams extends OpenStreams {
   private readonly upgrades = new WeakMap<IncomingMessage, { socket: Socket; head: Buffer }>();
-  private readonly paths: RegExp[] = [];
+  private readonly paths: { pattern: RegExp; webSocket: boolean }[] = [];
+
+  /** Whether a request asks for a WebSocket where there is one; any other upgrade is answered as if it had not asked. */
+  upgradable({ method, headers, url = "" }: IncomingMessage): boolean {
+    const asked = method === "GET" && headers.upgrade?.toLowerCase() === "websocket";
+    return asked && this.paths.some(({ pattern, webSocket }) => webSocket && pattern.test(pathOf(url)));
+  }
 
   /** Remembers a request that wants to become a WebSocket, before it is routed. */
   upgrading(request: IncomingMessage, socket: Socket, head: Buffer): void {
@@ -131,7 +141,7 @@ export class Streams extends OpenStreams {
 
   /** Whether there is a stream at this path. */
   serves(path: string): boolean {
-    return this.paths.some((pattern) => pattern.test(path));
+    return this.paths.some(({ pattern }) => pattern.test(path));
   }
 
   /** Adds `GET path`, answered with Server-Sent Events. */
@@ -206,6 +216,7 @@ export class Streams extends OpenStreams {
       perMessageDeflate: false,
       autoPong: false,
       maxPayload: route.maxMessage ?? 64 * 1024,
+      ...pieces,
       // Never what a client made up: some offer a secret as a protocol.
       handleProtocols: (offered) => (protocol !== undefined && offered.has(protocol) ? protocol : false),
     });
@@ -254,8 +265,18 @@ export class Streams extends OpenStreams {
         upgrade.socket.once("close", () => this.leave(open));
         server.handleUpgrade(request.raw, upgrade.socket, upgrade.head, (ws) => {
           life = new Life(ws, upgrade.socket, () => this.keepsUp(open));
-          ws.on("error", (error) => this.log.debug({ err: error, path }, "a WebSocket broke"));
-          const stream = createWebSocketStream(ws, { readableObjectMode: true, decodeStrings: false });
+          // The client broke the protocol, and is told so: no failure of what works on the connection.
+          ws.on("error", (error) => {
+            this.log.debug({ err: error, path }, "a WebSocket broke");
+            this.leave(open);
+            this.hurry(open, ws);
+          });
+          const stream = createWebSocketStream(ws, {
+            readableObjectMode: true,
+            // One message, not sixteen, waits for who reads them.
+            readableHighWaterMark: 1,
+            decodeStrings: false,
+          });
           // Whoever reads it hears of the error; without a listener it would end berthd.
           stream.on("error", () => {});
           const push = (data: string | Buffer) => {
@@ -278,7 +299,7 @@ export class Streams extends OpenStreams {
     more: z.ZodRawShape,
     handler: (request: FastifyRequest, reply: FastifyReply) => Promise<void>,
   ): void {
-    this.paths.push(pathPattern(path));
+    this.paths.push({ pattern: pathPattern(path), webSocket: status === 101 });
     const ticket = z.string().max(128).optional().describe("Of POST /api/tickets, in place of a token.");
     app.get(
       path,
@@ -292,6 +313,10 @@ export class Streams extends OpenStreams {
         },
       },
       async (request, reply) => {
+        // Nobody reads it while the stream lasts.
+        if (bytesOf(request.raw) > 0) {
+          throw new Refused({ code: "bad-request", message: "A stream takes no body.", fix: "Send none." });
+        }
         // The door has used it.
         delete (request.query as { ticket?: string }).ticket;
         await handler(request, reply);

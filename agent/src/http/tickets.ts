@@ -22,7 +22,8 @@ export class Tickets {
   private readonly byHash = new Map<string, Ticket & { account: string; expiresAt: number }>();
 
   constructor(
-    private readonly now: () => number = Date.now,
+    /** Milliseconds since the epoch. By default never set back: half a minute stays half a minute. */
+    private readonly now: () => number = () => Math.round(performance.timeOrigin + performance.now()),
     /** Milliseconds. */
     private readonly life = 30_000,
     /** Unused tickets, of one account and of all. */

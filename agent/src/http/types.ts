@@ -2,7 +2,7 @@ import type { ZodType } from "zod";
 import type { EffectiveLimits, Grant, Inventory, Refusal, Result } from "../../../core/gpu";
 import type { ExplainedLimit } from "../../../core/limits";
 import type { NodeConfig } from "../config";
-import type { Followed } from "../event-follow";
+import type { EventFollower } from "../event-follow";
 import type { Metrics } from "../metrics";
 import type { CreatorPort, LedgerService } from "../service";
 import type { Tokens } from "./identity";
@@ -33,8 +33,7 @@ export interface RouteContext {
   tokens: Tokens;
   tickets: Tickets;
   streams: Streams;
-  /** Lines of the event log after a number, and those that follow; undefined: from now on. */
-  events: { follow(after: number | undefined, signal: AbortSignal): AsyncIterable<Followed> };
+  events: Pick<EventFollower, "follow">;
   metrics: Metrics;
   node(): NodeConfig;
   figures(): readonly GpuFigures[];

@@ -2,6 +2,7 @@
  * Streams over real sockets, with clients that are written by hand: Server-Sent Events and what all streams share, on a
  * user's socket and over TCP. Slow readers, tickets, tokens that end, too many, and the end of berthd.
  */
+import pino from "pino";
 import { describe, expect, it } from "vitest";
 import type { Area } from "../../../agent/src/http/areas";
 import { eventsIn, get, rawClient, type To } from "../../lib/stream-client";
@@ -30,7 +31,10 @@ async function ticketOf(made: Api, options: object, body: object = { path: "/api
 const happened = (made: Api, user: string, message: string) =>
   made.ledger.emit({ event: "test", message, user });
 const messages = (said: string) => eventsIn(said).map(({ data }) => data.code ?? data.message);
-const started = (said: () => string) => until("it has begun", soon, () => said().includes("retry: "));
+/** What a client would send as Last-Event-ID. */
+const lastId = (said: string) => [...said.matchAll(/^id: (.*)$/gm)].at(-1)?.[1];
+const started = (said: () => string) =>
+  until("it has begun", soon, () => /retry: .*id: \d+\n\n/s.test(said()));
 
 /** Both ways in for alice. */
 const ways = ["her socket", "TCP"] as const;
@@ -79,20 +83,46 @@ describe.each(ways)("events, over %s", (way) => {
     }
   });
 
-  it("say so when the client's last one was never given", async () => {
+  it("say so when the client's last one was never given, and give it one to go on with", async () => {
     const made = await api();
     const { to, headers } = await alice(made, way);
     const client = open(to, "/api/events", { ...headers, "last-event-id": "123456" });
     await until("it is told", soon, () => client.said().includes("event: gap"));
+    const given = lastId(client.said());
+    client.socket.destroy();
     await happened(made, "alice", "next");
-    await until("it goes on", soon, () => messages(client.said()).includes("next"));
+    const again = open(to, "/api/events", { ...headers, "last-event-id": given });
+    await until("it goes on", soon, () => messages(again.said()).includes("next"));
+    expect(again.said()).not.toContain("event: gap");
   });
 
-  it("are refused with a number that is none, and for another user", async () => {
+  it("go on for a client that lost the stream before its first one, or saw none for long", async () => {
+    const made = await api();
+    const { to, headers } = await alice(made, way);
+    const first = open(to, "/api/events", headers);
+    await started(first.said);
+    const begun = lastId(first.said());
+    expect(eventsIn(first.said())).toEqual([]);
+    await Promise.all(Array.from({ length: 1001 }, () => happened(made, "bob", "his")));
+    await until("it is told how far it is", soon, () => lastId(first.said()) !== begun);
+    expect(Number(lastId(first.said())) - Number(begun)).toBe(1000);
+    expect(eventsIn(first.said())).toEqual([]);
+    first.socket.destroy();
+    await happened(made, "alice", "hers");
+    for (const id of [begun, lastId(first.said())]) {
+      const again = open(to, "/api/events", { ...headers, "last-event-id": id });
+      await until("it is here", soon, () => messages(again.said()).length > 0);
+      expect(messages(again.said())).toEqual(["hers"]);
+    }
+  });
+
+  it("are refused with a number that is none, with a body, and for another user", async () => {
     const made = await api();
     const { to, headers } = await alice(made, way);
     const bad = open(to, "/api/events", { ...headers, "last-event-id": "x" });
     await until("it is refused", soon, () => bad.said().startsWith("HTTP/1.1 400 "));
+    const body = open(to, "/api/events", { ...headers, "content-length": "200000" });
+    await until("it is refused", soon, () => /^HTTP\/1\.1 400 .*takes no body/s.test(body.said()));
     const other = open(to, "/api/events?user=bob", headers);
     await until("it is refused", soon, () => other.said().startsWith("HTTP/1.1 403 "));
   });
@@ -239,6 +269,43 @@ describe("tickets", () => {
       body: forAlice,
     });
     expect(other.status).toBe(403);
+  });
+
+  it("are not counted as requests of whoever made them, who is counted as they are made", async () => {
+    const made = await api();
+    const port = made.servers.port as number;
+    const { token } = await tokenOf(made, { role: "service", requests_per_minute: 2 });
+    const all = [];
+    for (let n = 0; n < 2; n++) all.push(await ticketOf(made, { port, token }, { path, user: "alice" }));
+    expect((await made.call("POST", "/api/tickets", { port, token, body: { path } })).status).toBe(429);
+    for (const ticket of all) await started(open({ port }, `${path}?ticket=${ticket}`).said);
+  });
+
+  it("are not in the log, whatever becomes of them", async () => {
+    const lines: string[] = [];
+    const log = pino({ level: "trace" }, { write: (line) => void lines.push(line) });
+    const made = await api({ log });
+    const to = { port: made.servers.port as number };
+    const ticket = await ticketOf(made, { socket: made.socketOf("alice") });
+    const uses = ["/api/grants?", `${path}?`, `${path}?`, `${path}?colour=red&`, `${path}?ticket=x&`];
+    for (const before of uses) {
+      const client = open(to, `${before}ticket=${ticket}`);
+      await until("it is answered", soon, () => client.said() !== "");
+    }
+    expect(lines.join("")).toContain("unknown, used");
+    expect(lines.join("")).not.toContain(ticket);
+  });
+
+  it("are so many unused of one account; others still make theirs", async () => {
+    const made = await api();
+    const socket = made.socketOf("alice");
+    const all: string[] = [];
+    for (let n = 0; n < 64; n++) all.push(await ticketOf(made, { socket }));
+    const more = await made.call("POST", "/api/tickets", { socket, body: { path } });
+    expect(more).toMatchObject({ status: 429, headers: { "retry-after": "30" } });
+    await ticketOf(made, { socket: made.socketOf("bob") });
+    await started(open({ path: socket }, `${path}?ticket=${all[0]}`).said);
+    await ticketOf(made, { socket });
   });
 
   it("let in pages of the origin that they name, and only those", async () => {

@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import { pipeline } from "node:stream/promises";
+import pino from "pino";
 import { describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { z } from "zod";
@@ -130,7 +131,8 @@ describe.each(ways)("a WebSocket over %s", (way) => {
   });
 
   it("ends with a code that says why", async () => {
-    const of = await made();
+    const failures: string[] = [];
+    const of = await made({ log: pino({ level: "error" }, { write: (line) => void failures.push(line) }) });
     const ends: [string, RegExp][] = [
       ["done", /^1000 /],
       ["fail", /^1011 /],
@@ -145,7 +147,13 @@ describe.each(ways)("a WebSocket over %s", (way) => {
     await opened(large);
     large.ws.send("x".repeat(1001));
     await until("it ends", soon, () => large.end().startsWith("1009 "));
+    const pieces = await alice(of, way, "/api/test/echo");
+    await opened(pieces);
+    for (let n = 0; n < 300; n++) pieces.ws.send("x", { fin: false });
+    await until("it ends", soon, () => pieces.end().startsWith("1008 "));
     expect((await of.call("GET", "/api/whoami")).status).toBe(200);
+    // What a client does wrong is no failure of berthd's.
+    expect(failures).toEqual([expect.stringContaining("broken")]);
   });
 
   it("ends when alice may not act any more, and when berthd stops", async () => {
@@ -276,7 +284,10 @@ describe("upgrades that are none", () => {
     const of = await made();
     const who = raw(of, get("/api/whoami", handshake));
     await until("it is answered", soon, () => /^HTTP\/1\.1 200 .*"user":"alice"/s.test(who.said()));
-    await until("its connection ends", soon, who.closed);
+    who.socket.write(get("/api/whoami", handshake));
+    await until("the next is too", soon, () => who.said().split('"user":"alice"').length === 3);
+    const events = raw(of, get("/api/events", handshake));
+    await until("it is a stream of events", soon, () => events.said().includes("text/event-stream"));
     const missing = raw(of, get("/nowhere", handshake));
     await until("it is answered", soon, () => missing.said().startsWith("HTTP/1.1 404 "));
     const h2c = raw(of, get("/api/whoami", { connection: "Upgrade", upgrade: "h2c" }));

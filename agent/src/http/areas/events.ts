@@ -8,6 +8,9 @@ import * as s from "../schemas";
 import type { SseEvent } from "../sse";
 import type { RouteContext } from "../types";
 
+/** After so many lines that are not the client's it is told how far it is, so that it does not begin before them again. */
+const noteEvery = 1000;
+
 const eventQuery = z.object({
   /** Only what concerns this user. */
   user: s.text(64).optional(),
@@ -41,13 +44,21 @@ async function* shown(
   identity: Identity,
   user: string | undefined,
 ): AsyncGenerator<SseEvent> {
+  let passed = 0;
   for await (const one of followed) {
-    if ("gap" in one) {
-      // How many others have is none of a user's business; that something is missing is.
+    if ("at" in one) {
+      // For a client that loses the stream before its first event.
+      yield { id: String(one.at) };
+    } else if ("gap" in one) {
+      // A user is told that something is missing, not how much happened on the node meanwhile.
       const data = JSON.stringify(identity.role === "user" ? {} : one.gap);
-      yield { event: "gap", data };
+      yield { id: String(one.gap.before - 1), event: "gap", data };
     } else if (user === undefined || concerns(one.line, user)) {
       yield { id: String(one.seq), data: one.line };
+      passed = 0;
+    } else if (++passed >= noteEvery) {
+      yield { id: String(one.seq) };
+      passed = 0;
     }
   }
 }

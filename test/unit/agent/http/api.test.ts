@@ -4,7 +4,6 @@ import { existsSync, lstatSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { dirname } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { FailureLimit } from "../../../../agent/src/http";
 import { until } from "../../../lib/until";
 import { inventoryOf } from "../service/rig";
 import { api, endAfterEachTest, openToAll } from "./cases";
@@ -222,7 +221,7 @@ describe("bad input", () => {
 describe("TCP", () => {
   it("slows down who tries tokens, and serves good ones all the same", async () => {
     let time = 0;
-    const made = await api({ failures: new FailureLimit(5, 60_000, () => time) });
+    const made = await api({ mostTries: 5, now: () => time });
     const { port } = made.servers;
     const created = await made.tokens.create({ role: "service" }, "test");
     const token = created.ok ? created.value.token : "";

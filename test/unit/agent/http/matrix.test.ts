@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { FailureLimit } from "../../../../agent/src/http";
 import { until } from "../../../lib/until";
 import { inventoryOf } from "../service/rig";
 import { type Answer, type Api, makeApi } from "./rig";
@@ -27,7 +26,7 @@ describe.runIf(asRoot)("who may do what", () => {
   let now = Date.now();
 
   beforeAll(async () => {
-    it_ = await makeApi({ inventory: inventoryOf(4), failures: new FailureLimit(10_000) });
+    it_ = await makeApi({ inventory: inventoryOf(4), mostTries: 10_000 });
     const make = async (name: Who, role: string, more: object = {}) => {
       const made = await it_.call("POST", "/api/tokens", { body: { role, name, ...more } });
       expect(made.status).toBe(201);

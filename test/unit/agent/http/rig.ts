@@ -6,9 +6,10 @@ import Ajv2020, { type ValidateFunction } from "ajv/dist/2020";
 import pino from "pino";
 import { z } from "zod";
 import type { NodeConfig } from "../../../../agent/src/config";
-import { followEvents } from "../../../../agent/src/event-follow";
-import { FailureLimit, makeApp, Servers, type StreamLimits, Tokens } from "../../../../agent/src/http";
+import { EventFollower } from "../../../../agent/src/event-follow";
+import { makeApp, Servers, type StreamLimits, Tokens } from "../../../../agent/src/http";
 import { type Area, areas } from "../../../../agent/src/http/areas";
+import type { Logger } from "../../../../agent/src/log";
 import { makeMetrics } from "../../../../agent/src/metrics";
 import { type AgentPaths, agentPaths, userSocket } from "../../../../agent/src/paths";
 import { makeRig, type Rig, type RigOptions } from "../service/rig";
@@ -146,17 +147,20 @@ export interface Api extends Rig {
 
 export interface ApiOptions extends RigOptions {
   node?: Partial<NodeConfig>;
-  failures?: FailureLimit;
+  mostTries?: number;
+  /** @default nothing is logged */
+  log?: Logger;
   streams?: Partial<StreamLimits>;
   /** Routes beside those of the product. */
   area?: Area;
-  /** For tickets. */
+  /** For tickets, and for what is counted by the minute. */
   now?(): number;
 }
 
 export async function makeApi({
   node: more = {},
-  failures,
+  mostTries,
+  log = pino({ level: "silent" }),
   streams,
   area,
   now,
@@ -190,8 +194,7 @@ export async function makeApi({
   const app = await makeApp({
     ledger,
     tokens,
-    events: { follow: (...args) => followEvents(rig.log, ...args) },
-    failures: failures ?? new FailureLimit(),
+    events: new EventFollower(rig.log),
     node: () => node,
     figures: () => [],
     quarantine: (uuid, reason) =>
@@ -217,7 +220,7 @@ export async function makeApi({
         remove: async (id) => ({ ok: true, value: { id } }),
       },
     },
-    log: pino({ level: "silent" }),
+    log,
     metrics: makeMetrics({
       grants: () => ledger.live(),
       queueLength: () => ledger.queueLength(),
@@ -228,11 +231,12 @@ export async function makeApi({
       eventBacklog: () => 0,
     }),
     version: "0.0.0",
-    ...(streams && { streamLimits: streams }),
+    streamLimits: streams,
     ...(area && { areas: [...areas, area] }),
-    ...(now && { now }),
+    mostTries,
+    now,
   });
-  const servers = new Servers({ app, paths, node: () => node, log: pino({ level: "silent" }) });
+  const servers = new Servers({ app, paths, node: () => node, log });
   await servers.start();
   const contract = new Contract(app.fastify.swagger() as unknown as OpenApi);
   return {

@@ -3,9 +3,10 @@ import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Followed, followEvents } from "../../../../agent/src/event-follow";
+import { EventFollower, type Followed } from "../../../../agent/src/event-follow";
 import { EventLog, healEventLog } from "../../../../agent/src/events";
 import type { Identity } from "../../../../agent/src/http";
+import { Rate } from "../../../../agent/src/http/rate";
 import { sseText } from "../../../../agent/src/http/sse";
 import { originAllowed, Tickets, ticketOf } from "../../../../agent/src/http/tickets";
 
@@ -17,6 +18,10 @@ describe("an event on the wire", () => {
     [{ data: "" }, "data: \n\n"],
   ])("%o", (event, text) => {
     expect(sseText(event)).toBe(text);
+  });
+
+  it("of no data only tells the id", () => {
+    expect(sseText({ id: "7" })).toBe("id: 7\n\n");
   });
 
   it("has no id or name that would end its field", () => {
@@ -78,6 +83,29 @@ describe("tickets", () => {
   });
 });
 
+describe("what is counted by the minute", () => {
+  it("is so much of each key; the next minute begins with the first one after it", () => {
+    let time = 0;
+    const rate = new Rate(() => time);
+    const take = (key: string) => rate.take(key, 2);
+    expect([take("a"), take("a"), take("a"), take("b")]).toEqual([0, 0, 60, 0]);
+    time = 59_500;
+    expect([take("a"), take("b"), take("b")]).toEqual([1, 0, 1]);
+    time = 60_000;
+    expect([take("a"), take("a"), take("a")]).toEqual([0, 0, 60]);
+    expect(rate.take("c", Infinity)).toBe(0);
+  });
+
+  it("forgets the oldest keys of very many", () => {
+    const rate = new Rate(() => 0);
+    for (let n = 0; n < 10_000; n++) rate.take(`${n}`, 1);
+    expect(rate.take("0", 1)).toBe(60);
+    rate.take("new", 1);
+    expect(rate.take("1", 1)).toBe(60);
+    expect(rate.take("0", 1)).toBe(0);
+  });
+});
+
 describe("pages that may open a stream", () => {
   it.each<[string | undefined, string | undefined, string | undefined, boolean]>([
     [undefined, "node", undefined, true],
@@ -111,6 +139,7 @@ describe("following the event log", () => {
     const folder = mkdtempSync(join(tmpdir(), "follow-"));
     const file = join(folder, "events.jsonl");
     let log = new EventLog(file, 0, more);
+    let follower = new EventFollower(log);
     const add = (from: number, to: number) => {
       for (let seq = from; seq <= to; seq++) {
         log.append([{ seq, line: JSON.stringify({ seq, text: "x".repeat(bytes) }) }]);
@@ -130,18 +159,20 @@ describe("following the event log", () => {
       reopen: async () => {
         await log.close();
         log = new EventLog(file, healEventLog(file).seq, more);
+        follower = new EventFollower(log);
       },
       /** What comes until there are no more, or so many. */
       read: async (after: number | undefined, most: number) => {
         const stop = new AbortController();
         const all: Followed[] = [];
-        for await (const one of followEvents(log, after, stop.signal)) {
-          all.push(one);
+        for await (const one of follower.follow(after, stop.signal)) {
+          if (!("at" in one)) all.push(one);
+          else expect(one.at).toBe(after);
           if (all.length >= most) break;
         }
-        return all.map((one) => ("gap" in one ? one.gap : one.seq));
+        return all.map((one) => ("gap" in one ? one.gap : "seq" in one ? one.seq : one));
       },
-      follow: (after: number | undefined, signal: AbortSignal) => followEvents(log, after, signal),
+      follow: (after: number | undefined, signal: AbortSignal) => follower.follow(after, signal),
     };
   }
   const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
@@ -180,13 +211,26 @@ describe("following the event log", () => {
     expect(await log.read(200, 2)).toEqual([{ after: 200, before: 301 }, 301]);
   });
 
+  it("reads one block at a time, however many begin far back, each of them all", async () => {
+    const log = await logOf(2000, { bytes: 300 });
+    await log.reopen();
+    const many = Array.from({ length: 20 }, () => log.read(0, 2000));
+    for (const got of await Promise.all(many)) expect(got).toEqual(numbers(1, 2000));
+    // Those that have gone meanwhile are read nothing for.
+    const gone = new AbortController();
+    const left = log.follow(0, gone.signal);
+    expect(await left.next()).toMatchObject({ value: { at: 0 } });
+    gone.abort();
+    expect(await left.next()).toMatchObject({ done: true });
+  });
+
   it("hands on what comes, each once, while files are put aside; half a line is left alone", async () => {
     const log = await logOf(10, { maxBytes: 2000, keep: 5 });
     await log.reopen();
     const stop = new AbortController();
     const got: number[] = [];
     const reading = (async () => {
-      for await (const one of log.follow(4, stop.signal)) if (!("gap" in one)) got.push(one.seq);
+      for await (const one of log.follow(4, stop.signal)) if ("seq" in one) got.push(one.seq);
     })();
     for (let seq = 11; seq <= 100; seq++) {
       log.add(seq, seq);
@@ -200,7 +244,7 @@ describe("following the event log", () => {
     const late = new AbortController();
     setTimeout(() => late.abort(), 200);
     const rest: number[] = [];
-    for await (const one of log.follow(100, late.signal)) if (!("gap" in one)) rest.push(one.seq);
+    for await (const one of log.follow(100, late.signal)) if ("seq" in one) rest.push(one.seq);
     expect(rest).toEqual([]);
   });
 });
