@@ -7,9 +7,13 @@ import { kernelRows } from "../e2e/stacks/hostile-kernel";
 import { afterRows, limitRows } from "../e2e/stacks/hostile-limits";
 import { networkRows } from "../e2e/stacks/hostile-network";
 import { rayRows } from "../e2e/stacks/hostile-ray";
+import { streamRows } from "../e2e/stacks/hostile-streams";
 import { webRows } from "../e2e/stacks/hostile-web";
 
-const rows = [fileRows, kernelRows, networkRows, daemonRows, webRows, rayRows, limitRows, afterRows].flat();
+const rows = [
+  ...[fileRows, kernelRows, networkRows, daemonRows, streamRows, webRows, rayRows],
+  ...[limitRows, afterRows],
+].flat();
 /** What `setUp` of hostile-rig.ts gives, and what bash has or the command sets. */
 const VARIABLES = [
   ...["NODE", "OTHER_NODE", "GATEWAY", "REGISTRY", "BOB_AT", "BOB_GRANT", "BOB_TOKEN"],
@@ -27,6 +31,8 @@ const VARIABLES = [
     "port",
     "origin",
     "code",
+    "ticket",
+    "url",
   ],
 ];
 

@@ -17,12 +17,16 @@ import { afterRows, limitRows } from "./hostile-limits";
 import { networkRows } from "./hostile-network";
 import { rayRows } from "./hostile-ray";
 import { reach, setUp, tearDown } from "./hostile-rig";
+import { streamRows } from "./hostile-streams";
 import type { Row } from "./hostile-table";
 import { webRows } from "./hostile-web";
 
 /** One after the other, as what takes the processors would make others late. */
 const ROUNDS: readonly (readonly Row[])[] = [
-  [...fileRows, ...kernelRows, ...networkRows, ...daemonRows, ...webRows, ...rayRows],
+  [
+    ...[...fileRows, ...kernelRows, ...networkRows, ...daemonRows],
+    ...[...streamRows, ...webRows, ...rayRows],
+  ],
   limitRows,
   afterRows,
 ];

@@ -49,13 +49,15 @@ const forged = (
   ),
 ];
 
-const SOCKET = "--unix-socket /run/berthd/berth.sock";
-const TCP = "http://127.0.0.1:9700";
-const BOBS = '-H "Authorization: Bearer $BOB_TOKEN"';
-const overSocket = (path: string, options = "") => curl(`http://berthd${path}`, `${SOCKET} ${options}`);
-const overTcp = (path: string, options = "") => curl(`${TCP}${path}`, options);
+/** Where a person finds berthd in their workspace, and programs on the node, and bob's token for it. */
+export const SOCKET = "--unix-socket /run/berthd/berth.sock";
+export const TCP = "http://127.0.0.1:9700";
+export const BOBS = '-H "Authorization: Bearer $BOB_TOKEN"';
+export const overSocket = (path: string, options = "") =>
+  curl(`http://berthd${path}`, `${SOCKET} ${options}`);
+export const overTcp = (path: string, options = "") => curl(`${TCP}${path}`, options);
 
-const WRONG: readonly (readonly [string, string])[] = [
+export const WRONG: readonly (readonly [string, string])[] = [
   ["without a token", ""],
   ["with a token that never was", `-H "Authorization: Bearer berth_${"A".repeat(43)}"`],
   ["with a token of another shape", '-H "Authorization: Bearer root"'],

@@ -2,7 +2,9 @@
  * @file Hostile rows: somebody who takes all that there is. The limits hold inside, and the neighbours and the node go on.
  * A home's quota is not among them: these nodes' file system has none (test/e2e/nodes/host-storage.test.ts).
  */
-import type { Row } from "./hostile-table";
+import { SOCKET } from "./hostile-daemon";
+import { askMuch, WITH_AN_END } from "./hostile-streams";
+import { curl, type Row } from "./hostile-table";
 
 /** Carol's, set where the test adds her: fewer than the default, so that what reaches it is soon over. */
 export const PIDS = 512;
@@ -67,6 +69,8 @@ const carol = (what: string, command: string, expect: Row["expect"]): Row => ({
 
 /** One after the other: each takes the processors for itself. */
 export const limitRows: readonly Row[] = [
+  // Whatever asks berthd on her socket within the next minute is told to wait.
+  carol("asks berthd so much in a minute", askMuch(SOCKET, "http://berthd"), WITH_AN_END),
   carol(
     "ends inside when it takes more memory than the limit",
     `/usr/bin/python3 -c 'b"x" * (2 * 1024 ** 3)'; echo "ended with $?"`,
@@ -92,6 +96,12 @@ export const afterRows: readonly Row[] = [
     'sudo -n supervisorctl status | awk \'$1 != "services" && $2 != "RUNNING"\'',
     "",
   ),
+  {
+    what: "is answered on his socket, though carol there, and others with his token, asked more than they may",
+    from: "bob",
+    command: curl("http://berthd/api/whoami", SOCKET),
+    expect: "200",
+  },
   {
     what: "still works in his notebook",
     from: "bob",
