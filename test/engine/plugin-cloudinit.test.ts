@@ -24,12 +24,12 @@ interface Edit {
 
 const PLAIN = "gzip: false, base64Encode: false";
 
-/** Two documents of two parts: one by the plain function, and one with a secret by the function that takes outputs. */
+/** Two documents of two parts, one of them with a secret. */
 function program({ given = PLAIN, secret = SECRET, more = "" }: Edit = {}): void {
   sandbox.program(`
 const cloudinit = require("@pulumi/cloudinit");
 const base = { contentType: "text/cloud-config", filename: "base.yaml", content: "#cloud-config\\nhostname: head\\n" };
-exports.plain = cloudinit.getConfig({ ${given}, parts: [base, { content: "second" }] }).then(({ rendered }) => rendered);
+exports.plain = cloudinit.getConfigOutput({ ${given}, parts: [base, { content: "second" }] }).rendered;
 exports.hidden = cloudinit.getConfigOutput({
   ${PLAIN}, parts: [base, { content: pulumi.secret("${secret}") }],
 }).rendered;
@@ -48,7 +48,7 @@ async function refused(edit: Edit): Promise<string> {
 
 describe("cloudinit plugin", () => {
   it(
-    "makes documents, of plain values and of outputs, and the same ones the second time",
+    "makes documents, of plain values and of secrets, and the same ones the second time",
     async () => {
       program();
       await sandbox.up();
@@ -88,7 +88,9 @@ describe("cloudinit plugin", () => {
   it(
     "says at preview that it has no resource Config, and the way out",
     async () => {
-      const more = `new cloudinit.Config("document", { ${PLAIN}, parts: [{ content: pulumi.secret("${SECRET}") }] });`;
+      const more = `new pulumi.CustomResource("cloudinit:index/config:Config", "document", {
+  ${PLAIN}, parts: [{ content: pulumi.secret("${SECRET}") }],
+}, { version: "1.6.1" });`;
       expect(await refused({ more })).toContain(
         "cloudinit:index/config:Config is not part of Berth's cloudinit plugin 1.6.1, which has " +
           "cloudinit:index/getConfig:getConfig; install the official plugin for it, see docs/plugins.md",

@@ -13,16 +13,15 @@ import { configInputs } from "../src/schema";
 import { bag, context, recorded } from "./support";
 
 const { function: getter, part: partShape, version: official } = recorded.schema;
-const CONFIG = "cloudinit:index/config:Config";
 
 /** `tsc` refuses these where a property is missing, misspelt or of another type than in the SDK. */
-const part: Required<cloudinit.types.input.GetConfigPart> = {
+const part: Required<cloudinit.GetConfigPartArgs> = {
   content: "#!/bin/sh\n",
   contentType: "text/x-shellscript",
   filename: "first.sh",
   mergeType: "list()+dict()+str()",
 };
-const args: Required<cloudinit.GetConfigArgs> = {
+const args: Required<cloudinit.GetConfigOutputArgs> = {
   base64Encode: false,
   boundary: "B",
   gzip: false,
@@ -60,7 +59,7 @@ interface Sent {
   readonly version: string;
 }
 
-/** What the SDK sends, answered by the plugin itself, whose `getConfig` stands in for the resource too. */
+/** What the SDK sends, answered by the plugin itself. */
 const sent: Sent[] = [];
 const versions: string[] = [];
 
@@ -68,27 +67,24 @@ beforeEach(async () => {
   vi.restoreAllMocks();
   sent.length = 0;
   versions.length = 0;
-  for (const method of ["registerResource", "readResource", "invoke"] as const) {
-    const original = MockMonitor.prototype[method];
-    vi.spyOn(MockMonitor.prototype, method).mockImplementation(function (
-      this: MockMonitor,
-      request: { getVersion(): string },
-      callback: (error: unknown, response: unknown) => void,
-    ) {
-      versions.push(request.getVersion());
-      return original.call(this, request, callback);
-    });
-  }
+  const original = MockMonitor.prototype.invoke;
+  vi.spyOn(MockMonitor.prototype, "invoke").mockImplementation(function (
+    this: MockMonitor,
+    request: { getVersion(): string },
+    callback: (error: unknown, response: unknown) => void,
+  ) {
+    versions.push(request.getVersion());
+    return original.call(this, request, callback);
+  });
   const answer = async (token: string, inputs: Props): Promise<Props> => {
     sent.push({ token, inputs, version: versions.at(-1) ?? "" });
     expect(checkInputs(token, configInputs, inputs).failures).toEqual([]);
     return (await getConfigFunction.invoke(bag(inputs), context)).outs ?? {};
   };
   await pulumi.runtime.setMocks({
-    newResource: async ({ type, id, inputs }) =>
-      type === CONFIG && !id
-        ? { id: "made", state: await answer(type, inputs) }
-        : { id: id ?? "", state: inputs },
+    newResource: ({ type }) => {
+      throw new Error(`the SDK has no resource ${type}`);
+    },
     call: ({ token, inputs }) => answer(token, inputs),
   });
 });
@@ -99,45 +95,16 @@ const value = <T>(output: pulumi.Output<T>): Promise<T> =>
   });
 
 describe("the SDK", () => {
-  it("sends a Config with its version, and gives its outputs back", async () => {
-    const config = new cloudinit.Config("thing", args);
-    const rendered = await value(config.rendered);
-    expect(sent).toEqual([{ token: CONFIG, inputs: args, version: official }]);
-    expect(rendered).toContain("\r\nX-Merge-Type: list()+dict()+str()\r\n");
-    expect(await value(config.boundary)).toBe("B");
-    expect(await value(config.parts)).toEqual([part]);
-    expect(cloudinit.Config.isInstance(config)).toBe(true);
-    expect(cloudinit.Config.isInstance({})).toBe(false);
+  it("calls getConfig with its version, and gives its results back", async () => {
+    const made = await value(cloudinit.getConfigOutput(args));
+    expect(sent).toEqual([{ token: getter.token, inputs: args, version: official }]);
+    expect(made.rendered).toContain("\r\nX-Merge-Type: list()+dict()+str()\r\n");
+    expect(made.id).toMatch(/^\d+$/);
   });
 
-  it("leaves defaults to the plugin", async () => {
-    const config = new cloudinit.Config("thing", { gzip: false, parts: [{ content: pulumi.output("a") }] });
-    expect(await value(config.base64Encode)).toBe(true);
+  it("waits for outputs, and leaves defaults to the plugin", async () => {
+    await value(cloudinit.getConfigOutput({ gzip: false, parts: [{ content: pulumi.output("a") }] }));
     expect(sent[0]?.inputs).toEqual({ gzip: false, parts: [{ content: "a" }] });
-  });
-
-  it("looks a Config up by its id", async () => {
-    const found = cloudinit.Config.get("thing", "42", { rendered: "x" });
-    expect(await value(found.id)).toBe("42");
-    expect(await value(found.rendered)).toBe("x");
-    expect(versions).toEqual([official]);
-  });
-
-  it("asks for parts before the engine does", () => {
-    const none = {} as cloudinit.ConfigArgs;
-    expect(() => new cloudinit.Config("thing", none)).toThrow("Missing required property 'parts'");
-  });
-
-  it("calls getConfig, plain and with outputs, with its version", async () => {
-    const once = await cloudinit.getConfig(args);
-    const later = cloudinit.getConfigOutput({
-      ...args,
-      parts: [{ ...part, content: pulumi.output(part.content) }],
-    });
-    expect(await value(later)).toEqual(once);
-    expect(once.id).toMatch(/^\d+$/);
-    const call = { token: getter.token, inputs: args, version: official };
-    expect(sent).toEqual([call, call]);
   });
 
   it("makes a result secret where a part is", async () => {
@@ -147,10 +114,8 @@ describe("the SDK", () => {
     expect([await pulumi.isSecret(open), await pulumi.isSecret(closed)]).toEqual([false, true]);
   });
 
-  it("lets the program say another version, and name a provider", async () => {
-    const provider = new cloudinit.Provider("own");
-    expect(cloudinit.Provider.isInstance(provider)).toBe(true);
-    await value(new cloudinit.Config("thing", args, { provider, version: "9.9.9" }).urn);
-    expect(versions.sort()).toEqual([official, "9.9.9"].sort());
+  it("lets the program say another version", async () => {
+    await value(cloudinit.getConfigOutput(args, { version: "9.9.9" }));
+    expect(versions).toEqual(["9.9.9"]);
   });
 });

@@ -1,2 +1,0 @@
-export * as input from "./input";
-export * as output from "./output";
