@@ -64,7 +64,7 @@ const document = `require("@pulumi/cloudinit").getConfigOutput({
 
 const rest = (volumeSize: number): string => `
 const volume = new digitalocean.Volume("data", {
-  name: "berth-data", region, size: ${volumeSize}, initialFilesystemType: "ext4", tags: [tag.id],
+  name: "berth-data", region, size: ${volumeSize}, tags: [tag.id],
 }, { provider });
 new digitalocean.VolumeAttachment("data-attachment", { dropletId: id, volumeId: volume.id }, { provider });
 new digitalocean.Firewall("firewall", {

@@ -81,7 +81,7 @@ async function change({ kind, id, outs }: Made, program: Props): Promise<Props> 
 describe("against the described API", () => {
   it("creates, changes and reads every kind without a diff", async () => {
     const region = "fra1";
-    const vpc = await up("vpc", { name: "v", region, ipRange: "10.110.0.0/20", description: "d" });
+    const vpc = await up("vpc", { name: "v", region, ipRange: "10.110.0.0/20" });
     await change(vpc, { name: "v2", region, ipRange: "10.110.0.0/20" });
     const key = await up("sshKey", { name: "k", publicKey: PUBLIC_KEY });
     await change(key, { name: "k2", publicKey: PUBLIC_KEY });
@@ -103,7 +103,7 @@ describe("against the described API", () => {
     expect(droplet.outs).toMatchObject({ status: "active", vpcUuid: vpc.id, tags: ["berth", "a"] });
     const dropletId = Number(droplet.id);
 
-    const data: Props = { name: "data", region, size: 10, initialFilesystemType: "ext4", tags: ["berth"] };
+    const data: Props = { name: "data", region, size: 10, tags: ["berth"] };
     const volume = await up("volume", data);
     await up("volumeAttachment", { dropletId, volumeId: volume.id });
     expect(await change(volume, { ...data, size: 20, tags: ["b"] })).toMatchObject({ size: 20, tags: ["b"] });

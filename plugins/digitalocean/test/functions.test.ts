@@ -42,7 +42,6 @@ describe("functions", () => {
     expect((await call("getImage", server.url, { slug: "debian-13-x64" })).outs).toMatchObject({
       id: 5,
       image: "5",
-      private: false,
     });
     expect(await thrown(call("getImage", server.url, { slug: "none" }))).toContain("there is no image none");
   });

@@ -11,8 +11,6 @@ const volume = (over: object = {}) => ({
   name: "data",
   region: { slug: "fra1" },
   size_gigabytes: 100,
-  filesystem_type: "ext4",
-  filesystem_label: "",
   droplet_ids: [],
   tags: ["berth"],
   ...over,
@@ -21,7 +19,6 @@ const volumeProgram: Props = {
   name: "data",
   region: "fra1",
   size: 100,
-  initialFilesystemType: "ext4",
   tags: ["berth"],
 };
 
@@ -88,14 +85,11 @@ describe("volume", () => {
     [{ region: "FRA1" }, {}],
     [{ region: "nyc3" }, { region: "replace" }],
     [{ name: "other" }, { name: "replace" }],
-    [{ initialFilesystemType: "xfs" }, { initialFilesystemType: "replace" }],
     [{ description: "d" }, { description: "replace" }],
     [{ size: 101 }, { size: "update" }],
   ])("%j is %j", async (edit, expected) => {
     const { diff } = await start("volume", {});
-    expect(await diff({ ...volumeProgram, filesystemType: "ext4" }, { ...volumeProgram, ...edit })).toEqual(
-      expected,
-    );
+    expect(await diff(volumeProgram, { ...volumeProgram, ...edit })).toEqual(expected);
   });
 });
 

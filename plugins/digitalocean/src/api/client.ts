@@ -74,6 +74,10 @@ export class Api {
     return this.request(what, "PUT", path, call);
   }
 
+  patch(what: string, path: string, call: Call = {}): Promise<unknown> {
+    return this.request(what, "PATCH", path, call);
+  }
+
   /** As {@link get}; undefined if the API answers 404. */
   async find(what: string, path: string, call: Call = {}): Promise<unknown> {
     return await unlessGone(this.get(what, path, call));

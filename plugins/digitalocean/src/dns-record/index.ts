@@ -2,15 +2,7 @@
 import { ProviderError, type ResourceType } from "@berth/plugin-base";
 import { str } from "@berth/plugin-base/bridged";
 import { createOnce, defineResource, type Session, type Work } from "../resource";
-import {
-  type ApiRecord,
-  checkRecord,
-  isSameRecord,
-  recordBody,
-  recordChange,
-  recordFields,
-  recordState,
-} from "./map";
+import { type ApiRecord, isSameRecord, recordBody, recordChange, recordFields, recordState } from "./map";
 
 interface DomainRecord {
   readonly domain: string;
@@ -27,7 +19,6 @@ const pathOf = (domain: string, id = ""): string =>
 export function dnsRecordType(session: () => Session): ResourceType {
   return defineResource<DomainRecord>(session, {
     fields: recordFields,
-    check: checkRecord,
     adjust: recordChange,
     state: ({ domain, record }) => recordState(record, domain),
     async create(inputs, work) {

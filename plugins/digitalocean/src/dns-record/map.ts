@@ -1,25 +1,14 @@
 /** `digitalocean:index/dnsRecord:DnsRecord`: properties and their place in the API. Pure. */
-import { type CheckFailure, isUnknown, type PropertyChange, type Props } from "@berth/plugin-base";
-import { type Fields, int, integer, str, string, text } from "@berth/plugin-base/bridged";
+import { isUnknown, type PropertyChange, type Props } from "@berth/plugin-base";
+import { type Fields, int, integer, str, string } from "@berth/plugin-base/bridged";
 import { SOME } from "../resource";
 
-const port = { min: 0, max: 65535 };
-
 export const recordFields: Fields = {
-  type: string({
-    required: true,
-    replace: true,
-    enum: ["A", "AAAA", "CAA", "CNAME", "MX", "NS", "TXT", "SRV", "SOA"],
-  }),
+  type: string({ required: true, replace: true, enum: ["A", "AAAA"] }),
   domain: string({ required: true, replace: true, pattern: SOME }),
   name: string({ computed: true, pattern: SOME }),
-  port: integer(port),
-  priority: integer(port),
-  weight: integer(port),
   ttl: integer({ computed: true, min: 1 }),
   value: string({ required: true }),
-  flags: integer({ min: 0, max: 255 }),
-  tag: string({ enum: ["issue", "issuewild", "iodef"] }),
   fqdn: string({ output: true }),
 };
 
@@ -28,25 +17,7 @@ export interface ApiRecord {
   readonly type: string;
   readonly name: string;
   readonly data: string;
-  readonly priority?: number | null;
-  readonly port?: number | null;
   readonly ttl?: number | null;
-  readonly weight?: number | null;
-  readonly flags?: number | null;
-  readonly tag?: string | null;
-}
-
-/** What each type needs beside its value. */
-const NEEDS: Readonly<Record<string, readonly string[]>> = {
-  MX: ["priority"],
-  SRV: ["priority", "weight", "port"],
-  CAA: ["flags", "tag"],
-};
-
-export function checkRecord(inputs: Props): CheckFailure[] {
-  const type = str(inputs, "type") ?? "";
-  const missing = (NEEDS[type] ?? []).filter((key) => (inputs[key] ?? null) === null);
-  return missing.map((property) => ({ property, reason: `is missing; a record of type ${type} needs it` }));
 }
 
 export function recordBody(inputs: Props): Record<string, unknown> {
@@ -54,31 +25,17 @@ export function recordBody(inputs: Props): Record<string, unknown> {
     type: str(inputs, "type"),
     name: str(inputs, "name"),
     data: str(inputs, "value"),
-    priority: int(inputs, "priority"),
-    port: int(inputs, "port"),
     ttl: int(inputs, "ttl") || undefined,
-    weight: int(inputs, "weight"),
-    flags: int(inputs, "flags"),
-    tag: text(inputs, "tag"),
   };
 }
 
-/** Types whose value is a name: the API leaves its last dot out. */
-const NAMES = new Set(["CNAME", "MX", "NS", "SRV", "CAA"]);
-
 export function recordState(record: ApiRecord, domain: string): Props {
-  const dotted = NAMES.has(record.type) && record.data !== "@" && record.tag !== "iodef";
   return {
     type: record.type,
     domain,
     name: record.name,
-    value: dotted ? `${record.data}.` : record.data,
-    port: record.port ?? 0,
-    priority: record.priority ?? 0,
+    value: record.data,
     ttl: record.ttl ?? 0,
-    weight: record.weight ?? 0,
-    flags: record.flags ?? 0,
-    tag: record.tag ?? "",
     fqdn: fqdnOf(record.name, domain),
   };
 }
@@ -90,21 +47,21 @@ export function fqdnOf(name: string, domain: string): string {
 }
 
 /** The API shortens names inside the domain: the program's longer spelling is no change. */
+const sameName = (short: string, long: string, domain: string): boolean =>
+  long === short || long === `${short}.${domain}.` || (short === "@" && long === `${domain}.`);
+
 export function recordChange(change: PropertyChange, olds: Props, news: Props): PropertyChange | undefined {
-  const key = String(change.path[0]);
-  const [old, next, domain] = [str(olds, key), str(news, key), `${str(news, "domain")}.`];
-  if ((key !== "name" && key !== "value") || old === undefined || next === undefined || isUnknown(next)) {
-    return change;
-  }
-  const longer = key === "name" ? `${old}.${domain}` === next : old === `${next}.${domain}`;
-  return (old === "@" && next === domain) || longer ? undefined : change;
+  const [old, next] = [str(olds, "name"), str(news, "name")];
+  if (change.path[0] !== "name" || old === undefined || next === undefined || isUnknown(next)) return change;
+  return sameName(old, next, str(news, "domain") ?? "") ? undefined : change;
 }
 
 /** Whether the API's record is what the program asks for, in either spelling. */
 export function isSameRecord(state: Props, inputs: Props): boolean {
-  const same = (key: string): boolean => {
-    const change = { path: [key], kind: "update", replace: false } as const;
-    return str(state, key) === str(inputs, key) || recordChange(change, state, inputs) === undefined;
-  };
-  return state.type === inputs.type && same("name") && same("value");
+  const [old, next] = [str(state, "name") ?? "", str(inputs, "name") ?? ""];
+  return (
+    state.type === inputs.type &&
+    state.value === inputs.value &&
+    sameName(old, next, str(inputs, "domain") ?? "")
+  );
 }

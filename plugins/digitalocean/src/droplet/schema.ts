@@ -1,12 +1,11 @@
 /** `digitalocean:index/droplet:Droplet` in version 4.80.1 of the official plugin. Pure. */
 import { createHash } from "node:crypto";
-import { boolean, type Field, type Fields, integer, object, set, string } from "@berth/plugin-base/bridged";
+import { boolean, type Fields, set, string } from "@berth/plugin-base/bridged";
 import { SOME, sameSlug, tagsField } from "../resource";
 
 const replace = true;
 const computed = true;
 const output = true;
-const price: Field = { type: "number", output };
 
 /** The state holds a digest of the user data, not the text: https://docs.digitalocean.com "64 KiB". */
 export const userDataDigest = (text: string): string => createHash("sha1").update(text).digest("hex");
@@ -21,36 +20,19 @@ export const dropletFields: Fields = {
   region: string({ computed, replace, pattern: SOME, same: sameSlug }),
   size: string({ required: true, pattern: SOME, same: sameSlug }),
   backups: boolean(),
-  backupPolicy: object({
-    plan: string({ enum: ["daily", "weekly"] }),
-    weekday: string({ enum: ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"] }),
-    hour: integer({ min: 0, max: 20 }),
-  }),
-  dropletAgent: boolean({ replace }),
-  gpuPartitionMode: string({ replace, enum: ["PARTITION_MODE_SPX_NPS1", "PARTITION_MODE_DPX_NPS2"] }),
   gracefulShutdown: boolean(),
   ipv6: boolean(),
-  ipv6Address: string({ computed }),
   monitoring: boolean({ replace }),
-  privateNetworking: boolean({ computed }),
-  publicNetworking: boolean({ computed, replace }),
   resizeDisk: boolean({ default: true }),
   sshKeys: set(string({ pattern: SOME }), { replace }),
   tags: tagsField(),
   userData: string({ replace, pattern: SOME, same: sameUserData }),
-  volumeIds: set(string(), { computed }),
   vpcUuid: string({ computed, replace, pattern: SOME }),
-  createdAt: string({ output }),
-  disk: integer({ output }),
   dropletUrn: string({ output }),
   ipv4Address: string({ output }),
   ipv4AddressPrivate: string({ output }),
-  locked: boolean({ output }),
-  memory: integer({ output }),
-  priceHourly: price,
-  priceMonthly: price,
+  ipv6Address: string({ output }),
   status: string({ output }),
-  vcpus: integer({ output }),
 };
 
 /** The bridge's note of the official plugin's schema version and time-outs, in nanoseconds. */

@@ -1,11 +1,9 @@
 /** `digitalocean:index/firewall:Firewall`: properties and their place in the API. Pure. */
 import { type CheckFailure, isUnknown, type Props, type Value } from "@berth/plugin-base";
 import {
-  boolean,
   type Field,
   type Fields,
   integer,
-  list,
   object,
   objects,
   set,
@@ -17,6 +15,16 @@ import {
 import { SOME, tagsField } from "../resource";
 
 type Side = "source" | "destination";
+
+/** Where rules come from or go to: the end of the property's name, and the API's name for it. */
+const ENDS = {
+  Addresses: "addresses",
+  DropletIds: "droplet_ids",
+  LoadBalancerUids: "load_balancer_uids",
+  KubernetesIds: "kubernetes_ids",
+  Tags: "tags",
+} as const;
+type Ends = { readonly [K in (typeof ENDS)[keyof typeof ENDS]]?: readonly (string | number)[] | null };
 
 const rules = (side: Side): Field =>
   set(
@@ -38,21 +46,7 @@ export const firewallFields: Fields = {
   inboundRules: rules("source"),
   outboundRules: rules("destination"),
   tags: tagsField(),
-  status: string({ output: true }),
-  createdAt: string({ output: true }),
-  pendingChanges: list(object({ dropletId: integer(), removing: boolean(), status: string() }), {
-    output: true,
-  }),
 };
-
-/** Where rules come from or go to. */
-interface Ends {
-  readonly addresses?: readonly string[];
-  readonly droplet_ids?: readonly number[];
-  readonly load_balancer_uids?: readonly string[];
-  readonly kubernetes_ids?: readonly string[];
-  readonly tags?: readonly string[];
-}
 
 interface ApiRule {
   readonly protocol: string;
@@ -65,9 +59,6 @@ interface ApiRule {
 export interface ApiFirewall {
   readonly id: string;
   readonly name: string;
-  readonly status: string;
-  readonly created_at: string;
-  readonly pending_changes?: readonly { droplet_id?: number; removing?: boolean; status?: string }[] | null;
   readonly droplet_ids?: readonly number[] | null;
   readonly tags?: readonly string[] | null;
   readonly inbound_rules?: readonly ApiRule[] | null;
@@ -97,50 +88,33 @@ export function checkFirewall(inputs: Props): CheckFailure[] {
 }
 
 export function firewallBody(inputs: Props): Record<string, unknown> {
-  const ends = (rule: Props, side: Side): Ends => ({
-    addresses: strings(rule, `${side}Addresses`),
-    droplet_ids: integers(rule, `${side}DropletIds`),
-    load_balancer_uids: strings(rule, `${side}LoadBalancerUids`),
-    kubernetes_ids: strings(rule, `${side}KubernetesIds`),
-    tags: strings(rule, `${side}Tags`),
-  });
-  const rule = (props: Props) => ({
+  const rule = (props: Props, side: Side) => ({
     protocol: str(props, "protocol"),
     // The API's own default is left out, for an API of before deny rules.
     action: str(props, "action") === "deny" ? "deny" : undefined,
     ports: text(props, "portRange"),
+    [`${side}s`]: Object.fromEntries(
+      Object.entries(ENDS).map(([end, name]) => [name, props[`${side}${end}`] ?? undefined]),
+    ),
   });
   return {
     name: str(inputs, "name"),
-    droplet_ids: integers(inputs, "dropletIds") ?? [],
+    droplet_ids: inputs.dropletIds ?? [],
     tags: strings(inputs, "tags") ?? [],
-    inbound_rules: objects(inputs, "inboundRules").map((props) => ({
-      ...rule(props),
-      sources: ends(props, "source"),
-    })),
-    outbound_rules: objects(inputs, "outboundRules").map((props) => ({
-      ...rule(props),
-      destinations: ends(props, "destination"),
-    })),
+    inbound_rules: objects(inputs, "inboundRules").map((props) => rule(props, "source")),
+    outbound_rules: objects(inputs, "outboundRules").map((props) => rule(props, "destination")),
   };
 }
 
 export function firewallState(firewall: ApiFirewall): Props {
   return {
     name: firewall.name,
-    status: firewall.status,
-    createdAt: firewall.created_at,
     dropletIds: [...(firewall.droplet_ids ?? [])],
     tags: [...(firewall.tags ?? [])],
     inboundRules: (firewall.inbound_rules ?? []).map((rule) => ruleState(rule, "source", rule.sources)),
     outboundRules: (firewall.outbound_rules ?? []).map((rule) =>
       ruleState(rule, "destination", rule.destinations),
     ),
-    pendingChanges: (firewall.pending_changes ?? []).map((change) => ({
-      dropletId: change.droplet_id ?? 0,
-      removing: change.removing ?? false,
-      status: change.status ?? "",
-    })),
   };
 }
 
@@ -149,20 +123,9 @@ function ruleState({ protocol, action, ports }: ApiRule, side: Side, ends: Ends 
   // The API says "0" for all ports, and for a protocol without ports.
   if (ports !== undefined && ports !== "" && ports !== "0") rule.portRange = ports;
   else if (protocol !== "icmp") rule.portRange = "all";
-  const lists: Record<string, readonly (string | number)[] | undefined> = {
-    [`${side}Addresses`]: ends.addresses,
-    [`${side}DropletIds`]: ends.droplet_ids,
-    [`${side}LoadBalancerUids`]: ends.load_balancer_uids,
-    [`${side}KubernetesIds`]: ends.kubernetes_ids,
-    [`${side}Tags`]: ends.tags,
-  };
-  for (const [key, values] of Object.entries(lists)) {
-    if (values !== undefined && values !== null && values.length > 0) rule[key] = [...values];
+  for (const [end, name] of Object.entries(ENDS)) {
+    const values = ends[name] ?? [];
+    if (values.length > 0) rule[`${side}${end}`] = [...values];
   }
   return rule;
-}
-
-function integers(bag: Props, key: string): number[] | undefined {
-  const value = bag[key];
-  return Array.isArray(value) ? value.filter((item): item is number => typeof item === "number") : undefined;
 }

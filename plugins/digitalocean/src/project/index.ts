@@ -1,8 +1,8 @@
 /** `digitalocean:index/project:Project` and `digitalocean:index/projectResources:ProjectResources`. */
-import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
+import type { ResourceType } from "@berth/plugin-base";
 import { str, strings } from "@berth/plugin-base/bridged";
 import { ApiError, until } from "../api";
-import { changed, createOnce, defineResource, HalfMade, type Session, type Work } from "../resource";
+import { createOnce, defineResource, type Session, type Work } from "../resource";
 import {
   type ApiProject,
   projectBody,
@@ -15,21 +15,20 @@ import {
 
 const DELETE_MS = 3 * 60_000;
 
-interface Project {
+interface Answer {
   readonly project: ApiProject;
-  readonly urns: readonly string[];
 }
 
 export function projectType(session: () => Session): ResourceType {
-  return defineResource<Project>(session, {
+  return defineResource<ApiProject>(session, {
     fields: projectFields,
     meta: projectMeta,
-    state: ({ project, urns }) => projectState(project, urns),
+    state: projectState,
     async create(inputs, work) {
       const what = `create project ${str(inputs, "name")}`;
       const { api, signal } = work;
-      const body = projectBody(inputs, false);
-      const project = await createOnce<ApiProject>(work, {
+      const body = projectBody(inputs);
+      const found = await createOnce<ApiProject>(work, {
         what,
         request: body,
         idOf: ({ id }) => id,
@@ -38,31 +37,20 @@ export function projectType(session: () => Session): ResourceType {
           return all.filter(({ name }) => name === body.name);
         },
         post: async () =>
-          ((await api.post(what, "v2/projects", { signal, body, once: true })) as { project: ApiProject })
-            .project,
+          ((await api.post(what, "v2/projects", { signal, body, once: true })) as Answer).project,
         remove: "doctl projects delete",
       });
-      try {
-        await assign(project.id, strings(inputs, "resources") ?? [], work);
-        if (inputs.isDefault === true) await put(project.id, inputs, work);
-        return { id: project.id, found: (await find(project.id, work)) ?? { project, urns: [] } };
-      } catch (error) {
-        throw new HalfMade((error as Error).message, { id: project.id, found: { project, urns: [] } });
-      }
+      return { id: found.id, found };
     },
-    async read(id, _known, work) {
-      const found = await find(id, work);
-      return found === undefined ? undefined : { id, found };
+    async read(id, _known, { api: client, signal }) {
+      const answer = await client.find(`read project ${id}`, pathOf(id), { signal });
+      return answer === undefined ? undefined : { id, found: (answer as Answer).project };
     },
-    async update(id, olds, news, work) {
-      await put(id, news, work);
-      if (changed(projectFields, "resources", olds, news)) await reassign(id, olds, news, work);
-      const found = await find(id, work);
-      if (found === undefined) throw new ProviderError(`project ${id} is gone; run pulumi refresh`);
-      return found;
+    async update(id, _olds, news, { api: client, signal }) {
+      const call = { signal, body: projectBody(news) };
+      return ((await client.patch(`update project ${id}`, pathOf(id), call)) as Answer).project;
     },
-    async delete(id, olds, work) {
-      await toDefault(id, strings(olds, "resources") ?? [], work);
+    async delete(id, _olds, work) {
       const what = `delete project ${id}`;
       await until(
         work.api,
@@ -70,7 +58,7 @@ export function projectType(session: () => Session): ResourceType {
         work.deadline(DELETE_MS),
         async () => {
           try {
-            await work.api.delete(what, `v2/projects/${id}`, { signal: work.signal });
+            await work.api.delete(what, pathOf(id), { signal: work.signal });
             return true;
           } catch (error) {
             // Resources leave in the background.
@@ -99,12 +87,15 @@ export function projectResourcesType(session: () => Session): ResourceType {
       return { id, found: { id, urns: wanted } };
     },
     async read(id, _known, work) {
-      const found = await find(id, work);
-      return found === undefined ? undefined : { id, found: { id, urns: found.urns } };
+      const urns = await held(id, work);
+      return urns === undefined ? undefined : { id, found: { id, urns } };
     },
     async update(id, olds, news, work) {
-      await reassign(id, olds, news, work);
-      return { id, urns: strings(news, "resources") ?? [] };
+      const wanted = strings(news, "resources") ?? [];
+      const { remove, add } = resourceChanges(strings(olds, "resources") ?? [], wanted);
+      await toDefault(id, remove, work);
+      await assign(id, add, work);
+      return { id, urns: wanted };
     },
     async delete(id, olds, work) {
       await toDefault(id, strings(olds, "resources") ?? [], work);
@@ -112,27 +103,20 @@ export function projectResourcesType(session: () => Session): ResourceType {
   });
 }
 
-async function find(id: string, { api, signal }: Work): Promise<Project | undefined> {
-  const what = `read project ${id}`;
-  const path = `v2/projects/${encodeURIComponent(id)}`;
-  const answer = await api.find(what, path, { signal });
-  if (answer === undefined) return undefined;
-  const held = await api.list<{ urn: string }>(what, `${path}/resources`, "resources", { signal });
-  return { project: (answer as { readonly project: ApiProject }).project, urns: held.map(({ urn }) => urn) };
-}
+const pathOf = (id: string): string => `v2/projects/${encodeURIComponent(id)}`;
 
-async function put(id: string, inputs: Props, { api, signal }: Work): Promise<void> {
-  await api.put(`update project ${id}`, `v2/projects/${id}`, { signal, body: projectBody(inputs, true) });
+/** What a project holds; undefined: there is no such project. */
+async function held(id: string, { api, signal }: Work): Promise<readonly string[] | undefined> {
+  const what = `read project ${id}`;
+  if ((await api.find(what, pathOf(id), { signal })) === undefined) return undefined;
+  const all = await api.list<{ urn: string }>(what, `${pathOf(id)}/resources`, "resources", { signal });
+  return all.map(({ urn }) => urn);
 }
 
 async function assign(id: string, urns: readonly string[], { api, signal }: Work): Promise<void> {
   if (urns.length === 0) return;
   const call = { signal, body: { resources: urns } };
-  await api.post(
-    `assign resources to project ${id}`,
-    `v2/projects/${encodeURIComponent(id)}/resources`,
-    call,
-  );
+  await api.post(`assign resources to project ${id}`, `${pathOf(id)}/resources`, call);
 }
 
 /**
@@ -143,17 +127,11 @@ async function toDefault(id: string, gone: readonly string[], work: Work): Promi
   if (gone.length === 0) return;
   // Reserved IPs are listed under their older name.
   const listed = (urn: string): string => urn.replace(/^do:reservedip:/, "do:floatingip:");
-  const held = ((await find(id, work))?.urns ?? []).map(listed);
-  const urns = gone.filter((urn) => held.includes(listed(urn)));
+  const there = ((await held(id, work)) ?? []).map(listed);
+  const urns = gone.filter((urn) => there.includes(listed(urn)));
   if (urns.length === 0) return;
   const answer = await work.api.get("find the default project", "v2/projects/default", {
     signal: work.signal,
   });
-  await assign((answer as { readonly project: ApiProject }).project.id, urns, work);
-}
-
-async function reassign(id: string, olds: Props, news: Props, work: Work): Promise<void> {
-  const { remove, add } = resourceChanges(strings(olds, "resources") ?? [], strings(news, "resources") ?? []);
-  await toDefault(id, remove, work);
-  await assign(id, add, work);
+  await assign((answer as Answer).project.id, urns, work);
 }

@@ -1,12 +1,9 @@
 /** `digitalocean:index/reservedIp:ReservedIp` and `digitalocean:index/reservedIpAssignment:ReservedIpAssignment`. */
 import { type Props, ProviderError, type ResourceType } from "@berth/plugin-base";
 import { int, str } from "@berth/plugin-base/bridged";
-import { ApiError } from "../api";
 import {
-  changed,
   createOnce,
   defineResource,
-  HalfMade,
   Line,
   lower,
   markOf,
@@ -24,40 +21,15 @@ export function reservedIpType(session: () => Session): ResourceType {
     fields: reservedIpFields,
     state: reservedIpState,
     async create(inputs, work) {
-      const made = await line.run("", () => reserve(inputs, work));
-      const droplet = int(inputs, "dropletId") ?? 0;
-      if (droplet === 0) return { id: made.ip, found: made };
-      try {
-        await assign(made.ip, droplet, work);
-        return { id: made.ip, found: (await findAddress(made.ip, work)) ?? made };
-      } catch (error) {
-        throw new HalfMade((error as Error).message, { id: made.ip, found: made });
-      }
+      const found = await line.run("", () => reserve(inputs, work));
+      return { id: found.ip, found };
     },
     async read(id, _known, work) {
       const found = await findAddress(id, work);
       return found === undefined ? undefined : { id, found };
     },
-    async update(id, olds, news, work) {
-      if (changed(reservedIpFields, "dropletId", olds, news)) {
-        const droplet = int(news, "dropletId") ?? 0;
-        await (droplet === 0 ? unassign(id, work) : assign(id, droplet, work));
-      }
-      const found = await findAddress(id, work);
-      if (found === undefined) throw new ProviderError(`reserved IP ${id} is gone; run pulumi refresh`);
-      return found;
-    },
-    async delete(id, olds, work) {
-      if ((int(olds, "dropletId") ?? 0) !== 0) {
-        try {
-          await unassign(id, work);
-        } catch (error) {
-          // 422: on no droplet any more.
-          if (!(error instanceof ApiError) || (error.status !== 422 && error.status !== 404)) throw error;
-        }
-      }
-      await work.api.delete(`release reserved IP ${id}`, `v2/reserved_ips/${id}`, { signal: work.signal });
-    },
+    delete: (id, _olds, { api: client, signal }) =>
+      client.delete(`release reserved IP ${id}`, `v2/reserved_ips/${id}`, { signal }),
   });
 }
 

@@ -1,13 +1,12 @@
 /** Reserved addresses: properties and their place in the API. Pure. */
 import type { Props } from "@berth/plugin-base";
-import { type Fields, int, integer, string } from "@berth/plugin-base/bridged";
+import { type Fields, integer, string } from "@berth/plugin-base/bridged";
 import { IPV4, sameSlug } from "../resource";
 
 /** `digitalocean:index/reservedIp:ReservedIp`. */
 export const reservedIpFields: Fields = {
   region: string({ required: true, replace: true, same: sameSlug }),
-  ipAddress: string({ computed: true, pattern: IPV4 }),
-  dropletId: integer(),
+  ipAddress: string({ output: true }),
   reservedIpUrn: string({ output: true }),
 };
 
@@ -17,29 +16,12 @@ export const assignmentFields: Fields = {
   dropletId: integer({ required: true, replace: true, min: 1 }),
 };
 
-interface Region {
-  readonly slug: string;
-}
-
 export interface ApiReservedIp {
   readonly ip: string;
-  readonly region: Region;
-  readonly droplet?: { readonly id: number; readonly region: Region } | null;
+  readonly region: { readonly slug: string };
+  readonly droplet?: { readonly id: number } | null;
 }
 
-/**
- * The droplet shows only where it was asked for here: else it belongs to a ReservedIpAssignment.
- *
- * @param imported shows it in any case.
- */
-export function reservedIpState(address: ApiReservedIp, known: Props): Props {
-  const imported = Object.keys(known).length === 0;
-  const asked = imported || (int(known, "dropletId") ?? 0) !== 0;
-  const droplet = asked ? (address.droplet ?? undefined) : undefined;
-  return {
-    region: droplet?.region.slug ?? address.region.slug,
-    ipAddress: address.ip,
-    dropletId: droplet?.id ?? null,
-    reservedIpUrn: `do:reservedip:${address.ip}`,
-  };
+export function reservedIpState({ ip, region }: ApiReservedIp): Props {
+  return { region: region.slug, ipAddress: ip, reservedIpUrn: `do:reservedip:${ip}` };
 }

@@ -4,4 +4,4 @@ export { Journal, markOf, ownTags } from "./journal";
 export { Line } from "./line";
 export { createOnce } from "./once";
 export { setTags, TAG, tagsField } from "./tags";
-export { CIDR, goTime, IPV4, lower, numeric, SOME, sameSlug, UP_TO_255 } from "./text";
+export { CIDR, IPV4, lower, numeric, SOME, sameSlug } from "./text";

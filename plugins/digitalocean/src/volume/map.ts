@@ -3,7 +3,6 @@ import { isUnknown, type PropertyChange, type Props, ProviderError } from "@bert
 import { type Fields, int, integer, set, str, string, strings, text } from "@berth/plugin-base/bridged";
 import { lower, ownTags, SOME, sameSlug, tagsField } from "../resource";
 
-const filesystem = { enum: ["ext4", "xfs"] };
 const replace = true;
 
 export const volumeFields: Fields = {
@@ -11,14 +10,9 @@ export const volumeFields: Fields = {
   name: string({ computed: true, replace, pattern: SOME }),
   size: integer({ required: true, min: 1 }),
   description: string({ replace, pattern: SOME }),
-  snapshotId: string({ replace, pattern: SOME }),
-  initialFilesystemType: string({ replace, ...filesystem }),
-  initialFilesystemLabel: string({ replace, pattern: SOME }),
-  filesystemType: string({ computed: true, ...filesystem }),
   tags: tagsField(),
   volumeUrn: string({ output: true }),
   dropletIds: set(integer(), { output: true }),
-  filesystemLabel: string({ output: true }),
 };
 
 export interface ApiVolume {
@@ -27,8 +21,6 @@ export interface ApiVolume {
   readonly region: { readonly slug: string };
   readonly size_gigabytes: number;
   readonly description?: string;
-  readonly filesystem_type?: string;
-  readonly filesystem_label?: string;
   readonly droplet_ids?: readonly number[] | null;
   readonly tags?: readonly string[] | null;
 }
@@ -40,9 +32,6 @@ export function volumeBody(inputs: Props, tags: readonly string[]): Record<strin
     description: text(inputs, "description"),
     region: lower(inputs.region),
     size_gigabytes: int(inputs, "size"),
-    snapshot_id: text(inputs, "snapshotId"),
-    filesystem_type: text(inputs, "initialFilesystemType") ?? text(inputs, "filesystemType"),
-    filesystem_label: text(inputs, "initialFilesystemLabel"),
     tags: [...(strings(inputs, "tags") ?? []), ...tags],
   };
 }
@@ -53,11 +42,6 @@ export function volumeState(volume: ApiVolume, known: Props): Props {
     name: volume.name,
     size: volume.size_gigabytes,
     description: volume.description || (str(known, "description") ?? null),
-    snapshotId: str(known, "snapshotId") ?? null,
-    initialFilesystemType: str(known, "initialFilesystemType") ?? null,
-    initialFilesystemLabel: str(known, "initialFilesystemLabel") ?? null,
-    filesystemType: volume.filesystem_type ?? "",
-    filesystemLabel: volume.filesystem_label ?? "",
     tags: ownTags(volume.tags),
     volumeUrn: `do:volume:${volume.id}`,
     dropletIds: [...(volume.droplet_ids ?? [])],

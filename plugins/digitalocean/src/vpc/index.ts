@@ -1,6 +1,6 @@
 /** `digitalocean:index/vpc:Vpc`. */
 import type { ResourceType } from "@berth/plugin-base";
-import { bool, str } from "@berth/plugin-base/bridged";
+import { str } from "@berth/plugin-base/bridged";
 import { ApiError, until } from "../api";
 import { createOnce, defineResource, Line, type Session } from "../resource";
 import { type ApiVpc, vpcBody, vpcFields, vpcMeta, vpcState } from "./map";
@@ -43,14 +43,9 @@ export function vpcType(session: () => Session): ResourceType {
       const answer = await client.find(`read VPC ${id}`, `v2/vpcs/${encodeURIComponent(id)}`, { signal });
       return answer === undefined ? undefined : { id, found: (answer as Answer).vpc };
     },
-    async update(id, olds, news, { api: client, signal }) {
-      const body = {
-        name: str(news, "name"),
-        description: str(news, "description") ?? "",
-        default: bool(olds, "default") ?? false,
-      };
-      const answer = await client.put(`update VPC ${id}`, `v2/vpcs/${id}`, { signal, body });
-      return (answer as Answer).vpc;
+    async update(id, _olds, news, { api: client, signal }) {
+      const call = { signal, body: { name: str(news, "name") } };
+      return ((await client.patch(`update VPC ${id}`, `v2/vpcs/${id}`, call)) as Answer).vpc;
     },
     async delete(id, _olds, work) {
       const what = `delete VPC ${id}`;
