@@ -7,7 +7,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { type BaremetalNodePlan, isPlaceholder, type KeyPlan, PLAIN_PATH } from "../../config";
-import { privateKeyProblem } from "../../plugins/base/src/private-key";
+import { privateKeyProblem } from "../../core/private-key";
 import type { SshKeyPair } from "../secrets";
 import { dockerSshOptions, knownHostsLine } from "./connection";
 

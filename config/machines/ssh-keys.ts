@@ -1,5 +1,5 @@
 /** SSH public keys as configuration holds them. Pure. */
-import { HOST_KEY_TYPES, publicKeyProblem, USER_KEY_TYPES } from "../../plugins/base/src/public-key";
+import { HOST_KEY_TYPES, publicKeyProblem, USER_KEY_TYPES } from "../../core/public-key";
 import type { Report } from "../problems";
 
 export { HOST_KEY_TYPES };

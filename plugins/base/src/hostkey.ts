@@ -1,6 +1,6 @@
 /** Host keys: what an operator writes down, and the fingerprint that everybody compares. Pure. */
 import { createHash } from "node:crypto";
-import { type PublicKey, readKey } from "./public-key";
+import { type PublicKey, readKey } from "../../../core/public-key";
 
 export interface HostKey {
   /** `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`… */

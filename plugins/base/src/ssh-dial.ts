@@ -1,8 +1,8 @@
 /** One try to connect and sign in to an SSH server. */
 import type { Duplex } from "node:stream";
 import type { AuthenticationType, Client, ConnectConfig } from "ssh2";
+import { keyForSsh2 } from "../../../core/private-key";
 import { fingerprint, type HostKey, hostKeyAlgorithms, parseHostKeys } from "./hostkey";
-import { keyForSsh2 } from "./private-key";
 import { SshError, type SshProxy } from "./ssh-types";
 
 /** Official default of `port`, `user`, `dialErrorLimit`, `perDialTimeout` (pulumi-command, schema.json). */

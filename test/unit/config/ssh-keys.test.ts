@@ -5,8 +5,8 @@ import { renderUserData } from "../../../cloud-init";
 import { renderBase } from "../../../components/host";
 import { deriveSshKey } from "../../../components/secrets/derive";
 import { isPublicKey, parseHostKey } from "../../../config";
+import { publicKeyProblem } from "../../../core/public-key";
 import { parseHostKeys } from "../../../plugins/base/src/hostkey";
-import { publicKeyProblem } from "../../../plugins/base/src/public-key";
 import { certificate, dsa, userKeys } from "../public-keys";
 import { digitalocean, dropletStack, firewall, load, metal, problems } from "./helpers";
 

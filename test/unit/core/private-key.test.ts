@@ -5,13 +5,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { baremetalAccess, readPrivateKey } from "../../components/node/ssh-access";
-import { deriveSshKey } from "../../components/secrets/derive";
-import type { BaremetalNodePlan } from "../../config";
-import { prepareConnection, SshError } from "../../plugins/base/src/index";
-import { privateKeyProblem } from "../../plugins/base/src/private-key";
-import { failureOf } from "../lib/failure";
-import { missing } from "../lib/programs";
+import { baremetalAccess, readPrivateKey } from "../../../components/node/ssh-access";
+import { deriveSshKey } from "../../../components/secrets/derive";
+import type { BaremetalNodePlan } from "../../../config";
+import { privateKeyProblem } from "../../../core/private-key";
+import { prepareConnection, SshError } from "../../../plugins/base/src/index";
+import { failureOf } from "../../lib/failure";
+import { missing } from "../../lib/programs";
 
 let folder = "";
 beforeEach(() => {
