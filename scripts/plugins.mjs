@@ -1,63 +1,42 @@
 /**
- * Berth's own Pulumi plugins: bundles each into one file, packs it, and installs it into a PULUMI_HOME of
- * Berth's own, never into the user's, where it would pass for the official plugin in other projects.
+ * Berth's own Pulumi plugins: bundles each into one file and installs it into a PULUMI_HOME of Berth's own, never into
+ * the user's, where it would pass for the official plugin in other projects.
  *
- *   node scripts/plugins.mjs build [NAME ...]      dist/<name>/, dist/pulumi-resource-<name>-v<version>.tar.gz
+ *   node scripts/plugins.mjs build [NAME ...]      dist/<name>/
  *   node scripts/plugins.mjs install [NAME ...]    the same, and into BERTH_CACHE/pulumi-home
  *
  * Runs after `npm ci` (it needs esbuild). Nothing is done again whose sources have not changed.
  */
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { basename, dirname, join, relative } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { promisify } from "node:util";
-import { gzipSync } from "node:zlib";
+import { writeWhole } from "./lib/files.mjs";
+import { PLUGINS, places, ROOT } from "./lib/paths.mjs";
+import { CommandError, run } from "./lib/process.mjs";
 
-const run = promisify(execFile);
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-
-/** Plugin name -> the SDK package whose version it has to have. */
-const SDKS = /** @type {Record<string, string>} */ ({
-  cloudinit: "@pulumi/cloudinit",
-  command: "@pulumi/command",
-  digitalocean: "@pulumi/digitalocean",
-  docker: "@pulumi/docker",
-});
+const NAMES = PLUGINS.map(({ name }) => name);
 
 /** What the names of our own packages begin with. */
 const OURS = "@berth/plugin-";
 
-/** @typedef {{ name: string, version: string, archive: string, key: string }} BuiltPlugin */
+/** @typedef {{ name: string, version: string, folder: string }} BuiltPlugin */
 /** @typedef {{ name: string, version: string, way: "built-in" | "already" }} InstalledPlugin */
 
-/** Names of the plugins whose sources are there. */
-export function pluginNames() {
-  return Object.keys(SDKS).filter((name) => existsSync(join(root, "plugins", name, "src", "main.ts")));
-}
-
-/**
- * The version of the SDK package that is pinned in the root's dependencies.
- * @param {string} name
- */
-async function versionOf(name) {
-  const file = join(root, "package.json");
-  const version = JSON.parse(await readFile(file, "utf8")).dependencies?.[SDKS[name] ?? ""];
-  if (typeof version !== "string") throw new Error(`${file}: no dependency on ${SDKS[name]}`);
-  return version;
+/** @param {string} name */
+function versionOf(name) {
+  const found = PLUGINS.find((plugin) => plugin.name === name);
+  if (!found) throw new Error(`no such plugin: ${name}; there are ${NAMES.join(", ")}`);
+  return found.version;
 }
 
 /**
  * All files below a folder, sorted.
  * @param {string} folder
- * @returns {Promise<string[]>}
+ * @returns {string[]}
  */
-async function filesBelow(folder) {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries
+function filesBelow(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
@@ -67,21 +46,21 @@ async function filesBelow(folder) {
  * Changes when anything does that the bundle is made of: sources, this script, the pinned dependencies.
  * @param {string} name
  */
-async function keyOf(name) {
+function keyOf(name) {
   const hash = createHash("sha256");
-  const { dependencies } = JSON.parse(await readFile(join(root, "plugins", name, "package.json"), "utf8"));
+  const { dependencies } = JSON.parse(readFileSync(join(ROOT, "plugins", name, "package.json"), "utf8"));
   const used = Object.keys(dependencies).filter((found) => found.startsWith(OURS));
-  const folders = ["base", ...used.map((found) => found.slice(OURS.length)), name];
-  const sources = [...new Set(folders)].map((folder) => filesBelow(join(root, "plugins", folder, "src")));
+  const plugins = new Set(["base", ...used.map((found) => found.slice(OURS.length)), name]);
+  const folders = ["core", ...[...plugins].map((folder) => join("plugins", folder, "src"))];
   const files = [
-    ...(await Promise.all(sources)).flat(),
-    join(root, "package-lock.json"),
+    ...folders.flatMap((folder) => filesBelow(join(ROOT, folder))),
+    join(ROOT, "package-lock.json"),
     fileURLToPath(import.meta.url),
   ];
   for (const file of files)
     hash
-      .update(`${relative(root, file)}\0`)
-      .update(await readFile(file))
+      .update(`${relative(ROOT, file)}\0`)
+      .update(readFileSync(file))
       .update("\0");
   return hash.digest("hex").slice(0, 16);
 }
@@ -113,40 +92,15 @@ exec "$node" "$dir/plugin.js" "$@"
 }
 
 /**
- * A gzipped ustar archive, the same bytes for the same files wherever it is made.
- * @param {{ name: string, content: Buffer, mode: number }[]} files
- */
-function archiveOf(files) {
-  const blocks = [];
-  for (const { name, content, mode } of files) {
-    const header = Buffer.alloc(512);
-    /** @param {number} value @param {number} size */
-    const octal = (value, size) => `${value.toString(8).padStart(size - 1, "0")}\0`;
-    header.write(name, 0, 100);
-    header.write(octal(mode, 8), 100);
-    header.write(octal(0, 8) + octal(0, 8), 108); // owner and group
-    header.write(octal(content.length, 12) + octal(0, 12), 124); // size, time
-    header.write(" ".repeat(8), 148); // the checksum counts as blanks in itself
-    header.write("0", 156); // a plain file
-    header.write("ustar\x0000", 257);
-    const sum = header.reduce((total, byte) => total + byte, 0);
-    header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
-    blocks.push(header, content, Buffer.alloc((512 - (content.length % 512)) % 512));
-  }
-  blocks.push(Buffer.alloc(1024));
-  return gzipSync(Buffer.concat(blocks), { level: 9 });
-}
-
-/**
- * Bundles and packs one plugin.
+ * Bundles one plugin.
  * @param {string} name
  * @returns {Promise<BuiltPlugin>}
  */
 export async function buildPlugin(name) {
-  const version = await versionOf(name);
+  const version = versionOf(name);
   const { build } = await import("esbuild");
   const result = await build({
-    absWorkingDir: root,
+    absWorkingDir: ROOT,
     entryPoints: [join("plugins", name, "src", "main.ts")],
     bundle: true,
     write: false,
@@ -167,28 +121,10 @@ export async function buildPlugin(name) {
   });
   const bundle = result.outputFiles[0];
   if (bundle === undefined) throw new Error(`plugin ${name}: esbuild made nothing`);
-  const folder = join(root, "dist", name);
-  await mkdir(folder, { recursive: true });
-  const files = [
-    { name: "plugin.js", content: Buffer.from(bundle.contents), mode: 0o644 },
-    { name: `pulumi-resource-${name}`, content: Buffer.from(starter(name)), mode: 0o755 },
-  ];
-  for (const file of files) await put(join(folder, file.name), file.content, file.mode);
-  const archive = join(root, "dist", `pulumi-resource-${name}-v${version}.tar.gz`);
-  await put(archive, archiveOf(files), 0o644);
-  return { name, version, archive, key: await keyOf(name) };
-}
-
-/**
- * Writes by a temporary name, for two runs may build at once.
- * @param {string} path
- * @param {string | Buffer} content
- * @param {number} mode
- */
-async function put(path, content, mode) {
-  const temporary = `${path}.${process.pid}.tmp`;
-  await writeFile(temporary, content, { mode });
-  await rename(temporary, path);
+  const folder = join(ROOT, "dist", name);
+  writeWhole(join(folder, "plugin.js"), bundle.contents, 0o644);
+  writeWhole(join(folder, `pulumi-resource-${name}`), starter(name), 0o755);
+  return { name, version, folder };
 }
 
 /**
@@ -199,69 +135,64 @@ async function put(path, content, mode) {
  * @param {string} options.pulumi path of the CLI
  * @param {(line: string) => void} [options.log] progress
  * @param {string} [options.home] PULUMI_HOME; default `<cacheDir>/pulumi-home`
- * @param {string[]} [options.names] default: all whose sources are there
+ * @param {string[]} [options.names] default: all
  * @returns {Promise<InstalledPlugin[]>}
  */
-export async function ensurePlugins({ cacheDir, pulumi, log = () => {}, home, names }) {
-  const pulumiHome = home ?? join(cacheDir, "pulumi-home");
-  const markers = join(pulumiHome, "berth-plugins");
-  await mkdir(markers, { recursive: true });
+export async function ensurePlugins({
+  cacheDir,
+  pulumi,
+  log = () => {},
+  home = join(cacheDir, "pulumi-home"),
+  names = NAMES,
+}) {
   /** @type {InstalledPlugin[]} */
   const done = [];
-  for (const name of names ?? pluginNames()) {
-    const version = await versionOf(name);
-    const key = await keyOf(name);
-    const marker = join(markers, `${name}.json`);
-    const program = join(pulumiHome, "plugins", `resource-${name}-v${version}`, `pulumi-resource-${name}`);
-    const want = JSON.stringify({ name, version, key });
-    const have = await readFile(marker, "utf8").catch(() => "");
+  for (const name of names) {
+    const version = versionOf(name);
+    const marker = join(home, "berth-plugins", `${name}.json`);
+    const program = join(home, "plugins", `resource-${name}-v${version}`, `pulumi-resource-${name}`);
+    const want = JSON.stringify({ name, version, key: keyOf(name) });
+    const have = existsSync(marker) ? readFileSync(marker, "utf8") : "";
     if (have === want && existsSync(program)) {
       done.push({ name, version, way: "already" });
       continue;
     }
     log(`plugin ${name} ${version}: bundling`);
-    const { archive } = await buildPlugin(name);
-    const args = ["plugin", "install", "resource", name, version, "--file", archive, "--reinstall"];
-    const env = { ...process.env, PULUMI_HOME: pulumiHome, PULUMI_SKIP_UPDATE_CHECK: "true" };
+    const { folder } = await buildPlugin(name);
+    const args = ["plugin", "install", "resource", name, version, "--file", folder, "--reinstall"];
+    const env = { ...process.env, PULUMI_HOME: home, PULUMI_SKIP_UPDATE_CHECK: "true" };
     try {
       await run(pulumi, args, { env });
     } catch (error) {
-      const said = /** @type {{ stderr?: string }} */ (error).stderr?.trim() ?? "";
-      throw new Error(`cannot install plugin ${name} ${version} with ${pulumi}: ${said || error}`);
+      if (!(error instanceof CommandError)) throw error;
+      const said = error.output.join("\n").trim() || error.message;
+      throw new Error(`cannot install plugin ${name} ${version} with ${pulumi}: ${said}`);
     }
-    await put(marker, want, 0o644);
+    writeWhole(marker, want, 0o644);
     done.push({ name, version, way: "built-in" });
   }
   return done;
 }
 
-/** The cache folder, as everywhere in Berth. */
-function defaultCache() {
-  return process.env.BERTH_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "berth");
-}
-
 async function main() {
   const [verb, ...given] = process.argv.slice(2);
-  const names = given.length > 0 ? given : pluginNames();
-  const odd = names.filter((name) => !(name in SDKS));
+  const names = given.length > 0 ? given : NAMES;
+  const odd = names.filter((name) => !NAMES.includes(name));
   if ((verb !== "build" && verb !== "install") || odd.length > 0) {
-    if (odd.length > 0)
-      console.error(`no such plugin: ${odd.join(", ")}; there are ${Object.keys(SDKS).join(", ")}`);
-    console.error(
-      `usage: node scripts/${basename(import.meta.url)} build|install [${Object.keys(SDKS).join("|")} ...]`,
-    );
+    if (odd.length > 0) console.error(`no such plugin: ${odd.join(", ")}; there are ${NAMES.join(", ")}`);
+    console.error(`usage: node scripts/${basename(import.meta.url)} build|install [${NAMES.join("|")} ...]`);
     process.exitCode = 2;
     return;
   }
   if (verb === "build") {
     for (const name of names) {
-      const { version, archive } = await buildPlugin(name);
-      console.log(`${name} ${version} -> ${relative(root, archive)}`);
+      const { version, folder } = await buildPlugin(name);
+      console.log(`${name} ${version} -> ${relative(ROOT, folder)}`);
     }
     return;
   }
-  const cacheDir = defaultCache();
-  const cached = join(cacheDir, "pulumi-3.250.0", "pulumi");
+  const { cache: cacheDir, pulumiDir } = places();
+  const cached = join(pulumiDir, "pulumi");
   const pulumi = existsSync(cached) ? cached : "pulumi";
   for (const { name, version, way } of await ensurePlugins({ cacheDir, pulumi, log: console.error, names })) {
     console.log(`${name} ${version}: ${way}`);

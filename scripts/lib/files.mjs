@@ -6,6 +6,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -13,14 +14,14 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 
 /**
  * Writes a file under a temporary name beside it, flushes it to disk, then renames it.
  * @param {string} path
- * @param {string} content
+ * @param {string | Uint8Array} content
  * @param {number} [mode] default 0600
  */
 export function writeWhole(path, content, mode = 0o600) {
@@ -29,12 +30,32 @@ export function writeWhole(path, content, mode = 0o600) {
   rmSync(temporary, { force: true });
   const file = openSync(temporary, "wx", mode);
   try {
-    writeSync(file, content);
+    writeFileSync(file, content);
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
   renameSync(temporary, path);
+}
+
+/**
+ * Writes a small file whole, unless it is there: of two at once, one makes it.
+ * @param {string} path
+ * @param {string} content
+ * @returns {boolean} whether it was made
+ */
+export function createWhole(path, content) {
+  const mine = `${path}.${process.pid}`;
+  writeWhole(mine, content);
+  try {
+    linkSync(mine, path);
+    return true;
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === "EEXIST") return false;
+    throw error;
+  } finally {
+    rmSync(mine, { force: true });
+  }
 }
 
 /**
@@ -139,6 +160,17 @@ export function processIdentity(pid) {
   const start = fields[19];
   return start ? `${readOr("/proc/sys/kernel/random/boot_id", "").trim()}/${start}` : "";
 }
+
+/** @typedef {{pid: number, identity: string}} Known a process that is told apart from a later one of the same number */
+
+/**
+ * @param {number} pid
+ * @returns {Known}
+ */
+export const known = (pid) => ({ pid, identity: processIdentity(pid) });
+
+/** @param {Known} process */
+export const lives = ({ pid, identity }) => processAlive(pid) && processIdentity(pid) === identity;
 
 /**
  * @param {number} pid

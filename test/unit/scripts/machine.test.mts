@@ -16,7 +16,7 @@ import { countReport, failed, lastLine, sum } from "../../../scripts/lib/counts.
 import { findSum } from "../../../scripts/lib/download.mjs";
 import { newFolder, placeFolder, processIdentity, writeWhole } from "../../../scripts/lib/files.mjs";
 import { sameTree } from "../../../scripts/lib/npm.mjs";
-import { ROOT } from "../../../scripts/lib/paths.mjs";
+import { PLUGINS, ROOT } from "../../../scripts/lib/paths.mjs";
 import { CommandError, run, waitFor } from "../../../scripts/lib/process.mjs";
 import { installed } from "../../../scripts/lib/provider-plugins.mjs";
 import { acceptable } from "../../../scripts/lib/pulumi-cli.mjs";
@@ -198,6 +198,11 @@ describe("files", () => {
 });
 
 describe("what is there already", () => {
+  it("are plugins of the versions that package.json pins their SDKs to", () => {
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+    for (const { name, version } of PLUGINS) expect(dependencies[`@pulumi/${name}`], name).toBe(version);
+  });
+
   it("finds a checksum only for the whole name", () => {
     const sum256 = "A".repeat(64);
     const list = `${sum256}  pulumi-v3.250.0-linux-x64.tar.gz\n${"b".repeat(64)} *./other.zip\nnonsense\n`;
