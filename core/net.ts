@@ -84,14 +84,26 @@ export function readNetwork(text: string): Network | { problem: string; allowed:
   const bits = bitsOf(address);
   const prefix = prefixText === undefined ? bits : Number(prefixText);
   if (prefix > bits) return { ...none, allowed: `${NETWORK_RULE}, prefix length 0 to ${bits}` };
-  const family = bits === 32 ? ipaddr.IPv4 : ipaddr.IPv6;
-  const first = family.networkAddressFromCIDR(`${address}/${prefix}`);
+  const first = firstAddress(address, prefix);
   if (`${first}` !== `${address}`)
     return {
       problem: BEHIND_PREFIX,
       allowed: `${NETWORK_RULE}, with no bit set behind the prefix: '${first}/${prefix}', or the address '${given}'`,
     };
   return { family: bits === 32 ? 4 : 6, text: `${given}/${prefix}`, first, prefix };
+}
+
+const firstAddress = (address: Address, prefix: number): Address =>
+  (address.kind() === "ipv4" ? ipaddr.IPv4 : ipaddr.IPv6).networkAddressFromCIDR(`${address}/${prefix}`);
+
+/** Whether `address` is the first one of `subnet` that a machine can have: `10.1.0.1` of `10.1.0.0/16`, and of `10.1.2.3/16`. */
+export function isFirstHost(subnet: string, address: string): boolean {
+  const [, given = "", prefix] = /^([^/]*)\/(\d{1,3})$/.exec(subnet) ?? [];
+  const inside = parseAddress(given);
+  if (inside === undefined || Number(prefix) > bitsOf(inside)) return false;
+  const bytes = firstAddress(inside, Number(prefix)).toByteArray();
+  bytes.push((bytes.pop() ?? 0) + 1);
+  return ipaddr.fromByteArray(bytes).toString() === sameAddress(address);
 }
 
 /** A network of IPv4 that is written with its prefix, such as `10.88.0.0/24`; undefined for all else. */

@@ -183,14 +183,14 @@ describe("digitalocean plugin", () => {
       const more = `
 exports.regions = digitalocean.getRegions({}, { provider }).then(({ regions }) => regions.map(({ slug }) => slug));
 exports.sizes = digitalocean.getSizes({}, { provider }).then(({ sizes }) => sizes.map(({ slug }) => slug));
-exports.image = digitalocean.getImage({ slug: "debian-13-x64" }, { provider }).then(({ distribution }) => distribution);
+exports.image = digitalocean.getImage({ slug: "debian-13-x64" }, { provider }).then(({ slug }) => slug);
 `;
       program({ size: "s-4vcpu-8gb", name: "chief", volumeSize: 20, hostname: "two", more });
       await up();
       const { regions, sizes, image } = await sandbox.outputs();
       expect(regions).toContain("fra1");
       expect(sizes).toContain("s-8vcpu-16gb");
-      expect(image).toBe("Debian");
+      expect(image).toBe("debian-13-x64");
     },
     5 * MINUTE,
   );

@@ -5,8 +5,8 @@
  */
 import { beforeAll, describe, expect, it } from "vitest";
 import { WORKSPACE_GATEWAY, WORKSPACE_NETWORK } from "../../config";
+import { isFirstHost } from "../../core/net";
 import { goDuration, nanoseconds } from "../../plugins/docker/src/container/duration";
-import { isFirstAddress } from "../../plugins/docker/src/network/gateway";
 import { localStack, of, runCluster, type Seen } from "./components/cluster-recorder";
 
 const gpu = { kind: "mig", profile: "1g.10gb" };
@@ -52,7 +52,7 @@ describe.each([
       const configs = inputs.ipamConfigs as { subnet: string; gateway?: string }[];
       expect(configs?.length, name).toBeGreaterThan(0);
       for (const { subnet, gateway = "" } of configs)
-        expect(isFirstAddress(subnet, gateway), `${name}: ${subnet}, ${gateway}`).toBe(true);
+        expect(isFirstHost(subnet, gateway), `${name}: ${subnet}, ${gateway}`).toBe(true);
     }
   });
 
@@ -88,5 +88,5 @@ describe.each([
 });
 
 it("the workspaces' gateway is the one that Docker gave networks made before it was stated", () => {
-  expect(isFirstAddress(WORKSPACE_NETWORK, WORKSPACE_GATEWAY)).toBe(true);
+  expect(isFirstHost(WORKSPACE_NETWORK, WORKSPACE_GATEWAY)).toBe(true);
 });

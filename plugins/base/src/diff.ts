@@ -1,11 +1,6 @@
 /** What changed between two property bags, and whether it asks for a replace. Pure. */
 import type { DiffKind, DiffRequest, Path, Property, PropertyChange, Props, Schema, Value } from "./types";
-import { formatPath, isUnknown } from "./values";
-
-export interface DiffOptions {
-  /** Decides instead of the schema's `replace`. */
-  readonly replaces?: (change: { path: Path; kind: DiffKind }) => boolean;
-}
+import { formatPath, isProps, isUnknown, SIGNATURE } from "./values";
 
 /**
  * Compares the inputs in state with the new ones, property by property, down to the smallest difference.
@@ -15,7 +10,6 @@ export interface DiffOptions {
 export function diffInputs(
   schema: Schema,
   req: Pick<DiffRequest, "oldInputs" | "news" | "ignoreChanges">,
-  options: DiffOptions = {},
 ): PropertyChange[] {
   const changes: PropertyChange[] = [];
   const olds = req.oldInputs.values;
@@ -27,8 +21,7 @@ export function diffInputs(
     compare(of(olds), of(news), [key], property, found);
     for (const change of found) {
       if (ignored(change.path, req.ignoreChanges)) continue;
-      const replace = options.replaces?.(change) ?? replaces(schema, change.path);
-      changes.push({ ...change, replace });
+      changes.push({ ...change, replace: replaces(schema, change.path) });
     }
   }
   return changes;
@@ -42,14 +35,14 @@ function compare(
   found: { path: Path; kind: DiffKind }[],
 ): void {
   if (isUnknown(next)) {
-    found.push({ path, kind: isAbsent(old) ? "add" : "update" });
+    found.push({ path, kind: old === null ? "add" : "update" });
     return;
   }
-  if (isAbsent(old) && isAbsent(next)) return;
-  if (isAbsent(old)) found.push({ path, kind: "add" });
-  else if (isAbsent(next)) found.push({ path, kind: "delete" });
+  if (old === null && next === null) return;
+  if (old === null) found.push({ path, kind: "add" });
+  else if (next === null) found.push({ path, kind: "delete" });
   else if (Array.isArray(old) && Array.isArray(next)) compareArrays(old, next, path, property, found);
-  else if (isObject(old) && isObject(next)) {
+  else if (isProps(old) && isProps(next)) {
     if (SIGNATURE in old || SIGNATURE in next) {
       // Assets, such as those among `triggers`: the content's hash says it all; their path may be another on each machine.
       if (old.hash !== next.hash || old[SIGNATURE] !== next[SIGNATURE]) found.push({ path, kind: "update" });
@@ -70,11 +63,6 @@ function compareArrays(
   property: Property | undefined,
   found: { path: Path; kind: DiffKind }[],
 ): void {
-  if (property?.set === true) {
-    const [left, right] = [old, next].map((list) => [...new Set(list.map(canonical))].sort());
-    if (JSON.stringify(left) !== JSON.stringify(right)) found.push({ path, kind: "update" });
-    return;
-  }
   for (let i = 0; i < Math.max(old.length, next.length); i++) {
     const at = [...path, i];
     if (i >= old.length) found.push({ path: at, kind: "add" });
@@ -95,8 +83,8 @@ function replaces(schema: Schema, path: Path): boolean {
   return false;
 }
 
-/** `ignoreChanges` entries are paths such as `ports`, `ports[0].ip`, `labels.x`, `ports[*].ip`. */
-function ignored(path: Path, ignoreChanges: readonly string[]): boolean {
+/** Whether a path is left out: entries are paths such as `ports`, `ports[0].ip`, `labels.x`, `ports[*].ip`. */
+export function ignored(path: Path, ignoreChanges: readonly string[]): boolean {
   if (ignoreChanges.length === 0) return false;
   const prefixes = path.map((_, i) => path.slice(0, i + 1));
   return ignoreChanges.some(
@@ -108,26 +96,3 @@ function ignored(path: Path, ignoreChanges: readonly string[]): boolean {
       ),
   );
 }
-
-/** One text per value, whatever the order of its keys. */
-function canonical(value: Value): string {
-  return JSON.stringify(value, (_, item) =>
-    isObject(item)
-      ? Object.fromEntries(
-          Object.entries(item)
-            .filter(([, v]) => v !== null)
-            .sort(([a], [b]) => (a < b ? -1 : 1)),
-        )
-      : item,
-  );
-}
-
-function isAbsent(value: Value): boolean {
-  return value === null;
-}
-
-function isObject(value: Value): value is Props {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-const SIGNATURE = "4dabf18193072939515e22adb298388d";

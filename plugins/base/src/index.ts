@@ -10,6 +10,7 @@ export { diffInputs } from "./diff";
 export { fingerprint, parseHostKeys } from "./hostkey";
 export { checkInputs } from "./schema";
 export { ProviderError, serve } from "./server";
+export { sleep } from "./sleep";
 export {
   type Channel,
   defaultPool,
@@ -40,6 +41,7 @@ export {
   formatPath,
   getPath,
   hasUnknown,
+  isProps,
   isSecretPath,
   isUnknown,
   markSecrets,

@@ -1,6 +1,6 @@
 /** The inputs of a resource or a provider: what is allowed, what is filled in, what is wrong. Pure. */
 import type { CheckFailure, Property, Props, Schema, Value } from "./types";
-import { hasUnknown, isUnknown } from "./values";
+import { hasUnknown, isProps, isUnknown } from "./values";
 
 const AT_MOST = 200;
 
@@ -93,7 +93,7 @@ function checkValue(
       );
     }
     case "map": {
-      if (!isObject(value)) return bad();
+      if (!isProps(value)) return bad();
       const items = property.items;
       if (items === undefined) return value;
       const out: Props = {};
@@ -103,7 +103,7 @@ function checkValue(
       return out;
     }
     case "object":
-      if (!isObject(value)) return bad();
+      if (!isProps(value)) return bad();
       return checkObject(type, property.properties ?? {}, value, path, failures);
   }
   if (property.enum !== undefined && !property.enum.includes(value)) {
@@ -161,8 +161,4 @@ function kindOf(value: Value): string {
 function isEmpty(value: Value): boolean {
   if (hasUnknown(value)) return false;
   return typeof value === "object" && value !== null && Object.keys(value).length === 0;
-}
-
-function isObject(value: Value): value is Props {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -20,15 +20,6 @@ export interface ServiceHooks {
 // biome-ignore lint/suspicious/noExplicitAny: one shape for all methods of the generated service
 type Method = handleUnaryCall<any, any>;
 
-/** Old inputs; an engine that does not send them has the outputs, of which the inputs are a part. */
-function oldInputsOf(schema: Schema, olds: Bag, sent: Bag | undefined): Bag {
-  if (sent !== undefined) return sent;
-  const values = Object.fromEntries(
-    Object.entries(olds.values).filter(([key]) => Object.hasOwn(schema, key)),
-  );
-  return { values, secrets: olds.secrets };
-}
-
 export function serviceOf(spec: ProviderSpec, calls: Calls, hooks: ServiceHooks): Record<string, Method> {
   const configSchema = spec.config ?? {};
   const configType = `pulumi:providers:${spec.name}`;
@@ -98,17 +89,12 @@ export function serviceOf(spec: ProviderSpec, calls: Calls, hooks: ServiceHooks)
       return response;
     }),
     diffConfig: unary((request: provider.DiffRequest) => {
-      const olds = bagOf(request.getOldInputs() ?? request.getOlds());
-      const changes = diffInputs(
-        configSchema,
-        {
-          oldInputs: decodeConfig(configSchema, olds),
-          news: decodeConfig(configSchema, bagOf(request.getNews())),
-          ignoreChanges: request.getIgnorechangesList(),
-        },
-        { replaces: ({ path }) => spec.configReplaces?.includes(String(path[0])) === true },
-      );
-      return diffOf({ changes }, false, []);
+      const changes = diffInputs(configSchema, {
+        oldInputs: decodeConfig(configSchema, bagOf(request.getOldInputs())),
+        news: decodeConfig(configSchema, bagOf(request.getNews())),
+        ignoreChanges: request.getIgnorechangesList(),
+      });
+      return diffOf({ changes }, false);
     }),
     configure: unary(async (request: provider.ConfigureRequest) => {
       const raw = decodeConfig(configSchema, bagOf(request.getArgs()));
@@ -150,8 +136,7 @@ export function serviceOf(spec: ProviderSpec, calls: Calls, hooks: ServiceHooks)
       const urn = request.getUrn();
       const { type, resource: target } = resource(urn);
       const olds = bagOf(request.getOlds());
-      const sent = request.getOldInputs();
-      const oldInputs = oldInputsOf(target.inputs, olds, sent === undefined ? undefined : bagOf(sent));
+      const oldInputs = bagOf(request.getOldInputs());
       const news = bagOf(request.getNews());
       const ignoreChanges = request.getIgnorechangesList();
       const req = { id: request.getId(), olds, oldInputs, news, ignoreChanges };
@@ -160,7 +145,7 @@ export function serviceOf(spec: ProviderSpec, calls: Calls, hooks: ServiceHooks)
         call,
         async (ctx) => (await target.diff?.(req, ctx)) ?? { changes: diffInputs(target.inputs, req) },
       );
-      return diffOf(result, target.deleteBeforeReplace ?? false, target.stables ?? []);
+      return diffOf(result, target.deleteBeforeReplace ?? false);
     }),
     create: unary(async (request: provider.CreateRequest) => {
       const urn = request.getUrn();
@@ -216,8 +201,7 @@ export function serviceOf(spec: ProviderSpec, calls: Calls, hooks: ServiceHooks)
       const urn = request.getUrn();
       const { type, resource: target } = resource(urn);
       const olds = bagOf(request.getOlds());
-      const sent = request.getOldInputs();
-      const oldInputs = oldInputsOf(target.inputs, olds, sent === undefined ? undefined : bagOf(sent));
+      const oldInputs = bagOf(request.getOldInputs());
       const news = bagOf(request.getNews());
       const preview = request.getPreview();
       const bags = [olds, oldInputs, news];
@@ -239,8 +223,7 @@ export function serviceOf(spec: ProviderSpec, calls: Calls, hooks: ServiceHooks)
       const urn = request.getUrn();
       const { type, resource: target } = resource(urn);
       const olds = bagOf(request.getProperties());
-      const sent = request.getOldInputs();
-      const oldInputs = oldInputsOf(target.inputs, olds, sent === undefined ? undefined : bagOf(sent));
+      const oldInputs = bagOf(request.getOldInputs());
       const bags = [olds, oldInputs];
       const call = { urn, type, preview: false, timeout: request.getTimeout(), schema: target.inputs, bags };
       await calls.run(call, (ctx) => target.delete({ id: request.getId(), olds, oldInputs }, ctx));

@@ -1,8 +1,8 @@
 /** One pooled connection: dialled for all who wait, its channels counted, closed when idle. */
 import type { Duplex } from "node:stream";
 import type { Client } from "ssh2";
+import { sleep } from "./sleep";
 import { addressOf, dialDefaults, dialOnce, prepare } from "./ssh-dial";
-import { askForEnvReplies } from "./ssh-env";
 import { Sessions } from "./ssh-stop";
 import { type CallOptions, type SshConnection, SshError } from "./ssh-types";
 
@@ -178,7 +178,6 @@ export class PoolEntry {
     }
     this.client = client;
     this.sessions = new Sessions(client);
-    askForEnvReplies(client);
     client.once("close", () => {
       this.client = undefined;
       this.end();
@@ -293,15 +292,5 @@ export class PoolEntry {
   }
 }
 
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-  });
-}
+/** Resolves when the time has passed, or at the signal. */
+export const pause = (ms: number, signal: AbortSignal): Promise<void> => sleep(ms, signal).catch(() => {});

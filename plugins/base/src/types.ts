@@ -29,8 +29,6 @@ export interface Property {
   readonly properties?: Schema;
   /** A change of it (or of anything inside it) replaces the resource. Default false. */
   readonly replace?: boolean;
-  /** Order and duplicates do not count in a diff (docker's sets). Default false. */
-  readonly set?: boolean;
   /**
    * An input of the official plugin that this one does not implement: the text says why or what to use
    * instead. Giving it is an error; absent, `null`, and (for arrays and maps) empty are fine.
@@ -91,7 +89,7 @@ export interface DiffRequest {
   readonly id: string;
   /** Outputs in state. */
   readonly olds: Bag;
-  /** Inputs in state. Older engines do not send them: then the outputs, cut to the schema's inputs. */
+  /** Inputs in state. */
   readonly oldInputs: Bag;
   readonly news: Bag;
   /** Already applied by {@link diffInputs}; pass on when you call it yourself. */
@@ -164,8 +162,6 @@ export interface ResourceType {
   readonly inputs: Schema;
   /** A replace deletes first. Default false. */
   readonly deleteBeforeReplace?: boolean;
-  /** Output properties that no update changes (docker's `bridge`…): named stable, so that dependants stay quiet. */
-  readonly stables?: readonly string[];
   /** Runs after the schema's own check; may change inputs (return them) or add failures. */
   check?(
     req: CheckRequest,
@@ -212,8 +208,6 @@ export interface ProviderSpec {
   readonly version: string;
   /** The provider resource's own inputs (`host`, `sshOpts`); none: any configuration is refused. */
   readonly config?: Schema;
-  /** Configuration keys whose change replaces every resource of this provider (docker: `host`). */
-  readonly configReplaces?: readonly string[];
   /** By full type token, `docker:index/container:Container`. */
   readonly resources: Readonly<Record<string, ResourceType>>;
   readonly functions?: Readonly<Record<string, FunctionType>>;

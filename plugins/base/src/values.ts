@@ -5,7 +5,7 @@ import type { Bag, Path, Props, Value } from "./types";
  * The marks that the engine and its SDKs put into property bags; constants of the wire format, see
  * `sdk/go/common/resource/sig` and `sdk/nodejs/runtime/rpc.ts` of pulumi/pulumi.
  */
-const SIGNATURE = "4dabf18193072939515e22adb298388d";
+export const SIGNATURE = "4dabf18193072939515e22adb298388d";
 const SECRET = "1b47061264138c4ac30d75fd1eb44270";
 const OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4";
 const RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e";
@@ -23,6 +23,10 @@ const UNKNOWNS = new Set([
   "e48ece36-62e2-4504-bad9-02848725956a", // archive
   "dd056dcd-154b-4c76-9bd3-c8f88648b5ff", // object
 ]);
+
+export function isProps(value: Value | undefined): value is Props {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
 
 export function isUnknown(value: unknown): boolean {
   return typeof value === "string" && UNKNOWNS.has(value);

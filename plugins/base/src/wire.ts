@@ -43,11 +43,7 @@ const KINDS = {
 } as const;
 
 /** Writes a diff. Paths are those of inputs, old against new. */
-export function diffOf(
-  result: DiffResult,
-  deleteBeforeReplace: boolean,
-  stables: readonly string[],
-): provider.DiffResponse {
+export function diffOf(result: DiffResult, deleteBeforeReplace: boolean): provider.DiffResponse {
   const message = new provider.DiffResponse();
   const { DIFF_NONE, DIFF_SOME } = provider.DiffResponse.DiffChanges;
   message.setChanges(result.changes.length === 0 ? DIFF_NONE : DIFF_SOME);
@@ -55,7 +51,6 @@ export function diffOf(
   message.setReplacesList([
     ...new Set(result.changes.filter(({ replace }) => replace).map(({ path }) => String(path[0]))),
   ]);
-  message.setStablesList([...stables]);
   message.setDeletebeforereplace(result.deleteBeforeReplace ?? deleteBeforeReplace);
   message.setHasdetaileddiff(true);
   for (const { path, kind, replace } of result.changes) {

@@ -7,6 +7,7 @@
 import {
   type CheckFailure,
   formatPath,
+  isProps,
   type Path,
   type Props,
   type Schema,
@@ -102,8 +103,4 @@ function partProblems(given: Props, at: Path, boundary: string): CheckFailure[] 
     add("content", "has the boundary as a line, where readers would cut it; give another boundary");
   }
   return problems;
-}
-
-function isProps(value: Value | undefined): value is Props {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

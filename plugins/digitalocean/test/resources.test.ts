@@ -198,7 +198,7 @@ describe("reservedIpAssignment", () => {
     expect(thing.sent("POST /v2/reserved_ips/203.0.113.9/actions")).toEqual([
       { type: "assign", droplet_id: 9 },
     ]);
-    expect(thing.clock.slept).toHaveLength(4);
+    expect(thing.clock.slept).toHaveLength(3);
   });
   it("is imported by address and droplet, and taken off only from its own droplet", async () => {
     const thing = await start("reservedIpAssignment", {

@@ -11,7 +11,6 @@ import { containerFields } from "../src/container/schema";
 import { containerState } from "../src/container/state";
 import type { Engine } from "../src/engine/engine";
 import { networkDiff, networkType } from "../src/network";
-import { isFirstAddress } from "../src/network/gateway";
 import { type NetworkInspect, networkBody, networkState } from "../src/network/map";
 import { networkFields } from "../src/network/schema";
 import { type VolumeInspect, volumeState } from "../src/volume/state";
@@ -190,23 +189,6 @@ describe("options that an engine adds to every network of its own accord", () =>
   });
   it("cannot switch IPv6 on, which would give the network a second subnet", () => {
     expect(networkBody(checked(program))).toMatchObject({ EnableIPv6: false });
-  });
-});
-
-describe("the first address of a subnet", () => {
-  it.each([
-    ["10.1.0.0/16", "10.1.0.1", true],
-    ["10.1.2.3/16", "10.1.0.1", true],
-    ["10.1.0.0/16", "10.1.0.2", false],
-    ["192.168.7.128/25", "192.168.7.129", true],
-    ["fd00:7::/64", "fd00:7::1", true],
-    ["FD00:7:0:0:0:0:0:0/64", "fd00:7:0:0:0:0:0:1", true],
-    ["fd00:7::/64", "fd00:7::2", false],
-    ["fd00:7::/64", "10.1.0.1", false],
-    ["", "", false],
-    ["10.1.0.0", "10.1.0.1", false],
-  ])("%s: %s is it: %s", (subnet, address, expected) => {
-    expect(isFirstAddress(subnet, address)).toBe(expected);
   });
 });
 

@@ -5,6 +5,7 @@ import {
   behindPrefix,
   hostAddress,
   isAddress,
+  isFirstHost,
   isInside,
   isInterfaceAddress,
   isPrivateAddress,
@@ -125,5 +126,22 @@ describe("networks", () => {
       "10.88.0.2",
       "10.88.0.255",
     ]);
+  });
+});
+
+describe("the first address of a subnet", () => {
+  it.each([
+    ["10.1.0.0/16", "10.1.0.1", true],
+    ["10.1.2.3/16", "10.1.0.1", true],
+    ["10.1.0.0/16", "10.1.0.2", false],
+    ["192.168.7.128/25", "192.168.7.129", true],
+    ["fd00:7::/64", "fd00:7::1", true],
+    ["FD00:7:0:0:0:0:0:0/64", "fd00:7:0:0:0:0:0:1", true],
+    ["fd00:7::/64", "fd00:7::2", false],
+    ["fd00:7::/64", "10.1.0.1", false],
+    ["", "", false],
+    ["10.1.0.0", "10.1.0.1", false],
+  ])("%s: %s is it: %s", (subnet, address, expected) => {
+    expect(isFirstHost(subnet, address)).toBe(expected);
   });
 });

@@ -1,5 +1,6 @@
 /** Typed reading of plain property bags; an absent value is undefined. Pure. */
 import type { Props, Value } from "../types";
+import { isProps } from "../values";
 
 const at = (bag: Props, key: string): Value => (Object.hasOwn(bag, key) ? (bag[key] ?? null) : null);
 
@@ -32,14 +33,12 @@ export function strings(bag: Props, key: string): string[] | undefined {
 export function objects(bag: Props, key: string): Props[] {
   const value = at(bag, key);
   if (!Array.isArray(value)) return [];
-  return value.filter(
-    (item): item is Props => typeof item === "object" && item !== null && !Array.isArray(item),
-  );
+  return value.filter(isProps);
 }
 
 export function sub(bag: Props, key: string): Props | undefined {
   const value = at(bag, key);
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+  return isProps(value) ? value : undefined;
 }
 
 /** A map of strings; undefined if absent or empty. */

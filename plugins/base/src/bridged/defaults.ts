@@ -3,6 +3,7 @@
  * list in every object of a resource's inputs, and reads it back; so do we, so that a state passes both ways. Pure.
  */
 import type { Props, Value } from "../types";
+import { isProps } from "../values";
 import type { Field, Fields } from "./field";
 
 export const DEFAULTS = "__defaults";
@@ -56,8 +57,4 @@ export function plainProps(bag: Props): Props {
     if (!key.startsWith("__") && value !== null) out[key] = plain(value);
   }
   return out;
-}
-
-function isProps(value: Value): value is Props {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

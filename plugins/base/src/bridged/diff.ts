@@ -5,8 +5,9 @@
  * so drift that a refresh found shows up, and a state written by the official plugin is taken over as
  * it is. An absent value and a zero one are the same, but for a `computed` property: absent it never changes.
  */
+import { ignored } from "../diff";
 import type { Path, PropertyChange, Props, Value } from "../types";
-import { formatPath, hasUnknown, isUnknown } from "../values";
+import { hasUnknown, isProps, isUnknown } from "../values";
 import { type Field, type Fields, zero } from "./field";
 
 /**
@@ -27,7 +28,7 @@ export function diffFields(
     const old = named(field, get(outputs, key), get(news, key), get(oldInputs, key));
     compare(field, [key], old, get(news, key), field.replace === true, changes);
   }
-  return changes.filter((change) => !isIgnored(change.path, ignoreChanges));
+  return changes.filter((change) => !ignored(change.path, ignoreChanges));
 }
 
 /** Of a map that is `completed`: the entries that the program names or named. */
@@ -143,9 +144,11 @@ function compareSets(
   const left = old.map((value, index) => ({ value, index }));
   const added: { value: Value; index: number }[] = [];
   next.forEach((value, index) => {
-    const at = hasUnknown(value) ? -1 : left.findIndex((candidate) => equal(item, candidate.value, value));
+    const at = hasUnknown(value)
+      ? -1
+      : left.findIndex((candidate) => sameValue(item, candidate.value, value));
     if (at >= 0) left.splice(at, 1);
-    else if (!next.slice(0, index).some((earlier) => equal(item, earlier, value)))
+    else if (!next.slice(0, index).some((earlier) => sameValue(item, earlier, value)))
       added.push({ value, index });
   });
   for (const { value, index } of added) {
@@ -158,15 +161,11 @@ function compareSets(
   for (const { index } of left) changes.push({ path: [...path, index], kind: "delete", replace });
 }
 
-function equal(field: Field, old: Value, next: Value): boolean {
+/** True if the two values of this property mean the same. */
+export function sameValue(field: Field, old: Value, next: Value): boolean {
   const changes: PropertyChange[] = [];
   compare(field, [], old, next, false, changes);
   return changes.length === 0;
-}
-
-/** True if the two values of this property mean the same. */
-export function sameValue(field: Field, old: Value, next: Value): boolean {
-  return equal(field, old, next);
 }
 
 function isEmpty(field: Field, value: Value): boolean {
@@ -180,19 +179,6 @@ function isEmpty(field: Field, value: Value): boolean {
   return value === zero(field);
 }
 
-function isProps(value: Value): value is Props {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function get(bag: Props, key: string): Value {
   return Object.hasOwn(bag, key) ? (bag[key] ?? null) : null;
-}
-
-function isIgnored(path: Path, patterns: readonly string[]): boolean {
-  return patterns.some((pattern) =>
-    path.some((_, i) => {
-      const prefix = formatPath(path.slice(0, i + 1));
-      return pattern === "*" || prefix === pattern || prefix.replace(/\[\d+\]/g, "[*]") === pattern;
-    }),
-  );
 }

@@ -23,6 +23,8 @@ export interface Field extends Property {
    * nor named before are no change.
    */
   readonly completed?: boolean;
+  /** Order and duplicates of a list do not count in a diff. Default false. */
+  readonly set?: boolean;
   readonly items?: Field;
   readonly properties?: Fields;
 }

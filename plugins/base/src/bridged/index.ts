@@ -19,11 +19,13 @@ export {
 } from "./field";
 export { importInputsOf } from "./imports";
 export {
+  asKnown,
   checkResource,
   type DeleteFirst,
   diffResource,
   driftedInputs,
   inputSchema,
   previewState,
+  readResult,
   secretTops,
 } from "./resource";

@@ -9,6 +9,8 @@ import type {
   Path,
   PropertyChange,
   Props,
+  ReadRequest,
+  ReadResult,
   Schema,
   Value,
 } from "../types";
@@ -17,6 +19,7 @@ import { str, strings } from "./access";
 import { DEFAULTS, plainProps, withDefaults } from "./defaults";
 import { diffFields, named, sameValue } from "./diff";
 import type { Field, Fields } from "./field";
+import { importInputsOf } from "./imports";
 
 /** The table as the server checks it: inputs alone, and no defaults, for `__defaults` must know which were filled in. */
 export function inputSchema(fields: Fields): Schema {
@@ -172,6 +175,39 @@ export function driftedInputs(fields: Fields, inputs: Props, state: Props): Prop
     const now = named(field, state[key] ?? null, value);
     if (sameValue(field, now, value)) out[key] = value;
     else if (now !== null) out[key] = now;
+  }
+  return out;
+}
+
+/**
+ * What a read answers: the inputs of one that is imported come from what was read, all others show the drift.
+ *
+ * @param found undefined: the thing is gone.
+ */
+export function readResult(
+  fields: Fields,
+  { props, inputs }: ReadRequest,
+  found: { id: string; outs: Props } | undefined,
+): ReadResult {
+  if (found === undefined) return { id: "", outs: {} };
+  const imported = Object.keys(plainProps(props.values)).length === 0;
+  return {
+    ...found,
+    inputs: imported ? importInputsOf(fields, found.outs) : driftedInputs(fields, inputs.values, found.outs),
+    secrets: secretTops(props.secrets, inputs.secrets),
+  };
+}
+
+/**
+ * What was read, less each difference of spelling and order from what was known: then a refresh finds nothing, and secret
+ * places stay where they are.
+ */
+export function asKnown(fields: Fields, state: Props, known: Props): Props {
+  const out = { ...state };
+  for (const [key, value] of Object.entries(plainProps(known))) {
+    const field = fields[key];
+    if (field !== undefined && field.output !== true && sameValue(field, out[key] ?? null, value))
+      out[key] = value;
   }
   return out;
 }

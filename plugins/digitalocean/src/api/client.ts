@@ -1,6 +1,5 @@
 /** The DigitalOcean API, version 2: one call with retries, deadline and cancel; lists to their last page. */
-import { setTimeout as pause } from "node:timers/promises";
-import { ProviderError } from "@berth/plugin-base";
+import { ProviderError, sleep } from "@berth/plugin-base";
 import { ApiError, NO_TOKEN, parseError, refusal } from "./errors";
 import { type Outcome, pauseMs, verdict } from "./retry";
 import type { Settings } from "./settings";
@@ -26,13 +25,7 @@ export interface Clock {
 export const realClock: Clock = {
   now: Date.now,
   random: Math.random,
-  async sleep(ms, signal) {
-    try {
-      await pause(ms, undefined, { signal });
-    } catch (error) {
-      throw signal?.reason ?? error;
-    }
-  },
+  sleep,
 };
 
 export interface Call {

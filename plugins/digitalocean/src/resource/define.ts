@@ -12,12 +12,11 @@ import {
   checkResource,
   type DeleteFirst,
   diffResource,
-  driftedInputs,
   type Fields,
-  importInputsOf,
   inputSchema,
   plainProps,
   previewState,
+  readResult,
   sameValue,
   secretTops,
 } from "@berth/plugin-base/bridged";
@@ -137,18 +136,11 @@ export function defineResource<T>(session: () => Session, kind: Kind<T>): Resour
       const secrets = secretTops(inputs.secrets);
       return { id: made.id, outs: outsOf(made, stored(news), undefined), secrets };
     },
-    async read({ id, props, inputs }, ctx) {
-      const known = plainProps(props.values);
-      const found = await kind.read(id, known, workOf(ctx));
-      if (found === undefined) return { id: "", outs: {} };
-      const outs = outsOf(found, known, props.values.__meta);
-      const imported = Object.keys(known).length === 0;
-      return {
-        id: found.id,
-        outs,
-        inputs: imported ? importInputsOf(fields, outs) : driftedInputs(fields, inputs.values, outs),
-        secrets: secretTops(props.secrets, inputs.secrets),
-      };
+    async read(req, ctx) {
+      const { __meta, ...known } = req.props.values;
+      const found = await kind.read(req.id, plainProps(known), workOf(ctx));
+      const state = found && { id: found.id, outs: outsOf(found, plainProps(known), __meta) };
+      return readResult(fields, req, state);
     },
     async update({ id, olds, news }, ctx) {
       const [before, after] = [plainProps(olds.values), plainProps(news.values)];

@@ -1,10 +1,9 @@
 /** The Engine API calls that containers need, each with its deadline. */
 import type { Props } from "@berth/plugin-base";
-import { ProviderError } from "@berth/plugin-base";
+import { ProviderError, sleep } from "@berth/plugin-base";
 import { bool, int } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
 import { EngineError } from "../engine/engine";
-import { sleep } from "../engine/sleep";
 import { hasProcess, type Inspect, runs } from "./inspect";
 
 /** Removing a big container's layers and volumes takes the engine a while. */

@@ -10,71 +10,48 @@ import {
 } from "@berth/plugin-base";
 import {
   bool,
-  checkResource,
   diffFields,
   diffResource,
-  driftedInputs,
-  importInputsOf,
-  inputSchema,
+  type Field,
   int,
   plainProps,
-  previewState,
-  secretTops,
   text,
   zero,
 } from "@berth/plugin-base/bridged";
 import type { CallOptions, Engine } from "../engine/engine";
 import { labelMap } from "../labels";
+import { defineResource } from "../resource";
 import { readWhole } from "./adopt";
 import { bringUp, inspect, inspectNow, removal, remove, short } from "./calls";
 import { createContainer } from "./create";
 import { runs } from "./inspect";
-import { containerFields, updatable } from "./schema";
+import { containerFields } from "./schema";
 import { limits } from "./spec";
 import { containerState } from "./state";
 
-/** @param engine asked at each call: the provider is configured only after the table of resources is made. */
 export function containerType(engine: () => Engine): ResourceType {
   return {
-    inputs: inputSchema(containerFields),
+    ...defineResource(engine, {
+      fields: containerFields,
+      diff: containerDiff,
+      create: createContainer,
+      async read(at, id, known, options) {
+        const found = await inspect(at, id, options);
+        if (found === undefined) return undefined;
+        const imported = Object.keys(known).length === 0;
+        const outs = imported ? await readWhole(at, found, options) : containerState(found, known);
+        return { id: found.Id, outs };
+      },
+      update: updateContainer,
+      delete: (at, id, olds, options) => remove(at, id, removal(olds), options),
+    }),
     deleteBeforeReplace: true,
-    check: (req, ctx) => checkResource(containerFields, req, ctx),
-    diff: containerDiff,
-    async create({ inputs }, ctx) {
-      if (ctx.preview) return { id: "", outs: previewState(containerFields, inputs.values) };
-      const made = await createContainer(engine(), plainProps(inputs.values), ctx);
-      return { ...made, secrets: secretTops(inputs.secrets) };
-    },
-    async read({ id, props, inputs }, ctx) {
-      const options: CallOptions = { signal: ctx.signal };
-      const found = await inspect(engine(), id, options);
-      if (found === undefined) return { id: "", outs: {} };
-      if (Object.keys(props.values).length === 0) {
-        const outs = await readWhole(engine(), found, options);
-        return { id: found.Id, outs, inputs: importInputsOf(containerFields, outs) };
-      }
-      const outs = containerState(found, props.values);
-      return {
-        id: found.Id,
-        outs,
-        inputs: driftedInputs(containerFields, inputs.values, outs),
-        secrets: secretTops(props.secrets, inputs.secrets),
-      };
-    },
-    async update({ id, olds, news }, ctx) {
-      const secrets = secretTops(news.secrets);
-      if (ctx.preview)
-        return { outs: previewState(containerFields, news.values, plainProps(olds.values)), secrets };
-      return {
-        outs: await updateContainer(engine(), id, olds.values, plainProps(news.values), ctx),
-        secrets,
-      };
-    },
-    async delete({ id, olds }, ctx) {
-      await remove(engine(), id, removal(olds.values), { signal: ctx.signal });
-    },
   };
 }
+
+/** Settings that the engine changes in a container that exists (`POST /containers/ID/update`). */
+const LIMITS: readonly string[] = ["memory", "memoryReservation", "memorySwap"];
+const RESTARTS: readonly string[] = ["restart", "maxRetryCount"];
 
 /** By the official rules; see schema.ts for the four that differ. Pure. */
 export function containerDiff(req: DiffRequest): DiffResult {
@@ -94,14 +71,9 @@ function adjust(change: PropertyChange, old: Props, news: Props): PropertyChange
     return undefined;
   }
   // The engine takes 0 and "" for "leave it as it is", so taking a limit away needs a new container.
-  const field = containerFields[key];
-  const limit =
-    (updatable as readonly string[]).includes(key) && key !== "restart" && key !== "maxRetryCount";
-  if (limit && field !== undefined && field.type !== "array") {
-    const next = news[key] ?? null;
-    if (next === null || next === zero(field)) return { ...change, replace: true };
-  }
-  return change;
+  const next = news[key] ?? null;
+  const taken = LIMITS.includes(key) && (next === null || next === zero(containerFields[key] as Field));
+  return taken ? { ...change, replace: true } : change;
 }
 
 async function updateContainer(
@@ -158,8 +130,7 @@ function carried(olds: Props): Props {
 }
 
 function changedLimits(olds: Props, news: Props): boolean {
-  const keys = updatable as readonly string[];
   return diffFields(containerFields, plainProps(olds), news).some((change) =>
-    keys.includes(String(change.path[0])),
+    [...LIMITS, ...RESTARTS].includes(String(change.path[0])),
   );
 }

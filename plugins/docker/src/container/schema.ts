@@ -5,8 +5,8 @@
  *
  * Three properties differ on purpose: official 5.2.0 calls a change of `healthcheck`, `tmpfs` and `init` an
  * update but cannot make it (the engine has no way to), so that the state then says what is not so. Here
- * they replace the container. So does an edit inside an entry of `mounts`, and taking a limit away, for the same
- * reason.
+ * they replace the container. So do an edit inside an entry of `mounts`, taking a limit away, and a limit that somebody set and
+ * Berth does not (`cpuShares`…), for the same reason.
  *
  * Some values look new to the official plugin for ever, or after a refresh, and are no change here. A program for
  * both avoids them: `memory` without `memorySwap`; whole `cpus` not written `2.0`; a duration not as Go prints it
@@ -37,7 +37,7 @@ const sameNumber = (a: string, b: string): boolean => Number(a) === Number(b);
 /** `CHOWN` and `CAP_CHOWN`. */
 const sameCapability = (a: string, b: string): boolean => capability(a) === capability(b);
 const capability = (name: string): string => name.toUpperCase().replace(/^CAP_/, "");
-const rates = (): Field => unused(set(object({ path: string(), rate: integer() })));
+const rates = (): Field => unused(set(object({ path: string(), rate: integer() }), { replace }));
 
 export const containerFields: Fields = {
   name: string({ replace }),
@@ -190,10 +190,10 @@ export const containerFields: Fields = {
   memorySwap: integer({ min: -1 }),
   shmSize: integer({ replace, computed, min: 0 }),
   cpus: string({ replace, pattern: /^[0-9]+(\.[0-9]+)?$/, same: sameNumber }),
-  cpuShares: unused(integer({ min: 0 })),
-  cpuSet: unused(string({ pattern: /^\d+([,-]\d+)*$/ })),
-  cpuPeriod: unused(integer({ min: 0 })),
-  cpuQuota: unused(integer({ min: 0 })),
+  cpuShares: unused(integer({ min: 0, replace })),
+  cpuSet: unused(string({ replace, pattern: /^\d+([,-]\d+)*$/ })),
+  cpuPeriod: unused(integer({ min: 0, replace })),
+  cpuQuota: unused(integer({ min: 0, replace })),
   ulimits: unused(set(object({ name: string(), soft: integer(), hard: integer() }), { replace })),
 
   // Health and logs.
@@ -218,23 +218,6 @@ export const containerFields: Fields = {
   exitCode: integer({ output: true }),
   networkDatas: list(object({}), { output: true }),
 };
-
-/** Settings that the engine changes in a container that exists (`POST /containers/ID/update`). */
-export const updatable = [
-  "restart",
-  "maxRetryCount",
-  "memory",
-  "memoryReservation",
-  "memorySwap",
-  "cpuShares",
-  "cpuSet",
-  "cpuPeriod",
-  "cpuQuota",
-  "deviceReadBps",
-  "deviceReadIops",
-  "deviceWriteBps",
-  "deviceWriteIops",
-] as const;
 
 /**
  * The Pulumi-Terraform bridge keeps this in each resource's outputs: the timeouts in nanoseconds (20 min

@@ -6,57 +6,33 @@ import {
   ProviderError,
   type ResourceType,
 } from "@berth/plugin-base";
-import {
-  checkResource,
-  diffFields,
-  diffResource,
-  driftedInputs,
-  importInputsOf,
-  inputSchema,
-  plainProps,
-  previewState,
-  secretTops,
-  str,
-} from "@berth/plugin-base/bridged";
+import { diffFields, diffResource, str } from "@berth/plugin-base/bridged";
 import { type CallOptions, type Engine, EngineError } from "../engine/engine";
-import { sleep } from "../engine/sleep";
 import { labelMap } from "../labels";
+import { defineResource, removeUnused } from "../resource";
 import { toldAlike } from "./gateway";
 import { type NetworkInspect, networkBody, networkState } from "./map";
 import { networkFields } from "./schema";
 
-/** Containers leave a network a moment after they are gone; official deadline. */
-const REMOVE_MS = 30_000;
-const POLL_MS = 250;
-
 export function networkType(engine: () => Engine): ResourceType {
-  return {
-    inputs: inputSchema(networkFields),
-    check: (req, ctx) => checkResource(networkFields, req, ctx),
+  return defineResource(engine, {
+    fields: networkFields,
     diff: networkDiff,
-    async create({ inputs }, ctx) {
-      if (ctx.preview) return { id: "", outs: previewState(networkFields, inputs.values) };
-      const made = await createNetwork(engine(), plainProps(inputs.values), { signal: ctx.signal });
-      return { ...made, secrets: secretTops(inputs.secrets) };
+    create: createNetwork,
+    async read(at, id, known, options) {
+      const found = await inspectNetwork(at, id, options);
+      return found && { id: found.Id, outs: networkState(found, known) };
     },
-    async read({ id, props, inputs }, ctx) {
-      const found = await inspectNetwork(engine(), id, { signal: ctx.signal });
-      if (found === undefined) return { id: "", outs: {} };
-      const outs = networkState(found, props.values);
-      const imported = Object.keys(props.values).length === 0;
-      return {
-        id: found.Id,
-        outs,
-        inputs: imported
-          ? importInputsOf(networkFields, outs)
-          : driftedInputs(networkFields, inputs.values, outs),
-        secrets: secretTops(props.secrets, inputs.secrets),
-      };
-    },
-    async delete({ id }, ctx) {
-      await removeNetwork(engine(), id, { signal: ctx.signal });
-    },
-  };
+    delete: (at, id, _olds, { signal }) =>
+      removeUnused(
+        () =>
+          at.call(`remove network ${id.slice(0, 12)}`, { signal }, (docker, limit) =>
+            docker.getNetwork(encodeURIComponent(id)).remove({ abortSignal: limit }),
+          ),
+        { inUse: /active endpoints/, advice: "remove or disconnect those containers" },
+        { signal },
+      ),
+  });
 }
 
 /** By the official rules, but for a gateway that the engine chose: telling it, or no more, is no change. Pure. */
@@ -118,26 +94,4 @@ function refuseOther(name: string, found: NetworkInspect, inputs: Props): void {
       `If nobody needs it: docker network rm ${name}. If it is this stack's: ` +
       `pulumi import docker:index/network:Network NAME ${found.Id}`,
   );
-}
-
-async function removeNetwork(engine: Engine, id: string, options: CallOptions): Promise<void> {
-  const end = Date.now() + REMOVE_MS;
-  for (;;) {
-    try {
-      await engine.call(`remove network ${id.slice(0, 12)}`, options, (docker, signal) =>
-        docker.getNetwork(encodeURIComponent(id)).remove({ abortSignal: signal }),
-      );
-      return;
-    } catch (error) {
-      if (!(error instanceof EngineError)) throw error;
-      if (error.status === 404) return;
-      if (!/active endpoints/.test(error.message)) throw error;
-      if (Date.now() > end) {
-        throw new ProviderError(
-          `${error.message}; remove or disconnect those containers, then run destroy again`,
-        );
-      }
-    }
-    await sleep(POLL_MS, options.signal);
-  }
 }

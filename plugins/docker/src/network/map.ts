@@ -1,6 +1,6 @@
 /** Between a network's inputs, the Engine API, and its outputs. Pure. */
 import type { Props, Value } from "@berth/plugin-base";
-import { bool, map, objects, plainProps, sameValue, str, text } from "@berth/plugin-base/bridged";
+import { asKnown, bool, map, objects, plainProps, str, text } from "@berth/plugin-base/bridged";
 import { labelList, labelMap } from "../labels";
 import { toldAlike } from "./gateway";
 import { networkFields, networkMeta } from "./schema";
@@ -92,12 +92,7 @@ export function networkState(network: NetworkInspect, known: Props): Props {
   if (Object.keys(network.IPAM?.Options ?? {}).length > 0) out.ipamOptions = network.IPAM?.Options as Value;
   const kept = plainProps(known);
   out.ipamConfigs = toldAlike(out.ipamConfigs ?? null, kept.ipamConfigs ?? null);
-  for (const [key, value] of Object.entries(kept)) {
-    const field = networkFields[key];
-    if (field !== undefined && field.output !== true && sameValue(field, out[key] ?? null, value))
-      out[key] = value;
-  }
-  return out;
+  return asKnown(networkFields, out, kept);
 }
 
 function present(bag: Record<string, unknown>): Record<string, unknown> {

@@ -1,6 +1,6 @@
 /** From the engine's description of a volume to the resource's outputs. Pure. */
 import type { Props } from "@berth/plugin-base";
-import { plainProps, sameValue } from "@berth/plugin-base/bridged";
+import { asKnown } from "@berth/plugin-base/bridged";
 import { labelList } from "../labels";
 import { volumeFields, volumeMeta } from "./schema";
 
@@ -23,10 +23,5 @@ export function volumeState(volume: VolumeInspect, known: Props): Props {
     labels: labelList(volume.Labels),
   };
   if (Object.keys(volume.Options ?? {}).length > 0) out.driverOpts = volume.Options as Record<string, string>;
-  for (const [key, value] of Object.entries(plainProps(known))) {
-    const field = volumeFields[key];
-    if (field !== undefined && field.output !== true && sameValue(field, out[key] ?? null, value))
-      out[key] = value;
-  }
-  return out;
+  return asKnown(volumeFields, out, known);
 }
