@@ -44,6 +44,8 @@ function program(text: string, connection: Record<string, unknown> = {}): void {
 
 const file = (name: string): string => readFileSync(join(work, name), "utf8");
 
+const NO_ENV = "addPreviousOutputInEnv: false";
+
 /** Three commands on one host; the first has a secret stdin. */
 const stages = (content: string, trigger: string): string => `
 const stages = ["a", "b", "c"].map((name) => new command.remote.Command(name, {
@@ -53,7 +55,7 @@ const stages = ["a", "b", "c"].map((name) => new command.remote.Command(name, {
   delete: "rm -f " + work + "/" + name + "; echo gone >> " + work + "/deleted-" + name,
   stdin: pulumi.secret("TOPSECRET-" + name),
   triggers: ["${trigger}"],
-  addPreviousOutputInEnv: false,
+  ${NO_ENV},
   logging: "none",
 }, { deleteBeforeReplace: true }));
 exports.out = stages.map((stage) => stage.stdout);
@@ -151,7 +153,7 @@ describe("command plugin", () => {
     "refuses unknown inputs at preview, by name, without showing the key",
     async () => {
       program(
-        `new command.remote.Command("odd", { connection: { ...connection, hots: "x", Port: 22 }, create: "true" });`,
+        `new command.remote.Command("odd", { connection: { ...connection, hots: "x", Port: 22 }, ${NO_ENV}, create: "true" });`,
       );
       const { code, text } = await sandbox.run(["preview"]);
       expect(code).not.toBe(0);
@@ -169,7 +171,7 @@ describe("command plugin", () => {
     async () => {
       const other = readFileSync(`${makeKey(work, "other")}.pub`, "utf8").trim();
       program(
-        `new command.remote.Command("spoofed", { connection, create: "touch " + work + "/spoofed" });`,
+        `new command.remote.Command("spoofed", { connection, ${NO_ENV}, create: "touch " + work + "/spoofed" });`,
         {
           hostKey: other,
         },
@@ -189,7 +191,7 @@ describe("command plugin", () => {
     "tells a failure by exit code and stderr, not by the command or its stdin",
     async () => {
       program(`new command.remote.Command("broken", {
-      connection, create: "cat >&2; echo COMMANDTEXT >/dev/null; echo the disk is full >&2; exit 7",
+      connection, ${NO_ENV}, create: "cat >&2; echo COMMANDTEXT >/dev/null; echo the disk is full >&2; exit 7",
       stdin: pulumi.secret("TOPSECRET-STDIN"),
     });`);
       const { code, text } = await sandbox.run(["up", "--yes", "--skip-preview", "--target", "**broken"]);
@@ -207,7 +209,7 @@ describe("command plugin", () => {
     async () => {
       const sleeper = (name: string, options: string): string =>
         `new command.remote.Command("${name}", {
-        connection, create: "echo $$ > " + work + "/${name}.pid; sleep 300 & wait",
+        connection, ${NO_ENV}, create: "echo $$ > " + work + "/${name}.pid; sleep 300 & wait",
       }, ${options});`;
       const gone = async (name: string): Promise<void> => {
         const pid = Number(file(`${name}.pid`));

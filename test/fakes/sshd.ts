@@ -56,7 +56,6 @@ export async function startSshd(extra: readonly string[] = []): Promise<Sshd> {
     "KbdInteractiveAuthentication no",
     "LogLevel VERBOSE",
     "MaxStartups 100",
-    "AcceptEnv BERTH_TEST_*",
   ];
   const rest = config.filter((line) => !own.includes(line.split(" ")[0]));
   writeFileSync(join(folder, "config"), `${[...extra, ...rest].join("\n")}\n`);

@@ -1,7 +1,6 @@
 /** One session on a connection: how it is opened, fed, gathered and ended. */
 import type { Client, ClientChannel } from "ssh2";
 import type { PoolEntry } from "./ssh-entry";
-import { markedEnv } from "./ssh-env";
 import type { Limits } from "./ssh-limits";
 import { type ExecOptions, type ExecResult, SshError } from "./ssh-types";
 
@@ -40,7 +39,6 @@ function channelError(error: Error): Error {
 export function startCommand(
   client: Client,
   command: string,
-  options: ExecOptions,
   signal: AbortSignal,
   { address, sessions }: PoolEntry,
 ): Promise<Started> {
@@ -55,26 +53,7 @@ export function startCommand(
       signal.removeEventListener("abort", stop);
       client.removeListener("close", gone);
     };
-    const required = options.env ?? {};
-    const all = { ...options.optionalEnv, ...required };
-    const env = markedEnv(all, {
-      onRefused: (name) => {
-        if (!Object.hasOwn(required, name)) {
-          options.onEnvRefused?.(name);
-          return true;
-        }
-        settle();
-        reject(
-          new SshError(
-            "env",
-            `${address} does not take the environment variable ${name}; nothing was run. ` +
-              `Name it in AcceptEnv of the server's sshd_config, or pass the value on stdin`,
-          ),
-        );
-        return false;
-      },
-    });
-    client.exec(command, Object.keys(all).length === 0 ? {} : { env }, (error, channel) => {
+    client.exec(command, (error, channel) => {
       settle();
       if (error !== undefined) return reject(channelError(error));
       sessions?.started(channel);

@@ -4,7 +4,21 @@
  * for the processes that its own sshd started, and ends the one meant.
  */
 import type { Client, ClientChannel } from "ssh2";
-import { sendSignal } from "./ssh-env";
+
+/** Sends a signal to the remote process; ssh2's own `signal` does nothing after the end of stdin. */
+function sendSignal(channel: ClientChannel, name: "TERM"): void {
+  // The parts of ssh2 1.17's client that are used here; pinned, and covered by tests with a real server.
+  const { _client, outgoing } = channel as unknown as {
+    _client: { _protocol: { signal(channel: number, name: string): void } };
+    outgoing: { id: number; state: string };
+  };
+  if (outgoing.state === "closed" || outgoing.state === "closing") return;
+  try {
+    _client._protocol.signal(outgoing.id, name);
+  } catch {
+    // The connection is gone, and the server ends the session itself.
+  }
+}
 
 /**
  * The processes of the sessions of one connection are the children of one sshd process, in the order in

@@ -38,11 +38,6 @@ export interface CallOptions {
 
 export interface ExecOptions extends CallOptions {
   readonly stdin?: string | Buffer;
-  /** Sent as SSH `env` requests; the server takes only what its AcceptEnv names. A refusal is an error. */
-  readonly env?: Readonly<Record<string, string>>;
-  /** As `env`, but a refusal only calls `onEnvRefused`. */
-  readonly optionalEnv?: Readonly<Record<string, string>>;
-  readonly onEnvRefused?: (name: string) => void;
   /** Bytes kept of each of stdout and stderr; more is an error. Default 16 MiB. */
   readonly maxOutput?: number;
   /** Live output, as it comes. */
@@ -73,8 +68,7 @@ export type SshErrorKind =
   | "channel" // connection lost, or the server refused a session
   | "cancelled"
   | "deadline"
-  | "output" // more output than maxOutput
-  | "env"; // the server refused an environment variable
+  | "output"; // more output than maxOutput
 
 /** A failed SSH operation. The message names `user@host:port`, and never a key, password, command or stdin. */
 export class SshError extends Error {

@@ -173,7 +173,7 @@ export class SshPool {
     try {
       const client = await entry.connect(connection, options, limits.signal);
       const { result, free } = await this.withSlot(entry, limits, () =>
-        startCommand(client, command, options, limits.signal, entry),
+        startCommand(client, command, limits.signal, entry),
       );
       return {
         ...result,

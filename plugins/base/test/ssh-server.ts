@@ -16,8 +16,6 @@ export interface FakeServer {
   /** Sessions open now, and the most there were at once. */
   sessions: number;
   mostSessions: number;
-  /** Environment variables that were taken. */
-  readonly env: Record<string, string>;
   readonly open: Set<Connection>;
   stop(): Promise<void>;
 }
@@ -30,8 +28,6 @@ export interface ServerOptions {
   readonly maxSessions?: number;
   /** Counts an ended session so many milliseconds longer, as an sshd does that has not waited for its process yet. */
   readonly countsEndedMs?: number;
-  /** Names of environment variables that it takes. Default: none. */
-  readonly acceptEnv?: readonly string[];
   /** Reuse a port, for a server that comes back. */
   readonly port?: number;
   readonly key?: string;
@@ -68,7 +64,6 @@ export async function startServer(options: ServerOptions = {}): Promise<FakeServ
     refusals: 0,
     sessions: 0,
     mostSessions: 0,
-    env: {} as Record<string, string>,
     open: new Set<Connection>(),
     stop: async () => {
       for (const connection of state.open) connection.end();
@@ -113,11 +108,6 @@ export async function startServer(options: ServerOptions = {}): Promise<FakeServ
       session.on("close", () => {
         if (options.countsEndedMs === undefined) state.sessions--;
         else setTimeout(() => state.sessions--, options.countsEndedMs);
-      });
-      session.on("env", (acceptEnv, rejectEnv, info) => {
-        if (options.acceptEnv?.includes(info.key) !== true) return rejectEnv?.();
-        state.env[info.key] = info.val;
-        acceptEnv?.();
       });
       session.on("exec", (acceptExec, _reject, info) => {
         const channel = acceptExec();

@@ -6,14 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { freePort } from "../../../test/fakes/sshd";
 import { failureOf } from "../../../test/lib/failure";
 import { until } from "../../../test/lib/until";
-import {
-  type ExecOptions,
-  fingerprint,
-  parseHostKeys,
-  type SshConnection,
-  SshError,
-  SshPool,
-} from "../src/index";
+import { fingerprint, parseHostKeys, type SshConnection, SshError, SshPool } from "../src/index";
 import { type FakeServer, makeHostKey, makePemKey, type ServerOptions, startServer } from "./ssh-server";
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -107,34 +100,6 @@ describe("commands", () => {
     const error = await failure(pool().exec(to(flood), "yes", { maxOutput: 1_000_000 }));
     expect(error.kind).toBe("output");
     expect(error.message).toContain("1000000 bytes");
-  });
-
-  it("asks for environment variables, and runs nothing if one is refused", async () => {
-    const ran: string[] = [];
-    const picky = await server({
-      acceptEnv: ["LC_GOOD"],
-      onExec: (command, channel) => {
-        ran.push(command);
-        channel.exit(0);
-        channel.end();
-      },
-    });
-    const ssh = pool();
-    await ssh.exec(to(picky), "one", { env: { LC_GOOD: "1" } });
-    expect(picky.env).toEqual({ LC_GOOD: "1" });
-    const error = await failure(ssh.exec(to(picky), "two", { env: { LC_GOOD: "1", BAD: "hidden" } }));
-    expect(error.kind).toBe("env");
-    expect(error.message).toContain("BAD");
-    expect(error.message).toContain("AcceptEnv");
-    expect(error.message).not.toContain("hidden");
-    const refused: string[] = [];
-    const optional: ExecOptions = {
-      optionalEnv: { ALSO_BAD: "x" },
-      onEnvRefused: (name) => refused.push(name),
-    };
-    await ssh.exec(to(picky), "three", optional);
-    expect(refused).toEqual(["ALSO_BAD"]);
-    expect(ran).toEqual(["one", "three"]);
   });
 });
 

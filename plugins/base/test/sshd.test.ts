@@ -51,17 +51,6 @@ describe.skipIf(withoutSshd)("OpenSSH", () => {
     expect(sshd.connections() - before).toBe(1);
   });
 
-  it("takes the environment that AcceptEnv names, and refuses the rest before it runs anything", async () => {
-    const env = { BERTH_TEST_A: "one two", BERTH_TEST_B: "ä" };
-    const { stdout } = await pool.exec(to(), 'echo "$BERTH_TEST_A $BERTH_TEST_B"', { env });
-    expect(stdout.toString()).toBe("one two ä\n");
-    const marker = join(folder, "ran");
-    await expect(pool.exec(to(), `touch ${marker}`, { env: { OTHER: "x" } })).rejects.toMatchObject({
-      kind: "env",
-    });
-    expect(existsSync(marker)).toBe(false);
-  });
-
   it("ends the right process, with its children, and leaves its neighbour alone", async () => {
     const control = new AbortController();
     const script = (name: string): string =>

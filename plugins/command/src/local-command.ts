@@ -48,6 +48,8 @@ export function localCommand(): ResourceType {
   return commandType(
     {
       ...commandInputs,
+      environment: { type: "map", items: { type: "string" } },
+      addPreviousOutputInEnv: { type: "boolean" },
       dir: { type: "string" },
       interpreter: { type: "array", items: { type: "string" } },
       assetPaths: noAssets,

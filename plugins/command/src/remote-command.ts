@@ -12,16 +12,7 @@ import {
   UNKNOWN,
 } from "@berth/plugin-base";
 import { checkConnection, connectionOf, connectionProperty } from "./connection";
-import {
-  commandFor,
-  lineLogger,
-  outputsOf,
-  previousOutputs,
-  requireSuccess,
-  type Step,
-  streamsOf,
-  stringMap,
-} from "./outcome";
+import { commandFor, lineLogger, outputsOf, requireSuccess, type Step, streamsOf } from "./outcome";
 
 const LOGGING = ["stdout", "stderr", "stdoutAndStderr", "none"];
 
@@ -31,10 +22,17 @@ export const commandInputs: Schema = {
   update: { type: "string" },
   delete: { type: "string" },
   stdin: { type: "string" },
-  environment: { type: "map", items: { type: "string" } },
   logging: { type: "string", enum: LOGGING },
-  addPreviousOutputInEnv: { type: "boolean" },
   triggers: { type: "array", items: { type: "any" }, replace: true },
+};
+
+/** A server takes no variables but those that its AcceptEnv names; Berth's program passes what it has to say on stdin. */
+const noEnvironment: Schema = {
+  environment: {
+    type: "map",
+    unsupported: "Berth's own command plugin sends no variables to a host; use stdin, or the official plugin",
+  },
+  addPreviousOutputInEnv: { type: "boolean", required: true, enum: [false] },
 };
 
 /** Runs a step and gives `stdout` and `stderr`. */
@@ -87,13 +85,6 @@ export function remoteCommand(pool: SshPool = defaultPool): ResourceType {
     const outcome = await pool.exec(to, command, {
       signal: ctx.signal,
       stdin: typeof bag.values.stdin === "string" ? bag.values.stdin : undefined,
-      env: stringMap(bag.values.environment),
-      optionalEnv: previousOutputs(bag.values),
-      onEnvRefused: (name) =>
-        ctx.log(
-          "warning",
-          `${addressOf(to)} does not take ${name} (AcceptEnv in sshd_config); set addPreviousOutputInEnv: false`,
-        ),
       onRetry: (message) => ctx.log("info", message, { ephemeral: true }),
       onStdout: shown.stdout ? out.chunk : undefined,
       onStderr: shown.stderr ? err.chunk : undefined,
@@ -103,7 +94,6 @@ export function remoteCommand(pool: SshPool = defaultPool): ResourceType {
     requireSuccess(outcome, step, addressOf(to), bag.values);
     return outputsOf(outcome);
   };
-  return commandType({ ...commandInputs, connection: connectionProperty }, run, async ({ news }) => ({
-    failures: await checkConnection(news.values),
-  }));
+  const inputs: Schema = { ...commandInputs, ...noEnvironment, connection: connectionProperty };
+  return commandType(inputs, run, async ({ news }) => ({ failures: await checkConnection(news.values) }));
 }

@@ -50,12 +50,25 @@ const connection = (): Props => ({
 describe("check", () => {
   it("fills in the defaults that the official plugin fills in, and no others", () => {
     const schema = commandProvider.resources["command:remote:Command"]?.inputs ?? {};
-    const given = { connection: { host: "h", proxy: { host: "p" } }, create: "c" };
+    const said = { create: "c", addPreviousOutputInEnv: false };
+    const given = { connection: { host: "h", proxy: { host: "p" } }, ...said };
     const filled = { port: 22, user: "root", dialErrorLimit: 10, perDialTimeout: 15 };
     expect(checkInputs("t", schema, given)).toEqual({
-      inputs: { create: "c", connection: { host: "h", ...filled, proxy: { host: "p", ...filled } } },
+      inputs: { ...said, connection: { host: "h", ...filled, proxy: { host: "p", ...filled } } },
       failures: [],
     });
+  });
+
+  it("refuses variables for a host, and wants it said that none are meant", () => {
+    const given = { connection: { host: "h" }, create: "c", environment: { A: "a" } };
+    expect(checkInputs("t", remoteCommand(pool).inputs, given).failures).toEqual([
+      { property: "environment", reason: expect.stringMatching(/not supported here: .*use stdin/) },
+      { property: "addPreviousOutputInEnv", reason: 'is missing; give it as one of "false"' },
+    ]);
+    const meant = { ...given, environment: {}, addPreviousOutputInEnv: true };
+    expect(checkInputs("t", remoteCommand(pool).inputs, meant).failures).toEqual([
+      { property: "addPreviousOutputInEnv", reason: 'is not one of "false"' },
+    ]);
   });
 
   it.skipIf(withoutSshd)("finds unusable keys at preview, and lets unknown connections pass", async () => {

@@ -7,8 +7,6 @@ export interface SshOptions {
   readonly port?: number;
   /** As written; default: OpenSSH's, `~/.ssh/known_hosts`. */
   readonly knownHostsFiles: readonly string[];
-  /** `accept-new`: a host seen for the first time is written to the file; a changed key is refused either way. */
-  readonly strict: "yes" | "accept-new";
   /** Only the key of `-i`, no agent. */
   readonly identitiesOnly: boolean;
   /** Seconds. */
@@ -36,7 +34,7 @@ const WITHOUT_EFFECT = [
 ];
 
 const KNOWN =
-  "-i KEY, -l USER, -p PORT and -o with UserKnownHostsFile, StrictHostKeyChecking (yes, accept-new), IdentityFile, " +
+  "-i KEY, -l USER, -p PORT and -o with UserKnownHostsFile, StrictHostKeyChecking (yes), IdentityFile, " +
   "IdentitiesOnly, IdentityAgent, User, Port, ConnectTimeout, ProxyCommand, BatchMode, ControlMaster, ControlPath, " +
   "ControlPersist, ServerAliveInterval, ServerAliveCountMax, LogLevel, Compression, TCPKeepAlive, ConnectionAttempts";
 
@@ -51,7 +49,6 @@ const JUMP = "ssh -F none OPTIONS -W '[%h]:%p' HOST";
 export function parseSshOptions(args: readonly string[]): SshOptions {
   const options: Options = {
     knownHostsFiles: [],
-    strict: "yes",
     identitiesOnly: false,
   };
   const words = [...args];
@@ -79,13 +76,12 @@ function setOption(options: Options, text: string): void {
       options.knownHostsFiles = value.split(/\s+/);
       return;
     case "stricthostkeychecking":
-      if (value !== "yes" && value !== "accept-new") {
+      if (value !== "yes") {
         throw new Error(
           `sshOpts: StrictHostKeyChecking=${value} is refused, for it would trust whoever answers; ` +
-            `take "yes" with the host's key in UserKnownHostsFile, or "accept-new"`,
+            `take "yes" with the host's key in UserKnownHostsFile`,
         );
       }
-      options.strict = value;
       return;
     case "identityfile":
       options.identityFile = value;
@@ -147,7 +143,6 @@ function parseJump(command: string): SshOptions["jump"] {
     throw new Error(`${(error as Error).message}. It stands in ProxyCommand`);
   }
   if (options.jump !== undefined) refuse("has a ProxyCommand of its own, and one hop can be followed");
-  if (options.strict !== "yes") refuse("needs StrictHostKeyChecking=yes");
   const [, user, name] = /^(?:([^@]+)@)?(.+)$/.exec(host as string) ?? [];
   return {
     host: (name as string).replace(/^\[(.*)\]$/, "$1"),

@@ -1,7 +1,7 @@
 /** From an `ssh://` address and the provider's `sshOpts` to a connection whose host key is known. */
-import { appendFile, mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { ProviderError, type SshConnection, type SshProxy } from "@berth/plugin-base";
 import type { Host } from "../config/host";
 import { knownHostLines, knownHostName } from "../config/knownhosts";
@@ -10,8 +10,8 @@ import type { SshOptions } from "../config/sshopts";
 /** OpenSSH's own names, in its order. */
 const DEFAULT_KEYS = ["id_rsa", "id_ecdsa", "id_ed25519"];
 const DEFAULT_KNOWN_HOSTS = join("~", ".ssh", "known_hosts");
-/** A `hostKey` exchange is a handful of packets. */
-const SCAN_SECONDS = 15;
+/** Seconds of one try to connect. */
+const CONNECT_SECONDS = 15;
 
 /**
  * Reads key and known_hosts files anew, so that a run that rotates them needs no new plugin process.
@@ -21,12 +21,11 @@ const SCAN_SECONDS = 15;
 export async function sshConnection(
   host: Extract<Host, { kind: "ssh" }>,
   options: SshOptions,
-  signal?: AbortSignal,
 ): Promise<SshConnection> {
   const { jump } = options;
-  const target = await server(host.host, host.port, host.user, options, signal);
+  const target = await server(host.host, host.port, host.user, options);
   if (jump === undefined) return target;
-  return { ...target, proxy: await server(jump.host, undefined, undefined, jump.options, signal) };
+  return { ...target, proxy: await server(jump.host, undefined, undefined, jump.options) };
 }
 
 async function server(
@@ -34,7 +33,6 @@ async function server(
   givenPort: number | undefined,
   givenUser: string | undefined,
   options: SshOptions,
-  signal: AbortSignal | undefined,
 ): Promise<SshProxy> {
   const port = givenPort ?? options.port ?? 22;
   const user = givenUser ?? options.user;
@@ -46,8 +44,8 @@ async function server(
     ...(user === undefined ? {} : { user }),
     ...(privateKey === undefined ? {} : { privateKey }),
     agentSocketPath: agent,
-    hostKey: await hostKey(host, port, options, signal),
-    perDialTimeout: options.connectTimeout ?? SCAN_SECONDS,
+    hostKey: await hostKey(host, port, options),
+    perDialTimeout: options.connectTimeout ?? CONNECT_SECONDS,
   };
 }
 
@@ -87,12 +85,7 @@ async function readKey(options: SshOptions, agent: string): Promise<string | und
   return undefined;
 }
 
-async function hostKey(
-  host: string,
-  port: number,
-  options: SshOptions,
-  signal: AbortSignal | undefined,
-): Promise<string> {
+async function hostKey(host: string, port: number, options: SshOptions): Promise<string> {
   const files = (options.knownHostsFiles.length > 0 ? options.knownHostsFiles : [DEFAULT_KNOWN_HOSTS]).map(
     expand,
   );
@@ -106,61 +99,10 @@ async function hostKey(
   }
   const known = lines.filter((text) => text !== "").join("\n");
   if (known !== "") return known;
-  const name = knownHostName(host, port);
-  const file = files[0] as string;
-  if (options.strict === "yes") {
-    throw new ProviderError(
-      `no host key of ${name} in ${files.join(", ")}; add it (ssh-keyscan -p ${port} ${host}, compared with the machine's ` +
-        `own /etc/ssh/ssh_host_ed25519_key.pub), or set "-o", "StrictHostKeyChecking=accept-new" to trust the first answer`,
-    );
-  }
-  if (options.jump !== undefined) {
-    throw new ProviderError(
-      `no host key of ${name} in ${files.join(", ")}; behind a jump host its key is not asked for: add it there`,
-    );
-  }
-  const seen = await scan(host, port, signal);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await appendFile(file, `${name} ${seen}\n`, { mode: 0o600 });
-  return seen;
-}
-
-/** The key that a server shows, without signing in. */
-async function scan(host: string, port: number, signal: AbortSignal | undefined): Promise<string> {
-  const { Client } = (await import("ssh2")).default;
-  return new Promise((resolve, reject) => {
-    const client = new Client();
-    let seen: string | undefined;
-    const end = (error: Error | undefined): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", aborted);
-      client.destroy();
-      if (seen !== undefined) resolve(seen);
-      else
-        reject(
-          new ProviderError(
-            `cannot ask ${host} port ${port} for its host key: ${error?.message ?? "no answer"}`,
-          ),
-        );
-    };
-    const aborted = (): void => end(new Error("cancelled"));
-    const timer = setTimeout(() => end(new Error(`no answer in ${SCAN_SECONDS} s`)), SCAN_SECONDS * 1000);
-    signal?.addEventListener("abort", aborted, { once: true });
-    client.on("error", end);
-    client.on("close", () => end(undefined));
-    client.connect({
-      host,
-      port,
-      username: "root",
-      // ed25519 first: it is what Berth's nodes have.
-      algorithms: { serverHostKey: { prepend: ["ssh-ed25519"], append: [], remove: [] } as never },
-      hostVerifier: (key: Buffer) => {
-        const length = key.readUInt32BE(0);
-        seen = `${key.toString("latin1", 4, 4 + length)} ${key.toString("base64")}`;
-        return false;
-      },
-    });
-  });
+  throw new ProviderError(
+    `no host key of ${knownHostName(host, port)} in ${files.join(", ")}; add it (ssh-keyscan -p ${port} ${host}, compared with ` +
+      `the machine's own /etc/ssh/ssh_host_ed25519_key.pub)`,
+  );
 }
 
 function expand(path: string): string {
