@@ -2,7 +2,7 @@
  * @file What a node says about itself: its start, its mark, its workspaces, its Ray.
  */
 import { CommandError } from "../lib/process.mjs";
-import { onNode } from "./remote.mjs";
+import { onNode, scriptWith } from "./remote.mjs";
 
 /** Where a node says that it is drained. */
 export const MARK = "/var/lib/berth/drained";
@@ -35,47 +35,11 @@ const ASK_MS = 30_000;
 
 /**
  * @param {string} stack a checked name
- * @param {{homes: string, system: string}} [at] absolute paths without blanks, other ones in tests
+ * @param {{homes: string, system: string}} [at] absolute paths, other ones in tests
  * @returns {string} for bash
  */
-export function factsScript(stack, { homes, system } = { homes: "/mnt/storage/homes", system: "/" }) {
-  const label = `--filter label=berth.stack=${stack}`;
-  const format =
-    '{{.Label "berth.component"}}\\t{{.Names}}\\t{{.Label "berth.owner"}}\\t{{.State}}\\t{{.Status}}';
-  return `
-start=$(cut -d ' ' -f 22 /proc/1/stat)
-printf 'B\\t%s/%s\\n' "$(cat /proc/sys/kernel/random/boot_id)" "$start"
-if [ -e ${MARK} ]; then printf 'M\\t%s\\n' "$(base64 -w 0 ${MARK})"; fi
-# An NFS server that is away must not hold this up; what is on one is not on the machine's disk.
-if [ -n "$(timeout 5 ls -A ${homes} 2>/dev/null)" ] && [ "$(timeout 5 stat -L -c %d ${homes})" = "$(stat -c %d ${system})" ]; then
-  printf 'H\\n'
-fi
-if list=$(timeout 15 docker ps --all ${label} --format '${format}' 2>/dev/null); then
-  printf 'D\\n'
-  printf '%s\\n' "$list" | while IFS="$(printf '\\t')" read -r component name owner state status; do
-    case $component in
-    workspace)
-      open=0
-      if [ "$state" = running ]; then
-        open=$(timeout 15 docker exec "$name" ls /dev/pts </dev/null 2>/dev/null | grep -c '^[0-9]' || true)
-      fi
-      printf 'W\\t%s\\t%s\\t%s\\t%s\\t%s\\n' "$name" "$owner" "$state" "$status" "$open" ;;
-    ray)
-      ray=down
-      if [ "$state" = running ]; then
-        code=0
-        # Ray's tasks have the same account, and could write into this answer.
-        ray=$(set -o pipefail; timeout 15 docker exec "$name" berth-ray state </dev/null 2>/dev/null | head -c 20) || code=$?
-        # 2: "usage". Anything else: it is just starting or ending.
-        if [ "$code" = 2 ]; then ray=old; elif [ "$code" != 0 ]; then ray=starting; fi
-        case $ray in *[!a-z]*) ray=starting ;; esac
-      fi
-      printf 'R\\t%s\\t%s\\n' "$name" "$ray" ;;
-    esac
-  done
-fi
-echo END`;
-}
+export const factsScript = (stack, { homes, system } = { homes: "/mnt/storage/homes", system: "/" }) =>
+  scriptWith("facts.sh", { stack, mark: MARK, homes, system });
 
 /**
  * @param {string} text what the script printed

@@ -1,6 +1,7 @@
 /**
  * @file Runs scripts on a node, over SSH.
  */
+import { readFileSync } from "node:fs";
 import { shellQuote } from "../lib/format.mjs";
 import { CommandError, run } from "../lib/process.mjs";
 import { asRoot, sshToNode } from "../lib/ssh.mjs";
@@ -10,6 +11,16 @@ import { asRoot, sshToNode } from "../lib/ssh.mjs";
  * @property {string} folder the stack's, with the key and the known hosts
  * @property {NodeJS.ProcessEnv} env
  */
+
+/**
+ * @param {string} name of a script's file in this folder
+ * @param {Record<string, string>} values set in front of it, by the names of their variables
+ * @returns {string}
+ */
+export function scriptWith(name, values) {
+  const assignments = Object.entries(values).map(([key, value]) => `${key}=${shellQuote(value)}\n`);
+  return assignments.join("") + readFileSync(new URL(name, import.meta.url), "utf8");
+}
 
 /**
  * Runs a script as root.

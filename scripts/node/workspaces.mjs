@@ -1,35 +1,12 @@
 /**
  * @file Tells the people in workspaces: in every terminal that is open, and at each login as long as it holds.
  */
-import { onNode } from "./remote.mjs";
-
-/** Read by pam_motd at each login over SSH. */
-const NOTICE = "/etc/motd.d/50-berth-node";
+import { onNode, scriptWith } from "./remote.mjs";
 
 /**
  * What becomes of the text that is shown at each login: this one is placed there, or what is there is removed or left.
  * @typedef {"place" | "remove" | "leave"} Login
  */
-
-/**
- * Runs in a workspace as root: the text comes on standard input. A terminal that takes nothing (stopped with Ctrl-S)
- * is left after 2 s. Prints to how many it went.
- * @param {Login} login
- */
-const inWorkspace = (login) => `
-text=$(cat)
-case ${login} in
-place)
-  mkdir -p /etc/motd.d
-  printf "\\n%s\\n\\n" "$text" >${NOTICE}.new && chmod 0644 ${NOTICE}.new && mv -f ${NOTICE}.new ${NOTICE} ;;
-remove) rm -f ${NOTICE} ;;
-esac
-told=0
-for terminal in /dev/pts/[0-9]*; do
-  if [ -c "$terminal" ] && { printf "\\r\\n\\a"; printf "%s\\n" "$text" | sed "s/\\$/\\r/"; printf "\\r\\n"; } \\
-    | timeout 2 tee "$terminal" >/dev/null 2>&1; then told=$((told + 1)); fi
-done
-echo "$told"`;
 
 /**
  * For bash on a node: every running workspace of the stack is told; one that cannot be is named.
@@ -38,22 +15,9 @@ echo "$told"`;
  * @param {Login} login
  */
 export function tellScript(stack, lines, login) {
-  const text = Buffer.from(lines.join("\n")).toString("base64");
-  const program = Buffer.from(inWorkspace(login)).toString("base64");
-  return `
-text=$(printf %s ${text} | base64 -d)
-program=$(printf %s ${program} | base64 -d)
-docker ps --filter label=berth.stack=${stack} --filter label=berth.component=workspace --format '{{.Names}}\\t{{.Label "berth.owner"}}' |
-  while IFS="$(printf '\\t')" read -r name owner; do
-    # Its owner is root in it, and says there what they like.
-    if told=$(set -o pipefail; printf '%s\\n' "$text" | timeout 30 docker exec -i "$name" sh -c "$program" 2>/dev/null | head -c 10); then
-      case $told in *[!0-9]*) told=0 ;; esac
-      printf 'T\\t%s\\t%s\\n' "$owner" "$told"
-    else
-      printf 'F\\t%s\\n' "$owner"
-    fi
-  done
-echo END`;
+  const base64 = (/** @type {string} */ text) => Buffer.from(text).toString("base64");
+  const words = { text: base64(lines.join("\n")), program: base64(scriptWith("notice.sh", {})) };
+  return scriptWith("tell.sh", { stack, login, ...words });
 }
 
 /**

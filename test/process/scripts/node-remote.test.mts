@@ -36,7 +36,7 @@ describe("the scripts that nodes run", () => {
 
   /** The program inside a script. */
   const programOf = (script: string) =>
-    Buffer.from(/program=\$\(printf %s (\S+) /.exec(script)?.[1] ?? "", "base64").toString("utf8");
+    Buffer.from(/^program=(\S+)$/m.exec(script)?.[1] ?? "", "base64").toString("utf8");
 
   it.each(Object.entries(scripts))("%s: valid for bash", (_, script) => {
     expect(spawnSync("bash", ["-n"], { input: script, encoding: "utf8" }).stderr).toBe("");

@@ -10,11 +10,11 @@ import { describe, expect, it } from "vitest";
 import { scriptsOf } from "../../../../components/host/script";
 import { missing, shellcheck } from "../../../lib/programs";
 
-describe.each(globSync("components/**/*.sh").sort())("%s", (file) => {
+describe.each(globSync(["components/**/*.sh", "scripts/node/*.sh"]).sort())("%s", (file) => {
   const text = readFileSync(file, "utf8");
 
   it("tells its shell, in a header that ends", () => {
-    expect(text).toMatch(/^# shellcheck shell=bash\n/);
+    expect(text).toMatch(/^# shellcheck shell=(ba)?sh\n/);
     expect(text).toContain("\n# ---\n");
   });
 
