@@ -1,10 +1,11 @@
 /**
  * @file `eval "$(npm run -s env)"`: lets plain `pulumi` commands in this shell use Berth's stacks.
  */
+import { delimiter } from "node:path";
 import { readArgs } from "./lib/args.mjs";
 import { shellQuote } from "./lib/format.mjs";
 import { runMain } from "./lib/main.mjs";
-import { pathPrefix, pulumiVariables, toolEnvironment } from "./lib/pulumi-env.mjs";
+import { pulumiVariables, toolEnvironment } from "./lib/pulumi-env.mjs";
 
 const HELP = `eval "$(npm run -s env -- [--stack NAME])"
 
@@ -27,5 +28,5 @@ await runMain(async () => {
   if (env.DOCKER_HOST && !process.env.DOCKER_HOST) Object.assign(set, { DOCKER_HOST: env.DOCKER_HOST });
   for (const [name, value] of Object.entries(set))
     process.stdout.write(`export ${name}=${shellQuote(value)}\n`);
-  if (path.length > 0) process.stdout.write(`export PATH=${shellQuote(pathPrefix(path))}:"$PATH"\n`);
+  if (path.length > 0) process.stdout.write(`export PATH=${shellQuote(path.join(delimiter))}:"$PATH"\n`);
 });

@@ -17,7 +17,7 @@ import { takeTurn } from "./lib/single.mjs";
 import { runSuite, summary, testFiles } from "./lib/suites.mjs";
 import { ensureTestTools, testEnvironment } from "./lib/test-setup.mjs";
 import { missingTools, tellMissing } from "./lib/test-tools.mjs";
-import { Ui } from "./lib/ui.mjs";
+import { told, Ui } from "./lib/ui.mjs";
 import { ensureGolden } from "./machines/golden.mjs";
 import { sweepMachines } from "./machines/sweep.mjs";
 
@@ -74,13 +74,13 @@ await runMain(async () => {
       const way = await ensureTestTools(now, [PART]);
       const missing = missingTools([PART], now.env);
       if (missing.length > 0) throw new Error(tellMissing(missing));
-      return { way, value: undefined };
+      return told(way);
     });
     await inStep(context, "Disk of the machines", async ({ step }) => {
       const began = Date.now();
       const { folder } = await ensureGolden(step.note);
       const made = Date.now() - began > 10_000 ? `made in ${duration(Date.now() - began)}` : "there before";
-      return { way: `${made}: ${folder}`, value: undefined };
+      return told(`${made}: ${folder}`);
     });
     ui.say();
     const result = await runSuite(PART, {

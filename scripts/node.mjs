@@ -2,20 +2,17 @@
  * @file `npm run node -- drain | undrain | reboot | replace NAME`: takes one node out of the cluster in order, and
  * brings it back.
  */
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
 import { readArgs, UsageError } from "./lib/args.mjs";
-import { which } from "./lib/files.mjs";
+import { agreed } from "./lib/ask.mjs";
 import { duration } from "./lib/format.mjs";
 import { runMain } from "./lib/main.mjs";
-import { ROOT, stackDir } from "./lib/paths.mjs";
-import { CommandError, handleSignals, Interrupted } from "./lib/process.mjs";
-import { ensureHome, toolEnvironment } from "./lib/pulumi-env.mjs";
+import { stackDir } from "./lib/paths.mjs";
+import { handleSignals } from "./lib/process.mjs";
+import { ensureHome, requirePulumi, toolEnvironment } from "./lib/pulumi-env.mjs";
 import { takeTurn } from "./lib/single.mjs";
-import { withAccess } from "./lib/ssh.mjs";
 import { Ui } from "./lib/ui.mjs";
-import { readOutputs } from "./lib/up.mjs";
+import { readCluster } from "./lib/up.mjs";
 import { askOthers, askTarget, inStep } from "./node/job.mjs";
 import { forgetJournal, readJournal } from "./node/journal.mjs";
 import { takeBack, takeOut } from "./node/mark.mjs";
@@ -89,10 +86,9 @@ async function main() {
   const deadlineMs = readDeadline(values.deadline ?? DEFAULT_DEADLINE);
   const reason = readReason(values.reason ?? "maintenance");
   const { env, at } = toolEnvironment();
-  if (!which("pulumi", env) || !existsSync(`${ROOT}/node_modules`))
-    throw new Error("Pulumi or the npm packages are not here yet. Run `npm start` first.");
+  requirePulumi(env);
   ensureHome(at);
-  const outputs = await outputsOf(env, stack, stackDir(at, stack));
+  const outputs = await readCluster(env, stack, stackDir(at, stack));
   const node = chooseNode(outputs, stack, name);
   // Whoever mistypes the name is told so, and not to say --yes to it.
   const terminal = Boolean(process.stdin.isTTY && process.stderr.isTTY);
@@ -135,23 +131,6 @@ async function main() {
 }
 
 /**
- * @param {NodeJS.ProcessEnv} env
- * @param {string} stack
- * @param {string} folder the stack's
- * @returns {Promise<import("./lib/live.mjs").Outputs>}
- */
-async function outputsOf(env, stack, folder) {
-  const outputs = await readOutputs({ env }, stack, ROOT).catch((error) => {
-    const known = /no stack named|no previous deployment/;
-    if (!(error instanceof CommandError) || !known.test(error.output.join("\n"))) throw error;
-    throw new UsageError(`There is no stack ${stack} yet.`);
-  });
-  if (!outputs.nodes)
-    throw new Error(`Stack ${stack} has no nodes yet: its \`up\` has not ended, or it was destroyed.`);
-  return withAccess(outputs, folder);
-}
-
-/**
  * @typedef {{text: string, state: "drained" | "in service", cut: string[]}} Done `cut`: Ray tasks that the deadline ended
  *
  * @param {Job} job
@@ -183,7 +162,7 @@ async function carryOut(job, outputs, { yes, head }) {
     );
   else await show(job, facts);
   if (replacement) job.ui.say(`Pulumi will do:\n${replacement.lines.join("\n") || "  nothing more"}`);
-  if (!yes && !(await agreed())) {
+  if (!yes && !(await agreed("Go on?", process.stderr))) {
     job.ui.say("Nothing was done.");
     return undefined;
   }
@@ -225,7 +204,7 @@ async function carryOut(job, outputs, { yes, head }) {
 
 /** The new machine may have another address. @param {Job} job */
 async function readAgain(job) {
-  const outputs = await outputsOf(job.way.env, job.stack, job.way.folder);
+  const outputs = await readCluster(job.way.env, job.stack, job.way.folder);
   job.node = chooseNode(outputs, job.stack, job.node.name);
   job.others = /** @type {Job["others"]} */ (outputs.nodes ?? []).filter((other) => other !== job.node);
 }
@@ -268,20 +247,4 @@ async function show(job, facts) {
   const { command, node, ray, deadlineMs } = job;
   const work = ray ? workOn(job, await cluster(job)) : null;
   job.ui.say(whatHappens({ command, node, facts, ray, work, deadlineMs }).join("\n"));
-}
-
-/** @returns {Promise<boolean>} */
-function agreed() {
-  return new Promise((resolve, reject) => {
-    const asking = createInterface({ input: process.stdin, output: process.stderr });
-    asking.once("SIGINT", () => {
-      asking.close();
-      reject(new Interrupted("SIGINT"));
-    });
-    asking.once("close", () => resolve(false));
-    asking.question("Go on? (yes/no) ").then((answer) => {
-      resolve(/^y(es)?$/i.test(answer.trim()));
-      asking.close();
-    }, reject);
-  });
 }

@@ -5,16 +5,15 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
 import { readArgs, UsageError } from "./lib/args.mjs";
+import { agreed, answerTo } from "./lib/ask.mjs";
 import { changeWords, readSteps } from "./lib/change-words.mjs";
-import { which } from "./lib/files.mjs";
 import { runMain } from "./lib/main.mjs";
 import { PROJECT, ROOT, stackDir } from "./lib/paths.mjs";
 import { run } from "./lib/process.mjs";
-import { ensureHome, ownBackend, toolEnvironment } from "./lib/pulumi-env.mjs";
+import { ensureHome, ownBackend, requirePulumi, toolEnvironment } from "./lib/pulumi-env.mjs";
 import { clearLocks, repairPending } from "./lib/recovery.mjs";
-import { ensureStack } from "./lib/setup.mjs";
+import { ensureStack, stackExists } from "./lib/setup.mjs";
 import { stackFile, withCleanStackFile } from "./lib/stack-file.mjs";
 import { planOptions, update } from "./lib/up.mjs";
 
@@ -42,11 +41,7 @@ await runMain(async () => {
   }
   if (flags.has("remove") && command !== "destroy") throw new UsageError("--remove: only for destroy.");
   const { env, at } = toolEnvironment();
-  if (!which("pulumi", env) || !existsSync(`${ROOT}/node_modules`)) {
-    throw new Error(
-      "Pulumi or the npm packages are not here yet. Run `npm start` (or `npm start -- --setup-only`) first.",
-    );
-  }
+  requirePulumi(env);
   if (command !== "destroy" && !existsSync(stackFile(stack))) {
     throw new UsageError(
       `There is no Pulumi.${stack}.yaml in ${ROOT}: a stack is described by its file. Copy Pulumi.dev.yaml.`,
@@ -54,7 +49,7 @@ await runMain(async () => {
   }
   ensureHome(at);
   const note = (/** @type {string} */ text) => process.stderr.write(`${text}\n`);
-  if (command === "destroy" && !(await stackExists(env, stack))) {
+  if (command === "destroy" && !(await stackExists({ env, cwd: ROOT }, stack))) {
     note(`There is no stack ${stack}: nothing to take down.`);
     return 0;
   }
@@ -120,26 +115,17 @@ await runMain(async () => {
   return code;
 });
 
-/**
- * @param {NodeJS.ProcessEnv} env
- * @param {string} stack
- */
-async function stackExists(env, stack) {
-  const { stdout } = await run("pulumi", ["stack", "ls", "--json"], { env, cwd: ROOT, deadlineMs: 60_000 });
-  return JSON.parse(stdout).some(
-    (/** @type {{name: string}} */ entry) => entry.name.split("/").pop() === stack,
-  );
-}
-
 /** @param {string} stack */
 async function confirmDestroy(stack) {
-  const ask = createInterface({ input: process.stdin, output: process.stdout });
   const what = "its nodes, workspaces and all that is stored on local nodes, homes too";
-  const answer = await ask.question(`This takes down stack ${stack}: ${what}.\nType its name to go on: `);
-  ask.close();
-  if (answer.trim() === stack) return true;
-  process.stdout.write("Nothing was done.\n");
-  return false;
+  const question = `This takes down stack ${stack}: ${what}.\nType its name to go on: `;
+  return orNothing((await answerTo(question, process.stdout)) === stack);
+}
+
+/** @param {boolean} yes */
+function orNothing(yes) {
+  if (!yes) process.stdout.write("Nothing was done.\n");
+  return yes;
 }
 
 /**
@@ -172,13 +158,8 @@ async function inWords(program, args, env, interactive) {
  * @param {boolean} down what is down is brought back too
  */
 async function confirmUpdate(stack, down) {
-  const ask = createInterface({ input: process.stdin, output: process.stdout });
   const more = down ? ", and bring back what is said above to be down" : "";
-  const answer = await ask.question(`Update stack ${stack} so${more}? (yes/no) `);
-  ask.close();
-  if (/^y(es)?$/i.test(answer.trim())) return true;
-  process.stdout.write("Nothing was done.\n");
-  return false;
+  return orNothing(await agreed(`Update stack ${stack} so${more}?`, process.stdout));
 }
 
 /**

@@ -16,7 +16,7 @@ import { ensureStack, inStep, newContext, SETUP_STEPS, setUp } from "./lib/setup
 import { takeTurn } from "./lib/single.mjs";
 import { withAccess } from "./lib/ssh.mjs";
 import { stackFile } from "./lib/stack-file.mjs";
-import { Ui } from "./lib/ui.mjs";
+import { told, Ui } from "./lib/ui.mjs";
 import { readOutputs, runUp } from "./lib/up.mjs";
 
 const HELP = `npm start -- [--stack NAME] [--setup-only]
@@ -60,14 +60,8 @@ await runMain(
         ui.say(`\nAll is here, after ${ui.elapsed()}. Now: npm start`);
         return;
       }
-      await inStep(context, `Stack ${stack}`, async () => ({
-        way: await ensureStack(context, stack),
-        value: undefined,
-      }));
-      await inStep(context, "Cluster", async () => ({
-        way: await runUp(context, stack, ROOT),
-        value: undefined,
-      }));
+      await inStep(context, `Stack ${stack}`, async () => told(await ensureStack(context, stack)));
+      await inStep(context, "Cluster", async () => told(await runUp(context, stack, ROOT)));
       const outputs = withAccess(await readOutputs(context, stack, ROOT), stackDir(at, stack));
       ui.say(`\n${overview(outputs, { stack, folder: stackDir(at, stack) })}\n\nDone in ${ui.elapsed()}.`);
     } finally {

@@ -1,20 +1,18 @@
 /**
  * @file `npm run status`: what is up, as a table or JSON; and, only when asked for, one user's secrets.
  */
-import { existsSync } from "node:fs";
 import { readArgs, UsageError } from "./lib/args.mjs";
 import { expectedOf } from "./lib/containers.mjs";
 import { credentialText } from "./lib/credentials.mjs";
 import { askOperator, readDeployment } from "./lib/down.mjs";
-import { which } from "./lib/files.mjs";
 import { askNodes, assemble, problemsOf } from "./lib/live.mjs";
 import { runMain } from "./lib/main.mjs";
 import { ROOT, stackDir } from "./lib/paths.mjs";
-import { CommandError, handleSignals, run } from "./lib/process.mjs";
-import { toolEnvironment } from "./lib/pulumi-env.mjs";
-import { asRoot, sshToNode, withAccess } from "./lib/ssh.mjs";
+import { handleSignals, run } from "./lib/process.mjs";
+import { requirePulumi, toolEnvironment } from "./lib/pulumi-env.mjs";
+import { asRoot, sshToNode } from "./lib/ssh.mjs";
 import { statusTable } from "./lib/status-table.mjs";
-import { readOutputs } from "./lib/up.mjs";
+import { readCluster } from "./lib/up.mjs";
 
 /** Where a node keeps the token (components/ray). */
 const RAY_TOKEN = "/var/lib/berth/ray/token";
@@ -42,23 +40,9 @@ await runMain(async () => {
   }
   handleSignals();
   const { env, at } = toolEnvironment();
-  if (!which("pulumi", env) || !existsSync(`${ROOT}/node_modules`)) {
-    throw new Error("Pulumi or the npm packages are not here yet. Run `npm start` first.");
-  }
+  requirePulumi(env);
   if (values.credentials) return printCredentials(env, stack, values.credentials, flags.has("json"));
-  const told = await readOutputs({ env }, stack, ROOT).catch((error) => {
-    if (
-      !(error instanceof CommandError) ||
-      !/no stack named|no previous deployment/.test(error.output.join("\n"))
-    )
-      throw error;
-    throw new Error(
-      `There is no stack ${stack} yet. Make it: npm start${stack === "dev" ? "" : ` -- --stack ${stack}`}`,
-    );
-  });
-  const outputs = withAccess(told, stackDir(at, stack));
-  if (!outputs.nodes)
-    throw new Error(`Stack ${stack} has no nodes yet: its \`up\` has not ended, or it was destroyed.`);
+  const outputs = await readCluster(env, stack, stackDir(at, stack));
   const warn = (/** @type {string} */ line) => process.stderr.write(`${line}\n`);
   if (flags.has("ray-token")) return printRayToken(env, outputs, stackDir(at, stack));
   const expected = expectedOf(await readDeployment({ at, env, cwd: ROOT }, stack));

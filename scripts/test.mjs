@@ -28,7 +28,7 @@ import { ensureNodeAndPackages, inStep, newContext, SETUP_STEPS, setUp } from ".
 import { takeTurn } from "./lib/single.mjs";
 import { concerned, FAST, ON_ENGINE, ON_IMAGES, PARTS, partsOf, runSuite, summary } from "./lib/suites.mjs";
 import { ensureTestTools, testEnvironment } from "./lib/test-setup.mjs";
-import { Ui } from "./lib/ui.mjs";
+import { told, Ui } from "./lib/ui.mjs";
 
 const HELP = `npm test -- [--only PART] [--lanes 1|2] [--deadline MINUTES] [--remember-times] [FILE…]
 
@@ -84,10 +84,7 @@ await runMain(async () => {
     const running = context.found.docker?.started?.pid;
     if (engine) await setUp(context);
     else await ensureNodeAndPackages(context);
-    await inStep(context, "Test tools", async (now) => ({
-      way: await ensureTestTools(now, parts),
-      value: undefined,
-    }));
+    await inStep(context, "Test tools", async (now) => told(await ensureTestTools(now, parts)));
     ui.say();
     if (context.found.docker?.started?.pid === running) delete context.found.docker?.started;
     // Tests fail without these programs, where `npm run check` leaves them out.

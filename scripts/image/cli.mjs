@@ -1,8 +1,9 @@
 /**
  * @file Command line of `node scripts/image.mjs`. One JSON line or one hash on stdout; all progress on stderr.
  */
-import { checkStackName, UsageError } from "../lib/args.mjs";
-import { CommandError, handleSignals, Interrupted } from "../lib/process.mjs";
+import { text } from "node:stream/consumers";
+import { readArgs, UsageError } from "../lib/args.mjs";
+import { handleSignals } from "../lib/process.mjs";
 import { readSshOptions, readTarget, SSH_OPTIONS } from "../lib/ssh.mjs";
 import { buildImage } from "./build.mjs";
 import { contentHash, contentHashes, IMAGES } from "./catalog.cjs";
@@ -40,117 +41,98 @@ Environment: BERTH_CACHE (cached root file system, logs), BERTH_APT_MIRROR, PIP_
 `;
 
 /**
+ * Carries a command out.
  * @param {string[]} argv
- * @returns {Promise<number>} exit code
  */
 export async function main(argv) {
   handleSignals();
-  try {
-    const { verb, name, options } = readCommand(argv);
-    if (verb === "help") {
-      process.stdout.write(HELP);
-    } else if (verb === "hash") {
-      if (name) process.stdout.write(`${contentHash(name)}\n`);
-      else print(contentHashes());
-    } else if (verb === "build") {
-      print(await buildImage(name));
-    } else if (verb === "push") {
-      const { stack = "", through } = options;
-      const far = through && { target: readTarget(through, "--through"), sshOptions: readSshOptions() };
-      const registry = options.registry ?? FAR_REGISTRY;
-      const account = readAccount(await readStdin());
-      print(await pushImage(new Engine(), { name, registry, stack, account, through: far || undefined }));
-    } else if (verb === "send") {
-      const target = readTarget(options.to ?? "", "--to");
-      print(await sendImage(new Engine(), { name, target, sshOptions: readSshOptions() }));
-    } else if (options.from) {
-      await dropSent({ name, target: readTarget(options.from, "--from"), sshOptions: readSshOptions() });
-    } else {
-      await removePushed(new Engine(), { name, stack: options.stack ?? "" });
-    }
-    return 0;
-  } catch (error) {
-    return report(error);
-  }
+  const { verb, name, options } = readCommand(argv);
+  const { stack = "", registry = FAR_REGISTRY, through, to = "", from } = options;
+  const reach = (/** @type {string} */ text, /** @type {string} */ option) => ({
+    target: readTarget(text, option),
+    sshOptions: readSshOptions(),
+  });
+  if (verb === "help") process.stdout.write(HELP);
+  else if (verb === "hash" && name) process.stdout.write(`${contentHash(name)}\n`);
+  else if (verb === "hash") print(contentHashes());
+  else if (verb === "build") print(await buildImage(name));
+  else if (verb === "push") {
+    const far = through ? reach(through, "--through") : undefined;
+    const account = readAccount(await text(process.stdin));
+    print(await pushImage(new Engine(), { name, registry, stack, account, through: far }));
+  } else if (verb === "send") print(await sendImage(new Engine(), { name, ...reach(to, "--to") }));
+  else if (from) await dropSent({ name, ...reach(from, "--from") });
+  else await removePushed(new Engine(), { name, stack });
 }
+
+/** The options that each command takes. @type {Record<string, string[]>} */
+const TAKES = {
+  ...{ hash: [], build: [], send: ["to"] },
+  ...{ push: ["registry", "through", "stack"], remove: ["stack", "from"] },
+};
+
+/** @typedef {"hash" | "build" | "push" | "send" | "remove"} Verb */
 
 /**
  * @param {string[]} argv
- * @returns {{verb: "help" | "hash" | "build" | "push" | "send" | "remove", name: string, options: Record<string, string>}}
+ * @returns {{verb: "help" | Verb, name: string, options: Record<string, string>}}
  * @throws {UsageError}
  */
 export function readCommand(argv) {
-  /** @type {Record<string, string>} */
-  const options = {};
-  /** @type {string[]} */
-  const words = [];
-  for (let i = 0; i < argv.length; i++) {
-    const word = argv[i] ?? "";
-    if (word === "--help" || word === "-h") return { verb: "help", name: "", options };
-    if (word === "--json") continue; // The only form there is.
-    const match = /^--(registry|stack|through|to|from)(?:=(.*))?$/.exec(word);
-    if (match) {
-      const value = match[2] ?? argv[++i];
-      if (!value) throw new UsageError(`image.mjs: --${match[1]}: a value is missing after it.`);
-      options[/** @type {string} */ (match[1])] = value;
-    } else if (word.startsWith("-")) {
-      throw new UsageError(
-        `image.mjs: ${JSON.stringify(word)} is not an option. See: node scripts/image.mjs --help`,
-      );
-    } else words.push(word);
-  }
-  const [verb, name, ...more] = words;
-  if (verb !== "hash" && verb !== "build" && verb !== "push" && verb !== "send" && verb !== "remove") {
+  // There is no other form than JSON.
+  const known = { values: ["registry", "through", "to", "from"], flags: ["json"], passThrough: true };
+  const { help, values: options, rest } = readArgs(argv, known);
+  if (help) return { verb: "help", name: "", options };
+  const odd = rest.find((word) => word.startsWith("-"));
+  if (odd !== undefined)
     throw new UsageError(
-      `image.mjs: ${verb ? `${JSON.stringify(verb)} is no command` : "a command is missing"}. Allowed: build, hash, push, send, remove. See: node scripts/image.mjs --help`,
+      `image.mjs: ${JSON.stringify(odd)} is not an option. See: node scripts/image.mjs --help`,
+    );
+  const [given = "", name, ...more] = rest;
+  const takes = Object.hasOwn(TAKES, given) ? TAKES[given] : undefined;
+  if (!takes) {
+    throw new UsageError(
+      `image.mjs: ${given ? `${JSON.stringify(given)} is no command` : "a command is missing"}. Allowed: build, hash, push, send, remove. See: node scripts/image.mjs --help`,
     );
   }
+  const verb = /** @type {Verb} */ (given);
+  const wrong = (/** @type {string} */ what) => new UsageError(`image.mjs ${verb}: ${what}`);
   if (verb === "hash" && name === undefined) return { verb, name: "", options };
   if (name === undefined || !Object.hasOwn(IMAGES, name) || more.length > 0) {
-    const given =
+    const said =
       name === undefined ? "no image is named" : `${JSON.stringify([name, ...more].join(" "))} is no image`;
-    throw new UsageError(`image.mjs ${verb}: ${given}. Allowed, one of: ${Object.keys(IMAGES).join(", ")}.`);
+    throw wrong(`${said}. Allowed, one of: ${Object.keys(IMAGES).join(", ")}.`);
   }
-  /** @type {Record<string, string[]>} */
-  const wanted = { push: ["registry", "stack"], send: ["to"], remove: ["stack"] };
-  /** @type {Record<string, string[]>} */
-  const others = { push: ["through"], remove: ["from"] };
-  for (const option of wanted[verb] ?? []) {
-    if (option === "registry" && options.through) continue;
-    if (verb === "remove" && options.from) continue;
-    if (!options[option]) throw new UsageError(`image.mjs ${verb}: --${option} is missing.`);
-  }
-  for (const option of Object.keys(options)) {
-    if (!wanted[verb]?.includes(option) && !others[verb]?.includes(option))
-      throw new UsageError(`image.mjs ${verb}: --${option} is not for this command.`);
-  }
-  if (options.from && options.stack)
-    throw new UsageError("image.mjs remove: give one of --stack and --from, not both.");
-  if (options.stack) checkStackName(options.stack);
-  if (options.through) readTarget(options.through, "image.mjs push: --through");
-  if (options.to) readTarget(options.to, "image.mjs send: --to");
-  if (options.from) readTarget(options.from, "image.mjs remove: --from");
-  if (options.registry && !/^[A-Za-z0-9.-]+:\d{1,5}$/.test(options.registry)) {
-    throw new UsageError(
-      `image.mjs push: --registry: ${JSON.stringify(options.registry)} is no address. Allowed: HOST:PORT, such as 127.0.0.1:5001.`,
+  const { registry, through, to, from, stack } = options;
+  const odds = Object.keys(options).filter((option) => !takes.includes(option));
+  if (odds.length > 0) throw wrong(`--${odds[0]} is not for this command.`);
+  if (verb === "push" && !registry && !through) throw wrong("--registry is missing.");
+  if (takes.includes("stack") && !stack && !from) throw wrong("--stack is missing.");
+  if (verb === "send" && !to) throw wrong("--to is missing.");
+  if (from && stack) throw wrong("give one of --stack and --from, not both.");
+  for (const [option, target] of Object.entries({ through, to, from }))
+    if (target) readTarget(target, `image.mjs ${verb}: --${option}`);
+  if (registry && !/^[A-Za-z0-9.-]+:\d{1,5}$/.test(registry)) {
+    throw wrong(
+      `--registry: ${JSON.stringify(registry)} is no address. Allowed: HOST:PORT, such as 127.0.0.1:5001.`,
     );
   }
   return { verb, name, options };
 }
 
 /**
- * @param {string} text
+ * @param {string} json
  * @returns {{username: string, password: string}}
  * @throws {UsageError} never with the text in it
  */
-export function readAccount(text) {
+export function readAccount(json) {
   const wrong = new UsageError(
     'image.mjs push: standard input must be one JSON object {"username": "...", "password": "..."}, both not empty.',
   );
   /** @type {any} */
   let value;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(json);
   } catch {
     throw wrong;
   }
@@ -160,31 +142,7 @@ export function readAccount(text) {
   return { username, password };
 }
 
-async function readStdin() {
-  let text = "";
-  for await (const chunk of process.stdin.setEncoding("utf8")) text += chunk;
-  return text;
-}
-
 /** @param {unknown} value */
 function print(value) {
   process.stdout.write(`${JSON.stringify(value)}\n`);
-}
-
-/**
- * @param {unknown} error
- * @returns {number} exit code
- */
-function report(error) {
-  if (error instanceof Interrupted || error instanceof UsageError) {
-    process.stderr.write(`${error.message}\n`);
-    return error.exitCode;
-  }
-  if (error instanceof CommandError) {
-    const tail = error.output.slice(-20).map((line) => `  | ${line}`);
-    process.stderr.write(`${[error.message, ...tail].join("\n")}\n`);
-    return 1;
-  }
-  process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
-  return 1;
 }

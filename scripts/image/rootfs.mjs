@@ -3,9 +3,9 @@
  * answers, else made here by mmdebstrap from a Debian mirror.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { processAlive } from "../lib/files.mjs";
+import { newFolder } from "../lib/files.mjs";
 import { places } from "../lib/paths.mjs";
 import { CommandError } from "../lib/process.mjs";
 import { ROOTFS } from "./catalog.cjs";
@@ -98,9 +98,8 @@ async function bootstrap(key, say) {
   const dir = join(places().cache, "rootfs");
   const tar = join(dir, `debian-${ROOTFS.suite}-${key}.tar`);
   if (existsSync(tar)) return tar;
-  mkdirSync(dir, { recursive: true });
-  sweep(dir);
-  const partial = join(dir, `.${key}.${process.pid}.partial.tar`);
+  const folder = newFolder(dir, key);
+  const partial = join(folder, "partial.tar");
   try {
     await mmdebstrap(ROOTFS, partial, {
       ...{ say, deadlineMs: BOOTSTRAP_MS },
@@ -109,15 +108,7 @@ async function bootstrap(key, say) {
     });
     renameSync(partial, tar);
   } finally {
-    rmSync(partial, { force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
   return tar;
-}
-
-/** @param {string} dir */
-function sweep(dir) {
-  for (const file of readdirSync(dir)) {
-    const match = /\.(\d+)\.partial\.tar$/.exec(file);
-    if (match && !processAlive(Number(match[1]))) rmSync(join(dir, file), { force: true });
-  }
 }

@@ -9,7 +9,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { canInstall, install, systemName } from "./apt.mjs";
 import { writeRecord } from "./context.mjs";
-import { processAlive, processIdentity, which } from "./files.mjs";
+import { known, lives, which } from "./files.mjs";
 import { ask, run, waitFor } from "./process.mjs";
 
 const DEFAULT_SOCKET = "/var/run/docker.sock";
@@ -87,7 +87,7 @@ export async function ensureEngine(context) {
   await ensureHelpers(context);
   if (engine.host) env.DOCKER_HOST = engine.host;
   found.docker = { host: engine.host, version: engine.version, started: found.docker?.started };
-  const dead = found.docker.started && !sameProcess(found.docker.started);
+  const dead = found.docker.started && !lives(found.docker.started);
   if (dead) delete found.docker.started;
   return { way: `Docker ${engine.version}, ${engine.way}`, root: engine.root };
 }
@@ -202,7 +202,7 @@ async function startEngine(context) {
   });
   child.unref();
   if (child.pid) {
-    found.docker = { version: "", started: { pid: child.pid, identity: processIdentity(child.pid) } };
+    found.docker = { version: "", started: known(child.pid) };
     writeRecord(at, found);
   }
   const answer = await waitFor(async () => ended || askEngine(undefined, env).catch(() => undefined), {
@@ -214,20 +214,15 @@ async function startEngine(context) {
   throw new Error(`dockerd was started but ${what}. The end of ${log}:\n${tail}`);
 }
 
-/** @param {{pid: number, identity: string}} started */
-function sameProcess(started) {
-  return processAlive(started.pid) && processIdentity(started.pid) === started.identity;
-}
-
 /**
  * Ends the dockerd that Berth started, with its containers.
- * @param {{pid: number, identity: string}} started
+ * @param {import("./files.mjs").Known} started
  * @returns {Promise<boolean>} whether it has ended
  */
 export async function stopEngine(started) {
-  if (!sameProcess(started)) return true;
+  if (!lives(started)) return true;
   process.kill(started.pid, "SIGTERM");
-  return Boolean(await waitFor(async () => !sameProcess(started), { deadlineMs: STOP_MS }));
+  return Boolean(await waitFor(async () => !lives(started), { deadlineMs: STOP_MS }));
 }
 
 /**
@@ -237,8 +232,7 @@ export async function stopEngine(started) {
  */
 export async function restartEngine(context) {
   const { docker } = context.found;
-  if (!docker?.started || !sameProcess(docker.started))
-    throw new Error("Berth started no engine that still runs.");
+  if (!docker?.started || !lives(docker.started)) throw new Error("Berth started no engine that still runs.");
   if (!(await stopEngine(docker.started)))
     throw new Error(`dockerd (pid ${docker.started.pid}) has not ended after ${STOP_MS / 1000} s.`);
   await startEngine(context);

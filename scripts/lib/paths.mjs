@@ -93,18 +93,6 @@ export function stackDir(at, stack) {
  * @returns {number} negative, zero or positive, as a sort function
  */
 export function compareVersions(a, b) {
-  /** @param {string} v */
-  const parts = (v) =>
-    v
-      .replace(/^v/, "")
-      .replace(/[-+].*$/, "")
-      .split(".")
-      .map(Number);
-  const left = parts(a);
-  const right = parts(b);
-  for (let i = 0; i < 3; i++) {
-    const difference = (left[i] || 0) - (right[i] || 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
+  const bare = (/** @type {string} */ version) => version.replace(/^v|[-+].*$/g, "");
+  return bare(a).localeCompare(bare(b), "en", { numeric: true });
 }

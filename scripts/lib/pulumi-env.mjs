@@ -3,11 +3,11 @@
  * brings theirs.
  */
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, linkSync, mkdirSync, rmSync, statSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { chmodSync, existsSync, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { nodeBin, prependPath, readRecord } from "./context.mjs";
-import { writeWhole } from "./files.mjs";
-import { places } from "./paths.mjs";
+import { createWhole, which } from "./files.mjs";
+import { places, ROOT } from "./paths.mjs";
 
 /**
  * Whether the state is in Berth's own file backend: not when the user names another (PULUMI_BACKEND_URL), or is
@@ -73,6 +73,17 @@ export function toolEnvironment(outer = process.env) {
 }
 
 /**
+ * @param {NodeJS.ProcessEnv} env
+ * @throws {Error} Pulumi or the npm packages are missing
+ */
+export function requirePulumi(env) {
+  if (!which("pulumi", env) || !existsSync(`${ROOT}/node_modules`))
+    throw new Error(
+      "Pulumi or the npm packages are not here yet. Run `npm start` (or `npm start -- --setup-only`) first.",
+    );
+}
+
+/**
  * Makes Berth's folders (for this account only) and, once, the passphrase that the secrets of local stacks are
  * encrypted with. Whoever has both it and the state can read them.
  * @param {import("./paths.mjs").Places} at
@@ -115,24 +126,6 @@ function makePassphrase(at) {
         "Put it back from a copy (a new one could not open them), or move that folder away to begin anew.",
     );
   }
-  const candidate = `${at.passphrase}.${process.pid}`;
   // 32 random bytes: as strong as the AES-256 key that Pulumi derives from it.
-  writeWhole(candidate, randomBytes(32).toString("base64url"));
-  try {
-    linkSync(candidate, at.passphrase); // Fails when it exists: two at once agree on one.
-    return true;
-  } catch (error) {
-    if (/** @type {NodeJS.ErrnoException} */ (error).code === "EEXIST") return false;
-    throw error;
-  } finally {
-    rmSync(candidate, { force: true });
-  }
-}
-
-/**
- * The part of PATH to show in `env`: the folders put first.
- * @param {string[]} path
- */
-export function pathPrefix(path) {
-  return path.join(delimiter);
+  return createWhole(at.passphrase, randomBytes(32).toString("base64url"));
 }

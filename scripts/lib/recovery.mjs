@@ -9,7 +9,8 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { parentOf, processAlive, processCommand } from "./files.mjs";
+import { parentOf, processAlive, processCommand, readJson } from "./files.mjs";
+import { shellQuote } from "./format.mjs";
 import { PROJECT, stackDir } from "./paths.mjs";
 import { run, throwIfInterrupted, waitFor } from "./process.mjs";
 import { sshToNode } from "./ssh.mjs";
@@ -132,18 +133,8 @@ export function dropCutOff(at, stack) {
   for (const name of readdirSync(folder)) {
     if (!name.startsWith(`${stack}.json`)) continue;
     const file = join(folder, name);
-    const cutOff = name.endsWith(".attrs") && !isJson(readFileSync(file, "utf8"));
+    const cutOff = name.endsWith(".attrs") && readJson(file) === undefined;
     if (cutOff || name.endsWith(".tmp")) rmSync(file, { force: true });
-  }
-}
-
-/** @param {string} text */
-function isJson(text) {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 
@@ -284,7 +275,11 @@ async function removeOrphan({ at, env }, stack, { kind, name, host, sshOpts }, n
   const docker = (/** @type {string[]} */ args) => {
     const remote = host?.startsWith("ssh://") ? new URL(host) : undefined;
     const here = host && !remote ? ["--host", host, ...args] : args;
-    const over = [...sshToNode(stackDir(at, stack), signIn(remote, sshOpts)), "docker", ...args.map(quote)];
+    const over = [
+      ...sshToNode(stackDir(at, stack), signIn(remote, sshOpts)),
+      "docker",
+      ...args.map(shellQuote),
+    ];
     const options = { env, deadlineMs: 60_000 };
     return remote ? run("ssh", over, options) : run("docker", here, options);
   };
@@ -297,9 +292,4 @@ async function removeOrphan({ at, env }, stack, { kind, name, host, sshOpts }, n
     // Its node may be gone altogether; then so is the orphan. If not, the next `up` says that the name is taken.
     note(`could not look for a half-made ${kind} ${name}: ${error instanceof Error ? error.message : error}`);
   }
-}
-
-/** @param {string} word for the remote shell */
-function quote(word) {
-  return `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -8,12 +8,13 @@ import { ensureEngine } from "./docker.mjs";
 import { ensureNode } from "./node.mjs";
 import { ensurePackages } from "./npm.mjs";
 import { DEFAULT_STACK, PROJECT, places, ROOT } from "./paths.mjs";
-import { interrupted, run } from "./process.mjs";
+import { run } from "./process.mjs";
 import { ensureProviderPlugins } from "./provider-plugins.mjs";
 import { ensurePulumi } from "./pulumi-cli.mjs";
 import { ensureHome, ownBackend, pulumiVariables } from "./pulumi-env.mjs";
 import { requireRoom } from "./room.mjs";
 import { withCleanStackFile } from "./stack-file.mjs";
+import { runStep, told } from "./ui.mjs";
 
 /** How many steps `setUp` shows. */
 export const SETUP_STEPS = 5;
@@ -26,29 +27,18 @@ export const SETUP_STEPS = 5;
 const ROOM = { packages: 0.6e9, tools: 1e9, engineFirst: 16e9, engineLater: 2e9 };
 
 /**
- * Runs one step: shows it, and shows that it failed when it throws.
+ * Runs one step, with the context in which it is the running one.
  * @template T
  * @param {import("./context.mjs").Context} context
  * @param {string} title
  * @param {(context: import("./context.mjs").Context) => Promise<{way: string, value: T}>} work
  * @returns {Promise<T>}
  */
-export async function inStep(context, title, work) {
-  context.step = context.ui.step(title);
-  try {
-    const { way, value } = await work(context);
-    context.step.done(way);
-    return value;
-  } catch (error) {
-    context.step.failed(interrupted() ? "stopped" : "failed");
-    throw error;
-  }
-}
-
-/** @param {string} way */
-function told(way) {
-  return { way, value: undefined };
-}
+export const inStep = (context, title, work) =>
+  runStep(context.ui, title, (step) => {
+    context.step = step;
+    return work(context);
+  });
 
 /**
  * A context to begin with: the environment with what an earlier run brought.
@@ -131,6 +121,16 @@ function engineRoom(at) {
 }
 
 /**
+ * @param {{env: NodeJS.ProcessEnv, cwd: string}} where
+ * @param {string} stack
+ * @returns {Promise<boolean>} whether the backend has it
+ */
+export async function stackExists({ env, cwd }, stack) {
+  const { stdout } = await run("pulumi", ["stack", "ls", "--json"], { env, cwd, deadlineMs: 120_000 });
+  return JSON.parse(stdout).some((/** @type {{name: string}} */ one) => one.name.split("/").pop() === stack);
+}
+
+/**
  * The backend, and the stack in it.
  * @param {Pick<import("./context.mjs").Context, "at" | "env">} context
  * @param {string} stack
@@ -144,13 +144,7 @@ export async function ensureStack({ at, env }, stack, cwd = ROOT) {
     return `stack ${stack} in ${at.state}, there before`;
   }
   const options = { env, cwd, deadlineMs: 120_000 };
-  if (!own) {
-    const { stdout } = await run("pulumi", ["stack", "ls", "--json"], options);
-    const there = JSON.parse(stdout).some(
-      (/** @type {{name: string}} */ s) => s.name.split("/").pop() === stack,
-    );
-    if (there) return `stack ${stack} in your own backend`;
-  }
+  if (!own && (await stackExists(options, stack))) return `stack ${stack} in your own backend`;
   // The default stack is also chosen for plain `pulumi` commands; another one only when the user does so.
   const args = ["stack", "init", stack, ...(stack === DEFAULT_STACK ? [] : ["--no-select"])];
   const init = () => run("pulumi", args, options);

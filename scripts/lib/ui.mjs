@@ -6,6 +6,7 @@
 import { appendFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cut, duration } from "./format.mjs";
+import { interrupted } from "./process.mjs";
 
 const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
@@ -24,6 +25,29 @@ const QUIET_MS = 20_000;
  * @property {(how?: string) => void} failed  ends it badly: "failed" (the error itself is shown by the caller) or
  *   "stopped"
  */
+
+/** A step's end without a value. @param {string} way */
+export const told = (way) => ({ way, value: undefined });
+
+/**
+ * Runs one step: shows it, and shows that it failed when it throws.
+ * @template T
+ * @param {Pick<Ui, "step">} ui
+ * @param {string} title
+ * @param {(step: Step) => Promise<{way: string, value: T}>} work
+ * @returns {Promise<T>}
+ */
+export async function runStep(ui, title, work) {
+  const step = ui.step(title);
+  try {
+    const { way, value } = await work(step);
+    step.done(way);
+    return value;
+  } catch (error) {
+    step.failed(interrupted() ? "stopped" : "failed");
+    throw error;
+  }
+}
 
 export class Ui {
   /**

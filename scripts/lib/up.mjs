@@ -4,8 +4,10 @@
  */
 import { lookForDown, previewOptions, startLeft, takeUpDown, tellDown, wouldAct } from "./down.mjs";
 import { asLists } from "./outputs.mjs";
+import { DEFAULT_STACK, ROOT } from "./paths.mjs";
 import { CommandError, run } from "./process.mjs";
 import { clearLocks, repairPending } from "./recovery.mjs";
+import { withAccess } from "./ssh.mjs";
 import { withCleanStackFile } from "./stack-file.mjs";
 import { UpReader } from "./up-output.mjs";
 
@@ -70,15 +72,31 @@ export async function runUp(context, stack, cwd) {
   tellDown(look, step.note);
   await takeUpDown(where, stack, look, step.note);
   step.note("pulumi up");
+  const reader = await pulumiUp(where, stack, { step, log: (line) => ui.log(line) });
+  await startLeft(where, stack, look, step.note);
+  const changes = reader.changes.filter((line) => !/unchanged/.test(line));
+  const what = changes.length > 0 ? reader.summary() : `no change (${reader.summary()})`;
+  return repaired > 0 ? `${what}; ${repaired} interrupted operations repaired` : what;
+}
+
+/**
+ * Runs `pulumi up` without questions.
+ * @param {import("./down.mjs").Where} where
+ * @param {string} stack
+ * @param {{step: Pick<import("./ui.mjs").Step, "line">, log: (line: string) => void, options?: string[]}} how
+ * @returns {Promise<UpReader>} what it printed
+ * @throws {Error} with Pulumi's diagnostics
+ */
+export async function pulumiUp({ at, env, cwd }, stack, { step, log, options = [] }) {
   const reader = new UpReader();
   /** @param {string} line */
   const onLine = (line) => {
     const now = reader.read(line);
     if (now) step.line(now);
-    ui.log(`  > ${line}`);
+    log(`  > ${line}`);
   };
   const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--color", "never", "--stack", stack];
-  args.push("--suppress-outputs", "--suppress-progress");
+  args.push("--suppress-outputs", "--suppress-progress", ...options);
   try {
     // Pulumi alone gets Ctrl-C: it lets the steps under way end, and notes them in the state.
     await withCleanStackFile(at, stack, () =>
@@ -89,10 +107,7 @@ export async function runUp(context, stack, cwd) {
     const lines = reader.diagnostics.length > 0 ? reader.diagnostics : error.output;
     throw new Error(`pulumi up failed:\n${lines.join("\n").trim()}`);
   }
-  await startLeft(where, stack, look, step.note);
-  const changes = reader.changes.filter((line) => !/unchanged/.test(line));
-  const what = changes.length > 0 ? reader.summary() : `no change (${reader.summary()})`;
-  return repaired > 0 ? `${what}; ${repaired} interrupted operations repaired` : what;
+  return reader;
 }
 
 /**
@@ -105,4 +120,24 @@ export async function runUp(context, stack, cwd) {
 export async function readOutputs({ env }, stack, cwd) {
   const args = ["stack", "output", "--json", "--stack", stack];
   return asLists(JSON.parse((await run("pulumi", args, { env, cwd, deadlineMs: 60_000 })).stdout));
+}
+
+/**
+ * The outputs of a stack that has nodes, with how each is signed in to.
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} stack
+ * @param {string} folder the stack's
+ * @returns {Promise<import("./live.mjs").Outputs>}
+ * @throws {Error} there is no such stack, or it has no nodes
+ */
+export async function readCluster(env, stack, folder) {
+  const outputs = await readOutputs({ env }, stack, ROOT).catch((error) => {
+    const none = /no stack named|no previous deployment/;
+    if (!(error instanceof CommandError) || !none.test(error.output.join("\n"))) throw error;
+    const option = stack === DEFAULT_STACK ? "" : ` -- --stack ${stack}`;
+    throw new Error(`There is no stack ${stack} yet. Make it: npm start${option}`);
+  });
+  if (!outputs.nodes)
+    throw new Error(`Stack ${stack} has no nodes yet: its \`up\` has not ended, or it was destroyed.`);
+  return withAccess(outputs, folder);
 }

@@ -1,7 +1,7 @@
 /**
  * @file What the steps of one `npm run node` share.
  */
-import { interrupted } from "../lib/process.mjs";
+import { runStep } from "../lib/ui.mjs";
 import { askNode } from "./facts.mjs";
 
 /**
@@ -23,27 +23,13 @@ import { askNode } from "./facts.mjs";
  */
 
 /**
- * Runs one step: shows it, and shows that it failed when it throws.
  * @template T
  * @param {Job} job
  * @param {string} title
  * @param {(step: import("../lib/ui.mjs").Step) => Promise<{way: string, value: T}>} work
  * @returns {Promise<T>}
  */
-export async function inStep({ ui }, title, work) {
-  const step = ui.step(title);
-  try {
-    const { way, value } = await work(step);
-    step.done(way);
-    return value;
-  } catch (error) {
-    step.failed(interrupted() ? "stopped" : "failed");
-    throw error;
-  }
-}
-
-/** A step's end without a value. @param {string} way */
-export const told = (way) => ({ way, value: undefined });
+export const inStep = ({ ui }, title, work) => runStep(ui, title, work);
 
 /**
  * @param {Job} job

@@ -3,8 +3,9 @@
  */
 import { duration } from "../lib/format.mjs";
 import { CommandError } from "../lib/process.mjs";
+import { told } from "../lib/ui.mjs";
 import { MARK } from "./facts.mjs";
-import { askOthers, inStep, told } from "./job.mjs";
+import { askOthers, inStep } from "./job.mjs";
 import { noticeFor, when } from "./plan.mjs";
 import { drainRay, joinRay } from "./ray.mjs";
 import { onNode } from "./remote.mjs";

@@ -5,8 +5,9 @@ import { ROOT } from "../lib/paths.mjs";
 import { CommandError, run } from "../lib/process.mjs";
 import { clearLocks, repairPending } from "../lib/recovery.mjs";
 import { withCleanStackFile } from "../lib/stack-file.mjs";
-import { UpReader } from "../lib/up-output.mjs";
-import { inStep, told } from "./job.mjs";
+import { told } from "../lib/ui.mjs";
+import { pulumiUp } from "../lib/up.mjs";
+import { inStep } from "./job.mjs";
 import { readJournal, writeJournal } from "./journal.mjs";
 import { machineOf, noticeFor, previewLines, previewProblems } from "./plan.mjs";
 import { onNode } from "./remote.mjs";
@@ -110,25 +111,9 @@ export async function replaceMachine(job, { urn, machine }, mark) {
       await onNode(job.way, node, "sync", { deadlineMs: 120_000 });
     }
     writeJournal(job, { mark, machine });
-    const reader = new UpReader();
-    /** @param {string} line */
-    const onLine = (line) => {
-      const now = reader.read(line);
-      if (now) step.line(now);
-      job.ui.log(`  > ${line}`);
-    };
-    const args = ["up", "--yes", "--skip-preview", "--non-interactive", "--color", "never", "--stack", stack];
-    args.push("--suppress-outputs", "--suppress-progress", ...replacing(urn));
-    try {
-      // Pulumi alone gets Ctrl-C: it lets the steps under way end, and notes them in the state.
-      await withCleanStackFile(at, stack, () =>
-        run("pulumi", args, { env, cwd: ROOT, onLine, interruptGroup: false }),
-      );
-    } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
-      const lines = reader.diagnostics.length > 0 ? reader.diagnostics : error.output;
-      throw new Error(`pulumi up failed:\n${lines.join("\n").trim()}`);
-    }
+    const log = (/** @type {string} */ line) => job.ui.log(line);
+    const how = { step, log, options: replacing(urn) };
+    const reader = await pulumiUp({ at, env, cwd: ROOT }, stack, how);
     return told(reader.summary());
   });
 }

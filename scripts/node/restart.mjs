@@ -4,7 +4,8 @@
  */
 import { duration } from "../lib/format.mjs";
 import { waitFor } from "../lib/process.mjs";
-import { askTarget, inStep, told } from "./job.mjs";
+import { told } from "../lib/ui.mjs";
+import { askTarget, inStep } from "./job.mjs";
 import { writeJournal } from "./journal.mjs";
 import { noticeFor } from "./plan.mjs";
 import { onNode } from "./remote.mjs";
