@@ -5,13 +5,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { called, expectedOf, rootOutputs } from "./containers.mjs";
-import { shellQuote } from "./format.mjs";
 import { askEngine, askNodes, downOn } from "./live.mjs";
 import { PLUGINS, PROJECT, stackDir } from "./paths.mjs";
 import { CommandError, run } from "./process.mjs";
 import { installed } from "./provider-plugins.mjs";
 import { ownBackend } from "./pulumi-env.mjs";
-import { asRoot, sshToNode, withAccess } from "./ssh.mjs";
+import { dockerOn, withAccess } from "./ssh.mjs";
 
 /**
  * @typedef {import("./containers.mjs").Down} Down
@@ -263,11 +262,7 @@ async function trying(note, what, work) {
  * @param {string[]} args
  */
 function docker({ at, env }, stack, outputs, container, args) {
-  const options = { env, deadlineMs: 60_000 };
-  if (container.node === undefined)
-    return run("docker", [...(container.host ? ["--host", container.host] : []), ...args], options);
   const node = outputs.nodes?.find(({ name }) => name === container.node);
-  if (!node) throw new Error(`unreachable: ${container.node} was asked`);
-  const line = asRoot(node, ["docker", ...args.map(shellQuote)].join(" "));
-  return run("ssh", [...sshToNode(stackDir(at, stack), node), line], options);
+  if (container.node !== undefined && !node) throw new Error(`unreachable: ${container.node} was asked`);
+  return dockerOn({ folder: stackDir(at, stack), env, node, host: container.host }, args);
 }

@@ -10,10 +10,9 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { parentOf, processAlive, processCommand, readJson } from "./files.mjs";
-import { shellQuote } from "./format.mjs";
 import { PROJECT, stackDir } from "./paths.mjs";
 import { run, throwIfInterrupted, waitFor } from "./process.mjs";
-import { sshToNode } from "./ssh.mjs";
+import { dockerOn } from "./ssh.mjs";
 
 /** A lock file that is no whole JSON after so long was cut off: Pulumi writes it in one go. */
 const CUT_OFF_MS = 10_000;
@@ -248,17 +247,15 @@ function mayHavePending(at, stack) {
 }
 
 /**
- * @param {URL | undefined} remote `ssh://USER@HOST:PORT`
+ * @param {URL} remote `ssh://USER@HOST:PORT`
  * @param {string[] | undefined} options
  * @returns {import("./ssh.mjs").SshNode}
  */
 function signIn(remote, options) {
   // An IPv6 address stands in brackets in a URL alone.
-  const address = (remote?.hostname ?? "").replace(/^\[|\]$/g, "");
-  const { username = "root", port = "" } = remote ?? {};
-  return options
-    ? { address, ssh: { user: username || "root", port: Number(port || 22), options } }
-    : { address };
+  const address = remote.hostname.replace(/^\[|\]$/g, "");
+  const ssh = { user: remote.username || "root", port: Number(remote.port || 22) };
+  return options ? { address, ssh: { ...ssh, options } } : { address };
 }
 
 /**
@@ -272,17 +269,9 @@ async function removeOrphan({ at, env }, stack, { kind, name, host, sshOpts }, n
   const list = ["ps", "--all", "--quiet", "--no-trunc"];
   const find = kind === "container" ? list : ["network", "ls", "--quiet", "--no-trunc"];
   const filters = ["--filter", `label=berth.stack=${stack}`, "--filter", `name=^${name}$`];
-  const docker = (/** @type {string[]} */ args) => {
-    const remote = host?.startsWith("ssh://") ? new URL(host) : undefined;
-    const here = host && !remote ? ["--host", host, ...args] : args;
-    const over = [
-      ...sshToNode(stackDir(at, stack), signIn(remote, sshOpts)),
-      "docker",
-      ...args.map(shellQuote),
-    ];
-    const options = { env, deadlineMs: 60_000 };
-    return remote ? run("ssh", over, options) : run("docker", here, options);
-  };
+  const remote = host?.startsWith("ssh://") ? new URL(host) : undefined;
+  const where = { folder: stackDir(at, stack), env, host, node: remote && signIn(remote, sshOpts) };
+  const docker = (/** @type {string[]} */ args) => dockerOn(where, args);
   try {
     const ids = (await docker([...find, ...filters])).stdout.split(/\s+/).filter(Boolean);
     for (const id of ids) await docker(kind === "container" ? ["rm", "--force", id] : ["network", "rm", id]);

@@ -5,6 +5,8 @@ import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { join } from "node:path";
 import { UsageError } from "./args.mjs";
+import { shellQuote } from "./format.mjs";
+import { run } from "./process.mjs";
 
 /**
  * @param {string} folder the stack's folder (`id_ed25519`, `known_hosts`)
@@ -71,6 +73,19 @@ export function sshToNode(folder, { address, ssh }, { connectSeconds = 8 } = {})
  */
 export function asRoot({ ssh }, command) {
   return ssh && ssh.user !== "root" ? `sudo -n ${command}` : command;
+}
+
+/**
+ * Runs docker for an engine: a node's, by its own command, or that of this computer.
+ * @param {{folder: string, env: NodeJS.ProcessEnv, node?: SshNode | undefined, host?: string | undefined}} where `folder`: the
+ *   stack's; `host`: this computer's engine, where it is not docker's default
+ * @param {string[]} args
+ */
+export function dockerOn({ folder, env, node, host }, args) {
+  const options = { env, deadlineMs: 60_000 };
+  if (!node) return run("docker", [...(host ? ["--host", host] : []), ...args], options);
+  const line = asRoot(node, ["docker", ...args.map(shellQuote)].join(" "));
+  return run("ssh", [...sshToNode(folder, node), line], options);
 }
 
 /** @typedef {{user: string, host: string, port: number}} SshTarget */
