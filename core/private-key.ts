@@ -95,13 +95,9 @@ function reader(blob: Buffer, start: number) {
   return { number, bytes, text: () => bytes()?.toString("latin1"), atEnd: () => at === blob.length };
 }
 
-function pemKey(text: string, passphrase?: string): KeyObject | undefined {
+function pemKey(text: string): KeyObject | undefined {
   try {
-    return createPrivateKey({
-      key: text,
-      format: "pem",
-      ...(passphrase === undefined ? {} : { passphrase }),
-    });
+    return createPrivateKey({ key: text, format: "pem" });
   } catch {
     return undefined;
   }
@@ -110,12 +106,10 @@ function pemKey(text: string, passphrase?: string): KeyObject | undefined {
 /**
  * The same key in a form that ssh2 reads: it knows OpenSSH's own format and the older PEM, and not PKCS#8, which the
  * official plugin takes. Text of any other kind comes back as it is.
- *
- * @param passphrase opens an encrypted PKCS#8 key, which comes back open.
  */
-export function keyForSsh2(text: string, passphrase?: string): string {
+export function keyForSsh2(text: string): string {
   if (text.includes(BEGIN)) return text;
-  const key = /-----BEGIN (ENCRYPTED )?PRIVATE KEY-----/.test(text) ? pemKey(text, passphrase) : undefined;
+  const key = text.includes("-----BEGIN PRIVATE KEY-----") ? pemKey(text) : undefined;
   const type = key?.asymmetricKeyType;
   if (key === undefined || (type !== "rsa" && type !== "ec")) return text;
   return key.export({ type: type === "rsa" ? "pkcs1" : "sec1", format: "pem" }) as string;

@@ -18,7 +18,7 @@ export function addressOf(to: SshProxy): string {
 }
 
 /**
- * Checks what can be checked without a network: key, passphrase, host key text, a way to sign in.
+ * Checks what can be checked without a network: key, host key text, a way to sign in.
  *
  * @throws SshError of kind `config`, which no retry can mend.
  */
@@ -49,20 +49,14 @@ export async function prepare(
   const ways: AuthenticationType[] = [];
   if (to.privateKey !== undefined) {
     const { utils } = await ssh2();
-    const privateKey = keyForSsh2(to.privateKey, to.privateKeyPassword);
-    const parsed = utils.parseKey(privateKey, to.privateKeyPassword);
+    const privateKey = keyForSsh2(to.privateKey);
+    const parsed = utils.parseKey(privateKey);
     if (parsed instanceof Error) {
       // The parser's text names the format's fault, never the key's bytes.
       fail(`privateKey cannot be used: ${parsed.message}`);
     }
     config.privateKey = privateKey;
-    if (to.privateKeyPassword !== undefined) config.passphrase = to.privateKeyPassword;
     ways.push("publickey");
-  }
-  if (to.password !== undefined) {
-    config.password = to.password;
-    config.tryKeyboard = true;
-    ways.push("password", "keyboard-interactive");
   }
   const agent = to.agentSocketPath ?? process.env.SSH_AUTH_SOCK;
   if (agent !== undefined && agent !== "") {
@@ -115,9 +109,6 @@ export async function dialOnce(to: SshProxy, options: DialOptions): Promise<Clie
     return denied === undefined;
   };
   if (options.sock !== undefined) config.sock = options.sock;
-  client.on("keyboard-interactive", (_name, _text, _lang, prompts, finish) => {
-    finish(prompts.map(() => to.password ?? ""));
-  });
   let timer: NodeJS.Timeout | undefined;
   let onAbort: (() => void) | undefined;
   try {
@@ -174,7 +165,7 @@ function classify(
   if (error.level === "client-authentication") {
     return new SshError(
       "auth",
-      `${error.message} (check user, privateKey, password, or the agent's keys${agentSaid})`,
+      `${error.message} (check user, privateKey, or the agent's keys${agentSaid})`,
       error,
     );
   }

@@ -8,10 +8,8 @@ export interface SshProxy {
   readonly port?: number;
   /** Default `root`. */
   readonly user?: string;
-  readonly password?: string;
   /** OpenSSH or PEM text. */
   readonly privateKey?: string;
-  readonly privateKeyPassword?: string;
   /** Default: the environment's SSH_AUTH_SOCK. */
   readonly agentSocketPath?: string;
   /** authorized_keys line(s) or known_hosts text. Without it any host key is accepted, as the official plugin does. */

@@ -223,7 +223,7 @@ onLeave(() => defaultPool.close());
 /** Who shares a connection: same server, same account, same credentials, same expectations, same way there. */
 function keyOf(to: SshConnection): string {
   const parts = [to.host, to.port ?? dialDefaults.port, to.user ?? dialDefaults.user];
-  const secret = [to.password, to.privateKey, to.privateKeyPassword, to.agentSocketPath, to.hostKey];
+  const secret = [to.privateKey, to.agentSocketPath, to.hostKey];
   const hash = createHash("sha256").update(JSON.stringify(secret.map((part) => part ?? null)));
   const proxy = to.proxy === undefined ? "" : keyOf(to.proxy);
   return JSON.stringify([...parts, hash.digest("hex"), proxy]);

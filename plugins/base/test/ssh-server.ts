@@ -21,7 +21,6 @@ export interface FakeServer {
 }
 
 export interface ServerOptions {
-  readonly password?: string;
   /** Refuses this many sign-ins before it looks at them. */
   readonly refuse?: number;
   /** Refuses a session while this many are open. */
@@ -79,12 +78,9 @@ export async function startServer(options: ServerOptions = {}): Promise<FakeServ
     connection.on("error", () => {});
     connection.on("close", () => state.open.delete(connection));
     connection.on("authentication", (context) => {
-      if (context.method === "none") return context.reject(["password", "publickey"]);
-      const right =
-        context.method === "publickey" ||
-        (context.method === "password" && context.password === (options.password ?? "secret"));
-      if (refuse > 0 || !right) {
-        if (context.method === "password" || context.method === "publickey") refuse--;
+      if (context.method === "none") return context.reject(["publickey"]);
+      if (refuse > 0 || context.method !== "publickey") {
+        if (context.method === "publickey") refuse--;
         state.refusals++;
         return context.reject();
       }

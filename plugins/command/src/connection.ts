@@ -12,14 +12,12 @@ import {
   type Value,
 } from "@berth/plugin-base";
 
-/** Names, defaults and secrets as in the official schema.json of pulumi-command 1.2.1. */
+/** Names, defaults and secrets as in the official schema.json of pulumi-command 1.2.1; Berth signs in by keys alone. */
 const server: Schema = {
   host: { type: "string", required: true, public: true },
   port: { type: "number", default: 22, min: 1, max: 65535 },
   user: { type: "string", default: "root", public: true },
-  password: { type: "string", secret: true },
   privateKey: { type: "string", secret: true },
-  privateKeyPassword: { type: "string", secret: true },
   agentSocketPath: { type: "string", public: true },
   dialErrorLimit: { type: "integer", default: 10, min: -1 },
   perDialTimeout: { type: "integer", default: 15, min: 0 },

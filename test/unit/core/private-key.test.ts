@@ -37,8 +37,7 @@ const read = (text: string) => readPrivateKey("gpu-1", write(text));
 /** OpenSSH's own verdict on the file. */
 const openssh = (text: string) =>
   spawnSync("ssh-keygen", ["-y", "-P", "", "-f", write(text)], { encoding: "utf8" }).status === 0;
-const plugin = (privateKey: string, privateKeyPassword?: string) =>
-  prepareConnection({ host: "192.0.2.1", privateKey, privateKeyPassword });
+const plugin = (privateKey: string) => prepareConnection({ host: "192.0.2.1", privateKey });
 
 const fine: [string, string][] = [
   ["OpenSSH's own format", own],
@@ -64,14 +63,11 @@ describe("a key file that is taken", () => {
     expect(openssh(text)).toBe(true);
   });
 
-  it("opens with its passphrase where a connection has one", async () => {
+  it("has no passphrase: the plugin does not open one that has, nor quote it", async () => {
     const text = pem(rsa, "pkcs8", locked);
-    await expect(plugin(text, "secret phrase")).resolves.toBeDefined();
-    for (const wrong of ["other", undefined]) {
-      const error = await failureOf(SshError, plugin(text, wrong));
-      expect(error.message).toMatch(/privateKey cannot be used/);
-      expect(error.message).not.toContain(text.split("\n")[1] as string);
-    }
+    const error = await failureOf(SshError, plugin(text));
+    expect(error.message).toMatch(/privateKey cannot be used/);
+    expect(error.message).not.toContain(text.split("\n")[1] as string);
   });
 });
 
