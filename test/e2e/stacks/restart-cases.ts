@@ -85,7 +85,8 @@ export function restartCases(): void {
       edit((config) => {
         config["berth:users"].find(({ name }: { name: string }) => name === "carol").state = state;
       });
-    const look = () => onNode("node-1", `docker inspect -f '{{.Id}} {{.State.Running}}' ${container("carol")}`);
+    const look = () =>
+      onNode("node-1", `docker inspect -f '{{.Id}} {{.State.Running}}' ${container("carol")}`);
     const [id, running] = (await look()).split(" ");
     expect(running).toBe("true");
     want("stopped");
