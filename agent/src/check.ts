@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import { type Grant, heldLayouts, type Inventory } from "../../core/gpu";
 import { parseLimits } from "../../core/limits";
 import { readJson, readNode } from "./config";
+import { readIfThere } from "./files";
 import { readDeclared } from "./inventory/declared";
 import type { AgentPaths } from "./paths";
 
@@ -20,7 +20,7 @@ export function checkConfig(paths: AgentPaths, known?: string): string[] {
   };
   attempt(() => readNode(paths.nodeFile));
   attempt(() => {
-    if (!exists(paths.limitsFile)) return;
+    if (readIfThere(paths.limitsFile) === undefined) return;
     const parsed = parseLimits(readJson(paths.limitsFile, "Mend: run the stack again (npm run up)."));
     if (parsed.ok) return;
     for (const { path, problem, allowed, fix } of parsed.problems) {
@@ -45,14 +45,4 @@ function heldProblems(known: string, declared: Inventory | undefined): string[] 
   if (inventory.source !== "declared") return [];
   const live = grants.filter(({ state }) => state !== "released");
   return heldLayouts(inventory, live, declared ? { declared } : {});
-}
-
-function exists(file: string): boolean {
-  try {
-    readFileSync(file);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
-    throw error;
-  }
 }

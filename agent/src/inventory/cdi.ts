@@ -1,16 +1,8 @@
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { CDI_KIND, environment } from "../../../core/containers";
 import type { Inventory } from "../../../core/gpu";
+import { readIfThere, replaceFile } from "../files";
 import { computeInstanceCap, gpuInstanceCap } from "./fake-data";
 
 interface DeviceNode {
@@ -88,27 +80,8 @@ const OWN_FILE = "/etc/cdi/berth-declared.json";
 export function writeCdiSpec(spec: CdiFile | undefined, root = "/"): boolean {
   const path = join(root, OWN_FILE);
   const text = spec && spec.devices.length > 0 ? `${JSON.stringify(spec, null, 2)}\n` : undefined;
-  let present: string | undefined;
-  try {
-    present = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-  if (present === text) return false;
-  if (text === undefined) {
-    rmSync(path);
-    return true;
-  }
-  mkdirSync(dirname(path), { recursive: true });
-  // Engines read every *.json and *.yaml of the folder: the name in between must be neither.
-  const fresh = `${path}.new`;
-  const file = openSync(fresh, "w", 0o644);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(fresh, path);
+  if (readIfThere(path) === text) return false;
+  if (text === undefined) rmSync(path);
+  else replaceFile(path, text, 0o644);
   return true;
 }

@@ -1,18 +1,13 @@
-import { readFileSync } from "node:fs";
 import { type Inventory, parseDeclaredGpus } from "../../../core/gpu";
+import { readIfThere } from "../files";
 
 /**
  * Reads `gpus.json`. Undefined: there is none, so the node's own driver is asked.
  * @throws Error when it is there and cannot be read, or says what cannot be.
  */
 export function readDeclared(path: string): Inventory | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+  const text = readIfThere(path);
+  if (text === undefined) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);

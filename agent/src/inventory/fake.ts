@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Gpu, type Inventory, migModelOf, placeInstances } from "../../../core/gpu";
+import { readIfThere, replaceFile } from "../files";
 import * as data from "./fake-data";
 import { fakeScript } from "./fake-script";
 
@@ -10,7 +11,7 @@ export interface FakePaths {
   command: string;
   /** What it prints: replaced as a whole. */
   data: string;
-  /** How it fails, for tests; see {@link setFakeState}. */
+  /** How it fails, for tests. */
   state: string;
   /** The "kernel log" of the declared GPUs. */
   kernelLog: string;
@@ -103,14 +104,14 @@ const MARK = "# Written by Berth: stands in for nvidia-smi";
  */
 export function installFakeNvidiaSmi(inventory: Inventory, paths: FakePaths = fakePaths()): boolean {
   const fake = renderFakeNvidiaSmi(inventory, paths);
-  const present = textOf(paths.command);
+  const present = readIfThere(paths.command);
   if (present !== undefined && !present.includes(MARK))
     throw new Error(
       `${paths.command} is not Berth's. A node with an NVIDIA driver reads its own GPUs: take \`gpus\` of this node out of the stack's configuration, or remove that file.`,
     );
   const same =
     present === fake.script &&
-    Object.entries(fake.files).every(([name, text]) => textOf(join(paths.data, name)) === text);
+    Object.entries(fake.files).every(([name, text]) => readIfThere(join(paths.data, name)) === text);
   if (same) return false;
   const fresh = `${paths.data}.new`;
   const old = `${paths.data}.old`;
@@ -121,71 +122,16 @@ export function installFakeNvidiaSmi(inventory: Inventory, paths: FakePaths = fa
     writeFileSync(join(fresh, name), text);
   }
   mkdirSync(dirname(paths.state), { recursive: true });
-  if (textOf(join(paths.data, "driver")) !== undefined) renameSync(paths.data, old);
+  if (readIfThere(join(paths.data, "driver")) !== undefined) renameSync(paths.data, old);
   renameSync(fresh, paths.data);
   rmSync(old, { recursive: true, force: true });
-  mkdirSync(dirname(paths.command), { recursive: true });
   replaceFile(paths.command, fake.script, 0o755);
   return true;
 }
 
 /** Takes the stand-in away; another nvidia-smi is left alone. */
 export function removeFakeNvidiaSmi(paths: FakePaths = fakePaths()): void {
-  if (textOf(paths.command)?.includes(MARK)) rmSync(paths.command);
+  if (readIfThere(paths.command)?.includes(MARK)) rmSync(paths.command);
   for (const path of [paths.data, `${paths.data}.new`, `${paths.data}.old`, dirname(paths.state)])
     rmSync(path, { recursive: true, force: true });
-}
-
-/** How the stand-in behaves from now on. All left out: as a healthy driver with idle GPUs. */
-export interface FakeState {
-  /** It never ends, and neither does a child of it; both ignore SIGTERM. */
-  hang?: boolean;
-  garbage?: boolean;
-  /** It ends with this code and the driver's words for it. */
-  exit?: number;
-  /** UUIDs of GPUs that the driver cannot reach: exit code 15. */
-  lost?: readonly string[];
-  /** UUIDs of GPUs that it does not show any more. */
-  gone?: readonly string[];
-  /** What the driver wants done with a GPU, by UUID: `GPU Reset`. */
-  recovery?: Readonly<Record<string, string>>;
-  /** Memory in use and, of a GPU, percent of utilisation; by UUID. */
-  use?: Readonly<Record<string, { memoryMiB: number; utilisation?: number }>>;
-  /** Errors for the kernel log, added to what is there. */
-  xid?: readonly { gpu: number; xid: number; text?: string }[];
-}
-
-/** Sets the state of the stand-in. For tests, and for trying out what an operator would see. */
-export function setFakeState(state: FakeState, paths: FakePaths = fakePaths()): void {
-  const lines = [
-    ...(state.hang ? ["hang"] : []),
-    ...(state.garbage ? ["garbage"] : []),
-    ...(state.exit === undefined ? [] : [`exit ${state.exit}`]),
-    ...(state.lost ?? []).map((uuid) => `lost ${uuid}`),
-    ...(state.gone ?? []).map((uuid) => `gone ${uuid}`),
-    ...Object.entries(state.recovery ?? {}).map(([uuid, action]) => `recovery ${uuid} ${action}`),
-    ...Object.entries(state.use ?? {}).map(
-      ([uuid, { memoryMiB, utilisation = 0 }]) => `use ${uuid} ${memoryMiB} ${utilisation}`,
-    ),
-  ];
-  mkdirSync(dirname(paths.state), { recursive: true });
-  replaceFile(paths.state, lines.map((line) => `${line}\n`).join(""), 0o644);
-  for (const { gpu, xid, text = "injected" } of state.xid ?? []) {
-    const address = data.fakePci(gpu).replace(/^0000/, "").replace(/\.0$/, "").toLowerCase();
-    writeFileSync(paths.kernelLog, `NVRM: Xid (PCI:${address}): ${xid}, ${text}\n`, { flag: "a" });
-  }
-}
-
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-function replaceFile(path: string, text: string, mode: number): void {
-  writeFileSync(`${path}.new`, text, { mode });
-  renameSync(`${path}.new`, path);
 }

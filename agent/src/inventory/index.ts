@@ -6,12 +6,10 @@ export { type Exec, type ExecResult, exec } from "./exec";
 export {
   type FakeNvidiaSmi,
   type FakePaths,
-  type FakeState,
   fakePaths,
   installFakeNvidiaSmi,
   removeFakeNvidiaSmi,
   renderFakeNvidiaSmi,
-  setFakeState,
 } from "./fake";
 export { computeInstanceCap, gpuInstanceCap } from "./fake-data";
 export { fileLog, journalLog, type KernelLine, type KernelLog } from "./kernel-log";

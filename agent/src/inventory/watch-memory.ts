@@ -1,8 +1,8 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import { renameSync } from "node:fs";
 import * as z from "zod";
 import type { Inventory } from "../../../core/gpu";
 import { issueTexts } from "../../../core/problems";
+import { readIfThere, replaceFile } from "../files";
 
 const gpu = z.object({
   uuid: z.string(),
@@ -58,13 +58,8 @@ export interface WatchMemory {
 export function fileMemory(path: string): WatchMemory {
   return {
     load() {
-      let text: string;
-      try {
-        text = readFileSync(path, "utf8");
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
-        throw error;
-      }
+      const text = readIfThere(path);
+      if (text === undefined) return {};
       try {
         return { remembered: memorySchema.parse(JSON.parse(text)) };
       } catch (error) {
@@ -75,16 +70,6 @@ export function fileMemory(path: string): WatchMemory {
         };
       }
     },
-    save(remembered) {
-      mkdirSync(dirname(path), { recursive: true });
-      const file = openSync(`${path}.new`, "w", 0o600);
-      try {
-        writeSync(file, `${JSON.stringify(remembered)}\n`);
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      renameSync(`${path}.new`, path);
-    },
+    save: (remembered) => replaceFile(path, `${JSON.stringify(remembered)}\n`, 0o600),
   };
 }

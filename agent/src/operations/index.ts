@@ -1,4 +1,4 @@
 /** The journal of acts of several steps. */
 
 export { fault, faultPoints, OPERATIONS, type OperationKind } from "./kinds";
-export { NotNoted, type Operation, Operations, type OperationsOptions, type Step, UNDO } from "./operations";
+export { NotNoted, type Operation, Operations, type Step, UNDO } from "./operations";

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { EffectiveLimits } from "../../../core/gpu";
 import { defaultLimitsDocument, type LimitsDocument, parseLimits, resolveLimits } from "../../../core/limits";
+import { replaceFile } from "../files";
 import type { LimitsPort } from "./ports";
 
 export interface LimitsSourceOptions {
@@ -148,15 +149,12 @@ export class LimitsSource implements LimitsPort {
 
   private save(): void {
     const { lastGood } = this.options;
-    const temporary = `${lastGood}.new`;
     try {
-      if (this.text === undefined) {
-        rmSync(lastGood, { force: true });
-        return;
+      if (this.text === undefined) rmSync(lastGood, { force: true });
+      else {
+        mkdirSync(dirname(lastGood), { recursive: true, mode: 0o700 });
+        replaceFile(lastGood, this.text, 0o644);
       }
-      mkdirSync(dirname(lastGood), { recursive: true, mode: 0o700 });
-      writeFileSync(temporary, this.text, { flush: true });
-      renameSync(temporary, lastGood);
     } catch (error) {
       this.options.onEvent(
         "error",

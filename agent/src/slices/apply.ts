@@ -1,17 +1,7 @@
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { slicePath } from "../../../core/limits";
+import { readIfThere, replaceFile } from "../files";
 import { cgroupVersion, inUse, type Unheld, unheldLimits } from "./cgroup";
 import { type CgroupVersion, HEADER, properties, type SliceUnit } from "./render";
 
@@ -153,11 +143,8 @@ function place(root: string, { name, content }: SliceUnit): boolean {
     rmSync(link, { force: true });
     symlinkSync(target, link);
   }
-  if (existsSync(file) && readFileSync(file, "utf8") === content) return !linked;
-  // Whole or not at all; systemd reads no file whose name does not end in a unit's.
-  const fresh = `${file}.berth-new`;
-  writeFileSync(fresh, content, { mode: 0o644 });
-  renameSync(fresh, file);
+  if (readIfThere(file) === content) return !linked;
+  replaceFile(file, content, 0o644);
   return true;
 }
 

@@ -2,28 +2,22 @@ import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { Table } from "./table";
 
-/** An answer already given, so that the same request sent again is not granted again. */
-export interface Answered {
-  actor: string;
-  /** The idempotency key; those of two actors never meet. */
-  key: string;
-  /** Of the request: the same key with another request is a mistake of the caller's. */
-  fingerprint: string;
-  grantId: string;
-  /** Milliseconds since the epoch. */
-  at: number;
-}
-
 /** An answer is remembered for a day, in milliseconds. */
 const answeredFor = 86_400_000;
 
-const shape: z.ZodType<Answered> = z.object({
+const shape = z.object({
   actor: z.string(),
+  /** The idempotency key; those of two actors never meet. */
   key: z.string(),
+  /** Of the request: the same key with another request is a mistake of the caller's. */
   fingerprint: z.string(),
   grantId: z.string(),
+  /** Milliseconds since the epoch. */
   at: z.number(),
 });
+
+/** An answer already given, so that the same request sent again is not granted again. */
+export type Answered = z.infer<typeof shape>;
 
 /** Idempotency keys, by actor and key. */
 export class AnsweredKeys extends Table<Answered> {

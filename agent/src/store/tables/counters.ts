@@ -2,15 +2,15 @@ import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { Table } from "./table";
 
-/** The numbers that come next: none is ever given twice. */
-export interface NextNumbers {
+const shape = z.object({
   /** Of a grant's fencing token. */
-  nextToken: number;
+  nextToken: z.int(),
   /** Of a line in the event log. */
-  nextEvent: number;
-}
+  nextEvent: z.int(),
+});
 
-const shape: z.ZodType<NextNumbers> = z.object({ nextToken: z.int(), nextEvent: z.int() });
+/** The numbers that come next: none is ever given twice. */
+export type NextNumbers = z.infer<typeof shape>;
 
 /** One row. */
 export class Counters extends Table<NextNumbers> {

@@ -2,31 +2,23 @@ import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { Table } from "./table";
 
-/** An act of several steps that is under way, or was cut off. */
-export interface OperationRow {
-  id: string;
-  kind: string;
-  /** A user's name, or `system`. */
-  owner: string;
-  /** The one that has begun. */
-  step: string;
-  /** What it takes to bring it to an end; how that looks is the kind's own. */
-  body: unknown;
-  /** When it began, in milliseconds since the epoch. */
-  at: number;
-  /** It has ended: the row goes. */
-  over?: true;
-}
-
-const shape: z.ZodType<OperationRow> = z.object({
+const shape = z.object({
   id: z.string(),
   kind: z.string(),
+  /** A user's name, or `system`. */
   owner: z.string(),
+  /** The one that has begun. */
   step: z.string(),
+  /** What it takes to bring it to an end; how that looks is the kind's own. */
   body: z.unknown(),
+  /** When it began, in milliseconds since the epoch. */
   at: z.number(),
+  /** It has ended: the row goes. */
   over: z.literal(true).optional(),
 });
+
+/** An act of several steps that is under way, or was cut off. */
+export type OperationRow = z.infer<typeof shape>;
 
 /** The journal of operations: those that are over are not in it. */
 export class OperationRows extends Table<OperationRow> {

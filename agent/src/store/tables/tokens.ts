@@ -2,36 +2,25 @@ import type { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { Table } from "./table";
 
-/** A bearer token as it is kept: never the token itself. */
-export interface StoredToken {
-  id: string;
-  /** SHA-256, hex. */
-  hash: string;
-  name?: string;
-  role: "admin" | "user" | "service";
-  /** The user whose grants it may touch, for role `user`; whose programs use it, else. */
-  owner?: string;
-  /** Milliseconds since the epoch, as the other times. */
-  createdAt: number;
-  expiresAt?: number;
-  /** Requests a minute that it may send; left out: what its role may. */
-  requestsPerMinute?: number;
-  revokedAt?: number;
-  lastUsedAt?: number;
-}
-
-const shape: z.ZodType<StoredToken> = z.looseObject({
+const shape = z.looseObject({
   id: z.string(),
+  /** SHA-256, hex. */
   hash: z.string(),
   name: z.string().optional(),
   role: z.enum(["admin", "user", "service"]),
+  /** The user whose grants it may touch, for role `user`; whose programs use it, else. */
   owner: z.string().optional(),
+  /** Milliseconds since the epoch, as the other times. */
   createdAt: z.number(),
   expiresAt: z.number().optional(),
+  /** Requests a minute that it may send; left out: what its role may. */
   requestsPerMinute: z.number().optional(),
   revokedAt: z.number().optional(),
   lastUsedAt: z.number().optional(),
 });
+
+/** A bearer token as it is kept: never the token itself. */
+export type StoredToken = z.infer<typeof shape>;
 
 /** Bearer tokens, by their id. */
 export class TokenRecords extends Table<StoredToken> {

@@ -16,10 +16,10 @@ import {
   installFakeNvidiaSmi,
   journalLog,
   NvidiaSmi,
-  setFakeState,
 } from "../../../../agent/src/inventory";
 import { declaredInventory } from "../../../../core/gpu";
 import { failureOf } from "../../../lib/failure";
+import { setFakeState } from "../../../lib/fake-gpus";
 import { until } from "../../../lib/until";
 import { H100 } from "./cases";
 import { answers, ended, fixture, root, rootForEachTest } from "./helpers";

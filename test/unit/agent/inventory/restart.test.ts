@@ -13,10 +13,10 @@ import {
   InventoryError,
   installFakeNvidiaSmi,
   NvidiaSmi,
-  setFakeState,
   type WatchMemory,
 } from "../../../../agent/src/inventory";
 import { declaredInventory, type Inventory } from "../../../../core/gpu";
+import { setFakeState } from "../../../lib/fake-gpus";
 import { H100 } from "./cases";
 import { root, rootForEachTest } from "./helpers";
 import { machine, node, uuidAt, without, xid } from "./watch-helpers";

@@ -16,9 +16,9 @@ import {
   NvidiaSmi,
   parseInstanceProfiles,
   removeFakeNvidiaSmi,
-  setFakeState,
 } from "../../../../agent/src/inventory";
 import { declaredInventory, MIG_MODELS, placeInstances } from "../../../../core/gpu";
+import { setFakeState } from "../../../lib/fake-gpus";
 import { missing, shellcheck } from "../../../lib/programs";
 import { CARDS, H100 } from "./cases";
 import { root, rootForEachTest } from "./helpers";
