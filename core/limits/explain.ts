@@ -1,10 +1,10 @@
 import {
   DEFAULT_GROUP,
   groupsOf,
+  isDuration,
   own,
   priorityOf,
-  readers,
-  readTotal,
+  readLimit,
   type Speaker,
   speakersFor,
   spokenPriority,
@@ -28,20 +28,13 @@ export interface ExplainedLimit {
   overrides: { rule: string; value: ExplainedValue; text: string; why: string }[];
 }
 
-const durations: readonly string[] = [
-  "idle_timeout",
-  "gpu_hold_after_stop",
-  "container_hold_after_stop",
-  "max_runtime",
-];
-
 function show(field: string, value: ExplainedValue): string {
   const name = field.split(".").at(-1) ?? field;
   if (value === null)
-    return name === "gpu_hold_after_stop" ? "for ever" : durations.includes(name) ? "never" : "no limit";
+    return name === "gpu_hold_after_stop" ? "for ever" : isDuration(name) ? "never" : "no limit";
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (name === "memory" || name === "shm_size") return formatSize(value);
-  return durations.includes(name) ? formatDuration(value) : String(value);
+  return isDuration(name) ? formatDuration(value) : String(value);
 }
 
 /**
@@ -95,10 +88,10 @@ export function explainLimits(document: LimitsDocument, user: string, groupOf?: 
 
   return [
     ...limitFields.map((field: LimitField) =>
-      field === "priority" ? one(field, spokenPriority) : one(field, ({ rule }) => readers[field](rule)),
+      field === "priority" ? one(field, spokenPriority) : one(field, ({ rule }) => readLimit(rule, field)),
     ),
     ...totalFields.map((field) =>
-      one(`user_total.${field}`, ({ rule }) => readTotal(rule.user_total, field)),
+      one(`user_total.${field}`, ({ rule }) => rule.user_total && readLimit(rule.user_total, field)),
     ),
   ];
 }

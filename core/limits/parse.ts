@@ -99,63 +99,54 @@ function shapeProblems(issue: LimitsIssue, root: unknown): LimitsProblem[] {
 /** What a well-shaped document gets wrong. */
 function meaningProblems(document: LimitsDocument): LimitsProblem[] {
   const found: LimitsProblem[] = [];
+  const say = (...told: Parameters<typeof problem>) => found.push(problem(...told));
   if (document.defaults?.max_mig_instances === null)
-    found.push(
-      problem(
-        ["defaults", "max_mig_instances"],
-        null,
-        "takes the limit from everybody",
-        "null in a group or for one user alone, a number in the defaults",
-        'write a number, and null for a group such as "admin"',
-      ),
+    say(
+      ["defaults", "max_mig_instances"],
+      null,
+      "takes the limit from everybody",
+      "null in a group or for one user alone, a number in the defaults",
+      'write a number, and null for a group such as "admin"',
     );
   const slices = new Map<string, string>();
   for (const [name, group] of Object.entries(document.groups ?? {})) {
     const steps = ["groups", name];
     if (!USER_NAME.test(name) || name === DEFAULT_GROUP)
-      found.push(
-        problem(
-          steps,
-          name,
-          name === DEFAULT_GROUP ? "is the name of those who are in no group" : "is no group's name",
-          "a lower-case letter, then lower-case letters, digits, '_' or '-', at most 32",
-          name === DEFAULT_GROUP ? 'what holds for them stands under "defaults"' : "choose such a name",
-        ),
+      say(
+        steps,
+        name,
+        name === DEFAULT_GROUP ? "is the name of those who are in no group" : "is no group's name",
+        "a lower-case letter, then lower-case letters, digits, '_' or '-', at most 32",
+        name === DEFAULT_GROUP ? 'what holds for them stands under "defaults"' : "choose such a name",
       );
     const twin = slices.get(sliceWord(name));
     if (twin !== undefined)
-      found.push(
-        problem(
-          steps,
-          name,
-          `and "${twin}" would be one systemd slice: '-' and '_' count alike there`,
-          "names that differ in more than '-' and '_'",
-          "rename one of the two",
-        ),
+      say(
+        steps,
+        name,
+        `and "${twin}" would be one systemd slice: '-' and '_' count alike there`,
+        "names that differ in more than '-' and '_'",
+        "rename one of the two",
       );
     slices.set(sliceWord(name), name);
     for (const [i, member] of (group.members ?? []).entries()) {
       const path = [...steps, "members", String(i)];
       if (!USER_NAME.test(member))
-        found.push(problem(path, member, "is no user's name", "a Linux user name", "mend the name"));
+        say(path, member, "is no user's name", "a Linux user name", "mend the name");
       else if (group.members?.indexOf(member) !== i)
-        found.push(problem(path, member, "stands there twice", "every member once", "leave one of them out"));
+        say(path, member, "stands there twice", "every member once", "leave one of them out");
     }
   }
   for (const name of Object.keys(document.user_overrides ?? {}))
     if (!USER_NAME.test(name))
-      found.push(
-        problem(["user_overrides", name], name, "is no user's name", "a Linux user name", "mend the name"),
-      );
+      say(["user_overrides", name], name, "is no user's name", "a Linux user name", "mend the name");
   if (document.gpu_allocation?.enable_mig === false && document.gpu_allocation.mig_profile !== undefined)
-    found.push(
-      problem(
-        ["gpu_allocation", "mig_profile"],
-        document.gpu_allocation.mig_profile,
-        "stands beside enable_mig: false",
-        "a profile with enable_mig: true, or none",
-        "leave it out, or set enable_mig to true",
-      ),
+    say(
+      ["gpu_allocation", "mig_profile"],
+      document.gpu_allocation.mig_profile,
+      "stands beside enable_mig: false",
+      "a profile with enable_mig: true, or none",
+      "leave it out, or set enable_mig to true",
     );
   return found;
 }

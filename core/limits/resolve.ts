@@ -1,8 +1,10 @@
 import type { EffectiveLimits, Limit } from "../gpu/model";
 import {
+  type LimitField,
   type LimitsDocument,
   type LimitsRule,
   type LimitsTotal,
+  limitFields,
   type TotalField,
   totalFields,
 } from "./schema";
@@ -122,32 +124,26 @@ function pick<T>(speakers: readonly Speaker[], read: (rule: LimitsRule) => T | u
   throw new Error("unreachable: the built-in rule says something about every limit");
 }
 
-/** What was written, as a number: `null` and what is not there stay what they are. */
-const seconds = (written: string | 0 | null | undefined) =>
-  written === null || written === undefined ? written : valid(parseDuration(written), written);
-const bytes = (written: string | null | undefined) =>
-  written === null || written === undefined ? written : valid(parseSize(written), written);
+const DURATIONS: readonly string[] = [
+  "idle_timeout",
+  "gpu_hold_after_stop",
+  "container_hold_after_stop",
+  "max_runtime",
+];
+export const isDuration = (field: string): boolean => DURATIONS.includes(field);
 
-function valid(value: number | undefined, written: unknown): number {
+/** What a rule says of a limit, sizes in bytes and durations in seconds. */
+export function readLimit(
+  rule: LimitsRule | LimitsTotal,
+  field: LimitField | TotalField,
+): number | boolean | null | undefined {
+  const written = (rule as Record<string, string | number | boolean | null | undefined>)[field];
+  if (typeof written !== "string") return written;
+  const value = isDuration(field) ? parseDuration(written) : parseSize(written);
   if (value === undefined)
     throw new Error(`${JSON.stringify(written)} in a limits document that parseLimits never saw`);
   return value;
 }
-
-/** The readers of the limits, from what is written to numbers. */
-export const readers = {
-  max_mig_instances: (rule: LimitsRule) => rule.max_mig_instances,
-  max_gpus_per_container: (rule: LimitsRule) => rule.max_gpus_per_container,
-  allow_full_gpu: (rule: LimitsRule) => rule.allow_full_gpu,
-  max_cpus: (rule: LimitsRule) => rule.max_cpus,
-  memory: (rule: LimitsRule) => bytes(rule.memory),
-  shm_size: (rule: LimitsRule) => bytes(rule.shm_size),
-  max_containers_per_user: (rule: LimitsRule) => rule.max_containers_per_user,
-  idle_timeout: (rule: LimitsRule) => seconds(rule.idle_timeout),
-  gpu_hold_after_stop: (rule: LimitsRule) => seconds(rule.gpu_hold_after_stop),
-  container_hold_after_stop: (rule: LimitsRule) => seconds(rule.container_hold_after_stop),
-  max_runtime: (rule: LimitsRule) => seconds(rule.max_runtime),
-} as const;
 
 /**
  * What holds for a user, each limit with the rule that set it. Sizes in bytes, durations in seconds.
@@ -159,72 +155,38 @@ export function resolveLimits(document: LimitsDocument, user: string, groupOf?: 
   const group = groupsOf(document, user, groupOf)[0];
   const speakers = speakersFor(document, user, group);
   const strongest = speakers[0] as Speaker;
+  const limits = limitFields
+    .filter((field) => field !== "priority")
+    .map((field) => [field, pick(speakers, (rule) => readLimit(rule, field))]);
   return {
     user,
     group: group ?? DEFAULT_GROUP,
-    max_mig_instances: pick(speakers, readers.max_mig_instances),
-    max_gpus_per_container: pick(speakers, readers.max_gpus_per_container),
-    allow_full_gpu: pick(speakers, readers.allow_full_gpu),
-    max_cpus: pick(speakers, readers.max_cpus),
-    memory: pick(speakers, readers.memory),
-    shm_size: pick(speakers, readers.shm_size),
-    max_containers_per_user: pick(speakers, readers.max_containers_per_user),
-    idle_timeout: pick(speakers, readers.idle_timeout),
-    gpu_hold_after_stop: pick(speakers, readers.gpu_hold_after_stop),
-    container_hold_after_stop: pick(speakers, readers.container_hold_after_stop),
-    max_runtime: pick(speakers, readers.max_runtime),
+    ...Object.fromEntries(limits),
     priority: { value: spokenPriority(strongest), rule: strongest.name },
-  };
+  } as EffectiveLimits;
 }
 
 /** What all containers of a user, or of a group, may have together. `null`: no limit. Memory in bytes. */
 export type EffectiveTotal = Record<TotalField, Limit<number | null>>;
 
-export function readTotal(total: LimitsTotal | undefined, field: TotalField): number | null | undefined {
-  return field === "memory" ? bytes(total?.memory) : total?.[field];
-}
-
-/** The user's own slice: `user_total` of the override, of the deciding group, of the defaults, field by field. */
-export function resolveUserTotal(document: LimitsDocument, user: string, groupOf?: string): EffectiveTotal {
-  const speakers = speakersFor(document, user, groupsOf(document, user, groupOf)[0]);
-  const of = (field: TotalField): Limit<number | null> => {
-    for (const { name, rule } of speakers) {
-      const value = readTotal(rule.user_total, field);
-      if (value !== undefined) return { value, rule: `${name}.user_total` };
-    }
-    return { value: null, rule: "built-in" };
-  };
-  return Object.fromEntries(totalFields.map((field) => [field, of(field)])) as EffectiveTotal;
-}
-
-/** The slice of a whole group. */
-export function resolveGroupTotal(document: LimitsDocument, group: string): EffectiveTotal {
-  const total = own(document.groups, group)?.total;
-  return Object.fromEntries(
+/** @param rules those that speak, the strongest first */
+const totalOf = (rules: readonly { rule: string; total: LimitsTotal | undefined }[]): EffectiveTotal =>
+  Object.fromEntries(
     totalFields.map((field) => {
-      const value = readTotal(total, field);
-      return [
-        field,
-        value === undefined ? { value: null, rule: "built-in" } : { value, rule: `groups.${group}.total` },
-      ];
+      const said = rules.map(({ rule, total = {} }) => ({ value: readLimit(total, field), rule }));
+      return [field, said.find(({ value }) => value !== undefined) ?? { value: null, rule: "built-in" }];
     }),
   ) as EffectiveTotal;
-}
 
-/** When people are warned, as parts of the limit. */
-export interface EffectivePolicies {
-  /** @default 0.8 */
-  idle_warning_at: number;
-  /** @default 0.9 */
-  max_runtime_warning_at: number;
-  /** @default 0.8 */
-  alert_at: number;
-}
+/** The user's own slice: `user_total` of the override, of the deciding group, of the defaults, field by field. */
+export const resolveUserTotal = (document: LimitsDocument, user: string, groupOf?: string): EffectiveTotal =>
+  totalOf(
+    speakersFor(document, user, groupsOf(document, user, groupOf)[0]).map(({ name, rule }) => ({
+      rule: `${name}.user_total`,
+      total: rule.user_total,
+    })),
+  );
 
-export function resolvePolicies({ policies }: LimitsDocument): EffectivePolicies {
-  return {
-    idle_warning_at: policies?.idle_warning_at ?? 0.8,
-    max_runtime_warning_at: policies?.max_runtime_warning_at ?? 0.9,
-    alert_at: policies?.alert_at ?? 0.8,
-  };
-}
+/** The slice of a whole group. */
+export const resolveGroupTotal = (document: LimitsDocument, group: string): EffectiveTotal =>
+  totalOf([{ rule: `groups.${group}.total`, total: own(document.groups, group)?.total }]);

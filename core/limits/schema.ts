@@ -130,29 +130,11 @@ export const limitsSchema = z.strictObject({
 export type LimitsDocument = z.output<typeof limitsSchema>;
 /** What `defaults`, a group or an override may say. */
 export type LimitsRule = z.output<typeof rule>;
-export type LimitsGroup = z.output<typeof group>;
 export type LimitsTotal = z.output<typeof total>;
 
+export type LimitField = Exclude<keyof typeof fields, "user_total">;
 /** The keys that limit one user, in the order in which they are shown. */
-export const limitFields = [
-  "max_mig_instances",
-  "max_gpus_per_container",
-  "allow_full_gpu",
-  "max_cpus",
-  "memory",
-  "shm_size",
-  "max_containers_per_user",
-  "idle_timeout",
-  "gpu_hold_after_stop",
-  "container_hold_after_stop",
-  "max_runtime",
-  "priority",
-] as const satisfies readonly (keyof LimitsRule)[];
-export type LimitField = (typeof limitFields)[number];
+export const limitFields = Object.keys(fields).filter((key) => key !== "user_total") as LimitField[];
 
-export const totalFields = [
-  "max_cpus",
-  "memory",
-  "max_tasks",
-] as const satisfies readonly (keyof LimitsTotal)[];
-export type TotalField = (typeof totalFields)[number];
+export type TotalField = keyof LimitsTotal;
+export const totalFields = Object.keys(total.shape) as TotalField[];

@@ -17,7 +17,6 @@ import {
   parseSize,
   resolveGroupTotal,
   resolveLimits,
-  resolvePolicies,
   resolveUserTotal,
 } from "../../../../core/limits";
 import { read, whole } from "./helpers";
@@ -198,11 +197,6 @@ describe("a limits document", () => {
       max_tasks: { value: null, rule: "built-in" },
     });
     expect(resolveGroupTotal(document, "default").memory.value).toBeNull();
-  });
-
-  it("says when to warn", () => {
-    expect(resolvePolicies({})).toEqual({ idle_warning_at: 0.8, max_runtime_warning_at: 0.9, alert_at: 0.8 });
-    expect(resolvePolicies(read(whole)).idle_warning_at).toBe(0.5);
   });
 });
 
