@@ -1,13 +1,10 @@
 import {
   type Ask,
   countsProblem,
+  divisionProblem,
   type EffectiveLimits,
-  fitsModel,
   type Limit,
-  MIG_MODELS,
   MOST_GPUS,
-  migModelOf,
-  mostOf,
 } from "../../core/gpu";
 import { checkAsk, defaultLimitsDocument, resolveLimits, sliceWord } from "../../core/limits";
 import type { Report } from "../problems";
@@ -25,7 +22,7 @@ import {
   RAY_USER,
   userAsk,
 } from "./resolve";
-import type { NodeGpuConfig, UserGpuConfig } from "./schema";
+import type { UserGpuConfig } from "./schema";
 
 /** GPUs, limits and who asks for what: everything that a preview can know before a node is there. Pure. */
 export function checkGpu(config: StackConfig, report: Report): void {
@@ -122,35 +119,9 @@ function checkNode(config: StackConfig, node: NodeConfig, path: string, report: 
         "divides a GPU, and limits.gpu_allocation.enable_mig is false",
         "no mig here, or enable_mig: true",
       );
-    const problem = migProblem(gpu, gpu.mig);
+    const problem = divisionProblem(gpu.model, gpu.memory / 2 ** 20, migCounts(gpu.mig));
     if (problem) report(`${at}.mig`, gpu.mig, problem.problem, problem.allowed);
   }
-}
-
-/** What is wrong with the instances of one declared GPU, or undefined. */
-function migProblem(
-  { model, memory }: NodeGpuConfig,
-  mig: Exclude<NodeGpuConfig["mig"], false | undefined>,
-): { problem: string; allowed: string } | undefined {
-  const counts = migCounts(mig);
-  const row = migModelOf(model, memory / 2 ** 20);
-  if (!row)
-    return {
-      problem: `divides "${model}", and Berth knows no GPU of that name that can be (MIG)`,
-      allowed: `no mig, or a model such as ${MIG_MODELS.map(({ name }) => name).join(", ")}`,
-    };
-  const profiles = Object.keys(counts);
-  const unknown = profiles.filter((profile) => !row.profiles[profile]);
-  if (unknown.length > 0)
-    return {
-      problem: `has ${unknown.map((profile) => `"${profile}"`).join(", ")}, which ${row.name} does not offer`,
-      allowed: Object.keys(row.profiles).join(", "),
-    };
-  if (profiles.length === 0 || fitsModel(row, counts)) return undefined;
-  return {
-    problem: `does not fit on one GPU (${row.name})`,
-    allowed: `at most ${profiles.map((profile) => `${mostOf(row, profile)} × ${profile}`).join(", ")}, each alone on a GPU`,
-  };
 }
 
 /** Users that the limits name. */

@@ -1,5 +1,5 @@
 import { SYSTEM } from "../../core/containers";
-import { type Ask, type MigCounts, migModelOf, mostOf } from "../../core/gpu";
+import { type Ask, countsOf, type MigCounts, migModelOf, mostOf } from "../../core/gpu";
 import type { LimitsDocument } from "../../core/limits";
 import { resolveRuntime } from "../runtime/resolve";
 import type { RuntimeConfig } from "../runtime/schema";
@@ -21,10 +21,7 @@ export interface DeclaredGpuPlan {
 }
 
 export function migCounts(mig: Exclude<NodeGpuConfig["mig"], false | undefined>): MigCounts {
-  if (!Array.isArray(mig)) return mig;
-  const counts: Record<string, number> = {};
-  for (const profile of mig) counts[profile] = (counts[profile] ?? 0) + 1;
-  return counts;
+  return Array.isArray(mig) ? countsOf(mig) : mig;
 }
 
 /** The profile that GPUs are divided into where their node does not say. */

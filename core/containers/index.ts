@@ -1,22 +1,11 @@
 /** The containers that Berth makes: what they may do, how they are named and labelled, and how an engine is told. Pure. */
 export { dockerArgs } from "./docker-args";
 export { type ContainerBody, engineBody } from "./engine-body";
-export {
-  type Claim,
-  claim,
-  FOREIGN,
-  LABEL,
-  labelList,
-  type Ownership,
-  ownerLabels,
-  SYSTEM,
-  unitLabels,
-} from "./labels";
+export { claim, FOREIGN, LABEL, labelList, type Ownership, ownerLabels, SYSTEM, unitLabels } from "./labels";
 export { MAX_CONTAINER_NAME, physicalName, volumeName, workspaceName } from "./names";
 export {
   CDI_KIND,
   type ContainerKind,
-  type ContainerPolicy,
   cdiDevice,
   containerPolicies,
   environment,
@@ -32,4 +21,4 @@ export {
   WORKSPACE_INNER_PORTS,
   WORKSPACE_SERVICES,
 } from "./services";
-export type { ContainerSpec, HealthCheck, Mount, PublishedPort } from "./spec";
+export type { ContainerSpec } from "./spec";

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import * as z from "zod";
 import { issueTexts } from "../problems";
 import { MOST_GPUS } from "./ask-schema";
-import { countsProblem, fitsModel, migModelOf, mostOf } from "./mig-profiles";
+import { migModelOf } from "./mig-profiles";
 import type { Gpu, Inventory } from "./model";
-import { memorySlices, placeInstances } from "./placements";
+import { countsOf, divisionProblem, memorySlices, placeInstances, profilesOf } from "./placements";
 
 /** The driver version that a declared inventory shows; formats are those of this driver. */
 const DRIVER = "580.159.04";
@@ -69,10 +69,10 @@ function build(
       continue;
     }
     const spec = parsed.data;
-    const layout = spec.mig === undefined ? undefined : profilesOf(spec.mig);
-    const problem = layout && layoutProblem(spec.model, spec.memoryMiB, layout);
-    if (problem) {
-      problems.push(`gpus[${i}].mig ${problem}`);
+    const layout = Array.isArray(spec.mig) ? spec.mig : spec.mig && profilesOf(spec.mig);
+    const wrong = layout && divisionProblem(spec.model, spec.memoryMiB, countsOf(layout));
+    if (wrong) {
+      problems.push(`gpus[${i}].mig ${wrong.problem}; allowed: ${wrong.allowed}`);
       continue;
     }
     const made: Gpu[] = [];
@@ -83,26 +83,6 @@ function build(
   }
   if (gpus.length > MOST_GPUS) problems.push(`gpus: ${gpus.length} GPUs; allowed are ${MOST_GPUS} on a node`);
   return { problems, inventory: { source: "declared", driver: DRIVER, gpus } };
-}
-
-function profilesOf(mig: string[] | Record<string, number>): string[] {
-  if (Array.isArray(mig)) return mig;
-  return Object.entries(mig).flatMap(([profile, count]) => Array<string>(count).fill(profile));
-}
-
-/** What is wrong with a layout on this model, with what is allowed. */
-function layoutProblem(model: string, memoryMiB: number, profiles: readonly string[]): string | undefined {
-  const row = migModelOf(model, memoryMiB);
-  if (!row) return `is set, and ${JSON.stringify(model)} is no GPU that can be divided (MIG)`;
-  const counts: Record<string, number> = {};
-  for (const profile of profiles) counts[profile] = (counts[profile] ?? 0) + 1;
-  const offered = Object.keys(row.profiles);
-  const unknown = Object.keys(counts).filter((profile) => !row.profiles[profile]);
-  if (unknown.length > 0)
-    return `has ${unknown.join(", ")}, which ${row.name} does not offer; it offers ${offered.join(", ")}`;
-  if (fitsModel(row, counts)) return undefined;
-  const most = Object.keys(counts).map((profile) => `${mostOf(row, profile)} × ${profile}`);
-  return `${countsProblem(counts)?.problem ?? `does not fit on ${row.name}`}; at most ${most.join(", ")}, each alone on a GPU`;
 }
 
 function oneGpu(

@@ -1,5 +1,6 @@
-import { migModelOf, mostOf } from "./mig-profiles";
+import { migModelOf } from "./mig-profiles";
 import type { Gpu, Grant, Inventory } from "./model";
+import { countsOf, mostOf } from "./placements";
 
 /**
  * A GPU is divided anew only while nobody holds any of it: a new layout takes every instance away, also those of a
@@ -12,9 +13,7 @@ const MOST = Number.POSITIVE_INFINITY;
 
 function layoutOf({ mig, instances }: Gpu): Layout {
   if (!mig) return "whole";
-  const counts: Record<string, number> = {};
-  for (const { profile } of instances) counts[profile] = (counts[profile] ?? 0) + 1;
-  return counts;
+  return countsOf(instances.map(({ profile }) => profile));
 }
 
 const text = (layout: Layout): string =>

@@ -106,42 +106,6 @@ const PROFILE = /^\d{1,2}g\.\d{1,4}gb([+-][a-z][a-z.]{0,15})*$/;
 
 export const isProfileName = (name: string): boolean => PROFILE.test(name);
 
-/** True when all instances find a place on one such GPU. Profiles that it does not have never fit. */
-export function fitsModel(model: MigModel, counts: MigCounts): boolean {
-  const wanted: Shape[] = [];
-  let media = 0;
-  for (const [profile, count] of Object.entries(counts)) {
-    const shape = model.profiles[profile];
-    if (!shape || count > 8) return false;
-    if (hasMedia(profile)) media += count;
-    for (let i = 0; i < count; i++) wanted.push(shape);
-  }
-  if (media > 1) return false;
-  // The largest first: few starts are left for them. The shapes are alike, so a depth-first search ends at once.
-  wanted.sort((a, b) => b.size - a.size || a.starts.length - b.starts.length);
-  const taken = new Set<number>();
-  const place = (index: number): boolean => {
-    const shape = wanted[index];
-    if (!shape) return true;
-    for (const start of shape.starts) {
-      const slices = Array.from({ length: shape.size }, (_, i) => start + i);
-      if (slices.some((slice) => taken.has(slice))) continue;
-      for (const slice of slices) taken.add(slice);
-      if (place(index + 1)) return true;
-      for (const slice of slices) taken.delete(slice);
-    }
-    return false;
-  };
-  return place(0);
-}
-
-/** How many instances of one profile a GPU holds. */
-export function mostOf(model: MigModel, profile: string): number {
-  let count = 0;
-  while (fitsModel(model, { [profile]: count + 1 })) count++;
-  return count;
-}
-
 /** Every profile name known, each once. */
 export const MIG_PROFILES: readonly string[] = [
   ...new Set(MIG_MODELS.flatMap((model) => Object.keys(model.profiles))),
@@ -150,24 +114,4 @@ export const MIG_PROFILES: readonly string[] = [
 /** `1g.10gb (H100 80GB, A100 80GB), …`: what a message offers. */
 export function profileTable(): string {
   return MIG_MODELS.map((model) => `${model.name}: ${Object.keys(model.profiles).join(" ")}`).join("; ");
-}
-
-/**
- * What the table says against the instances of one GPU, or undefined. Right is what finds a place on one model at least:
- * which one a node has, and whether it is one of the table, is known there alone.
- */
-export function countsProblem(counts: MigCounts): { problem: string; allowed: string } | undefined {
-  const profiles = Object.keys(counts);
-  const unknown = profiles.find((profile) => !MIG_PROFILES.includes(profile));
-  if (unknown !== undefined) return { problem: `has no MIG profile "${unknown}"`, allowed: profileTable() };
-  const models = MIG_MODELS.filter((model) => profiles.every((profile) => model.profiles[profile]));
-  if (models.length === 0)
-    return { problem: "has profiles that no one GPU model has together", allowed: profileTable() };
-  if (models.some((model) => fitsModel(model, counts))) return undefined;
-  return {
-    problem: `does not fit on one GPU (${models.map((model) => model.name).join(", ")})`,
-    allowed: `at most ${profiles
-      .map((profile) => `${Math.max(...models.map((m) => mostOf(m, profile)))} × ${profile}`)
-      .join(", ")}, each alone on a GPU`,
-  };
 }

@@ -1,4 +1,23 @@
-import { hasMedia, type MigModel } from "./mig-profiles";
+import {
+  hasMedia,
+  MIG_MODELS,
+  MIG_PROFILES,
+  type MigCounts,
+  type MigModel,
+  migModelOf,
+  profileTable,
+} from "./mig-profiles";
+
+/** One entry for each instance. */
+export const profilesOf = (counts: MigCounts): string[] =>
+  Object.entries(counts).flatMap(([profile, count]) => Array<string>(count).fill(profile));
+
+/** How many there are of each profile. */
+export function countsOf(profiles: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const profile of profiles) counts[profile] = (counts[profile] ?? 0) + 1;
+  return counts;
+}
 
 /** Where an instance lies: memory slices `start` to `start + size - 1`. */
 export interface MigPlacement {
@@ -56,4 +75,66 @@ export function placeInstances(model: MigModel, profiles: readonly string[]): Mi
 /** Into how many memory slices the model is divided: those of its largest profile. */
 export function memorySlices(model: MigModel): number {
   return Math.max(...Object.values(model.profiles).map(({ size }) => size));
+}
+
+/** True when all instances find a place on one such GPU. Profiles that it does not have never fit. */
+export const fitsModel = (model: MigModel, counts: MigCounts): boolean =>
+  Object.values(counts).every((count) => count <= 8) &&
+  placeInstances(model, profilesOf(counts)) !== undefined;
+
+/** How many instances of one profile a GPU holds. */
+export function mostOf(model: MigModel, profile: string): number {
+  let count = 0;
+  while (fitsModel(model, { [profile]: count + 1 })) count++;
+  return count;
+}
+
+interface LayoutProblem {
+  problem: string;
+  allowed: string;
+}
+
+/**
+ * What the table says against the instances of one GPU, or undefined. Right is what finds a place on one model at least:
+ * which one a node has, and whether it is one of the table, is known there alone.
+ */
+export function countsProblem(counts: MigCounts): LayoutProblem | undefined {
+  const profiles = Object.keys(counts);
+  const unknown = profiles.find((profile) => !MIG_PROFILES.includes(profile));
+  if (unknown !== undefined) return { problem: `has no MIG profile "${unknown}"`, allowed: profileTable() };
+  const models = MIG_MODELS.filter((model) => profiles.every((profile) => model.profiles[profile]));
+  if (models.length === 0)
+    return { problem: "has profiles that no one GPU model has together", allowed: profileTable() };
+  return fitsOne(models, counts);
+}
+
+function fitsOne(models: readonly MigModel[], counts: MigCounts): LayoutProblem | undefined {
+  if (models.some((model) => fitsModel(model, counts))) return undefined;
+  const most = (profile: string) => Math.max(...models.map((model) => mostOf(model, profile)));
+  const each = Object.keys(counts).map((profile) => `${most(profile)} × ${profile}`);
+  return {
+    problem: `does not fit on one GPU (${models.map(({ name }) => name).join(", ")})`,
+    allowed: `at most ${each.join(", ")}, each alone on a GPU`,
+  };
+}
+
+/** What is wrong with the instances of a GPU of that name, or undefined. */
+export function divisionProblem(
+  model: string,
+  memoryMiB: number,
+  counts: MigCounts,
+): LayoutProblem | undefined {
+  const row = migModelOf(model, memoryMiB);
+  if (!row)
+    return {
+      problem: `divides "${model}", and Berth knows no GPU of that name that can be (MIG)`,
+      allowed: `no mig, or a model such as ${MIG_MODELS.map(({ name }) => name).join(", ")}`,
+    };
+  const unknown = Object.keys(counts).filter((profile) => !row.profiles[profile]);
+  if (unknown.length > 0)
+    return {
+      problem: `has ${unknown.map((profile) => `"${profile}"`).join(", ")}, which ${row.name} does not offer`,
+      allowed: Object.keys(row.profiles).join(", "),
+    };
+  return fitsOne([row], counts);
 }

@@ -21,15 +21,11 @@ export interface Waiting {
   containers?: number;
 }
 
-export interface QueueOptions {
-  /**
-   * How long a request lets smaller ones overtake it. After that it goes first, and nothing that it could use is given
-   * to those behind it. @default 600
-   */
-  patienceSeconds?: number;
-}
-
-export const defaultPatienceSeconds = 600;
+/**
+ * How long a request lets smaller ones overtake it. After that it goes first, and nothing that it could use is given to
+ * those behind it.
+ */
+const PATIENCE_MS = 600_000;
 
 /**
  * The fair order: those whose patience is over, the oldest first; then by turns, always the group with the least granted
@@ -39,7 +35,6 @@ export function queueOrder(
   waiting: readonly Waiting[],
   live: Iterable<Grant>,
   ctx: { now: number; inventory?: Inventory },
-  options: QueueOptions = {},
 ): Waiting[] {
   const granted = new Map<string, number>();
   const add = (group: string, memory: number) => granted.set(group, (granted.get(group) ?? 0) + memory);
@@ -50,10 +45,10 @@ export function queueOrder(
     order.push(next);
     add(next.group, askedMiB(next.ask, ctx.inventory));
   };
-  for (const one of waiting.filter((each) => isDue(each, ctx.now, options)).sort(byAge)) take(one);
+  for (const one of waiting.filter((each) => isDue(each, ctx.now)).sort(byAge)) take(one);
   const groups = new Map<string, Waiting[]>();
   for (const one of waiting) {
-    if (isDue(one, ctx.now, options)) continue;
+    if (isDue(one, ctx.now)) continue;
     groups.set(one.group, [...(groups.get(one.group) ?? []), one]);
   }
   const lines = [...groups].map(([group, line]) => ({
@@ -83,9 +78,8 @@ export function nextAdmissible(
   state: LedgerState,
   ctx: Ctx,
   waiting: readonly Waiting[],
-  options: QueueOptions = {},
 ): Waiting | undefined {
-  return survey(state, ctx, waiting, options).find(({ now }) => now)?.waiting;
+  return survey(state, ctx, waiting).find(({ now }) => now)?.waiting;
 }
 
 export interface QueueEntry {
@@ -96,13 +90,8 @@ export interface QueueEntry {
   reason: string;
 }
 
-export function queueView(
-  state: LedgerState,
-  ctx: Ctx,
-  waiting: readonly Waiting[],
-  options: QueueOptions = {},
-): QueueEntry[] {
-  return survey(state, ctx, waiting, options).map(({ waiting: one, reason }, at) => ({
+export function queueView(state: LedgerState, ctx: Ctx, waiting: readonly Waiting[]): QueueEntry[] {
+  return survey(state, ctx, waiting).map(({ waiting: one, reason }, at) => ({
     waiting: one,
     position: at + 1,
     reason,
@@ -115,25 +104,15 @@ interface Surveyed {
   reason: string;
 }
 
-function survey(
-  state: LedgerState,
-  ctx: Ctx,
-  waiting: readonly Waiting[],
-  options: QueueOptions,
-): Surveyed[] {
+function survey(state: LedgerState, ctx: Ctx, waiting: readonly Waiting[]): Surveyed[] {
   const blockers: Waiting[] = [];
-  const order = queueOrder(
-    waiting,
-    state.grants.values(),
-    { now: ctx.now, inventory: state.inventory },
-    options,
-  );
+  const order = queueOrder(waiting, state.grants.values(), { now: ctx.now, inventory: state.inventory });
   return order.map((one): Surveyed => {
     const { user, ask, purpose, containers } = one;
     const decision = reserve(state, ctx, { user, ask, purpose, containers });
     if (!decision.ok) {
       // A user's own limit is no reason to hold others back.
-      if (decision.refusal.code === "busy" && isDue(one, ctx.now, options)) blockers.push(one);
+      if (decision.refusal.code === "busy" && isDue(one, ctx.now)) blockers.push(one);
       return { waiting: one, now: false, reason: reasonOf(decision.refusal) };
     }
     const blocker = blockers.find((each) => couldUse(each.ask, decision.value.units, state.inventory));
@@ -178,13 +157,7 @@ function askedMiB(ask: Ask, inventory: Inventory | undefined): number {
   return ask.count * (enough.length > 0 ? Math.min(...enough) : (ask.memoryMiB ?? 1));
 }
 
-function isDue(
-  { since }: Waiting,
-  now: number,
-  { patienceSeconds = defaultPatienceSeconds }: QueueOptions,
-): boolean {
-  return now - since >= patienceSeconds * 1000;
-}
+const isDue = ({ since }: Waiting, now: number): boolean => now - since >= PATIENCE_MS;
 
 function byAge(a: Waiting, b: Waiting): number {
   return a.since - b.since || (a.id < b.id ? -1 : 1);

@@ -1,7 +1,7 @@
 /** What is written down of units that a container was found with. */
+import { gpuUses } from "./gpu-use";
 import type { Ask, Grant, GrantedUnit, Inventory } from "./model";
 import type { Occupancy } from "./occupancy";
-import { unitsNamed } from "./planner";
 
 /** The name of a unit that the node did not have when its container was found. */
 const unnamed = "?";
@@ -24,6 +24,15 @@ export function foundAsk(units: readonly GrantedUnit[]): Ask {
   const [unit] = units;
   const kind: Ask["kind"] = unit?.shared ? "share" : unit && unit.uuid !== unit.gpu ? "mig" : "gpu";
   return { kind, count: units.length, ...(kind === "share" ? { memoryMiB: unit?.memoryMiB } : {}) };
+}
+
+/** Every GPU and instance by UUID, with the name that people see. A GPU in MIG mode is there too, though never granted. */
+export function unitsNamed(inventory: Inventory): Map<string, GrantedUnit> {
+  return new Map(
+    gpuUses(inventory)
+      .flatMap((use) => [use.whole, ...use.instances])
+      .map((unit) => [unit.uuid, unit]),
+  );
 }
 
 /** Grants with units that nobody knew when their containers were found, and that the node has now: what they are. */

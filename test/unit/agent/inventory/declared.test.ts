@@ -11,7 +11,6 @@ import { readDeclared } from "../../../../agent/src/inventory";
 import {
   type DeclaredGpu,
   declaredInventory,
-  fitsModel,
   MIG_MODELS,
   migModelOf,
   placeInstances,
@@ -81,14 +80,14 @@ describe("declared GPUs", () => {
     [
       "a profile of another GPU",
       [{ ...H100, mig: ["1g.5gb"] }],
-      "gpus[0].mig has 1g.5gb, which H100 80GB does not offer; it offers 1g.10gb, ",
+      'gpus[0].mig has "1g.5gb", which H100 80GB does not offer; allowed: 1g.10gb, ',
     ],
     ["too many instances", [{ ...H100, mig: { "1g.10gb": 8 } }], "at most 7 × 1g.10gb"],
     ["halves and more", [{ ...H100, mig: ["4g.40gb", "4g.40gb"] }], "at most 1 × 4g.40gb"],
     [
       "MIG on a GPU without it",
       [{ model: "NVIDIA L40S", memoryMiB: 46068, mig: [] }],
-      "no GPU that can be divided",
+      "no GPU of that name that can be (MIG)",
     ],
     ["no memory", [{ model: "X", memoryMiB: 0 }], "gpus[0].memoryMiB"],
     [
@@ -128,7 +127,7 @@ describe("declared GPUs", () => {
 });
 
 describe("places of instances", () => {
-  it("agree with the table on what fits, overlap nowhere, and do not depend on the order", () => {
+  it("are those of the table, overlap nowhere, and do not depend on the order", () => {
     fc.assert(
       fc.property(
         fc
@@ -141,10 +140,7 @@ describe("places of instances", () => {
           ),
         fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })),
         ([model, profiles], random) => {
-          const counts: Record<string, number> = {};
-          for (const profile of profiles) counts[profile] = (counts[profile] ?? 0) + 1;
           const places = placeInstances(model, profiles);
-          expect(places !== undefined).toBe(fitsModel(model, counts));
           const shuffled = profiles
             .map((profile) => ({ profile, key: random.next().value }))
             .sort((a, b) => a.key - b.key)

@@ -2,11 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   type Ask,
-  freeUnits,
   type GrantedUnit,
   type Inventory,
   Occupancy,
-  place,
+  type PlaceDefaults,
   type Refusal,
   type Result,
   type Strategy,
@@ -15,6 +14,19 @@ import {
 import { gpu, h100MiB, node } from "../../../lib/core-node";
 
 const small = ["1g.10gb", "1g.10gb", "1g.10gb"];
+
+function occupancyOf(inventory: Inventory, live: Iterable<{ units: readonly GrantedUnit[] }>): Occupancy {
+  const occupancy = new Occupancy(inventory);
+  for (const { units } of live) occupancy.add(units);
+  return occupancy;
+}
+
+const place = (
+  inventory: Inventory,
+  live: Iterable<{ units: readonly GrantedUnit[] }>,
+  ask: Ask,
+  defaults?: PlaceDefaults,
+) => occupancyOf(inventory, live).place(ask, defaults);
 
 /** Units by name, as live grants: `0:1`, `2`, or `2/20000` for a share. */
 function held(inventory: Inventory, ...names: string[]): { units: GrantedUnit[] }[] {
@@ -305,21 +317,8 @@ describe("a GPU that was divided anew under its holder", () => {
       message: expect.stringMatching(/GPU 0 was divided anew/),
     });
     expect(names(place(inventory, [], ask))).toBe("0:0");
-    expect(freeUnits(inventory, live).instances.map(({ name }) => name)).toEqual(["1:0", "1:1", "1:2"]);
-  });
-});
-
-describe("free units", () => {
-  it("lists whole GPUs, instances, and what is left for shares", () => {
-    const inventory = node(gpu(0, { mig: small }), gpu(1), gpu(2), gpu(3), gpu(4, { quarantined: "Xid 79" }));
-    const free = freeUnits(inventory, held(inventory, "0:1", "1", "2/80000"), true);
-    expect(free.gpus.map(({ name }) => name)).toEqual(["3"]);
-    expect(free.instances.map(({ name }) => name)).toEqual(["0:0", "0:2"]);
-    expect(free.shares.map(({ name, memoryMiB }) => [name, memoryMiB])).toEqual([
-      ["2", h100MiB - 80_000],
-      ["3", h100MiB],
-    ]);
-    expect(freeUnits(inventory, []).shares).toEqual([]);
+    expect(names(place(inventory, live, mig(3)))).toBe("1:0 1:1 1:2");
+    expect(names(place(inventory, live, mig(4)))).toBe("impossible");
   });
 });
 
