@@ -1,5 +1,5 @@
 /** berthd: the daemon of each node. */
-export { Agent, type AgentArgs, agentMounts } from "./agent";
-export type { AgentDocuments, AgentOptions, NodeDocument } from "./options";
+export { Agent, agentMounts } from "./agent";
+export type { AgentDocuments, NodeDocument } from "./options";
 export { AGENT } from "./options";
-export { type AgentFacts, agentInput, readAgentFacts, renderAgent } from "./stage";
+export { agentInput, readAgentFacts, renderAgent } from "./stage";

@@ -1,6 +1,6 @@
 /** The agent stage: brings berthd onto a node, keeps it as configured, and takes a version back that does not start. Pure. */
 import { checkLinuxName, quote, StageOptionError } from "../host/shell";
-import { type Json, parseFacts, renderStage } from "../host/stage";
+import { number, parseFacts, renderStage, text } from "../host/stage";
 import type { AgentDocuments, AgentOptions } from "./options";
 import { filesStep, PROGRAM, REPORT, SAVE, SOCKETS, START, SWEEP } from "./steps";
 
@@ -60,8 +60,6 @@ export function agentInput({ node, limits, gpus }: AgentDocuments): string {
   return JSON.stringify({ node, limits, ...(gpus ? { gpus } : {}) });
 }
 
-const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
-
 /** The facts of stage `agent`. @throws Error as `parseFacts` does. */
 export function readAgentFacts(stdout: string): AgentFacts {
   const facts = parseFacts(stdout);
@@ -69,6 +67,6 @@ export function readAgentFacts(stdout: string): AgentFacts {
     version: text(facts.version),
     ready: facts.ready === true,
     problem: text(facts.problem),
-    gpus: typeof facts.gpus === "number" ? facts.gpus : 0,
+    gpus: number(facts.gpus),
   };
 }

@@ -1,3 +1,2 @@
 /** DigitalOcean: what the droplets of a stack share, and what the account offers. */
-export { Account, type AccountArgs } from "./account";
-export { inboundRules } from "./firewall";
+export { Account } from "./account";

@@ -1,10 +1,4 @@
 /** GPU grants of the stack: one pool per node. */
-export {
-  RAY_KEY,
-  type RayGpus,
-  rayGpus,
-  withGpus,
-  workspaceKey,
-} from "./devices";
-export { GpuPool, type GpuPoolArgs } from "./gpu-pool";
-export { declaredOn, type NodePoolArgs, nodePool } from "./pools";
+export { RAY_KEY, withGpus, workspaceKey } from "./devices";
+export { GpuPool } from "./gpu-pool";
+export { nodePool } from "./pools";

@@ -4,11 +4,9 @@
  * A node without such a device is left as it is, with the reason among the facts.
  */
 
-import { isInterface } from "../../config";
-import { parseNetwork } from "./networks";
 import { scriptsOf } from "./script";
-import { checkWhole, heredoc, quote, quoteAll, StageOptionError } from "./shell";
-import { type Json, parseFacts, renderStage, type StageStep } from "./stage";
+import { heredoc, quote, quoteAll } from "./shell";
+import { parseFacts, renderStage, type StageStep, text } from "./stage";
 
 const script = scriptsOf(__dirname);
 
@@ -17,12 +15,7 @@ export interface FabricInterface {
   name: string;
   /** Address with its prefix length, such as `10.15.22.9/24`. */
   address: string;
-  /**
-   * `connected` carries 64 KiB packets; ConnectX-4 and newer offer `datagram` alone.
-   * @default "connected" where `mtu` is above 4092, else "datagram"
-   */
-  mode?: "datagram" | "connected";
-  /** @default what the fabric gives; 65520 when connected */
+  /** @default what the fabric gives */
   mtu?: number;
 }
 
@@ -31,21 +24,18 @@ export interface FabricSpec {
   interfaces?: readonly FabricInterface[];
 }
 
-interface PlannedInterface {
-  name: string;
-  address: string;
+interface PlannedInterface extends FabricInterface {
+  /** `connected` carries 64 KiB packets; ConnectX-4 and newer offer `datagram` alone. */
   mode: "datagram" | "connected";
-  mtu?: number;
 }
 
-/** Limits of the kernel's IPoIB (drivers/infiniband/ulp/ipoib): 64 KiB less 16, and 4 KiB less 4. */
-const MAX_MTU = { connected: 65520, datagram: 4092 } as const;
+/** The most of `datagram` in the kernel's IPoIB (drivers/infiniband/ulp/ipoib): 4 KiB less 4. */
+const DATAGRAM_MTU = 4092;
 
 /**
  * The stage `fabric`. Facts: `fabric` (`infiniband`, or `skipped` with `reason`), `ports` (device, port, state,
  * rate in Gb/s, link), `interfaces` (name, address, mtu, mode), `verbs` (devices that programs can use), `nccl`
  * (environment for Ray and workspaces; only ports that are Active and InfiniBand, and interfaces with an address).
- * @throws StageOptionError for a value that cannot be.
  */
 export function renderFabric(options: FabricSpec & { node: string }): string {
   return renderStage({
@@ -57,40 +47,14 @@ export function renderFabric(options: FabricSpec & { node: string }): string {
 }
 
 export function fabricSteps(options: FabricSpec): StageStep[] {
-  const interfaces = (options.interfaces ?? []).map(planInterface);
-  const names = interfaces.map(({ name }) => name);
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw new StageOptionError("fabric.interfaces", twice, "each interface once");
+  const interfaces = (options.interfaces ?? []).map(
+    (one): PlannedInterface => ({ ...one, mode: (one.mtu ?? 0) > DATAGRAM_MTU ? "connected" : "datagram" }),
+  );
   return [
     { name: "InfiniBand devices", body: DEVICES, deadlineSeconds: 1200 },
     { name: "IP over InfiniBand", body: addresses(interfaces), deadlineSeconds: 300 },
-    { name: "facts", body: facts(names), deadlineSeconds: 120 },
+    { name: "facts", body: facts(interfaces.map(({ name }) => name)), deadlineSeconds: 120 },
   ];
-}
-
-function planInterface(given: FabricInterface, i: number): PlannedInterface {
-  const where = `fabric.interfaces[${i}]`;
-  if (!isInterface(given.name)) {
-    throw new StageOptionError(`${where}.name`, given.name, "a network interface, such as 'ib0'");
-  }
-  const [host = "", prefix] = given.address.split("/");
-  const { family } = parseNetwork(host, `${where}.address`);
-  if (prefix === undefined || !/^\d{1,3}$/.test(prefix)) {
-    throw new StageOptionError(
-      `${where}.address`,
-      given.address,
-      "an address with its prefix length, 10.15.22.9/24",
-    );
-  }
-  checkWhole(Number(prefix), `${where}.address`, 1, family === 4 ? 32 : 128);
-  const large = (given.mtu ?? 0) > MAX_MTU.datagram;
-  const mode = given.mode ?? (large ? "connected" : "datagram");
-  if (mode !== "datagram" && mode !== "connected") {
-    throw new StageOptionError(`${where}.mode`, mode, "datagram or connected");
-  }
-  const mtu = given.mtu ?? (mode === "connected" ? MAX_MTU.connected : undefined);
-  if (mtu !== undefined) checkWhole(mtu, `${where}.mtu`, 1280, MAX_MTU[mode]);
-  return { name: given.name, address: given.address, mode, ...(mtu === undefined ? {} : { mtu }) };
 }
 
 const DEVICES = script("fabric-devices.sh");
@@ -139,7 +103,6 @@ export interface FabricFacts {
 /** The facts of stage `fabric`. @throws Error as `parseFacts` does. */
 export function readFabricFacts(stdout: string): FabricFacts {
   const { fabric, reason, nccl } = parseFacts(stdout);
-  const text = (value: Json | undefined) => (typeof value === "string" ? value : "");
   const given = typeof nccl === "object" && nccl !== null && !Array.isArray(nccl) ? nccl : {};
   const known = ["NCCL_IB_HCA", "NCCL_SOCKET_IFNAME"].filter((key) => text(given[key]) !== "");
   return {

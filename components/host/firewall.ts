@@ -41,8 +41,6 @@ export interface FirewallOptions {
    * cluster, and nothing else of this node, its containers or the other nodes. @default Ray does not run here
    */
   rayUid?: number;
-  /** The bridge between the node and its workspaces. @default WORKSPACE_NETWORK */
-  workspaceNetwork?: string;
   /** More ports, on the node itself or published by a container. @default [] */
   rules?: readonly FirewallRule[];
 }
@@ -95,7 +93,7 @@ function firewallPlan(options: FirewallOptions): FirewallPlanOut {
     values.map((value, i) => parseNetwork(value, `${where}[${i}]`));
   const ranges = (values: readonly PortRange[], where: string) =>
     mergeRanges(values.map((range, i) => checkRange(range, `${where}[${i}]`)));
-  const workspaces = parseNetwork(options.workspaceNetwork ?? WORKSPACE_NETWORK, "firewall.workspaceNetwork");
+  const workspaces = parseNetwork(WORKSPACE_NETWORK, "firewall.workspaces");
   const sshPort = checkWhole(options.sshPort ?? 22, "firewall.sshPort", 1, 65535);
   const userPorts = ranges(options.userPorts, "firewall.userPorts");
   const clusterPorts = ranges(options.clusterPorts, "firewall.clusterPorts");

@@ -9,11 +9,12 @@ const script = scriptsOf(__dirname);
 export interface HostKeyOptions {
   /** The key that the node is to show: `ssh-ed25519 AAAA…`, without a comment. */
   publicKey: string;
-  /** Seconds to wait for the end of the first boot. @default 600 */
-  cloudInitSeconds?: number;
   /** For tests. */
   paths?: StageOptions["paths"];
 }
+
+/** For the end of the first boot. */
+const CLOUD_INIT_SECONDS = 600;
 
 const FILE = "/etc/ssh/ssh_host_ed25519_key";
 
@@ -26,7 +27,7 @@ const FILE = "/etc/ssh/ssh_host_ed25519_key";
  * @throws StageOptionError for a key of another kind.
  */
 export function renderHostKey(options: HostKeyOptions & { node: string }): string {
-  const { publicKey, cloudInitSeconds = 600 } = options;
+  const { publicKey } = options;
   if (!/^ssh-ed25519 [A-Za-z0-9+/=]+$/.test(publicKey))
     throw new StageOptionError("hostKey.publicKey", publicKey, '"ssh-ed25519 BASE64", without a comment');
   const node = checkLabel(options.node, "hostKey.node");
@@ -38,8 +39,8 @@ export function renderHostKey(options: HostKeyOptions & { node: string }): strin
     steps: [
       {
         name: "wait for the first boot",
-        deadlineSeconds: cloudInitSeconds + 30,
-        body: `seconds=${cloudInitSeconds}\n${script("first-boot.sh")}`,
+        deadlineSeconds: CLOUD_INIT_SECONDS + 30,
+        body: `seconds=${CLOUD_INIT_SECONDS}\n${script("first-boot.sh")}`,
       },
       {
         name: "place the node's own host key",

@@ -62,7 +62,7 @@ export function dockerPool(avoid: readonly Network[]): { base: string; size: num
     throw new StageOptionError(
       "runtime.avoidNetworks",
       given,
-      `networks that leave one of ${POOL_CANDIDATES.join(", ")} free for Docker, or set runtime.addressPool`,
+      `networks that leave one of ${POOL_CANDIDATES.join(", ")} free for Docker`,
     );
   }
   return { base, size: 24 };

@@ -6,8 +6,7 @@
  * the stack (`renderRetire`).
  */
 import type { PortRange } from "../../config";
-import { isAddress } from "../../core/net";
-import { type BaseOptions, basePackages } from "./base";
+import { type BaseOptions, basePackages, TIMEZONE } from "./base";
 import type { FirewallOptions } from "./firewall";
 import { loginProblem, rayAccountProblem } from "./login";
 import { checkRange } from "./networks";
@@ -26,17 +25,8 @@ import { DOCKER, FIREWALLS, helpers, LISTENERS, SYSTEM, VERDICT } from "./retire
 import { daemonConfig, MERGE, type RuntimeOptions } from "./runtime";
 import { ALL_KEYS, LOAD_JSON, READ_UNIT } from "./runtime/told";
 import { scriptsOf } from "./script";
-import {
-  checkLabel,
-  checkPackage,
-  checkPath,
-  checkWhole,
-  heredoc,
-  quote,
-  quoteAll,
-  StageOptionError,
-} from "./shell";
-import { SSHD_CHANGES, sshdProblems } from "./sshd";
+import { checkLabel, heredoc, quote, quoteAll } from "./shell";
+import { SSHD_CHANGES, SSHD_PROBLEMS } from "./sshd";
 import { renderStage } from "./stage";
 import { type StorageOptions, storageSteps } from "./storage";
 
@@ -53,8 +43,6 @@ export interface PreflightOptions {
   privateInterface?: string;
   /** What the port plan gives away. A port of these that somebody else listens on ends the stage. */
   ports: readonly PlannedPorts[];
-  /** Free room that the installation needs; checked while the server has no Docker yet. @default [] */
-  minFree?: readonly { path: string; bytes: number }[];
   /** What the other stages get, so that this one can tell what they will change. */
   base?: BaseOptions;
   firewall: FirewallOptions;
@@ -76,7 +64,7 @@ export interface PlannedPorts extends PortRange {
 /**
  * Facts: see `PreflightFacts`. Everything that makes an adoption impossible is told at once, with what to do: another
  * system than Debian or Ubuntu, no systemd, Docker as a snap or in a swarm, firewalld, a private address that is on no interface, a port of the plan
- * that is taken, too little room, a folder of people's that cannot be mounted nosuid and nodev, GPUs that running containers would lose.
+ * that is taken, a folder of people's that cannot be mounted nosuid and nodev, GPUs that running containers would lose.
  * On a server that Berth has set up already, Berth's own ports, containers and rules are no clash.
  * @throws StageOptionError for a value that cannot be.
  */
@@ -95,7 +83,6 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
           distributionCheck("problem").trim(),
           owner(options.stack),
           privateAddress(options),
-          room(options),
           ...(options.login === undefined
             ? []
             : [
@@ -112,7 +99,7 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
         body: `${helpers}\n${told(options.runtime ?? {})}`,
         deadlineSeconds: 60,
       },
-      { name: "sshd", body: sshdProblems(options.base?.operator !== undefined), deadlineSeconds: 60 },
+      { name: "sshd", body: SSHD_PROBLEMS, deadlineSeconds: 60 },
       { name: "firewalls", body: `${helpers}\n${FIREWALLS}`, deadlineSeconds: 120 },
       { name: "ports", body: `${helpers}\n${LISTENERS}\n${clashes(options.ports)}` },
       {
@@ -138,31 +125,8 @@ function owner(stack: string): string {
   return `stack=${quote(stack)}\n${script("preflight-owner.sh")}`;
 }
 
-function privateAddress(options: PreflightOptions): string {
-  const { privateAddress: address, privateInterface } = options;
-  if (!isAddress(address)) {
-    throw new StageOptionError("preflight.privateAddress", address, "an IPv4 or IPv6 address");
-  }
-  // IFNAMSIZ is 16 with its NUL.
-  if (privateInterface !== undefined && !/^[A-Za-z0-9_.:-]{1,15}$/.test(privateInterface)) {
-    throw new StageOptionError(
-      "preflight.privateInterface",
-      privateInterface,
-      "a network interface, such as 'eth1'",
-    );
-  }
-  return `private_address ${quote(address)} ${quote(privateInterface ?? "")}`;
-}
-
-function room(options: PreflightOptions): string {
-  return (options.minFree ?? [])
-    .map(({ path, bytes }) => {
-      const where = "preflight.minFree";
-      const size = checkWhole(bytes, where, 0, Number.MAX_SAFE_INTEGER);
-      return `check_room ${quote(checkPath(path, where))} ${size}`;
-    })
-    .join("\n");
-}
+const privateAddress = ({ privateAddress: address, privateInterface = "" }: PreflightOptions): string =>
+  `private_address ${quote(address)} ${quote(privateInterface)}`;
 
 function clashes(ports: readonly PlannedPorts[]): string {
   const lines = ports.map((range, i) => {
@@ -181,7 +145,7 @@ function changes(options: PreflightOptions): string {
     ': >"$work/will"',
     packages(base, storage, runtime),
     SSHD_CHANGES,
-    `security_updates=${base.securityUpdates ? "yes" : "no"} zone=${quote(base.timezone ?? "Etc/UTC")}`,
+    `security_updates=${base.securityUpdates ? "yes" : "no"} zone=${TIMEZONE}`,
     script("preflight-base.sh"),
     closing(options.firewall),
     `directories=(${quoteAll(directories)})`,
@@ -204,11 +168,10 @@ function packages(base: BaseOptions, storage: StorageOptions, runtime: RuntimeOp
   const step = storageSteps(storage).find(({ name }) => name === "packages")?.body ?? "";
   const wanted = [
     ...basePackages,
-    ...(base.packages ?? []).map((name) => checkPackage(name, "base.packages")),
     ...(base.securityUpdates ? ["unattended-upgrades"] : []),
     ...(/^apt_install (.+)$/m.exec(step)?.[1] ?? "").split(" ").filter((name) => name !== ""),
   ];
-  return `packages=(${[...new Set(wanted)].join(" ")}) engine=(${engine}) operator_name=${quote(base.operator?.name ?? "")}\n${script("preflight-packages.sh")}`;
+  return `packages=(${[...new Set(wanted)].join(" ")}) engine=(${engine})\n${script("preflight-packages.sh")}`;
 }
 
 /** What listens now, or is published by a container, and is in no rule of the plan. */

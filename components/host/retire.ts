@@ -1,20 +1,19 @@
 /** What runs on a server when it leaves the stack: Berth's own things go, everything else stays. Pure. */
+import { storageDirectories } from "./preflight-storage";
 import { readerLibrary } from "./retire/before";
 import { DOCKER } from "./retire/docker";
 import { FIREWALL } from "./retire/firewall";
 import { CONTAINERS, FABRIC, LAST, NVIDIA, SERVICES, SETTINGS, UNBIND, UNGUARD } from "./retire/leave";
 import { scriptsOf } from "./script";
-import { checkLabel, checkPath, checkWhole, quote, quoteAll } from "./shell";
+import { checkLabel, checkWhole, quote, quoteAll } from "./shell";
 import { renderStage, type StageStep } from "./stage";
-import { defaultStorage, type StorageOptions, storageSteps, storageTree } from "./storage";
+import { type StorageOptions, storageSteps } from "./storage";
 
 const script = scriptsOf(__dirname);
 
 export interface RetireOptions {
   /** Containers and networks of this stack's node go; those of another stack stay. */
   stack: string;
-  /** Homes and all other data stay where they are; there is no other way. */
-  keepData: true;
   /** @default 22 */
   sshPort?: number;
   /** As the storage stage got it: where its directories and mounts are. @default {} */
@@ -93,20 +92,7 @@ function unmounting(storage: StorageOptions): StageStep[] {
 
 /** Only empty directories go, and only those that were not there before; without a record none does. */
 function kept(storage: StorageOptions): string {
-  const root = checkPath(storage.root ?? defaultStorage.root, "storage.root");
-  const tree = storageTree.map(({ path }) => (path === "" ? root : `${root}/${path}`));
-  const mounts = [
-    ...(storage.devices ?? []),
-    ...(storage.lvm?.volumes ?? []),
-    ...(storage.nfs?.mounts ?? []),
-  ];
-  const directories = [
-    ...(storage.directories ?? defaultStorage.directories),
-    ...mounts.map(({ mount }) => mount),
-    ...Object.values(storage.bind ?? {}),
-    ...tree,
-  ].map((path, i) => checkPath(path, `storage.directories[${i}]`));
-  // Children before their parents.
+  const directories = storageDirectories(storage);
   const sorted = [...new Set(directories)].sort((a, b) => b.split("/").length - a.split("/").length);
   return `directories=(${quoteAll(sorted)})\n${script("retire/leave-directories.sh")}`;
 }

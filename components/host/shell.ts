@@ -5,7 +5,6 @@
  * kind where it has one. What cannot be written safely is refused here, before anything reaches a node.
  */
 
-import { isPublicKey } from "../../config";
 import { LABEL, LINUX_LOGIN } from "../../core/names";
 import { isAddress } from "../../core/net";
 
@@ -81,14 +80,6 @@ export function checkLabel(value: string, where: string): string {
   return value;
 }
 
-/** Debian policy 5.6.1: package names. */
-export function checkPackage(value: string, where: string): string {
-  if (!/^[a-z0-9][a-z0-9+.-]+$/.test(value)) {
-    throw new StageOptionError(where, value, "a Debian package name, such as 'git'");
-  }
-  return value;
-}
-
 /** An absolute path without `.`, `..`, empty parts or control characters. */
 export function checkPath(value: string, where: string): string {
   const parts = value.split("/").slice(1);
@@ -108,15 +99,6 @@ export function checkHostPort(value: string, where: string): string {
     throw new StageOptionError(where, value, "ADDRESS:PORT, such as '10.88.0.2:5000'");
   }
   return value;
-}
-
-/** One line of an OpenSSH authorized_keys file, without options. */
-export function checkPublicKey(value: string, where: string): string {
-  const line = value.trim();
-  if (hasControl(line) || !isPublicKey(line)) {
-    throw new StageOptionError(where, value, "a whole OpenSSH public key on one line: TYPE BASE64 COMMENT");
-  }
-  return line;
 }
 
 export function checkWhole(value: number, where: string, from: number, to: number): number {

@@ -21,7 +21,8 @@ MACs -hmac-sha1*,umac-64*,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512
  * MaxStartups and MaxSessions: the Docker provider opens many connections at once, and over a shared one many
  * sessions; sshd's own limits (10:30:100, 10) drop bursts. Forwarding stays on: the dashboard is reached by a tunnel.
  */
-const SSHD = `# Berth: keys only. This file is rendered.
+/** SSHD_PROGRAM decides about root's line, and whether the algorithms' stay in it. */
+export const SSHD = `# Berth: keys only. This file is rendered.
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitEmptyPasswords no
@@ -32,37 +33,21 @@ ClientAliveInterval 30
 ClientAliveCountMax 10
 ${SSH_ALGORITHMS}`;
 
-/** Where sshd finds the operator's keys: a file of ours, so that the person's own authorized_keys is never touched. */
-export const KEYS_DIR = "/etc/ssh/berth-keys";
-
-/**
- * The drop-in's text. SSHD_PROGRAM decides about root's line, and whether the algorithms' stay in it.
- * @param operatorKeys whether keys of an operator lie in KEYS_DIR
- */
-export const sshdDropIn = (operatorKeys: boolean): string =>
-  operatorKeys
-    ? `${SSHD}AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2 ${KEYS_DIR}/%u\n`
-    : SSHD;
-
 export const DROP_IN = "/etc/ssh/sshd_config.d/10-berth.conf";
 
 export const SSHD_PROGRAM = script("sshd.py");
 
 const LIBRARY = `drop_in=${DROP_IN}\n${script("sshd-look.sh")}`;
 
-const library = (operatorKeys: boolean): string => `cat >"$work/sshd.py" ${heredoc(SSHD_PROGRAM)}
-cat >"$work/sshd-wanted" ${heredoc(sshdDropIn(operatorKeys))}
+const LOOK = `cat >"$work/sshd.py" ${heredoc(SSHD_PROGRAM)}
+cat >"$work/sshd-wanted" ${heredoc(SSHD)}
 ${LIBRARY}`;
 
 /** Places Berth's part of sshd's configuration. */
-export const sshdStep = (operatorKeys: boolean): StageStep => ({
-  name: "sshd",
-  body: `${library(operatorKeys)}\n${script("sshd-place.sh")}`,
-});
+export const SSHD_STEP: StageStep = { name: "sshd", body: `${LOOK}\n${script("sshd-place.sh")}` };
 
-/** What will change, in words; needs `will`, and what `sshdProblems` left in $work. */
+/** What will change, in words; needs `will`, and what `SSHD_PROBLEMS` left in $work. */
 export const SSHD_CHANGES = `${LIBRARY}\n${script("sshd-changes.sh")}`;
 
 /** What stands in the way. */
-export const sshdProblems = (operatorKeys: boolean): string =>
-  `${library(operatorKeys)}\n${script("sshd-problems.sh")}`;
+export const SSHD_PROBLEMS = `${LOOK}\n${script("sshd-problems.sh")}`;

@@ -184,3 +184,8 @@ export function parseFacts(stdout: string): Record<string, Json> {
   }
   return value as Record<string, Json>;
 }
+
+/** A fact of the kind that is wanted, or the empty one of that kind. */
+export const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
+export const number = (value: Json | undefined): number => (typeof value === "number" ? value : 0);
+export const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(text) : []);

@@ -7,7 +7,7 @@ import { type BaseOptions, renderBase } from "./base";
 import { type FabricFacts, type FabricSpec, readFabricFacts, renderFabric } from "./fabric";
 import { type NodeFacts, type RuntimeFacts, readNodeFacts, readRuntimeFacts } from "./facts";
 import { type FirewallOptions, renderFirewall } from "./firewall";
-import { type ReadyOptions, renderReady } from "./node-ready";
+import { renderReady } from "./node-ready";
 import { type RuntimeOptions, renderRuntime } from "./runtime";
 import { renderStorage, type StorageOptions } from "./storage";
 
@@ -25,7 +25,6 @@ export interface StagesArgs {
   /** What the first stage waits for besides the machine. @default [] */
   after?: readonly pulumi.Resource[];
   /** @default {} */
-  ready?: pulumi.Input<ReadyOptions>;
   /** @default {} */
   base?: pulumi.Input<BaseOptions>;
   firewall: pulumi.Input<FirewallOptions>;
@@ -109,7 +108,7 @@ export class Stages extends pulumi.ComponentResource {
         .apply((plain) => known(plain as T))
         .apply((plain) => renderer({ ...(plain as T), node }));
 
-    const ready = stage("ready", render(args.ready, renderReady), args.after ?? [], {
+    const ready = stage("ready", renderReady({ node }), args.after ?? [], {
       ...connection,
       ...dial,
     });

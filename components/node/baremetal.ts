@@ -61,7 +61,7 @@ export class BaremetalNode extends pulumi.ComponentResource implements Node {
       {
         create: known(args.preflight).apply((asked) => renderPreflight({ ...asked, node: plan.name })),
         delete: known(args.preflight.storage ?? {}).apply((storage) =>
-          renderRetire({ node: plan.name, stack, keepData: true, sshPort: plan.sshPort, storage }),
+          renderRetire({ node: plan.name, stack, sshPort: plan.sshPort, storage }),
         ),
       },
       { parent: this },

@@ -5,16 +5,18 @@ import { known } from "../known";
 
 export type Connection = types.input.remote.ConnectionArgs;
 
-/** A server to sign in to, with a key of the text given, or those of the agent behind a socket. */
+/** A server to sign in to, with a key of the text given, or those of the agent. */
 export interface SshServer {
   /** Address that the operator's computer reaches; of a server behind a jump host, the one that that host reaches. */
   address: pulumi.Input<string>;
   port: number;
   user: string;
-  /** OpenSSH private key; made secret here whatever comes in. */
+  /**
+   * OpenSSH private key; made secret here whatever comes in. Left out where the agent signs in: its socket has another
+   * path after each login of the operator's, so the provider is left to find it in SSH_AUTH_SOCK. A path in the inputs
+   * would run every stage again, and the one kept in the state would be gone when the node is taken out of the stack.
+   */
   privateKey?: pulumi.Input<string>;
-  /** Path of the agent's socket, in place of a key. */
-  agentSocketPath?: pulumi.Input<string>;
   /** `ssh-ed25519 AAAA…`: the connection is refused when the host shows another key. */
   hostKey: pulumi.Input<string>;
 }
@@ -39,7 +41,6 @@ function server(of: SshServer): types.input.remote.ProxyConnectionArgs {
     port: of.port,
     user: known(of.user),
     ...(of.privateKey === undefined ? {} : { privateKey: pulumi.secret(of.privateKey) }),
-    ...(of.agentSocketPath === undefined ? {} : { agentSocketPath: of.agentSocketPath }),
     hostKey: pulumi.output(of.hostKey).apply(known),
     // 11 tries of 5 s and 11 s between them: a host that swallows packets is given up after 66 s. With a preview and
     // what the GPU pools ask before it, an update that meets a silent node ends within 2 minutes.

@@ -8,41 +8,12 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { type BaremetalNodePlan, isPlaceholder, type KeyPlan, PLAIN_PATH } from "../../config";
 import { privateKeyProblem } from "../../core/private-key";
-import type { SshKeyPair } from "../secrets";
-import { dockerSshOptions, knownHostsLine } from "./connection";
-
-/** One SSH server and the way to sign in to it, in the form that `sshConnection` takes. */
-export interface AccessServer {
-  address: string;
-  port: number;
-  user: string;
-  /**
-   * Secret. Left out where the agent signs in: its socket has another path after each login of the operator's, so
-   * the provider is left to find it in SSH_AUTH_SOCK. A path in the inputs would run every stage again, and the one
-   * kept in the state would be gone when the node is taken out of the stack.
-   */
-  privateKey?: pulumi.Output<string>;
-  /** `TYPE BASE64`. */
-  hostKey: string;
-}
-
-export interface AccessTarget extends AccessServer {
-  /** The server that the connection goes through. It is opened with the same key as the node. */
-  jump?: AccessServer;
-}
-
-export interface AccessFiles {
-  /** The stack's folder on this computer: sockets of shared connections are made there. */
-  folder: string;
-  /** Where the stack's own private key lies. */
-  operatorKey: string;
-  /** The file that `knownHosts` is written to. */
-  knownHosts: string;
-}
+import type { SshKeyPair, StackFiles } from "../secrets";
+import { dockerSshOptions, knownHostsLine, type SshServer, type SshTarget } from "./connection";
 
 export interface BaremetalAccess {
-  /** For `sshConnection`. */
-  target: AccessTarget;
+  /** For `sshConnection`. A jump host is opened with the same key as the node. */
+  target: SshTarget;
   /** For a docker.Provider. Nothing secret: paths and names. */
   sshOptions: string[];
   /** Lines for `files.knownHosts`, each with its line break: the node, and its jump host. */
@@ -82,13 +53,13 @@ export class SshAccessError extends Error {
  */
 export function baremetalAccess(
   plan: BaremetalNodePlan,
-  files: AccessFiles,
+  files: StackFiles,
   stackKey: pulumi.Input<SshKeyPair>,
   context: AccessContext = {},
 ): BaremetalAccess {
   const privateKey = signIn(plan, stackKey, context);
   const { jump } = plan;
-  const server = (address: string, port: number, user: string, hostKey: string): AccessServer => ({
+  const server = (address: string, port: number, user: string, hostKey: string): SshServer => ({
     address,
     port,
     user,
@@ -196,7 +167,7 @@ export function expandHome(path: string): string {
 const FORWARD = "'[%h]:%p'";
 
 /** What OpenSSH needs for the same target: for a docker.Provider, which starts it for each connection. */
-function sshOptions(plan: BaremetalNodePlan, files: AccessFiles): string[] {
+function sshOptions(plan: BaremetalNodePlan, files: StackFiles): string[] {
   const { key, jump, name } = plan;
   const path = keyPath(key, files);
   const plain = dockerSshOptions({ ...files, operatorKey: path ?? "" });
@@ -222,7 +193,7 @@ function sshOptions(plan: BaremetalNodePlan, files: AccessFiles): string[] {
   return [...own, "-o", `ProxyCommand=${words.join(" ")}`];
 }
 
-function keyPath(key: KeyPlan, files: AccessFiles): string | undefined {
+function keyPath(key: KeyPlan, files: StackFiles): string | undefined {
   if (key.from === "agent") return undefined;
   return key.from === "file" ? key.path : files.operatorKey;
 }

@@ -16,7 +16,7 @@ import { RAY_UID, rayEnvironment, raySizes } from "./plan";
 
 const script = scriptsOf(__dirname);
 
-export { RAY_UID, type RayAddresses, rayAddresses } from "./plan";
+export { rayAddresses } from "./plan";
 export { rayGeneration } from "./token";
 
 const MiB = 2 ** 20;

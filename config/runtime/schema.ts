@@ -61,6 +61,8 @@ export const runtime = z.strictObject({
 });
 
 export type RuntimeConfig = z.output<typeof runtime>;
+/** As it stands in a stack's file: what has a default may be left out. */
+export type RuntimeInput = z.input<typeof runtime>;
 export type DockerConfig = NonNullable<RuntimeConfig["docker"]>;
 export type NvidiaConfig = NonNullable<RuntimeConfig["nvidia"]>;
 export type MigConfig = NonNullable<NvidiaConfig["mig"]>;

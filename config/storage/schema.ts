@@ -93,4 +93,6 @@ export const storage = z.strictObject({
 });
 
 export type StorageConfig = z.output<typeof storage>;
+/** As it stands in a stack's file: what has a default may be left out. */
+export type StorageInput = z.input<typeof storage>;
 export type QuotaConfig = z.output<typeof quota>;

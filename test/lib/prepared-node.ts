@@ -29,7 +29,7 @@ export const REGISTRIES = {
 
 const node = "node-0";
 const stages: Readonly<Record<string, string>> = {
-  ready: renderReady({ node, minFree: [] }),
+  ready: renderReady({ node }),
   base: renderBase({ node }),
   storage: renderStorage({ node }),
   runtime: renderRuntime({

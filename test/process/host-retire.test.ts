@@ -16,13 +16,12 @@ import { StageOptionError } from "../../components/host/shell";
 import { renderStage, stageBody } from "../../components/host/stage";
 import { describeScripts, standIns } from "../lib/host-scripts";
 
-const plain = renderRetire({ node: "gpu-1", stack: "lab", keepData: true });
+const plain = renderRetire({ node: "gpu-1", stack: "lab" });
 describeScripts({
   "retire, plain": plain,
   "retire, with storage": renderRetire({
     node: "gpu-1",
     stack: "lab",
-    keepData: true,
     sshPort: 2222,
     storage: {
       root: "/big",
@@ -116,10 +115,8 @@ describe("the order", () => {
     [{ storage: { root: "big" } }, /storage\.root/],
     [{ storage: { directories: ["/a/../b"] } }, /storage\.directories/],
   ])("%j is refused", (more, message) => {
-    expect(() => renderRetire({ node: "gpu-1", stack: "lab", keepData: true, ...more })).toThrow(
-      StageOptionError,
-    );
-    expect(() => renderRetire({ node: "gpu-1", stack: "lab", keepData: true, ...more })).toThrow(message);
+    expect(() => renderRetire({ node: "gpu-1", stack: "lab", ...more })).toThrow(StageOptionError);
+    expect(() => renderRetire({ node: "gpu-1", stack: "lab", ...more })).toThrow(message);
   });
 });
 

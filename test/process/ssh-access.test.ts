@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { type AccessTarget, baremetalAccess, SshAccessError } from "../../components/node/ssh-access";
+import type { SshTarget } from "../../components/node/connection";
+import { baremetalAccess, SshAccessError } from "../../components/node/ssh-access";
 import { deriveSshKey } from "../../components/secrets/derive";
 import type { BaremetalNodePlan, KeyPlan } from "../../config";
 import { type SshConnection, SshPool } from "../../plugins/base/src/index";
@@ -48,7 +49,7 @@ const plan = (more: Partial<BaremetalNodePlan> = {}): BaremetalNodePlan => ({
 const jump = { host: "bastion.example", user: "hop", port: 22, hostKey: "ssh-ed25519 AAAAjump" };
 
 /** A plain copy of a target, with what is secret in it shown as such. */
-async function opened(target: AccessTarget): Promise<Record<string, unknown>> {
+async function opened(target: SshTarget): Promise<Record<string, unknown>> {
   const open = async (value: unknown): Promise<unknown> => {
     if (pulumi.Output.isInstance(value)) {
       const known = await (value as unknown as { promise(): Promise<unknown> }).promise();
@@ -290,18 +291,17 @@ describe.skipIf(missing("sshd", "ssh-keygen"))("real servers", () => {
 
   it("are reached by the remote commands' connection, which is the same", async () => {
     const of = real();
-    const target = (await opened(access(of).target)) as unknown as AccessTarget & {
+    interface Server extends Record<"address" | "user" | "hostKey", string> {
+      port: number;
       privateKey: { value: string };
-    };
-    const server = (one: AccessTarget): SshConnection => ({
-      host: one.address,
-      port: one.port,
-      user: one.user,
-      privateKey: (one.privateKey as unknown as { value: string }).value,
-      hostKey: one.hostKey,
-      dialErrorLimit: 0,
+    }
+    const target = (await opened(access(of).target)) as unknown as Server & { jump: Server };
+    const server = ({ address, port, user, privateKey, hostKey }: Server): SshConnection => ({
+      ...{ port, user, hostKey, dialErrorLimit: 0 },
+      host: address,
+      privateKey: privateKey.value,
     });
-    const connection = { ...server(target), proxy: server(target.jump as AccessTarget) };
+    const connection = { ...server(target), proxy: server(target.jump) };
     expect((await pool.exec(connection, "echo in")).stdout.toString()).toBe("in\n");
   });
 

@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { connect } from "node:net";
 import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { SSH_ALGORITHMS, sshdDropIn } from "../../components/host/sshd";
+import { SSH_ALGORITHMS, SSHD } from "../../components/host/sshd";
 import { SshPool } from "../../plugins/base/src/index";
 import { type Sshd, startSshd } from "../fakes/sshd";
 import { missing } from "../lib/programs";
@@ -69,12 +69,11 @@ async function offered(port: number): Promise<Record<keyof typeof SOUND, string[
 it("a workspace's server has the lines of a node's", () => {
   expect(workspace).toContain(SSH_ALGORITHMS);
   expect(workspace.match(/^HostKey .*$/gm)).toEqual(["HostKey /run/berth/ssh_host_ed25519_key"]);
-  for (const text of [workspace, sshdDropIn(false), sshdDropIn(true)])
-    expect(linesOf(text)).toContain("X11Forwarding no");
+  for (const text of [workspace, SSHD]) expect(linesOf(text)).toContain("X11Forwarding no");
 });
 
 describe.skipIf(missing("sshd", "ssh-keygen")).each([
-  ["a node", linesOf(sshdDropIn(false))],
+  ["a node", linesOf(SSHD)],
   ["a workspace", linesOf(workspace)],
 ])("the SSH server of %s", (_, lines) => {
   let sshd: Sshd;

@@ -36,12 +36,3 @@ private_address() {
     problem "the private address $1 is on $holder, and privateInterface says $2"
   fi
 }
-check_room() {
-  local path=$1 free
-  if command -v dockerd >/dev/null; then return 0; fi
-  while [ ! -e "$path" ]; do path=$(dirname -- "$path"); done
-  free=$(df -P -B1 -- "$path" | awk 'NR == 2 {print $4}')
-  if [ "$free" -lt "$2" ]; then
-    problem "too little room for $1: $(($2 / 1048576)) MiB are needed, $((free / 1048576)) MiB are free"
-  fi
-}

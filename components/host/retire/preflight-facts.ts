@@ -1,5 +1,5 @@
 /** What the preflight tells about a server, as typed, whitelisted data. Pure. */
-import { type Json, parseFacts } from "../stage";
+import { number, parseFacts, text, texts } from "../stage";
 
 export interface PreflightFacts {
   /** Who signed in, and whether that is root or a user with sudo. */
@@ -47,10 +47,6 @@ export interface PreflightDisk {
   uuid: string;
   mounts: string[];
 }
-
-const text = (value: Json | undefined): string => (typeof value === "string" ? value : "");
-const number = (value: Json | undefined): number => (typeof value === "number" ? value : 0);
-const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(text) : []);
 
 /** The facts of stage `preflight`. @throws Error as `parseFacts` does. */
 export function readPreflightFacts(stdout: string): PreflightFacts {

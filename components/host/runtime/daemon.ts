@@ -2,7 +2,7 @@
 import { WORKSPACE_NETWORK } from "../../../config";
 import { dockerPool, parseNetwork } from "../networks";
 import { scriptsOf } from "../script";
-import { checkHostPort, heredoc, StageOptionError } from "../shell";
+import { checkHostPort, heredoc } from "../shell";
 import { WHOLE } from "./engine";
 import type { RuntimeOptions } from "./options";
 import { ALL_KEYS, LOAD_JSON, READ_UNIT } from "./told";
@@ -23,32 +23,19 @@ export type DaemonConfig = Record<string, unknown>;
  *    others only the proxy answers on IPv6, and ufw guards it.
  */
 export function daemonConfig(options: RuntimeOptions): DaemonConfig {
-  const avoid = [...(options.avoidNetworks ?? []), options.workspaceNetwork ?? WORKSPACE_NETWORK].map(
-    (value, i) => parseNetwork(value, `runtime.avoidNetworks[${i}]`),
+  const avoid = [...(options.avoidNetworks ?? []), WORKSPACE_NETWORK].map((value, i) =>
+    parseNetwork(value, `runtime.avoidNetworks[${i}]`),
   );
   return {
     "log-driver": "local",
     "log-opts": { "max-size": "10m", "max-file": "3" },
     "exec-opts": ["native.cgroupdriver=cgroupfs"],
     "live-restore": true,
-    "default-address-pools": [options.addressPool ? checkPool(options.addressPool) : dockerPool(avoid)],
+    "default-address-pools": [dockerPool(avoid)],
     "insecure-registries": (options.insecureRegistries ?? []).map((value, i) =>
       checkHostPort(value, `runtime.insecureRegistries[${i}]`),
     ),
   };
-}
-
-function checkPool(pool: { base: string; size: number }): { base: string; size: number } {
-  const network = parseNetwork(pool.base, "runtime.addressPool.base");
-  const prefix = Number(network.text.split("/")[1]);
-  if (network.family !== 4 || !Number.isInteger(pool.size) || pool.size < prefix || pool.size > 30) {
-    throw new StageOptionError(
-      "runtime.addressPool",
-      pool,
-      "an IPv4 network and the prefix length of its parts (size), at least the network's own, at most 30",
-    );
-  }
-  return { base: network.text, size: pool.size };
 }
 
 export const MERGE = `${LOAD_JSON}\n${script("merge.py")}`;

@@ -1,7 +1,7 @@
 /** The NVIDIA driver: found, judged, and installed where configuration asks for it and there is none. Bash. */
 
 import { scriptsOf } from "../script";
-import { quote, StageOptionError } from "../shell";
+import { quote } from "../shell";
 import { KEYS } from "./keys";
 import type { DriverOptions } from "./options";
 
@@ -12,19 +12,6 @@ export const DRIVER_FLOOR = "418.81.07";
 
 /** The key of NVIDIA's CUDA repositories since 2022 (developer.nvidia.com: "Updating the CUDA Linux GPG Repository Key"). */
 export const CUDA_KEY = "EB693B3035CD5710E231E123A4B469963BF863CC";
-
-const VERSION = /^\d{3}(\.\d{1,3}){0,2}$/;
-
-export function checkDriverOptions(driver: DriverOptions): void {
-  if (!driver.install) return;
-  const { version, key, modules } = driver;
-  if (version !== undefined && !VERSION.test(version))
-    throw new StageOptionError("runtime.nvidia.driver.version", version, '"580" or "580.105.08"');
-  if (key !== undefined && !/^[0-9A-F]{40}$/.test(key))
-    throw new StageOptionError("runtime.nvidia.driver.key", key, "40 hexadecimal digits, A to F large");
-  if (modules !== undefined && modules !== "open" && modules !== "proprietary")
-    throw new StageOptionError("runtime.nvidia.driver.modules", modules, '"open" or "proprietary"');
-}
 
 /** The driver: found, and installed where that is asked for. */
 export function driverStep(driver: DriverOptions): string {

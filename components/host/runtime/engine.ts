@@ -1,7 +1,7 @@
 /** Docker itself: whose packages, which version, and how it is started without ending anyone's work. Bash. */
 
 import { scriptsOf } from "../script";
-import { checkLinuxName, heredoc, quote, StageOptionError } from "../shell";
+import { checkLinuxName, heredoc, quote } from "../shell";
 import { KEYS } from "./keys";
 import type { DockerOptions } from "./options";
 import { LOAD_JSON } from "./told";
@@ -10,18 +10,6 @@ const script = scriptsOf(__dirname);
 
 /** Docker's release key, as docs.docker.com/engine/install prints it; one for Debian's and Ubuntu's packages. */
 export const DOCKER_KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88";
-
-const DOCKER_VERSION = /^\d{2}\.\d{1,2}\.\d{1,2}$/;
-
-export function checkDockerOptions(docker: DockerOptions): void {
-  const { from, version } = docker;
-  if (from !== undefined && from !== "distribution" && from !== "docker")
-    throw new StageOptionError("runtime.docker.from", from, '"distribution" or "docker"');
-  if (version !== undefined && !DOCKER_VERSION.test(version))
-    throw new StageOptionError("runtime.docker.version", version, 'three numbers such as "29.3.1"');
-  if (version !== undefined && from !== "docker")
-    throw new StageOptionError("runtime.docker.version", version, 'a version only with from: "docker"');
-}
 
 /** Whose engine is there, and whose is to be. */
 export const existing = (docker: DockerOptions): string =>

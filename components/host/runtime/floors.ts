@@ -30,50 +30,26 @@ export const RUNC_CVES: Readonly<Record<string, readonly string[]>> = {
 };
 
 export interface EngineVersions {
-  /** Whose packages the engine is of. */
-  from: "distribution" | "docker" | "other";
-  /** As the tools print them: `1.1.5+ds1`, `1.4.0-rc.3`, `29.3.1`. Empty where one is not there. */
+  /** The packages are the distribution's, which mends under old numbers. */
+  distribution: boolean;
+  /** Empty: not there. */
   runc: string;
   containerd: string;
   docker: string;
-  /** CVEs that the changelog of the distribution's runc names as mended. */
+  /** CVEs that the changelog of the distribution's runc names. @default [] */
   mended?: readonly string[];
 }
 
-export interface FloorReport {
-  /**
-   * `ok`: at or above the floor. `backports`: a lower number, but the distribution's changelog names every mend.
-   * `below`: a lower number, and some are not named: see `open`. `unknown`: there is no runc, or no number.
-   */
-  runcFloor: "ok" | "backports" | "below" | "unknown";
-  /** CVEs of runc that nothing says are mended. */
-  open: string[];
-  /** `runc 1.1.5 (1.2.8, 1.3.3, 1.4.0-rc.3)`: what is below its floor by all that is known. */
-  below: string[];
-}
-
-/**
- * Judges an engine. A distribution mends old versions under their old number, so of its packages only runc is
- * judged, and by its changelog; its containerd and Docker are left to the distribution's security updates.
- */
-export function checkFloors(versions: EngineVersions): FloorReport {
-  const report: FloorReport = { runcFloor: "ok", open: [], below: [] };
-  for (const tool of Object.keys(FLOORS) as FloorTool[]) {
-    if (tool !== "runc" && versions.from === "distribution") continue;
-    if (versions[tool] === "" || atFloor(FLOORS[tool], versions[tool])) continue;
-    if (tool === "runc") {
-      const mended = versions.from === "distribution" ? (versions.mended ?? []) : [];
-      report.open = Object.entries(RUNC_CVES)
-        .filter(([cve, floors]) => !atFloor(floors, versions.runc) && !mended.includes(cve))
-        .map(([cve]) => cve);
-      report.runcFloor = report.open.length === 0 ? "backports" : "below";
-      if (report.open.length === 0) continue;
-    }
-    report.below.push(`${tool} ${versions[tool]} (${FLOORS[tool].join(", ")})`);
-  }
-  if (parse(versions.runc) === undefined) report.runcFloor = "unknown";
-  return report;
-}
+/** What is below its floor, `TOOL VERSION (FLOORS)` each. */
+export const belowFloors = ({ distribution, mended = [], ...versions }: EngineVersions): string[] =>
+  (Object.keys(FLOORS) as FloorTool[]).flatMap((tool) => {
+    const version = versions[tool];
+    if (version === "" || atFloor(FLOORS[tool], version) || (distribution && tool !== "runc")) return [];
+    const closed = ([cve, floors]: [string, readonly string[]]) =>
+      atFloor(floors, version) || (distribution && mended.includes(cve));
+    if (tool === "runc" && Object.entries(RUNC_CVES).every(closed)) return [];
+    return [`${tool} ${version} (${FLOORS[tool].join(", ")})`];
+  });
 
 /** True for a version at or above its branch's floor; what is no version is not. */
 export function atFloor(versions: readonly string[], version: string): boolean {

@@ -1,7 +1,6 @@
 /** How a node's GPUs are divided: the request, the tool, and the unit that does it again at every start. */
-import { GPU_UUID, layoutProblem } from "../../../config";
 import { scriptsOf } from "../script";
-import { heredoc, quote, StageOptionError } from "../shell";
+import { heredoc, quote } from "../shell";
 import { UNITS, WITH_DRIVER } from "./nvidia";
 import type { MigEntry, NvidiaOptions } from "./options";
 
@@ -45,30 +44,6 @@ TimeoutStartSec=480
 [Install]
 WantedBy=multi-user.target
 `;
-
-export function checkMigOptions({ mig = [], migParted }: NvidiaOptions): void {
-  for (const [i, { gpu, layout }] of mig.entries()) {
-    const at = `runtime.nvidia.mig[${i}]`;
-    const index = typeof gpu === "number" && Number.isInteger(gpu) && gpu >= 0 && gpu < 256;
-    if (!index && gpu !== "all" && !GPU_UUID.test(String(gpu)))
-      throw new StageOptionError(
-        `${at}.gpu`,
-        gpu,
-        '"all", an index such as 0, or a UUID as "nvidia-smi -L" shows it',
-      );
-    const problem = layoutProblem(typeof layout === "string" ? layout : { ...layout });
-    if (problem) throw new StageOptionError(`${at}.layout`, layout, problem.allowed);
-    if (mig.findIndex((entry) => entry.gpu === gpu) < i)
-      throw new StageOptionError(`${at}.gpu`, gpu, "one layout for every GPU");
-    if (gpu === "all" && mig.length > 1)
-      throw new StageOptionError(`${at}.gpu`, gpu, '"all" alone, or every GPU by itself');
-  }
-  if (!migParted) return;
-  if (!/^https:\/\/[^\s'"\\]+\.deb$/.test(migParted.url))
-    throw new StageOptionError("runtime.nvidia.migParted.url", migParted.url, '"https://….deb"');
-  if (!/^[0-9a-f]{64}$/.test(migParted.sha256))
-    throw new StageOptionError("runtime.nvidia.migParted.sha256", migParted.sha256, "64 hexadecimal digits");
-}
 
 /** The request as the node's program reads it. */
 export const migRequest = (mig: readonly MigEntry[]): string =>

@@ -1,20 +1,16 @@
 /** The runtime stage: Docker, and NVIDIA's part where a GPU is found. Pure. */
-import { StageOptionError } from "../shell";
 import { renderStage, type StageStep } from "../stage";
 import { daemonConfig, daemonJson, refusals } from "./daemon";
-import { checkDriverOptions, driverStep } from "./driver";
-import { checkDockerOptions, existing, FACTS, install, loginStep, repository, START } from "./engine";
+import { driverStep } from "./driver";
+import { existing, FACTS, install, loginStep, repository, START } from "./engine";
 import { floorsStep } from "./floors";
-import { checkMigOptions, migStep } from "./mig";
+import { migStep } from "./mig";
 import { CDI, persistenceStep, REBOOT, TOOLKIT } from "./nvidia";
 import type { NvidiaOptions, RuntimeOptions } from "./options";
 
 /** The steps in their order. */
 export function runtimeSteps(options: RuntimeOptions): StageStep[] {
   const docker = options.docker ?? {};
-  checkDockerOptions(docker);
-  const gpu = options.gpu ?? "auto";
-  if (gpu !== "auto" && gpu !== "off") throw new StageOptionError("runtime.gpu", gpu, '"auto" or "off"');
   return [
     { name: "what is installed", body: existing(docker), deadlineSeconds: 600 },
     { name: "what Docker is told by others", body: refusals(daemonConfig(options)), deadlineSeconds: 60 },
@@ -29,7 +25,7 @@ export function runtimeSteps(options: RuntimeOptions): StageStep[] {
     ...(options.login === undefined || options.login === "root"
       ? []
       : [{ name: "Docker for the login", body: loginStep(options.login) }]),
-    ...(gpu === "auto" ? gpuSteps(options.nvidia ?? {}) : []),
+    ...(options.gpu !== "off" ? gpuSteps(options.nvidia ?? {}) : []),
     { name: "facts", body: FACTS, deadlineSeconds: 60 },
   ];
 }
@@ -37,8 +33,6 @@ export function runtimeSteps(options: RuntimeOptions): StageStep[] {
 /** What is done where a GPU is found; each step asks for itself. */
 export function gpuSteps(nvidia: NvidiaOptions): StageStep[] {
   const driver = nvidia.driver ?? { install: false };
-  checkDriverOptions(driver);
-  checkMigOptions(nvidia);
   return [
     {
       name: "GPU and its driver",

@@ -1,5 +1,5 @@
 /** The steps that look at the devices, and make what is missing on those that are empty. Pure. */
-import { quote } from "../shell";
+import { quote, quoteAll } from "../shell";
 import type { StageStep } from "../stage";
 import { blocksLibrary, makingLibrary } from "./blocks";
 import { lvmExamine, lvmLibrary, lvmMake } from "./lvm";
@@ -54,9 +54,15 @@ export function devicesStep(plan: StoragePlan): StageStep {
     ].join("\n");
   });
   const lines = plan.devices.map((one) =>
-    ["finish", one.where, one.value, one.filesystem, one.mount, one.label, one.quota ? "yes" : "no"]
-      .map((word) => quote(word))
-      .join(" "),
+    quoteAll([
+      "finish",
+      one.where,
+      one.value,
+      one.filesystem,
+      one.mount,
+      one.label,
+      one.quota ? "yes" : "no",
+    ]),
   );
   const lists = ["refused", "decisions", "places"].map((name) => `: >"$work/${name}"`).join("\n");
   if (lines.length === 0 && !plan.lvm) return { name: "devices", body: lists };

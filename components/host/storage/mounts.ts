@@ -5,7 +5,7 @@
  */
 import { LOAD_JSON } from "../runtime/told";
 import { scriptsOf } from "../script";
-import { heredoc, quote } from "../shell";
+import { heredoc, quote, quoteAll } from "../shell";
 import type { StageStep } from "../stage";
 import { placed } from "./devices";
 import { fstabLibrary } from "./fstab";
@@ -25,15 +25,10 @@ ${script("docker-root.sh")}`;
 /** Writes fstab and mounts what is missing, outer places first. */
 export function mountsStep(plan: StoragePlan): StageStep {
   const devices = placed(plan).map(
-    (one) =>
-      `want_device ${[one.where, one.mount, one.filesystem, one.options].map((word) => quote(word)).join(" ")}`,
+    (one) => `want_device ${quoteAll([one.where, one.mount, one.filesystem, one.options])}`,
   );
-  const nfs = plan.nfs.map(
-    (one) => `want ${[one.from, one.mount, "nfs", one.options].map((word) => quote(word)).join(" ")}`,
-  );
-  const binds = plan.binds.map(
-    (one) => `want ${[one.from, one.mount, "none", one.options].map((word) => quote(word)).join(" ")}`,
-  );
+  const nfs = plan.nfs.map((one) => `want ${quoteAll([one.from, one.mount, "nfs", one.options])}`);
+  const binds = plan.binds.map((one) => `want ${quoteAll([one.from, one.mount, "none", one.options])}`);
   const modes = (pairs: readonly { path: string; mode: string }[]) =>
     pairs.map(({ path, mode }) => `[${quote(path)}]=${mode}`).join(" ");
   const narrow = storageTree

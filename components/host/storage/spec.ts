@@ -1,64 +1,14 @@
-/** What a node's storage is asked to be, checked and brought into the form that the steps are rendered from. Pure. */
+/** What a node's storage is asked to be, in the form that the steps are rendered from. `config` has checked it. Pure. */
 import { createHash } from "node:crypto";
-import { nfsExport, parseSize } from "../../../config";
+import { parseSize, type StorageInput } from "../../../config";
 import { parseNetwork } from "../networks";
-import { checkLinuxName, checkPath, checkWhole, StageOptionError } from "../shell";
-import { checkLvmName, checkMount, checkOptions, checkWords, unique } from "./checks";
+import { checkPath, StageOptionError } from "../shell";
 import type { TreeOptions } from "./tree";
 import { defaultStorage } from "./tree";
 
-/**
- * A device, named by what stays the same when cables and slots change; never by its letter.
- *  - `serial`: the whole device, as `lsblk -o NAME,SERIAL` or the end of a name in /dev/disk/by-id tells it.
- *    Berth partitions it and makes the file system, once, if it is empty.
- *  - `uuid`: a file system that exists (`lsblk -o NAME,UUID`). It is mounted and grown, never made.
- */
-export type DeviceMatch = { serial: string } | { uuid: string };
-
-export type Filesystem = "ext4" | "xfs";
-
-export interface DeviceSpec {
-  match: DeviceMatch;
-  /** @default "ext4" */
-  filesystem?: Filesystem;
-  mount: string;
-  /** Added behind Berth's own mount options. @default [] */
-  options?: readonly string[];
-}
-
-export interface VolumeSpec {
-  name: string;
-  /** `"100GiB"`, or `"50%"` of the group. It grows when this grows, and is never made smaller. */
-  size: string;
-  /** @default "ext4" */
-  filesystem?: Filesystem;
-  mount: string;
-  /** @default [] */
-  options?: readonly string[];
-}
-
-export interface LvmSpec {
-  group: string;
-  /** Whole devices; with `uuid`, a physical volume of this group. A device that leaves the list stays in the group. */
-  devices: readonly DeviceMatch[];
-  volumes: readonly VolumeSpec[];
-}
-
-export interface ExportSpec {
-  path: string;
-  /** Networks and addresses that may mount it. */
-  to: readonly string[];
-  /** @default ["rw", "sync", "no_subtree_check", "root_squash"] */
-  options?: readonly string[];
-}
-
-export interface NfsMountSpec {
-  /** `HOST:/path` */
-  from: string;
-  mount: string;
-  /** Added behind Berth's own. @default [] */
-  options?: readonly string[];
-}
+type DeviceSpec = NonNullable<StorageInput["devices"]>[number];
+type Nfs = NonNullable<StorageInput["nfs"]>;
+type ExportSpec = NonNullable<Nfs["server"]>["exports"][number];
 
 /**
  * One user's home with its limits. The project number of the file system is the uid.
@@ -78,29 +28,22 @@ export interface HomeQuota {
 }
 
 /** What may be bound from another place into the tree. */
-export type BindName = "homes" | "workspaces" | "shared" | "state";
-
-export interface StorageSpec {
-  devices?: readonly DeviceSpec[];
-  lvm?: LvmSpec;
-  nfs?: { server?: { exports: readonly ExportSpec[] }; mounts?: readonly NfsMountSpec[] };
-  /** Directories that parts of the tree really live in, such as `{ workspaces: "/data/workspaces" }`. */
-  bind?: Partial<Record<BindName, string>>;
-  /** The limits of every home that has one. A home that leaves the list loses its limits. */
-  quotas?: readonly HomeQuota[];
-}
+export type BindName = keyof NonNullable<StorageInput["bind"]>;
 
 /**
  * Any key of the specification, an empty list too, makes the stage look after devices and mounts. Leave all of
  * them out for a node whose storage is nobody's business here (a local one); keep an empty list on a real
  * machine, so that what leaves the configuration is unmounted.
  */
-export interface StorageOptions extends TreeOptions, StorageSpec {}
+export interface StorageOptions extends TreeOptions, Pick<StorageInput, "devices" | "lvm" | "nfs" | "bind"> {
+  /** The limits of every home that has one. A home that leaves the list loses its limits. */
+  quotas?: readonly HomeQuota[];
+}
 
 export interface PlannedFilesystem {
   /** Place in the options, for messages. */
   where: string;
-  filesystem: Filesystem;
+  filesystem: NonNullable<DeviceSpec["filesystem"]>;
   mount: string;
   options: string;
   label: string;
@@ -123,7 +66,7 @@ export interface StoragePlan {
     volumes: (PlannedFilesystem & { name: string; size: { bytes: number } | { percent: number } })[];
   };
   exports: { path: string; clients: string[]; options: string }[];
-  nfs: { where: string; from: string; mount: string; options: string }[];
+  nfs: { from: string; mount: string; options: string }[];
   binds: { from: string; mount: string; mode: string; options: string }[];
   /** Limits in KiB, rounded up. */
   quotas: { user: string; uid: number; softKib: number; hardKib: number }[];
@@ -174,23 +117,17 @@ export function storageLabel(mount: string): string {
   return `berth-${createHash("sha256").update(mount).digest("hex").slice(0, 6)}`;
 }
 
-/** @throws StageOptionError for a value that cannot be: the first one found. */
+/** @throws StageOptionError for two file systems at one place. */
 export function planStorage(options: StorageOptions): StoragePlan {
   const root = checkPath(options.root ?? defaultStorage.root, "storage.root");
   const quotas = (options.quotas ?? []).map(planQuota);
-  unique(
-    quotas.map(({ uid }) => String(uid)),
-    "storage.quotas",
-    "one entry for each uid",
-  );
   const binds = (Object.keys(BINDS) as BindName[]).flatMap((name) => {
     const from = options.bind?.[name];
     if (from === undefined) return [];
-    const mount = checkMount(`${root}/${BINDS[name].path}`, "storage.root");
     return [
       {
-        from: checkMount(from, `storage.bind.${name}`),
-        mount,
+        from,
+        mount: `${root}/${BINDS[name].path}`,
         mode: BINDS[name].mode,
         options: [
           "bind",
@@ -209,23 +146,13 @@ export function planStorage(options: StorageOptions): StoragePlan {
   const homes = binds.find(({ mount }) => mount === `${root}/homes`)?.from ?? `${root}/homes`;
   const holder = quotas.length > 0 ? longestHolder(specs, homes) : undefined;
   const filesystem = (spec: Omit<DeviceSpec, "match">, where: string): PlannedFilesystem => {
-    const mount = checkMount(spec.mount, `${where}.mount`);
+    const { mount, filesystem: kind = "ext4", options: own = [] } = spec;
     const quota = mount === holder;
-    const own = spec.filesystem ?? "ext4";
-    if (own !== "ext4" && own !== "xfs") {
-      throw new StageOptionError(`${where}.filesystem`, own, "ext4 or xfs");
-    }
     return {
       where,
-      filesystem: own,
+      filesystem: kind,
       mount,
-      options: [
-        "noatime",
-        GUARD_OPTIONS,
-        ...LOCAL_OPTIONS,
-        ...(quota ? ["prjquota"] : []),
-        ...checkOptions(spec, where),
-      ].join(),
+      options: ["noatime", GUARD_OPTIONS, ...LOCAL_OPTIONS, ...(quota ? ["prjquota"] : []), ...own].join(),
       label: storageLabel(mount),
       quota,
     };
@@ -235,126 +162,68 @@ export function planStorage(options: StorageOptions): StoragePlan {
     ...planMatch(device.match, `storage.devices[${i}]`),
   }));
   const lvm = options.lvm ? planLvm(options.lvm, filesystem) : undefined;
-  const nfs = (options.nfs?.mounts ?? []).map((entry, i) => planNfsMount(entry, `storage.nfs.mounts[${i}]`));
-  const exported = (options.nfs?.server?.exports ?? []).map((entry, i) =>
+  const nfs = (options.nfs?.mounts ?? []).map(({ from, mount, options: own = [] }) => ({
+    ...{ from, mount },
+    options: [...NFS_OPTIONS, ...own].join(),
+  }));
+  const exports = (options.nfs?.server?.exports ?? []).map((entry, i) =>
     planExport(entry, `storage.nfs.server.exports[${i}]`, specs),
   );
-  unique(
-    [...specs, ...nfs.map(({ mount }) => mount), ...binds.map(({ mount }) => mount)],
-    "storage",
-    "one file system for each mount point",
-  );
-  unique(
-    [...devices, ...(lvm?.devices ?? [])].map(({ kind, value }) => `${kind} ${value}`),
-    "storage",
-    "each device once",
-  );
-  unique(
-    exported.map(({ path }) => path),
-    "storage.nfs.server.exports",
-    "each path once",
-  );
-  return { root, devices, ...(lvm ? { lvm } : {}), exports: exported, nfs, binds, quotas };
+  const mounts = [...specs, ...nfs.map(({ mount }) => mount), ...binds.map(({ mount }) => mount)];
+  const twice = mounts.find((mount, i) => mounts.indexOf(mount) !== i);
+  if (twice !== undefined)
+    throw new StageOptionError("storage", twice, "one file system for each mount point");
+  return { root, devices, ...(lvm ? { lvm } : {}), exports, nfs, binds, quotas };
 }
 
 function planLvm(
-  spec: LvmSpec,
+  { group, devices, volumes }: NonNullable<StorageOptions["lvm"]>,
   filesystem: (spec: Omit<DeviceSpec, "match">, where: string) => PlannedFilesystem,
 ): NonNullable<StoragePlan["lvm"]> {
-  const volumes = spec.volumes.map((volume, i) => {
-    const where = `storage.lvm.volumes[${i}]`;
-    return {
-      ...filesystem(volume, where),
-      name: checkLvmName(volume.name, `${where}.name`),
-      size: planSize(volume.size, `${where}.size`),
-    };
-  });
-  unique(
-    volumes.map(({ name }) => name),
-    "storage.lvm.volumes",
-    "each name once",
-  );
-  const percent = volumes.reduce((sum, { size }) => sum + ("percent" in size ? size.percent : 0), 0);
-  if (percent > 100) {
-    throw new StageOptionError(
-      "storage.lvm.volumes",
-      `${percent}%`,
-      "sizes that make at most 100% of the group",
-    );
-  }
-  if (spec.devices.length === 0) throw new StageOptionError("storage.lvm.devices", [], "at least one device");
   return {
-    group: checkLvmName(spec.group, "storage.lvm.group"),
-    devices: spec.devices.map((match, i) => planMatch(match, `storage.lvm.devices[${i}]`)),
-    volumes,
+    group,
+    devices: devices.map((match, i) => planMatch(match, `storage.lvm.devices[${i}]`)),
+    volumes: volumes.map((volume, i) => {
+      const where = `storage.lvm.volumes[${i}]`;
+      return {
+        ...filesystem(volume, where),
+        name: volume.name,
+        size: planSize(volume.size, `${where}.size`),
+      };
+    }),
   };
 }
 
-function planMatch(match: DeviceMatch, where: string): PlannedMatch {
-  const [kind, value] =
-    "serial" in match ? (["serial", match.serial] as const) : (["uuid", match.uuid] as const);
-  if (typeof value !== "string" || !/^[A-Za-z0-9][A-Za-z0-9._:+-]{3,127}$/.test(value)) {
-    throw new StageOptionError(
-      `${where}.match.${kind}`,
-      value,
-      "what lsblk -o NAME,SERIAL,UUID shows: 4 to 128 letters, digits, '.', '_', ':', '+' and '-'",
-    );
-  }
-  return { where, kind, value };
-}
+const planMatch = (match: DeviceSpec["match"], where: string): PlannedMatch =>
+  "serial" in match
+    ? { where, kind: "serial", value: match.serial }
+    : { where, kind: "uuid", value: match.uuid };
 
-function planQuota(quota: HomeQuota, i: number): StoragePlan["quotas"][number] {
-  const where = `storage.quotas[${i}]`;
-  const kib = (text: string, key: string) => {
-    const bytes = parseSize(text);
-    if (!bytes) throw new StageOptionError(`${where}.${key}`, text, "a size, such as '50GiB'");
-    return Math.ceil(bytes / 1024);
-  };
-  const softKib = kib(quota.soft, "soft");
-  const hardKib = kib(quota.hard, "hard");
-  if (softKib > hardKib)
-    throw new StageOptionError(`${where}.soft`, quota.soft, `at most hard, ${quota.hard}`);
-  return {
-    user: checkLinuxName(quota.user, `${where}.user`),
-    // Project 0 is what every file belongs to that nobody gave another.
-    uid: checkWhole(quota.uid, `${where}.uid`, 1, 2 ** 31 - 1),
-    softKib,
-    hardKib,
-  };
-}
-
-function planSize(text: string, where: string): { bytes: number } | { percent: number } {
-  const percent = /^(\d{1,3})%$/.exec(text)?.[1];
-  if (percent !== undefined) return { percent: checkWhole(Number(percent), where, 1, 100) };
+function bytesOf(text: string, where: string): number {
   const bytes = parseSize(text);
-  if (!bytes) throw new StageOptionError(where, text, "a size, such as '100GiB', or a share, such as '50%'");
-  return { bytes };
+  if (!bytes) throw new StageOptionError(where, text, "a size, such as '100GiB'");
+  return bytes;
 }
 
-function planNfsMount(entry: NfsMountSpec, where: string): StoragePlan["nfs"][number] {
-  if (!nfsExport(entry.from)) throw new StageOptionError(`${where}.from`, entry.from, "HOST:/path");
-  return {
-    where,
-    from: entry.from,
-    mount: checkMount(entry.mount, `${where}.mount`),
-    options: [...NFS_OPTIONS, ...checkOptions(entry, where)].join(),
-  };
+function planQuota({ user, uid, soft, hard }: HomeQuota, i: number): StoragePlan["quotas"][number] {
+  const kib = (text: string, key: string) => Math.ceil(bytesOf(text, `storage.quotas[${i}].${key}`) / 1024);
+  return { user, uid, softKib: kib(soft, "soft"), hardKib: kib(hard, "hard") };
 }
+
+const planSize = (text: string, where: string): { bytes: number } | { percent: number } =>
+  text.endsWith("%") ? { percent: Number.parseInt(text, 10) } : { bytes: bytesOf(text, where) };
 
 function planExport(
-  entry: ExportSpec,
+  { path, to, options = ["rw", "sync", "no_subtree_check", "root_squash"] }: ExportSpec,
   where: string,
   mounts: readonly string[],
 ): StoragePlan["exports"][number] {
-  const path = checkWords(entry.path, `${where}.path`);
-  const given = entry.options ?? ["rw", "sync", "no_subtree_check", "root_squash"];
   const holder = longestHolder(mounts, path);
-  if (entry.to.length === 0) throw new StageOptionError(`${where}.to`, [], "at least one network");
   return {
     path,
-    clients: entry.to.map((text, i) => parseNetwork(text, `${where}.to[${i}]`).text),
+    clients: to.map((text, i) => parseNetwork(text, `${where}.to[${i}]`).text),
     // mp: what lies below a mount point that is not mounted is never handed out in its place.
-    options: [...checkOptions({ options: given }, where), ...(holder ? [`mp=${holder}`] : [])].join(),
+    options: [...options, ...(holder ? [`mp=${holder}`] : [])].join(),
   };
 }
 

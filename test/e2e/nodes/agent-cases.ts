@@ -212,7 +212,7 @@ exit 1
 export function leaving(): void {
   it("leaves nothing behind on a server that goes", async () => {
     await onNode("docker rm -f work");
-    const { changed } = await machine.stage(renderRetire({ node, stack: "hosttest", keepData: true }));
+    const { changed } = await machine.stage(renderRetire({ node, stack: "hosttest" }));
     expect(changed).toContain("/etc/systemd/system/berthd.service");
     expect(
       await onNode(

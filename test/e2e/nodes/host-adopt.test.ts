@@ -44,7 +44,6 @@ const firewall: FirewallOptions = {
   clusterAddresses: [ADDRESS],
   clusterPorts: [{ start: 6379, end: 6379 }],
 };
-const base = { plannedPorts: [{ start: 32000, end: 40000 }] };
 // The homes are bound from a place of their own: a mount and lines in fstab, without a disk.
 const storage = { bind: { homes: "/srv/homes" } };
 const runtime = { avoidNetworks: ["10.89.8.0/24"], insecureRegistries: ["10.89.8.2:5000"] };
@@ -58,19 +57,18 @@ const preflightOptions: PreflightOptions & { node: string } = {
     { start: 10000, end: 19999, what: "the users' blocks", path: "berth:ports.users" },
     { start: 6379, end: 6379, what: "Ray's gcs port", path: "berth:ports.ray.gcs" },
   ],
-  base,
   firewall,
   storage,
   runtime,
 };
 const preflight = renderPreflight(preflightOptions);
 const stages: Record<string, string> = {
-  base: renderBase({ node, ...base }),
+  base: renderBase({ node }),
   firewall: renderFirewall({ node, ...firewall }),
   storage: renderStorage({ node, ...storage }),
   runtime: renderRuntime({ node, ...runtime }),
 };
-const retire = renderRetire({ node, stack: "dev", keepData: true, storage });
+const retire = renderRetire({ node, stack: "dev", storage });
 
 const LABELS = ["component=workspace", "stack=dev", `node=${node}`]
   .map((label) => `--label berth.${label}`)

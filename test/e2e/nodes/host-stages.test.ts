@@ -13,10 +13,10 @@
 import { spawn } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderBase } from "../../../components/host/base";
-import { readNodeFacts, readRuntimeFacts } from "../../../components/host/facts";
 import { type FirewallOptions, renderFirewall } from "../../../components/host/firewall";
 import { renderReady } from "../../../components/host/node-ready";
 import { renderRuntime } from "../../../components/host/runtime";
+import { parseFacts } from "../../../components/host/stage";
 import { renderStorage } from "../../../components/host/storage";
 import { answers, startClient, watch } from "../../lib/client";
 import { buildImage, docker, removeThings } from "../../lib/docker";
@@ -47,8 +47,8 @@ const firewall: FirewallOptions = {
   clusterPorts,
 };
 const stages: Record<string, string> = {
-  ready: renderReady({ node, minFree: [{ path: "/var/lib/docker", bytes: 2 ** 20 }] }),
-  base: renderBase({ node, plannedPorts: [{ start: 32000, end: 40000 }] }),
+  ready: renderReady({ node }),
+  base: renderBase({ node }),
   firewall: renderFirewall({ node, ...firewall }),
   storage: renderStorage({ node, bind: { workspaces: "/srv/workspaces" } }),
   runtime: renderRuntime({ node, avoidNetworks: ["10.89.7.0/24"], insecureRegistries: ["10.89.7.2:5000"] }),
@@ -98,7 +98,7 @@ describe("host stages on a local node", { timeout: 900_000 }, () => {
   it("runs all of them, in order, and tells the facts", async () => {
     const ready = await machine.ssh(stages.ready ?? "");
     expect(ready.stderr).toBe("");
-    const facts = readNodeFacts(ready.stdout);
+    const facts = parseFacts(ready.stdout);
     expect(facts).toMatchObject({
       os: "debian",
       osVersion: "13",
@@ -107,11 +107,11 @@ describe("host stages on a local node", { timeout: 900_000 }, () => {
     });
     expect(facts.memoryBytes).toBe(2 * 2 ** 30);
     expect(facts.cpus).toBe(1.5);
-    expect(facts.addresses).toContainEqual({ interface: "eth0", address: `${ADDRESS}/24` });
+    expect(facts.addresses).toContain(`eth0 ${ADDRESS}/24`);
     for (const name of ["base", "firewall", "storage"]) await machine.stage(stages[name] ?? "");
     const runtime = await machine.ssh(stages.runtime ?? "");
     expect(runtime.stderr).toBe("");
-    expect(readRuntimeFacts(runtime.stdout)).toMatchObject({
+    expect(parseFacts(runtime.stdout)).toMatchObject({
       cgroupDriver: "cgroupfs",
       cdi: true,
       gpu: "none",
@@ -144,7 +144,6 @@ describe("host stages on a local node", { timeout: 900_000 }, () => {
     const sshd = await machine.onNode("sshd -T -C user=root,host=x,addr=10.89.7.1");
     expect(sshd).toContain("passwordauthentication no");
     expect(sshd).toContain("maxstartups 100:30:200");
-    expect(await machine.onNode("sysctl -n net.ipv4.ip_local_reserved_ports")).toBe("32768-40000\n");
     expect(await machine.onNode("docker info -f '{{.LoggingDriver}} {{.LiveRestoreEnabled}}'")).toBe(
       "local true\n",
     );

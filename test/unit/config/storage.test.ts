@@ -4,7 +4,7 @@
  * placeholders pass a preview and stop an update.
  */
 import { describe, expect, it } from "vitest";
-import { renderStorage, type StorageSpec } from "../../../components/host/storage";
+import { renderStorage, type StorageOptions } from "../../../components/host/storage";
 import type { LoadOptions } from "../../../config";
 import { findPlaceholders, isPlaceholder } from "../../../config/placeholders";
 import { mountProblem } from "../../../config/storage/check";
@@ -32,7 +32,7 @@ describe("storage", () => {
       { name: "bob", node: "metal-1", index: 1, quota: { soft: "1GiB", hard: "2GiB" } },
     ];
     const plan = load({ nodes: [metal(0), metal(1, { storage: own })], firewall, storage, users });
-    const [first, second] = plan.nodes.map((node): StorageSpec => node.storage);
+    const [first, second] = plan.nodes.map((node): StorageOptions => node.storage);
     expect(first?.devices?.[0]).toEqual({
       match: { serial: "S4EVNX0M" },
       filesystem: "ext4",

@@ -1,13 +1,11 @@
 /**
  * The runtime stage as text.
  * Proves: the scripts with all their options are what was reviewed, valid bash that shellcheck accepts, and small
- * enough for one command; no option can be anything but a value; facts are read as what they mean.
+ * enough for one command; facts are read as what they mean.
  */
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readRuntimeFacts } from "../../../../components/host/facts";
 import { type RuntimeOptions, renderRuntime, runtimeSteps } from "../../../../components/host/runtime";
-import { StageOptionError } from "../../../../components/host/shell";
 import { MAX_COMMAND_BYTES, stageBody } from "../../../../components/host/stage";
 import { describeScripts } from "../../../lib/host-scripts";
 
@@ -72,30 +70,6 @@ describe("the runtime stage", () => {
     const plain = stageBody(renderRuntime({ node, gpu: "off" }));
     expect(plain).not.toMatch(/https?:\/\/(?!docs\.)/);
   });
-
-  it("takes no option that is not what it should be", () => {
-    const bad = fc.constantFrom("'; id", "$(id)", "a b", "29.3", "-1", "\n", "latest", '"');
-    const refused = (options: unknown) =>
-      expect(() => renderRuntime({ node, ...(options as RuntimeOptions) })).toThrow(StageOptionError);
-    fc.assert(
-      fc.property(bad, (text) => {
-        refused({ docker: { from: text } });
-        refused({ docker: { from: "docker", version: text } });
-        refused({ nvidia: { driver: { install: true, version: text } } });
-        refused({ nvidia: { driver: { install: true, key: text } } });
-        refused({ nvidia: { driver: { install: true, modules: text } } });
-        refused({ nvidia: { mig: [{ gpu: text, layout: "all-disabled" }] } });
-        refused({ nvidia: { mig: [{ gpu: 0, layout: text }] } });
-        refused({ nvidia: { mig: [{ gpu: 0, layout: { [text]: 1 } }] } });
-        refused({ nvidia: { migParted: { url: text, sha256: "0".repeat(64) } } });
-        refused({ nvidia: { migParted: { url: "https://example.org/x.deb", sha256: text } } });
-        refused({ gpu: text });
-      }),
-      { numRuns: 8 },
-    );
-    refused({ docker: { version: "29.3.1" } });
-    refused({ docker: { from: "distribution", version: "29.3.1" } });
-  });
 });
 
 describe("the facts of the runtime stage", () => {
@@ -108,9 +82,8 @@ describe("the facts of the runtime stage", () => {
       runc: "1.1.5+ds1",
       containerd: "1.6.20",
     };
-    expect(read({ ...debian, runcMended: ["CVE-2024-21626"] })).toMatchObject({
-      runcFloor: "below",
-      runcOpen: ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"],
+    expect(read({ ...debian, runcMended: ["CVE-2024-21626"] })).toEqual({
+      rebootRequired: "",
       belowFloor: ["runc 1.1.5+ds1 (1.2.8, 1.3.3, 1.4.0-rc.3)"],
     });
     expect(read({ ...debian, dockerFrom: "docker" }).belowFloor).toEqual([
@@ -120,15 +93,10 @@ describe("the facts of the runtime stage", () => {
     ]);
   });
 
-  it("name the GPUs with their instances, and why a reboot is needed", () => {
-    const gpus = [
-      "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-11111111-2222-3333-4444-555555555555)",
-      "  MIG 3g.40gb     Device  0: (UUID: MIG-6e8d9d3e-1a1c-5c0b-8b5e-2f1f5a0f7f10)",
-    ];
-    expect(read({ gpus, rebootRequired: "the driver waits" })).toMatchObject({
-      gpus: [{ index: 0, mig: [{ profile: "3g.40gb", uuid: "MIG-6e8d9d3e-1a1c-5c0b-8b5e-2f1f5a0f7f10" }] }],
+  it("say why a reboot is needed", () => {
+    expect(read({ rebootRequired: "the driver waits" })).toEqual({
+      belowFloor: [],
       rebootRequired: "the driver waits",
-      runcFloor: "unknown",
     });
   });
 });
