@@ -16,13 +16,19 @@ import { isObject, isSecret, isUnknown, valueChanges } from "./value-words.mjs";
  * @property {Record<string, unknown>} old inputs before; empty: it is new
  * @property {Record<string, unknown>} now inputs after; empty: it goes
  *
- * @typedef {{what: string, where: string, lines: string[]}} Words `where`: the node, where several may share the words
+ * @typedef {object} Words
+ * @property {string} what
+ * @property {string} where the node, where several may share the words
+ * @property {string[]} lines
+ * @property {boolean} [waits] {@link waitsForImage}
  */
 
 /** Lines for people; a longer plan is for `--diff`. */
 const SHOWN_LINES = 80;
 /** Nodes that are named in one line. */
 const SHOWN_NODES = 4;
+/** The engine counts as replaced what has an image that is not built yet; most of it comes out as it was. */
+const WAITING = "replaced only where the image that is built now comes out different, and kept otherwise:";
 
 /**
  * @param {string} text the engine's log: a JSON object a line; a last one that was cut is left out
@@ -60,20 +66,26 @@ export function readSteps(text) {
  * @returns {string[]} empty: nothing that the engine's own words do not say
  */
 export function changeWords(steps) {
-  /** @type {Map<string, {what: string, nodes: string[], lines: string[]}>} */
+  /** @type {Map<string, {what: string, nodes: string[], lines: string[], waits: boolean}>} */
   const groups = new Map();
-  for (const { what, where, lines } of steps.flatMap(wordsOf)) {
+  for (const { what, where, lines, waits = false } of steps.flatMap(wordsOf)) {
     // The same change on many nodes is told once.
-    const key = JSON.stringify([what, lines]);
-    const group = groups.get(key) ?? { what, nodes: [], lines };
+    const key = JSON.stringify([what, lines, waits]);
+    const group = groups.get(key) ?? { what, nodes: [], lines, waits };
     if (where) group.nodes.push(where);
     groups.set(key, group);
   }
-  const all = [...groups.values()].flatMap(({ what, nodes, lines }) => {
-    const head = nodes.length > 0 ? `${what} on ${nodeList(nodes)}` : what;
+  const told = [...groups.values()].map(({ what, nodes, ...rest }) => ({
+    head: nodes.length > 0 ? `${what} on ${nodeList(nodes)}` : what,
+    ...rest,
+  }));
+  const waiting = told.flatMap(({ head, waits }) => (waits ? [`  ${head}`] : []));
+  const rest = told.flatMap(({ head, lines, waits }) => {
+    if (waits) return [];
     if (lines.length === 1 && !lines[0]?.startsWith(" ")) return [`${head}: ${lines[0]}`];
     return [lines.length > 0 ? `${head}:` : head, ...lines.map((line) => `  ${line}`)];
   });
+  const all = waiting.length > 0 ? [WAITING, ...waiting, ...rest] : rest;
   return all.length > SHOWN_LINES
     ? [...all.slice(0, SHOWN_LINES), `… and ${all.length - SHOWN_LINES} more lines`]
     : all;
@@ -96,9 +108,19 @@ function wordsOf(step) {
   if (step.type.endsWith(":Container")) return containerWords(step);
   if (step.type === "command:remote:Command") return commandWords(step);
   if (step.op !== "update" && step.op !== "replace") return [];
+  if (step.type.endsWith(":RemoteImage") && waitsForImage(step, "name"))
+    return [{ what: step.name, where: "", lines: [], waits: true }];
   const lines = step.type.startsWith("command:") ? ["runs again"] : propertyChanges(step);
   return [{ what: step.name, where: "", lines: withVerb(step.op, lines) }];
 }
+
+/**
+ * Whether the image is all that it may be replaced for, and which one that will be is not known before it is built.
+ * @param {Step} step
+ * @param {string} property that says which image it has
+ */
+const waitsForImage = ({ op, changed, now }, property) =>
+  op === "replace" && changed.length === 1 && changed[0] === property && isUnknown(now[property]);
 
 /**
  * @param {string} op
@@ -192,6 +214,7 @@ function containerWords(step) {
   if (op === "create") return said("is new");
   if (op === "delete") return said(component === "workspace" ? "goes; the home stays on the node" : "goes");
   if (op !== "update" && op !== "replace") return [];
+  if (waitsForImage(step, "image")) return [{ what, where, lines: [], waits: true }];
   return said(...withVerb(op, propertyChanges(step)));
 }
 

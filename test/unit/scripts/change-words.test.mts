@@ -1,8 +1,8 @@
 /**
  * What `npm run preview` and `npm run up` say in words, from the engine's events and the program's own stages.
  * Proves: of a stage the steps and lines that change are told, of a GPU pool who gets and who gives back which unit, of
- * a container why it is replaced, and that a home stays or goes; no secret, and one line for the same change on many
- * nodes.
+ * a container why it is replaced, or on what that depends, and that a home stays or goes; no secret, and one line for the
+ * same change on many nodes.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -44,6 +44,7 @@ const labels = (owner: string, component: string, node: string) => ({
   ],
 });
 const CONTAINER = "docker:index/container:Container";
+const IMAGE = "docker:index/remoteImage:RemoteImage";
 const POOL = "pulumi-nodejs:dynamic/berth:GpuPool";
 
 describe("a stage", () => {
@@ -197,6 +198,46 @@ describe("a container", () => {
     expect(words(event("update", CONTAINER, "c", alice, alice, { diffs: ["mustRun"] }))).toEqual([
       "alice's workspace on node-0: mustRun: is otherwise than the stack says",
     ]);
+  });
+
+  it("that has an image not built yet is replaced only where that comes out different, which is said once for all", () => {
+    const built = (owner: string, component: string, node: string, more: Inputs = {}) => [
+      { ...labels(owner, component, node), image: "sha256:a", ports: [] },
+      { ...labels(owner, component, node), image: UNKNOWN, ports: [], ...more },
+    ];
+    const [node, registry, ray0, ray1, bob] = [
+      built("system", "node", "node-0"),
+      built("system", "registry", "node-0"),
+      built("system", "ray", "node-0"),
+      built("system", "ray", "node-1"),
+      built("bob", "workspace", "node-1", { ports: [{ internal: 22 }] }),
+    ];
+    const replaced = ([old, now]: Inputs[]) => event("replace", CONTAINER, "c", old, now);
+    const pulled = event("replace", IMAGE, "berth-node-0-image-ray", { name: "ray@a" }, { name: UNKNOWN });
+    expect(
+      words(replaced(bob), replaced(node), replaced(registry), pulled, replaced(ray0), replaced(ray1)),
+    ).toEqual([
+      "replaced only where the image that is built now comes out different, and kept otherwise:",
+      "  the container of node node-0",
+      "  the registry on node-0",
+      "  berth-node-0-image-ray",
+      "  Ray on node-0, node-1",
+      "bob's workspace on node-1:",
+      "  is replaced",
+      "  image: sha256:a → (not known yet)",
+      "  ports",
+    ]);
+  });
+
+  it.each<[string, string, Inputs]>([
+    ["another image that is known", "replace", { image: "sha256:b" }],
+    ["something else that is not known", "replace", { image: "sha256:a", hostname: UNKNOWN }],
+    ["an image that takes no replacement", "update", { image: UNKNOWN }],
+  ])("with %s is not said to be kept", (_, op, more) => {
+    const old = { ...alice, image: "sha256:a" };
+    const said = words(event(op, CONTAINER, "c", old, { ...old, ...more }));
+    expect(said[0]).toMatch(/^alice's workspace on node-0:/);
+    expect(said.join("\n")).not.toContain("kept");
   });
 
   it("is told of once, though its replacement takes three steps", () => {
