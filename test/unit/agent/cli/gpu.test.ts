@@ -154,6 +154,8 @@ describe("gpu request", () => {
 describe("mistyped words", () => {
   it.each([
     ["toke", "unknown command 'toke'", "Did you mean token? See --help"],
+    ["pool plan", "berth pool is called berth declared now", "berth declared plan, apply, show"],
+    ["pool apply", "berth pool is called berth declared now", "berth declared plan, apply, show"],
     ["pool show", "berth pool is called berth declared now", "berth declared plan, apply, show"],
     ["gpu reqest", "unknown command 'reqest'", "Did you mean request? See --help"],
     ["gpu statsu", "unknown command 'statsu'", "Did you mean status? See --help"],
