@@ -1,2 +1,2 @@
 /** DigitalOcean: what the droplets of a stack share, and what the account offers. */
-export { Account } from "./account";
+export { Account, type AccountArgs } from "./account";

@@ -1,3 +1,3 @@
 /** Workspaces: one berth per user. */
 export type { UserInfo } from "./outputs";
-export { Workspace, workspaceHost } from "./workspace";
+export { Workspace, type WorkspaceArgs, workspaceHost } from "./workspace";
