@@ -19,14 +19,15 @@ export {
   tick,
 } from "./ledger";
 export { type InventoryNews, reviewInventory } from "./ledger-inventory";
-export type {
-  Change,
-  ChangeEvent,
-  Ctx,
-  Decision,
-  KeptState,
-  LedgerState,
-  ReserveRequest,
+export {
+  type Change,
+  type ChangeEvent,
+  type Ctx,
+  type Decision,
+  defaultReserveSeconds,
+  type KeptState,
+  type LedgerState,
+  type ReserveRequest,
 } from "./ledger-types";
 export {
   hasMedia,
@@ -40,6 +41,7 @@ export {
 } from "./mig-profiles";
 export * from "./model";
 export { Occupancy, type PlaceDefaults } from "./occupancy";
+export { bindOwn, type OwnGrant, unbind, usableGrant } from "./own-grant";
 export {
   countsOf,
   countsProblem,

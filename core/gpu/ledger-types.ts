@@ -1,6 +1,9 @@
 import type { LedgerIndex } from "./ledger-index";
 import type { Ask, EffectiveLimits, Grant, Inventory, Refusal, Strategy } from "./model";
 
+/** How long a reservation waits for its container, where the node says nothing else. */
+export const defaultReserveSeconds = 600;
+
 /** All that is granted on a node, as decisions read it. */
 export interface LedgerState {
   /** Live grants (all but released ones), by id. */
@@ -63,7 +66,8 @@ export interface Ctx {
 /**
  * granted, bound, stopped (held from now), resumed, released, expired, dropped (by the stack), adopted (found with a
  * container); lost, resliced, quarantined, conflict, waiting (`reason` says what is wrong), found (it is well again);
- * unbound: a declared grant whose container stopped or went; started: a container that was bound before it ran does.
+ * unbound: a declared grant whose container stopped or went, or one whose container never ran; started: a container that was
+ * bound before it ran does.
  */
 export type ChangeEvent =
   | "granted"

@@ -3,12 +3,18 @@
  * with `apply`. Nothing here knows the time or makes an id by itself.
  */
 import { askRefusal } from "./asks";
-import type { Change, Ctx, Decision, KeptState, LedgerState, ReserveRequest } from "./ledger-types";
+import {
+  type Change,
+  type Ctx,
+  type Decision,
+  defaultReserveSeconds,
+  type KeptState,
+  type LedgerState,
+  type ReserveRequest,
+} from "./ledger-types";
 import type { Grant, Inventory, Refusal } from "./model";
 import { overRules, unknownUser, usageOf } from "./rules";
 import { indexOf, type Trouble, troubleOf } from "./trouble";
-
-export const defaultReserveSeconds = 600;
 
 /**
  * @param grants every row that was ever written, or at least all live ones.
@@ -127,7 +133,8 @@ export function bind(
   return bindTo(state, ctx, grant, container, awaited ? ctx.now + seconds * 1000 : undefined);
 }
 
-function bindTo(
+/** As `bind`, for a grant that its caller has looked at. */
+export function bindTo(
   state: LedgerState,
   ctx: Ctx,
   grant: Grant,
@@ -154,11 +161,11 @@ function bindTo(
 }
 
 /** A quarantined GPU may still be used by who has it; anything worse keeps a container from starting. */
-function unusable(trouble: Trouble | undefined): trouble is Trouble {
+export function unusable(trouble: Trouble | undefined): trouble is Trouble {
   return trouble !== undefined && trouble.event !== "quarantined";
 }
 
-function unusableRefusal(id: string, { reason }: Trouble) {
+export function unusableRefusal(id: string, { reason }: Trouble) {
   return conflict(`grant ${id} cannot be used: ${reason}`, "wait until that is over, then start again");
 }
 
@@ -400,6 +407,6 @@ export function conflict(message: string, fix: string) {
   return refuse({ code: "conflict", message, fix });
 }
 
-function notFound(message: string) {
+export function notFound(message: string) {
   return refuse({ code: "not-found", message, allowed: "a live grant", fix: "see berth gpu status" });
 }

@@ -12,6 +12,8 @@ export type Ledger = Pick<
   | "apply"
   | "reserve"
   | "bind"
+  | "bindOwn"
+  | "unbind"
   | "containerStarted"
   | "containerStopped"
   | "containerGone"
@@ -91,7 +93,8 @@ export class History {
   private step([what, a, b]: Step): void {
     const kind = what % 40;
     if (kind < 10) this.reserve(a, b);
-    else if (kind < 16) this.launch(a, b);
+    else if (kind < 14) this.launch(a, b);
+    else if (kind < 16) this.use(a, b);
     else if (kind < 19) this.stop(a, b);
     else if (kind < 21) this.startAgain(a);
     else if (kind < 24) this.remove(a, b);
@@ -179,6 +182,23 @@ export class History {
     if (b % 20 === 1) this.write(bound.changes);
     if (b % 20 === 1 || b % 20 === 2) this.restart();
     else this.commit(bound);
+  }
+
+  /** A person's own grant, held ones too, in a container that starts once it is bound, or never. */
+  private use(a: number, b: number): void {
+    const usable = this.grants(({ state, key }) => key === undefined && ["reserved", "held"].includes(state));
+    const grant = pick(usable, a);
+    if (!grant) return;
+    const { id, user, token } = grant;
+    const container = `c${this.ids + 1}`;
+    const bound = this.commit(this.ledger.bindOwn(this.state, this.ctx, { id, user, container }));
+    if (!bound) return;
+    if (b % 5 === 0) {
+      this.commit(this.ledger.unbind(this.state, this.ctx, { id, container }));
+      return;
+    }
+    this.create(bound, { grant: id, token });
+    this.commit(this.ledger.containerStarted(this.state, this.ctx, { container }));
   }
 
   private create(grant: Grant, labels: { grant: string; token?: number }): Container {

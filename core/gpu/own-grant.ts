@@ -1,0 +1,86 @@
+/** A grant that a person asked for, and the container that it is used for. Pure. */
+import {
+  bindTo,
+  closedRefusal,
+  conflict,
+  decide,
+  notFound,
+  refuse,
+  unusable,
+  unusableRefusal,
+} from "./ledger";
+import { type Ctx, type Decision, defaultReserveSeconds, type LedgerState } from "./ledger-types";
+import type { Grant, Result } from "./model";
+import { troubleOf } from "./trouble";
+
+/** A user's grant, and what it is to be used for. */
+export interface OwnGrant {
+  id: string;
+  user: string;
+}
+
+/**
+ * Whether the user may use the grant for a new container: it is reserved, or held for a container that stopped. Refusals:
+ * closed; not-found: there is none, it is somebody else's, or its time is over; not-allowed: the stack declares it; conflict:
+ * a container has it, or its units cannot be used.
+ */
+export function usableGrant(state: LedgerState, ctx: Ctx, own: OwnGrant): Result<Grant> {
+  return state.closed === undefined ? readyGrant(state, ctx, own) : refuse(closedRefusal(state.closed));
+}
+
+function readyGrant(state: LedgerState, ctx: Ctx, { id, user }: OwnGrant): Result<Grant> {
+  const grant = state.grants.get(id);
+  // Somebody else's is not told from none.
+  if (grant?.user !== user) return notFound(`${user} has no live grant ${id}`);
+  const { key, state: now, container, reservedUntil, heldUntil } = grant;
+  if (key !== undefined) {
+    return refuse({
+      code: "not-allowed",
+      message: `grant ${id} is declared by the stack as ${key}, and is for that container alone`,
+      allowed: "a grant that was asked for",
+      fix: "ask for one: berth gpu request",
+    });
+  }
+  if (now === "bound")
+    return conflict(
+      `grant ${id} is in use by container ${container}`,
+      "remove that container first, or ask for another grant",
+    );
+  const end = now === "held" ? heldUntil : reservedUntil;
+  if (typeof end === "number" && end <= ctx.now) return notFound(`the time of grant ${id} is over`);
+  const trouble = troubleOf(state, grant);
+  return unusable(trouble) ? unusableRefusal(id, trouble) : { ok: true, value: grant };
+}
+
+/**
+ * Binds a user's grant to a container that was made for it and has not started: until it is seen it counts as there, for as
+ * long as a reservation lasts. A grant that was held leaves its stopped container. Refusals: those of `usableGrant`, but that a
+ * closed ledger binds what it granted before.
+ */
+export function bindOwn(
+  state: LedgerState,
+  ctx: Ctx,
+  { container, ...own }: OwnGrant & { container: string },
+): Decision<Grant> {
+  const ready = readyGrant(state, ctx, own);
+  if (!ready.ok) return ready;
+  const { container: _, ...free } = ready.value;
+  return bindTo(state, ctx, { ...free, state: "reserved" }, container, endOfReservation(ctx));
+}
+
+/** Takes a grant back from a container that never ran: its user may use it for another one. Refusals: not-found. */
+export function unbind(
+  state: LedgerState,
+  ctx: Ctx,
+  { id, container }: { id: string; container: string },
+): Decision<Grant> {
+  const grant = state.grants.get(id);
+  if (!grant) return notFound(`there is no live grant ${id}`);
+  if (grant.container !== container) return decide(grant, []);
+  const { container: _, boundAt: __, awaitedUntil: ___, stoppedAt: ____, heldUntil: _____, ...rest } = grant;
+  const next: Grant = { ...rest, state: "reserved", reservedUntil: endOfReservation(ctx) };
+  return decide(next, [{ grant: next, event: "unbound" }]);
+}
+
+const endOfReservation = ({ now, reserveSeconds = defaultReserveSeconds }: Ctx) =>
+  now + reserveSeconds * 1000;
