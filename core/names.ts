@@ -15,5 +15,8 @@ export const NODE_NAME = /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/;
 /** A container that somebody asks berthd for, without the prefix that Berth gives it. */
 export const CONTAINER_NAME = /^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
 
+/** An image by its id or by digest: what runs is what was meant. */
+export const IMAGE = /^(sha256:[0-9a-f]{64}|[a-z0-9][a-zA-Z0-9._:/-]*@sha256:[0-9a-f]{64})$/;
+
 /** A stack or a stage, as it stands in labels, files and names of containers on the nodes. */
 export const LABEL = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;

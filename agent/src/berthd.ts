@@ -152,6 +152,7 @@ export class Berthd {
         ...inventory.watch.state.warnings,
       ],
       busy: () => mig.look(),
+      onOpen: () => this.parts?.creator.recoverSoon(),
       onFatal: this.options.onFatal,
     });
     ledger = made;
@@ -173,6 +174,7 @@ export class Berthd {
       operations,
       addresses: ["127.0.0.1", ...(this.node.privateAddress === undefined ? [] : [this.node.privateAddress])],
       ports: () => this.node.ports?.containers ?? defaultContainerPorts,
+      images: () => this.node.images ?? [],
       cgroupParent: (user, group, driver) => slices.parent(user, group, driver),
     });
     if (operations.unhandled.length > 0)
@@ -199,6 +201,7 @@ export class Berthd {
       figures: () => inventory.watch.state.readings,
       explain: (user) => explainLimits(limits.document, user, limits.group(user)),
       limitsProblem: () => limits.problem,
+      containers,
       creator: { port: creator, schema: createSchema },
       log,
       metrics,

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { strategySchema } from "../../core/gpu";
-import { USER_NAME } from "../../core/names";
+import { IMAGE, USER_NAME } from "../../core/names";
 import { issueTexts } from "../../core/problems";
 
 const listen = ["loopback", "private", "off"] as const;
@@ -47,6 +47,8 @@ export const nodeSchema = z
      * `containers`: host ports that berthd's own containers may be published on. Left out: `defaultContainerPorts`.
      */
     ports: z.strictObject({ containers: z.strictObject({ start: port, end: port }) }).optional(),
+    /** Images of which people may make containers, beside those of the stack's own containers on the node. */
+    images: z.array(z.string().regex(IMAGE)).optional(),
     /** How long a reservation without a container lasts, in seconds. */
     reserveSeconds: z.int().min(1).max(86_400).default(600),
   })

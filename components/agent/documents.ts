@@ -12,7 +12,7 @@ export function nodeUsers(plan: Pick<Plan, "users">, node: Pick<PlannedNode, "na
  * @param privateAddress where the API listens when the stack opens it to its nodes
  */
 export function agentDocuments(plan: Plan, node: PlannedNode, privateAddress: string): AgentDocuments {
-  const { listen, port } = plan.agent;
+  const { images, listen, port } = plan.agent;
   return {
     node: {
       stack: plan.stack,
@@ -28,6 +28,7 @@ export function agentDocuments(plan: Plan, node: PlannedNode, privateAddress: st
       port,
       ...(listen === "private" ? { privateAddress } : {}),
       ports: { containers: { start: plan.ports.containers.start, end: plan.ports.containers.end } },
+      ...(images ? { images } : {}),
     },
     limits: plan.limits,
     ...(node.gpus ? { gpus: { node: node.name, gpus: node.gpus } } : {}),

@@ -17,6 +17,8 @@ export interface NodeDocument {
   privateAddress?: string;
   /** Host ports that containers of POST /api/containers may be published on. @default 20000 to 29999 */
   ports?: { containers: { start: number; end: number } };
+  /** Images, by id or digest, of which people may make containers beside those of the stack on this node. @default none */
+  images?: string[];
 }
 
 export interface AgentDocuments {

@@ -6,6 +6,7 @@ export { MAX_CONTAINER_NAME, physicalName, volumeName, workspaceName } from "./n
 export {
   CDI_KIND,
   type ContainerKind,
+  CREATED_NETWORK,
   cdiDevice,
   containerPolicies,
   environment,

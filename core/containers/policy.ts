@@ -22,7 +22,7 @@ export interface ContainerPolicy {
   /** Docker's init, which reaps what a program leaves behind; the images of the stack bring their own. @default false */
   init?: true;
   /** @default the network that its spec names, else the engine's default one */
-  network?: "host" | "bridge";
+  network?: "host";
   restart: "unless-stopped" | "no";
   logs: { driver: "json-file" | "local"; maxSize: string; maxFiles: number };
   /** Processes, where its spec gives no number. @default no limit */
@@ -34,6 +34,9 @@ const COMMON = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_S
 
 /** A container in which a person's programs run. */
 const PERSONS = { privileged: false, cgroupns: "private", ipc: "private" } as const;
+
+/** The network of the containers that berthd makes, on each node: none of them reaches another one, nor a workspace. */
+export const CREATED_NETWORK = { name: "berth-containers", bridge: "berth-ct0" } as const;
 
 export const containerPolicies: Readonly<Record<ContainerKind, ContainerPolicy>> = {
   workspace: {
@@ -50,7 +53,6 @@ export const containerPolicies: Readonly<Record<ContainerKind, ContainerPolicy>>
     component: "container",
     capabilities: COMMON,
     init: true,
-    network: "bridge",
     // berthd says what runs: a container that Docker started again by itself would run without a grant.
     restart: "no",
     logs: { driver: "local", maxSize: "10m", maxFiles: 3 },

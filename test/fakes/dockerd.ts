@@ -42,6 +42,8 @@ export class FakeDockerd {
   readonly socket = join(this.folder, "docker.sock");
   readonly containers = new Map<string, FakeContainer>();
   readonly images = new Map<string, string>();
+  /** Options, by name. */
+  readonly networks = new Map<string, Record<string, string>>();
   readonly calls: string[] = [];
   api = "1.45";
   cdi = true;
@@ -223,6 +225,18 @@ export class FakeDockerd {
       return id === undefined
         ? missing(response, `No such image: ${image}`)
         : json(response, 200, { Id: id });
+    }
+    if (path === "/networks/create") {
+      const { Name, Options } = JSON.parse(body) as { Name: string; Options: Record<string, string> };
+      this.networks.set(Name, Options);
+      return json(response, 201, { Id: Name });
+    }
+    const network = /^\/networks\/(.+)$/.exec(path)?.[1];
+    if (network !== undefined) {
+      const options = this.networks.get(network);
+      return options === undefined
+        ? missing(response, `network ${network} not found`)
+        : json(response, 200, { Name: network, Options: options });
     }
     const [, name = "", action = ""] = /^\/containers\/([^/]+)(?:\/(\w+))?$/.exec(path) ?? [];
     const container = this.find(decodeURIComponent(name));

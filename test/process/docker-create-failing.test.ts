@@ -150,37 +150,46 @@ describe("a creation that fails half-way", () => {
   });
 
   it("takes the container away when its grant is over before it is bound", async () => {
-    const start = rig.engine.start.bind(rig.engine);
-    rig.engine.start = async (id) => {
-      await start(id);
-      for (const { id: grant } of rig.ledger.grants()) await rig.ledger.release(grant, "expired", true);
+    const made = rig.engine.create.bind(rig.engine);
+    rig.engine.create = async (...args) => {
+      const id = await made(...args);
+      for (const { id: grant } of rig.ledger.grants()) await rig.ledger.release(grant, "expired");
+      return id;
     };
     const result = await create();
     expect(result).toMatchObject({ ok: false, refusal: { code: "not-found" } });
+    expect(rig.dockerd.calls).not.toContain("POST /containers/ID/start");
     expect(rig.dockerd.containers.size).toBe(0);
     agrees();
   });
 
-  it.each([900, null, 0])(
-    "knows the end of a container that ended before it was bound (hold %s)",
-    async (hold) => {
-      rig.ledger.hold = hold;
-      rig.ledger.follow(rig.containers);
-      const start = rig.engine.start.bind(rig.engine);
-      rig.engine.start = async (id) => {
-        await start(id);
-        await rig.containers.tell(id);
-        rig.dockerd.end(id);
-        await rig.containers.tell(id);
-      };
-      const result = await create();
-      expect(result).toMatchObject({ ok: true });
-      await expect
-        .poll(() => rig.ledger.grants().map(({ state }) => state))
-        .toEqual(hold === 0 ? [] : ["held"]);
-      agrees();
-    },
-  );
+  it("gives no container to a network in which they reach each other", async () => {
+    rig.dockerd.networks.set("berth-containers", {});
+    expect(await create()).toMatchObject({
+      ok: false,
+      refusal: { code: "conflict", message: expect.stringContaining("docker network rm berth-containers") },
+    });
+    expect(rig.dockerd.containers.size).toBe(0);
+    agrees();
+  });
+
+  it.each([900, null, 0])("knows the end of a container that ended at once (hold %s)", async (hold) => {
+    rig.ledger.hold = hold;
+    rig.ledger.follow(rig.containers);
+    const start = rig.engine.start.bind(rig.engine);
+    rig.engine.start = async (id) => {
+      await start(id);
+      await rig.containers.tell(id);
+      rig.dockerd.end(id);
+      await rig.containers.tell(id);
+    };
+    const result = await create();
+    expect(result).toMatchObject({ ok: true });
+    await expect
+      .poll(() => rig.ledger.grants().map(({ state }) => state))
+      .toEqual(hold === 0 ? [] : ["held"]);
+    agrees();
+  });
 });
 
 describe("any history", () => {

@@ -1,6 +1,7 @@
 /** What the tests of creating share: a rig for each, a creation with a GPU, and whether ledger and Docker agree. */
 import { afterEach, beforeEach, expect } from "vitest";
 import { type CreateRequest, createSchema } from "../../agent/src/containers";
+import type { CreateCaller } from "../../agent/src/service";
 import { IMAGE, Rig } from "../unit/agent/containers/rig";
 
 /** Who asks. */
@@ -25,8 +26,8 @@ export function useRig(next: Rig): Rig {
 }
 
 /** One MIG instance for alice, unless the test says more. */
-export const create = (more: object = {}, signal?: AbortSignal) =>
-  rig.creator.create(createSchema.parse(wish(more)) as CreateRequest, by, signal);
+export const create = (more: object = {}, signal?: AbortSignal, caller: CreateCaller = by) =>
+  rig.creator.create(createSchema.parse(wish(more)) as CreateRequest, caller, signal);
 /** What is noted of operations that are under way. */
 export const journal = () => [...rig.rows.values()];
 

@@ -35,7 +35,7 @@ function limits(change: (now: EffectiveLimits) => EffectiveLimits | undefined): 
 }
 
 describe("a creation", () => {
-  it("reserves, creates, starts and binds, in this order", async () => {
+  it("reserves, creates, binds and starts, in this order", async () => {
     const seen: string[] = [];
     const { ledger } = rig;
     const made = rig.engine.create.bind(rig.engine);
@@ -43,9 +43,14 @@ describe("a creation", () => {
       seen.push(...ledger.grants().map(({ state, units }) => `${state} ${units[0]?.uuid}`));
       return made(name, body);
     };
+    const started = rig.engine.start.bind(rig.engine);
+    rig.engine.start = async (id) => {
+      seen.push(...ledger.grants().map(({ state, container }) => `${state} ${container === id}`));
+      return started(id);
+    };
     const result = await create({ name: "train", env: { A: "b" } });
     if (!result.ok) throw new Error(result.refusal.message);
-    expect(seen).toEqual([`reserved ${MIG0}`]);
+    expect(seen).toEqual([`reserved ${MIG0}`, "bound true"]);
     expect(result.value).toMatchObject({
       name: "berth-test-alice-train",
       grant: { state: "bound", container: result.value.id, user: "alice" },
@@ -54,7 +59,7 @@ describe("a creation", () => {
     agrees();
   });
 
-  it("asks dockerd for the image once, and else only for create, start and inspect", async () => {
+  it("asks dockerd for the image and the network once, and else only for create, start and inspect", async () => {
     const looked = new Promise<void>((resolve) => {
       rig.containers.onEvent(({ kind }) => kind === "looked" && resolve());
     });
@@ -69,7 +74,18 @@ describe("a creation", () => {
     expect(await asked({})).toEqual([
       ...calls.slice(0, 1),
       `GET /images/${encodeURIComponent(IMAGE)}/json`,
+      "GET /networks/berth-containers",
       ...calls.slice(1),
+      "POST /networks/create",
+    ]);
+    expect([...rig.dockerd.networks]).toEqual([
+      [
+        "berth-containers",
+        {
+          "com.docker.network.bridge.enable_icc": "false",
+          "com.docker.network.bridge.name": "berth-ct0",
+        },
+      ],
     ]);
     expect(await asked({})).toEqual(calls);
     expect(await asked({ gpus: undefined })).toEqual(calls);
@@ -238,7 +254,7 @@ describe("a creation whose caller goes", () => {
     ["reserve", "with a GPU", {}],
     ["create", "with a GPU", {}],
     ["start", "with a GPU", {}],
-    ["bind", "with a GPU", {}],
+    ["bindOwn", "with a GPU", {}],
     ["create", "without", { gpus: undefined }],
     ["start", "without", { gpus: undefined }],
   ];

@@ -17,6 +17,7 @@ import { PowerCutDisk } from "../lib/power-cut";
 interface Live {
   state: string;
   token: number;
+  id: string;
   container?: string;
   units: { uuid: string }[];
 }
@@ -148,7 +149,7 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   }
 
   /** After these the container runs. */
-  const runs = ["create:after-start", "create:before-bind", "create:after-bind"];
+  const runs = ["create:after-start"];
 
   it("has a way to begin each kind of operation", () => {
     expect(Object.keys(begin)).toEqual(Object.keys(OPERATIONS));
@@ -171,6 +172,42 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
       const left = await agreed();
       expect(left).toBe(runs.includes(point) ? 1 : 0);
       await canHave(UNITS - left);
+      await removeAll();
+    },
+    60_000,
+  );
+
+  // Nothing is reserved then.
+  const withOwn = faultPoints.filter((point) => point.startsWith("create:") && !point.endsWith("-reserve"));
+  check.each(withOwn)(
+    "%s, with a grant that was asked for before",
+    async (point) => {
+      const asked = await ask("POST", "/api/grants", { user: "alice", ask: { kind: "mig" } });
+      const use = () =>
+        ask("POST", "/api/containers", { user: "alice", image: IMAGE, gpus: { grant: asked.body.id } });
+      await end();
+      await startWith(point);
+      const child = node.berthd;
+      if (!child) throw new Error("berthd runs");
+      const died = once(child, "exit");
+      await expect(use()).rejects.toThrow();
+      expect((await died)[1]).toBe("SIGKILL");
+      await end();
+      await startWith();
+      const ran = runs.includes(point);
+      await expect
+        .poll(
+          async () => {
+            const { unstarted, notes } = await state();
+            const [grant] = await grants();
+            return { id: grant?.id, state: grant?.state, unstarted, notes };
+          },
+          { timeout: 20_000, interval: 20 },
+        )
+        .toEqual({ id: asked.body.id, state: ran ? "bound" : "reserved", unstarted: 0, notes: 0 });
+      await expect.poll(async () => (await ask("GET", "/ready")).status, { timeout: 20_000 }).toBe(200);
+      expect((await use()).status).toBe(ran ? 409 : 201);
+      expect(await agreed()).toBe(1);
       await removeAll();
     },
     60_000,

@@ -1,19 +1,27 @@
 /**
- * Containers with a grant: reserve, create, start, bind. The reservation is written before anything is created, so that
- * whatever ends berthd in between, no GPU is given twice; `recover` then brings the half-done to an end.
+ * Containers with a grant: reserve, create, bind, start. The reservation is written before anything is created, and a container
+ * starts once the grant is bound to it, so that whatever comes in between, no GPU is given twice: not where berthd ends, nor where
+ * the grant is released meanwhile or used for another container. `recover` brings the half-done to an end.
  */
 import { randomBytes } from "node:crypto";
-import { claim } from "../../../core/containers";
+import { CREATED_NETWORK, claim, containerPolicies, ownerLabels, SYSTEM } from "../../../core/containers";
 import type { Grant, Refusal, Result } from "../../../core/gpu";
-import { DockerError, type Engine, short } from "../docker";
+import { DockerError, type Engine, type IsolatedNetwork, short } from "../docker";
 import { NotNoted, type Step } from "../operations";
 import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/ports";
 import { pause } from "../waiting";
 import type { CreatorOptions } from "./options";
 import { type Prepared, prepare, type UnderWay } from "./prepare";
-import { grantKey, type RecoverOptions, recoverCreation, recoverRemoval, takeAwayUnstarted } from "./recover";
+import {
+  giveBack,
+  grantKey,
+  type RecoverOptions,
+  recoverCreation,
+  recoverRemoval,
+  takeAwayUnstarted,
+} from "./recover";
 import { callerGone, dockerRefusal, notOurs, notThere, refuse, textOf } from "./refusals";
-import type { CreateRequest } from "./request";
+import { type CreateRequest, grantNamed } from "./request";
 import { containerSpec, DEFAULT_STOP_SECONDS } from "./spec";
 
 export class Creator implements CreatorPort<CreateRequest> {
@@ -29,13 +37,7 @@ export class Creator implements CreatorPort<CreateRequest> {
     options.operations.handle("create", (operation) => recoverCreation(this.forRecovery, operation));
     options.operations.handle("remove", (operation) => recoverRemoval(this.forRecovery, operation));
     this.stopListening = options.containers.onEvent((event) => {
-      if (event.kind !== "looked") return;
-      this.recover().catch((error: unknown) => {
-        options.log.warn(
-          { error: textOf(error) },
-          "half-done creations could not be looked after; tried again later",
-        );
-      });
+      if (event.kind === "looked") this.recoverSoon();
     });
   }
 
@@ -71,9 +73,9 @@ export class Creator implements CreatorPort<CreateRequest> {
   }
 
   /** Stops and removes a container that berthd made; its grant is over once no process of it is left. */
-  async remove(container: string, _caller: CreateCaller): Promise<Result<{ id: string }>> {
+  async remove(container: string, caller: CreateCaller): Promise<Result<{ id: string }>> {
     try {
-      return await this.removeNow(container);
+      return await this.removeNow(container, caller);
     } catch (error) {
       if (error instanceof DockerError || error instanceof NotNoted) return refuse(dockerRefusal(error));
       throw error;
@@ -88,9 +90,21 @@ export class Creator implements CreatorPort<CreateRequest> {
     return this.recovering;
   }
 
+  /** For whoever does not wait for it. */
+  recoverSoon(): void {
+    this.recover().catch((error: unknown) => {
+      this.options.log.warn(
+        { error: textOf(error) },
+        "half-done creations could not be looked after; tried again later",
+      );
+    });
+  }
+
   /** @throws Error with all that could not be done; the rest is. */
   private async recoverNow(): Promise<void> {
-    const { containers, operations } = this.options;
+    const { containers, ledger, operations } = this.options;
+    // Until the GPUs are read every grant looks lost, and its container as one to take away.
+    if (ledger.closed() !== undefined) return;
     await containers.current();
     const unstarted = { ...this.forRecovery, underWay: (creation: string) => this.underWay.has(creation) };
     const problems: string[] = [];
@@ -114,116 +128,124 @@ export class Creator implements CreatorPort<CreateRequest> {
     signal: AbortSignal | undefined,
   ): Promise<Result<CreatedContainer>> {
     // Before anything is reserved: most mistakes show here.
-    const prepared = await this.prepare(creation, request);
+    const prepared = await this.prepare(creation, request, caller);
     if (!prepared.ok) return prepared;
     const { name } = prepared.value;
-    const { actor } = caller;
-    return this.options.operations.run(
-      "create",
-      { id: creation, owner: request.user, body: { name, actor } },
-      (step) => this.run(request, prepared.value, { creation, actor, signal, step }),
+    const grant = grantNamed(request);
+    const body = { name, actor: caller.actor, ...(grant === undefined ? {} : { grant }) };
+    return this.options.operations.run("create", { id: creation, owner: request.user, body }, (step) =>
+      this.run(request, prepared.value, { creation, caller, signal, step }),
     );
   }
 
-  private prepare(creation: string, request: CreateRequest): Promise<Result<Prepared>> {
-    return prepare(creation, request, { ...this.options, underWay: this.underWay });
+  private prepare(creation: string, request: CreateRequest, caller: CreateCaller): Promise<Result<Prepared>> {
+    return prepare(creation, request, caller, { ...this.options, underWay: this.underWay });
   }
 
   /** @throws DockerError when something may be left behind. */
   private async run(
     request: CreateRequest,
-    { context, containers, name }: Prepared,
-    { creation, actor, signal, step }: Running,
+    prepared: Prepared,
+    running: Running,
   ): Promise<Result<CreatedContainer>> {
-    const { ledger } = this.options;
-    let grant: Grant | undefined;
-    let current = context;
+    const { signal } = running;
+    let { context } = prepared;
+    let held: Held | undefined;
     if (request.gpus !== undefined) {
-      const wish = {
-        user: request.user,
-        ask: request.gpus,
-        purpose: `container ${name}`,
-        containers,
-        actor,
-        idempotencyKey: grantKey(creation),
-        ...(request.wait_seconds === undefined ? {} : { waitSeconds: request.wait_seconds }),
-      };
-      const reserved = await step("reserve", () => ledger.reserve(wish, signal));
-      if (!reserved.ok) return reserved;
-      grant = reserved.value;
-      // It may have waited for a day: limits, containers and dockerd are others by now.
-      const again = await this.prepare(creation, request).catch((error: unknown) =>
-        refuse(dockerRefusal(error)),
-      );
-      if (!again.ok) return this.giveBack(grant, again.refusal);
-      current = again.value.context;
+      const found = await this.grantFor(request, prepared, running);
+      if (!found.ok) return found;
+      held = found.value;
+      if (!held.own) {
+        // It may have waited for a day: limits, containers and dockerd are others by now.
+        const again = await this.prepare(running.creation, request, running.caller).catch((error: unknown) =>
+          refuse(dockerRefusal(error)),
+        );
+        if (!again.ok) return this.giveBack(held, again.refusal);
+        context = again.value.context;
+      }
     }
-    if (signal?.aborted) return this.giveBack(grant, callerGone);
-    const spec = containerSpec(request, { ...current, ...(grant === undefined ? {} : { grant }) });
-    if (!spec.ok) return this.giveBack(grant, spec.refusal);
-    return this.createAndStart(spec.value, grant, { creation, signal, step });
+    if (signal?.aborted) return this.giveBack(held, callerGone);
+    const spec = containerSpec(request, { ...context, ...(held === undefined ? {} : { grant: held.grant }) });
+    if (!spec.ok) return this.giveBack(held, spec.refusal);
+    return this.createAndStart(spec.value, held, running);
+  }
+
+  /** The grant that the request names, or a new one. */
+  private async grantFor(
+    request: CreateRequest,
+    { name, containers }: Prepared,
+    { creation, caller, signal, step }: Running,
+  ): Promise<Result<Held>> {
+    const { ledger } = this.options;
+    const { user, gpus } = request;
+    if (gpus === undefined || "grant" in gpus) {
+      const usable = ledger.usable({ id: gpus?.grant ?? "", user });
+      return usable.ok ? { ok: true, value: { grant: usable.value, own: true } } : usable;
+    }
+    const wish = {
+      user,
+      ask: gpus,
+      purpose: `container ${name}`,
+      containers,
+      actor: caller.actor,
+      idempotencyKey: grantKey(creation),
+      ...(request.wait_seconds === undefined ? {} : { waitSeconds: request.wait_seconds }),
+    };
+    const reserved = await step("reserve", () => ledger.reserve(wish, signal));
+    return reserved.ok ? { ok: true, value: { grant: reserved.value, own: false } } : reserved;
   }
 
   private async createAndStart(
     spec: { name: string; body: Parameters<Engine["create"]>[1] },
-    grant: Grant | undefined,
-    { creation, signal, step }: Omit<Running, "actor">,
+    held: Held | undefined,
+    { creation, caller, signal, step }: Running,
   ): Promise<Result<CreatedContainer>> {
-    const { engine } = this.options;
+    const { containers, engine, ledger } = this.options;
     let id: string;
     try {
-      id = await step("create", () => engine.create(spec.name, spec.body));
+      id = await step("create", async () => {
+        await engine.ensureNetwork(this.network());
+        return engine.create(spec.name, spec.body);
+      });
     } catch (error) {
       if (!(error instanceof DockerError && error.outcome === "unreachable"))
         await this.after(error, () => this.undoCreate(creation, spec.name));
-      return this.giveBack(grant, dockerRefusal(error));
+      return this.giveBack(held, dockerRefusal(error));
     }
-    if (signal?.aborted) return this.takeBack(id, grant, callerGone);
+    if (signal?.aborted) return this.takeBack(id, held, callerGone);
     try {
+      if (held !== undefined) {
+        const own = { id: held.grant.id, user: held.grant.user, container: id };
+        const bound = await step("bind", () => ledger.bindOwn(own, caller.actor));
+        if (!bound.ok) return this.takeBack(id, held, bound.refusal);
+      }
+      if (signal?.aborted) return this.takeBack(id, held, callerGone);
       await step("start", () => engine.start(id));
     } catch (error) {
       await this.after(error, () => this.takeAway(id));
-      return this.giveBack(grant, dockerRefusal(error));
+      return this.giveBack(held, dockerRefusal(error), id);
     }
-    if (signal?.aborted) return this.takeBack(id, grant, callerGone);
-    if (grant === undefined) {
-      // It runs, whatever dockerd answers now; what is missed here is found by the next comparison with its list.
-      await this.options.containers.tell(id).catch(() => {});
-      return { ok: true, value: { id, name: spec.name } };
-    }
-    const bound = await this.bind(id, spec.name, grant, step);
-    return bound.ok && signal?.aborted ? this.takeBack(id, grant, callerGone) : bound;
+    if (signal?.aborted) return this.takeBack(id, held, callerGone);
+    // It runs, whatever dockerd answers now; what is missed here is found by the next comparison with its list.
+    await containers.tell(id).catch(() => {});
+    if (held === undefined) return { ok: true, value: { id, name: spec.name } };
+    return { ok: true, value: { id, name: spec.name, grant: ledger.grant(held.grant.id) ?? held.grant } };
   }
 
-  private async bind(
-    id: string,
-    name: string,
-    grant: Grant,
-    step: Step<"create">,
-  ): Promise<Result<CreatedContainer>> {
-    const { containers, ledger } = this.options;
-    await containers.settled();
-    const request = { id: grant.id, token: grant.token, container: id };
-    const bound = await step("bind", () => ledger.bind(request)).catch((error: unknown) => {
-      if (!(error instanceof NotNoted)) throw error;
-      return refuse(dockerRefusal(error));
-    });
-    if (!bound.ok && (await this.ranAndEnded(id))) {
-      await containers.tell(id);
-      // It ended before it was bound, and its user's grants are not held: that is its end, and no mistake.
-      return { ok: true, value: { id, name, grant: ledger.grant(grant.id) ?? grant } };
-    }
-    if (!bound.ok) return this.takeBack(id, grant, bound.refusal);
-    // What ended before it was bound was told to a ledger that did not know it yet.
-    await containers.tell(id);
-    return { ok: true, value: { id, name, grant: ledger.grant(grant.id) ?? bound.value } };
+  /** Of all containers that berthd makes on this node. */
+  private network(): IsolatedNetwork {
+    const { node, stack } = this.options;
+    const { component } = containerPolicies.created;
+    return { ...CREATED_NETWORK, labels: ownerLabels({ stack, node, owner: SYSTEM, component }) };
   }
 
-  private async removeNow(container: string): Promise<Result<{ id: string }>> {
+  private async removeNow(container: string, { user }: CreateCaller): Promise<Result<{ id: string }>> {
     const { containers, engine, ledger } = this.options;
     const found = await engine.inspect(container);
-    if (found === undefined) return refuse(notThere(container));
-    const labels = claim(found.Config?.Labels);
+    const labels = claim(found?.Config?.Labels);
+    // Somebody else's is not told from none.
+    if (found === undefined || (user !== undefined && user !== labels.user))
+      return refuse(notThere(container));
     if (labels.creation === undefined) return refuse(notOurs(container));
     const id = found.Id;
     const operation = { id: randomBytes(8).toString("hex"), owner: labels.user, body: { container: id } };
@@ -274,39 +296,39 @@ export class Creator implements CreatorPort<CreateRequest> {
     }
   }
 
-  private async takeBack(id: string, grant: Grant | undefined, refusal: Refusal): Promise<Result<never>> {
+  private async takeBack(id: string, held: Held | undefined, refusal: Refusal): Promise<Result<never>> {
     await this.takeAway(id);
-    return this.giveBack(grant, refusal);
+    return this.giveBack(held, refusal, id);
   }
 
-  private async giveBack(grant: Grant | undefined, refusal: Refusal): Promise<Result<never>> {
-    if (grant !== undefined) {
-      // A grant that is over already is what is wanted.
-      const released = await this.options.ledger.release(
-        grant.id,
-        `creation failed: ${refusal.message}`,
-        true,
-      );
-      if (!released.ok && released.refusal.code !== "not-found") {
-        this.options.log.warn(
-          { grant: grant.id, reason: released.refusal.message },
-          "a grant could not be given back",
-        );
-        throw new DockerError(`${refusal.message}; its grant could not be given back yet`, "unknown");
-      }
+  /** @param container which may have the grant, and is gone */
+  private async giveBack(
+    held: Held | undefined,
+    refusal: Refusal,
+    container?: string,
+  ): Promise<Result<never>> {
+    if (held === undefined) return refuse(refusal);
+    const { ledger, log } = this.options;
+    const { id } = held.grant;
+    const why = `creation failed: ${refusal.message}`;
+    const kept = await giveBack(ledger, { id, own: held.own, container }, why);
+    if (kept !== undefined) {
+      log.warn({ grant: id, reason: kept.message }, "a grant could not be given back");
+      throw new DockerError(`${refusal.message}; its grant could not be given back yet`, "unknown");
     }
     return refuse(refusal);
-  }
-
-  private async ranAndEnded(id: string): Promise<boolean> {
-    const found = await this.options.engine.inspect(id);
-    return found?.State.Status === "exited" && !(await this.options.containers.alive(id));
   }
 }
 
 interface Running {
   creation: string;
-  actor: string;
+  caller: CreateCaller;
   signal: AbortSignal | undefined;
   step: Step<"create">;
+}
+
+interface Held {
+  grant: Grant;
+  /** Its user asked for it before: it stays theirs where the creation fails. */
+  own: boolean;
 }

@@ -40,8 +40,11 @@ const TELLING = new Set([
   ...["create", "start", "restart", "die", "stop", "kill", "oom", "destroy"],
   ...["pause", "unpause", "rename", "health_status"],
 ]);
-/** What dockerd said before of its images and settings is over. */
-const MAKES_VOID = new Set(["image delete", "image untag", "image prune", "daemon reload"]);
+/** What dockerd said before of its images, networks and settings is over. */
+const MAKES_VOID = new Set([
+  ...["image delete", "image untag", "image prune"],
+  ...["network destroy", "network prune", "daemon reload"],
+]);
 /** Inspections at a time. */
 const PARALLEL = 4;
 /** A container that ended while a process of it lives on is looked at again so often. */

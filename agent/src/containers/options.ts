@@ -7,7 +7,8 @@ import type { Containers, Log } from "./observe";
 /** What the creator asks of the ledger. */
 export type Ledger = Pick<
   LedgerService,
-  "reserve" | "bind" | "release" | "grant" | "grantOf" | "limitsOf" | "containerGone"
+  | ("closed" | "reserve" | "usable" | "bind" | "bindOwn" | "unbind" | "release")
+  | ("grant" | "grantOf" | "limitsOf" | "containerGone")
 >;
 
 export interface CreatorOptions {
@@ -22,6 +23,8 @@ export interface CreatorOptions {
   addresses?: readonly string[];
   /** Host ports that containers may be published on. */
   ports(): PortRange;
+  /** Images, by id or digest, of which persons may make containers beside those of the stack on this node. @default none */
+  images?(): readonly string[];
   /** The cgroup that holds all of a user; undefined: dockerd's own. */
   cgroupParent?(user: string, group: string, driver: string): string | undefined;
   /** How long the processes of a removed container may take to end, in seconds. @default 30 */

@@ -1,8 +1,11 @@
 /** What a creation may have, and what its container becomes: by limits, Docker and the user's others, as they are now. */
 import type { Result } from "../../../core/gpu";
+import type { CreateCaller } from "../service/ports";
+import { imageFor } from "./images";
 import type { CreatorOptions } from "./options";
-import { noCdi, noImage, refuse, tooMany, unknownUser } from "./refusals";
-import type { CreateRequest } from "./request";
+import { limitsOfPerson, notForPersons } from "./person";
+import { noCdi, noWorkspace, refuse, tooMany, unknownUser } from "./refusals";
+import { type CreateRequest, grantNamed } from "./request";
 import { containerSpec, type SpecContext } from "./spec";
 
 /** A creation that this berthd is at. */
@@ -33,19 +36,34 @@ export interface Prepared {
 export async function prepare(
   creation: string,
   request: CreateRequest,
+  { user: person }: Pick<CreateCaller, "user">,
   options: PrepareOptions,
 ): Promise<Result<Prepared>> {
   const { addresses, cgroupParent, containers: registry, engine, ledger, node, ports, stack } = options;
-  const limits = ledger.limitsOf(request.user);
+  let limits = ledger.limitsOf(request.user);
   if (limits === undefined) return refuse(unknownUser(request.user));
+  const theirs = person === undefined ? undefined : notForPersons(request);
+  if (theirs !== undefined) return refuse(theirs);
+  const id = grantNamed(request);
+  const usable = id === undefined ? undefined : ledger.usable({ id, user: request.user });
+  if (usable?.ok === false) return usable;
   await registry.current();
   const info = await engine.info();
   if (request.gpus !== undefined && !info.cdi) return refuse(noCdi(info));
+  if (person !== undefined) {
+    const workspace = registry.list(person).find(({ kind }) => kind === "workspace");
+    const found = workspace && (await engine.inspect(workspace.id));
+    if (found === undefined) return refuse(noWorkspace(person));
+    limits = limitsOfPerson(limits, found);
+  }
+  const image = await imageFor(request, person !== undefined, options);
+  if (!image.ok) return image;
   const parent = cgroupParent?.(request.user, limits.group, info.cgroupDriver);
   const context: SpecContext = {
     stack,
     node,
     creation,
+    image: image.value,
     limits,
     addresses: addresses ?? ["127.0.0.1"],
     ports: ports(),
@@ -54,7 +72,6 @@ export async function prepare(
   };
   const draft = containerSpec(request, context);
   if (!draft.ok) return draft;
-  if (!(await engine.hasImage(request.image))) return refuse(noImage(request.image));
   const { containers, withGpus } = count(creation, request.user, options);
   const most = limits.max_containers_per_user;
   if (most.value !== null && containers + withGpus >= most.value) {

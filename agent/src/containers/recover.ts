@@ -1,7 +1,7 @@
 /** Brings half-done operations to an end: what runs is bound, what never ran is taken away, what is not there is given back. */
 import { z } from "zod";
 import { claim } from "../../../core/containers";
-import type { Grant } from "../../../core/gpu";
+import type { Grant, Refusal } from "../../../core/gpu";
 import { type Engine, type Inspect, short } from "../docker";
 import { type Operation, UNDO } from "../operations";
 import type { Containers, Log } from "./observe";
@@ -25,6 +25,8 @@ const creationBody = z.object({
   name: z.string(),
   /** Whoever asked: keys belong to an actor. */
   actor: z.string(),
+  /** The user's grant that it was to use; left out: it asked for one, or for none. */
+  grant: z.string().optional(),
 });
 const removalBody = z.object({ container: z.string() });
 
@@ -32,23 +34,24 @@ const removalBody = z.object({ container: z.string() });
 export async function recoverCreation(options: RecoverOptions, operation: Operation): Promise<void> {
   const { containers, engine, ledger, log, takeAway } = options;
   const { id: creation, step } = operation;
-  const { name, actor } = creationBody.parse(operation.body);
+  const { name, actor, grant: own } = creationBody.parse(operation.body);
   const seen = containers.list(operation.owner).find((one) => one.creation === creation);
   // dockerd may have made it since it was looked at; another container may have the name.
   const found = await engine.inspect(seen?.id ?? name);
   const container = claim(found?.Config?.Labels).creation === creation ? found : undefined;
-  const grant = ledger.grantOf(actor, grantKey(creation));
+  const grant = own === undefined ? ledger.grantOf(actor, grantKey(creation)) : ledger.grant(own);
   const live = grant?.state === "released" ? undefined : grant;
   const began = container !== undefined && container.State.Status !== "created";
   if (began && step !== UNDO) {
-    if (live === undefined || (await bound(options, container, live))) {
+    if (live === undefined || (await bound(options, container, live, own !== undefined))) {
       await containers.tell(container.Id);
       log.info({ creation, container: short(container.Id) }, "a creation that was cut off is whole");
     }
     return;
   }
   if (container !== undefined) await takeAway(container.Id);
-  if (live !== undefined) await giveBack(options, live);
+  if (live !== undefined)
+    await backFromCutOff(options, { id: live.id, own: own !== undefined, container: container?.Id });
   log.info({ creation, name }, "a creation that was cut off was taken back");
 }
 
@@ -79,7 +82,7 @@ export async function takeAwayUnstarted(
     underWay(creation: string): boolean;
   },
 ): Promise<void> {
-  const { containers, engine, ledger, log, takeAway, underWay } = options;
+  const { containers, engine, log, takeAway, underWay } = options;
   const problems: string[] = [];
   for (const { id, creation, state } of containers.list()) {
     if (creation === undefined || state !== "created" || underWay(creation)) continue;
@@ -88,9 +91,6 @@ export async function takeAwayUnstarted(
       // Looked at again: a creation may have begun, or it may have been started, since it was seen.
       if (found === undefined || found.State.Status !== "created" || underWay(creation)) continue;
       await takeAway(id);
-      const labels = claim(found.Config?.Labels);
-      const grant = labels.grant === undefined ? undefined : ledger.grant(labels.grant);
-      if (grant?.state === "reserved" && grant.token === labels.token) await giveBack(options, grant);
       log.info({ container: short(id), creation }, "a container that was never started was removed");
     } catch (error) {
       problems.push(`container ${short(id)}: ${error instanceof Error ? error.message : String(error)}`);
@@ -100,7 +100,12 @@ export async function takeAwayUnstarted(
 }
 
 /** False: it was not its grant's any more, and has been taken away. */
-async function bound(options: RecoverOptions, container: Inspect, grant: Grant): Promise<boolean> {
+async function bound(
+  options: RecoverOptions,
+  container: Inspect,
+  grant: Grant,
+  own: boolean,
+): Promise<boolean> {
   const { containers, ledger, log, takeAway } = options;
   if (grant.container === container.Id) return true;
   const { token } = claim(container.Config?.Labels);
@@ -113,11 +118,34 @@ async function bound(options: RecoverOptions, container: Inspect, grant: Grant):
     "a created container has no grant",
   );
   await takeAway(container.Id);
-  await giveBack(options, grant);
+  await backFromCutOff(options, { id: grant.id, own, container: container.Id });
   return false;
 }
 
-async function giveBack({ ledger }: RecoverOptions, grant: Grant): Promise<void> {
-  const released = await ledger.release(grant.id, "its creation was cut off", true);
-  if (!released.ok && released.refusal.code !== "not-found") throw new Error(released.refusal.message);
+async function backFromCutOff({ ledger }: RecoverOptions, grant: GrantBack): Promise<void> {
+  const refusal = await giveBack(ledger, grant, "its creation was cut off");
+  if (refusal !== undefined) throw new Error(refusal.message);
+}
+
+/** A grant that a creation has, and that its container does not come to have. */
+export interface GrantBack {
+  id: string;
+  /** Its user asked for it before: it stays theirs. */
+  own: boolean;
+  /** May have it, and is gone; left out: none was made. */
+  container?: string;
+}
+
+/** Undefined: done; a grant that is over already is what is wanted. @param why for its history */
+export async function giveBack(
+  ledger: Pick<Ledger, "release" | "unbind">,
+  { id, own, container }: GrantBack,
+  why: string,
+): Promise<Refusal | undefined> {
+  if (own && container === undefined) return undefined;
+  const back =
+    own && container !== undefined
+      ? await ledger.unbind({ id, container })
+      : await ledger.release(id, why, true);
+  return back.ok || back.refusal.code === "not-found" ? undefined : back.refusal;
 }

@@ -44,6 +44,19 @@ export const noImage = (image: string): Refusal => ({
   fix: "pull or send it to the node first",
 });
 
+export const noWorkspace = (user: string): Refusal => ({
+  code: "conflict",
+  message: `${user} has no workspace on this node, whose image and size a container of theirs would have`,
+  fix: "have the workspace made: run up; an operator names an image instead",
+});
+
+export const notAllowedImage = (image: string, allowed: readonly string[]): Refusal => ({
+  code: "not-allowed",
+  message: `image ${image} is none of those that people may use on this node`,
+  allowed: allowed.join(", ") || "no image: the stack has no container here",
+  fix: "leave the image out to take your workspace's, or have it added to berth:agent.images",
+});
+
 export const noCdi = (info: EngineInfo): Refusal => ({
   code: "impossible",
   message: `dockerd ${info.version} on this node gives containers no CDI devices, and GPUs come by no other way`,
@@ -54,7 +67,7 @@ export const noCdi = (info: EngineInfo): Refusal => ({
 export const notThere = (container: string): Refusal => ({
   code: "not-found",
   message: `there is no container ${container}`,
-  fix: "see docker ps -a on the node",
+  fix: "see: berth container list",
 });
 
 export const notOurs = (container: string): Refusal => ({

@@ -1,8 +1,8 @@
 /** What somebody who wants a container may say, and nothing else. Pure. */
 import { z } from "zod";
-import { askSchema, type Refusal } from "../../../core/gpu";
+import { askSchema, plainText, type Refusal } from "../../../core/gpu";
 import { parseSize } from "../../../core/limits";
-import { CONTAINER_NAME, USER_NAME } from "../../../core/names";
+import { CONTAINER_NAME, IMAGE, USER_NAME } from "../../../core/names";
 
 const word = z.string().regex(CONTAINER_NAME, "lower-case letters, digits and '-', at most 40");
 const noNul = (text: string) => !text.includes("\0");
@@ -42,18 +42,16 @@ const env = z.record(z.string(), argument).superRefine((record, context) => {
 
 /** The body of `POST /api/containers`, which the route checks before the creator has it. */
 export const createSchema = z.strictObject({
-  /** Whose it is; the limits are that user's. */
-  user: z.string().regex(USER_NAME, "a user's name"),
+  /** Whose it is; the limits are that user's. A person may leave it out. */
+  user: z.string().regex(USER_NAME, "a user's name").optional(),
   /** Default: made up. The container's is `berth-<stack>-<user>-<name>`. */
   name: word.optional(),
-  /** By id or by digest: what runs is what was meant. */
+  /** By id or by digest. Default: that of the user's workspace. */
   image: z
     .string()
     .max(512)
-    .regex(
-      /^(sha256:[0-9a-f]{64}|[a-z0-9][a-zA-Z0-9._:/-]*@sha256:[0-9a-f]{64})$/,
-      "an image by its id (sha256:…) or by digest (name@sha256:…)",
-    ),
+    .regex(IMAGE, "an image by its id (sha256:…) or by digest (name@sha256:…)")
+    .optional(),
   command: z.array(argument).min(1).max(1024).optional(),
   entrypoint: z.array(argument).min(1).max(64).optional(),
   /** `1000`, `1000:1000` or a name of the image's. */
@@ -68,8 +66,12 @@ export const createSchema = z.strictObject({
     .refine(noNul, "no NUL characters")
     .optional(),
   env: env.optional(),
-  /** GPUs; left out: none. */
-  gpus: askSchema.optional(),
+  /** GPUs: what is asked for, or a grant of the user's that no container has. Left out: none. */
+  gpus: z
+    .union([askSchema, z.strictObject({ grant: plainText(128) })], {
+      error: 'an ask, such as {"kind": "mig", "count": 1}, or a grant of the user\'s: {"grant": "ID"}',
+    })
+    .optional(),
   /** Seconds to wait for them where none is free. */
   wait_seconds: z.int().min(0).max(86_400).optional(),
   /** Default: what the user's limits allow; of CPUs at most those of the node. */
@@ -94,7 +96,11 @@ export const createSchema = z.strictObject({
   stop_seconds: z.int().min(0).max(600).optional(),
 });
 
-export type CreateRequest = z.infer<typeof createSchema>;
+export type CreateRequest = z.infer<typeof createSchema> & { user: string };
+
+/** The grant that is to be used; undefined: GPUs are asked for, or none. */
+export const grantNamed = ({ gpus }: CreateRequest): string | undefined =>
+  gpus !== undefined && "grant" in gpus ? gpus.grant : undefined;
 
 /** All that is wrong with a request, at once. */
 export function malformed(problems: readonly string[]): Refusal {

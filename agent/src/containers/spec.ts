@@ -8,6 +8,7 @@
 import {
   type ContainerBody,
   type ContainerSpec,
+  CREATED_NETWORK,
   cdiDevice,
   engineBody,
   environment,
@@ -38,6 +39,8 @@ export interface SpecContext {
   ports: PortRange;
   /** CPUs of the node; undefined: not known. */
   cpus?: number;
+  /** On this node, by id or digest. */
+  image: string;
   /** Names the creation, so that what is left of it can be found. */
   creation: string;
   /** Undefined: no GPU was asked for. */
@@ -82,7 +85,7 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
   const spec: ContainerSpec = {
     kind: "created",
     name,
-    image: request.image,
+    image: context.image,
     hostname: (request.name ?? context.creation).slice(0, 63),
     command: request.command,
     entrypoint: request.entrypoint,
@@ -105,6 +108,7 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
     shmBytes: shm,
     pids: request.pids,
     ports: request.ports,
+    network: { name: CREATED_NETWORK.name },
     stopSeconds: request.stop_seconds ?? DEFAULT_STOP_SECONDS,
   };
   return { ok: true, value: { name, body: engineBody(spec) } };

@@ -2,10 +2,9 @@
  * A node's Docker engine, as berthd calls it: every call has a deadline, so that a dockerd that is slow, hung or gone
  * costs the callers a clear error and never their time.
  */
-import { Agent } from "node:http";
-import { inspect } from "node:util";
 import Docker from "dockerode";
 import type { ContainerBody } from "../../../core/containers";
+import { type Call, Connections, dial, raced, said } from "./dial";
 import { type EngineEvent, EVENT_TYPES, parseEvents } from "./events";
 import type { Inspect, Summary } from "./shapes";
 
@@ -67,32 +66,26 @@ export interface EngineInfo {
   cpus?: number;
 }
 
-interface Call {
-  method: "GET" | "POST" | "DELETE";
-  path: string;
-  query?: Record<string, unknown>;
-  body?: object;
-  /** Statuses that are success. */
-  fine: readonly number[];
-  stream?: boolean;
-  deadlineMs: number;
-  signal?: AbortSignal;
+/** A bridge network whose containers do not reach each other. */
+export interface IsolatedNetwork {
+  name: string;
+  /** Of the bridge on the node: at most 15 characters. */
+  bridge: string;
+  labels: Readonly<Record<string, string>>;
 }
 
-/**
- * A connection for each call: one that was kept may belong to a dockerd that is gone, and a call on it fails without
- * saying whether it got there.
- */
-class Connections extends Agent {
-  constructor() {
-    super({ keepAlive: false });
-  }
+/** Docker's option by which containers of one bridge reach each other. */
+const REACH_EACH_OTHER = "com.docker.network.bridge.enable_icc";
 
-  /** docker-modem prints its options, agent and all, into a debug line that nobody reads. */
-  [inspect.custom](): string {
-    return "Connections";
-  }
+interface Known {
+  info?: EngineInfo;
+  /** Ids, by reference. */
+  images: Map<string, string>;
+  /** By name: found, or on the way. */
+  networks: Map<string, Promise<void>>;
 }
+
+const nothingKnown = (): Known => ({ images: new Map(), networks: new Map() });
 
 export interface EngineOptions {
   /** @default /var/run/docker.sock */
@@ -107,8 +100,8 @@ export class Engine {
   private ready: Promise<Docker> | undefined;
   /** Spoken with this dockerd; undefined until it answered. */
   api: string | undefined;
-  /** What this dockerd said of itself, and the images that it was seen to have. */
-  private known: { info?: EngineInfo; images: Set<string> } = { images: new Set() };
+  /** What this dockerd said of itself, and what it was seen to have. */
+  private known = nothingKnown();
 
   constructor(options: EngineOptions = {}) {
     this.socket = options.socket ?? "/var/run/docker.sock";
@@ -125,7 +118,7 @@ export class Engine {
   /** dockerd may be another one now, or have other settings or images than it said. */
   forget(): void {
     this.ready = undefined;
-    this.known = { images: new Set() };
+    this.known = nothingKnown();
   }
 
   private async askInfo(signal: AbortSignal | undefined): Promise<EngineInfo> {
@@ -176,20 +169,57 @@ export class Engine {
   }
 
   /**
-   * Whether the image is on this node. One that was found is not asked for again until `forget`.
+   * The id of an image; undefined: it is not on this node. One that was found is not asked for again until `forget`.
    *
    * @param reference by id or by digest: what a tag names may change
    */
-  async hasImage(reference: string, signal?: AbortSignal): Promise<boolean> {
+  async imageId(reference: string, signal?: AbortSignal): Promise<string | undefined> {
     const { images } = this.known;
-    if (images.has(reference)) return true;
+    const known = images.get(reference);
+    if (known !== undefined) return known;
     const what = `look for image ${reference}`;
     const id = await found(async () => {
       const path = `/images/${reference.split("/").map(encodeURIComponent).join("/")}/json`;
       return text((await this.read<{ Id?: string }>(what, path, {}, signal)).Id, what, "Id");
     });
-    if (id !== undefined) images.add(reference);
-    return id !== undefined;
+    if (id !== undefined) images.set(reference, id);
+    return id;
+  }
+
+  /**
+   * Makes a network of this node, in which containers do not reach each other, where there is none of that name. One that was
+   * found is not asked for again until `forget`.
+   *
+   * @throws DockerError also where one of that name lets its containers reach each other
+   */
+  ensureNetwork(network: IsolatedNetwork): Promise<void> {
+    const { networks } = this.known;
+    // One after the other: dockerd would make two of one name.
+    const there = networks.get(network.name) ?? this.findOrMake(network);
+    networks.set(network.name, there);
+    there.catch(() => networks.delete(network.name));
+    return there;
+  }
+
+  private async findOrMake({ name, bridge, labels }: IsolatedNetwork): Promise<void> {
+    const what = `look for network ${name}`;
+    const path = `/networks/${encodeURIComponent(name)}`;
+    const options = { [REACH_EACH_OTHER]: "false", "com.docker.network.bridge.name": bridge };
+    const there = await found(() =>
+      this.read<{ Options?: Record<string, string> | null }>(what, path, {}, undefined),
+    );
+    if (there !== undefined) {
+      if (there.Options?.[REACH_EACH_OTHER] === "false") return;
+      const message = `network ${name} lets its containers reach each other, and is not Berth's; take it away: docker network rm ${name}`;
+      throw new DockerError(message, "refused", 409);
+    }
+    await this.call(`make network ${name}`, {
+      method: "POST",
+      path: "/networks/create",
+      body: { Name: name, Driver: "bridge", CheckDuplicate: true, Options: options, Labels: labels },
+      fine: [201],
+      deadlineMs: this.deadlines.create,
+    });
   }
 
   async create(name: string, body: ContainerBody): Promise<string> {
@@ -350,32 +380,6 @@ export class Engine {
   }
 }
 
-/** dockerode's own methods take no signal for some calls, and each has its list of fine statuses; this takes both. */
-function dial<T>(docker: Docker, call: Call, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const options = {
-      path: `${call.path}?`,
-      method: call.method,
-      options: { _query: call.query ?? {}, ...(call.body === undefined ? {} : { _body: call.body }) },
-      abortSignal: signal,
-      isStream: call.stream ?? false,
-      statusCodes: Object.fromEntries(call.fine.map((status) => [status, true])),
-      ...(call.method === "POST" && call.body === undefined ? { allowEmpty: true } : {}),
-    };
-    // A POST without a body: an empty object, which docker-modem does not send.
-    if (call.method === "POST" && call.body === undefined) Object.assign(options.options, { _body: {} });
-    docker.modem.dial(options, (error, data) => (error ? reject(error) : resolve(data as T)));
-  });
-}
-
-/** dockerd's own words, or the beginning of whatever came. */
-function said(answer: { statusCode?: number; json?: unknown; message?: string }): string {
-  const message = (answer.json as { message?: unknown } | null | undefined)?.message;
-  if (typeof message === "string" && message !== "") return message.trim();
-  const text = (answer.message ?? "").replace(/^\(HTTP code \d+\) [a-z ]+ - /, "").trim();
-  return `HTTP ${answer.statusCode}${text === "" ? "" : `: ${text.slice(0, 300)}`}`;
-}
-
 const minor = (version: string | undefined): number | undefined => {
   const match = /^1\.(\d+)$/.exec(version ?? "");
   return match ? Number(match[1]) : undefined;
@@ -396,20 +400,6 @@ async function found<T>(work: () => Promise<T>): Promise<T | undefined> {
     if (error instanceof DockerError && error.status === 404) return undefined;
     throw error;
   }
-}
-
-/** Ends waiting at the signal, even if the call itself does not heed it. */
-export function raced<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const stop = () => reject(signal.reason instanceof Error ? signal.reason : new Error("cancelled"));
-    if (signal.aborted) {
-      work.catch(() => {}); // nobody waits for it any more
-      stop();
-      return;
-    }
-    signal.addEventListener("abort", stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
 }
 
 /** An id as `docker ps` shows it. */

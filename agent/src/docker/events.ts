@@ -11,8 +11,8 @@ export interface EngineEvent {
   at: string;
 }
 
-/** Containers, and what makes older answers of dockerd void: an image that goes, a reload of dockerd's settings. */
-export const EVENT_TYPES = ["container", "image", "daemon"] as const;
+/** Containers, and what makes older answers of dockerd void: an image or a network that goes, a reload of its settings. */
+export const EVENT_TYPES = ["container", "image", "network", "daemon"] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
 /** A line of the stream that is no JSON, or too long to be one. */

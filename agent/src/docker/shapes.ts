@@ -52,6 +52,10 @@ export interface Inspect {
   HostConfig: {
     Runtime?: string;
     Privileged?: boolean;
+    /** Bytes; 0: no limit. */
+    Memory?: number;
+    /** Billionths of a CPU; 0: no limit. */
+    NanoCpus?: number;
     DeviceRequests?: DeviceRequest[] | null;
     Devices?: { PathOnHost: string; PathInContainer: string; CgroupPermissions: string }[] | null;
     /** Docker 24 and newer. */

@@ -2,6 +2,7 @@ import type { ZodType } from "zod";
 import type { EffectiveLimits, Grant, Inventory, Refusal, Result } from "../../../core/gpu";
 import type { ExplainedLimit } from "../../../core/limits";
 import type { NodeConfig } from "../config";
+import type { Containers } from "../containers";
 import type { EventFollower } from "../event-follow";
 import type { Metrics } from "../metrics";
 import type { CreatorPort, LedgerService } from "../service";
@@ -42,6 +43,8 @@ export interface RouteContext {
   restore(uuid: string): Refusal | undefined;
   explain(user: string): ExplainedLimit[];
   limitsProblem(): string | undefined;
+  /** All of the node as they were last seen. */
+  containers: Pick<Containers, "current" | "get" | "list">;
   /** Undefined: this node creates no containers. */
   creator?: { port: CreatorPort; schema: ZodType };
 }

@@ -4,7 +4,7 @@
  */
 export const OPERATIONS = {
   /** A container, with the GPUs that it is to have. */
-  create: ["reserve", "create", "start", "bind"],
+  create: ["reserve", "create", "bind", "start"],
   /** The removal of such a container. */
   remove: ["stop", "remove", "release"],
 } as const satisfies Record<string, readonly string[]>;

@@ -1,6 +1,7 @@
 import {
   adopt,
   bind,
+  bindOwn,
   containerGone,
   containerStarted,
   containerStopped,
@@ -9,6 +10,7 @@ import {
   type Result,
   reviewInventory,
   tick,
+  unbind,
 } from "../../../core/gpu";
 import type { Logger } from "../log";
 import type { LedgerWriter } from "./ledger-turn";
@@ -63,6 +65,19 @@ export class LedgerInput {
       if (bound.ok) this.options.touch(request.container);
       return bound;
     });
+  }
+
+  bindOwn(request: Parameters<LedgerService["bindOwn"]>[0], by: string): Promise<Result<Grant>> {
+    return this.options.writer.submit((turn) => {
+      const bound = turn.take(bindOwn(turn.state, turn.ctx, request), by);
+      if (bound.ok) this.options.touch(request.container);
+      return bound;
+    });
+  }
+
+  unbind(request: Parameters<LedgerService["unbind"]>[0]): Promise<Result<Grant>> {
+    this.options.touch(request.container);
+    return this.options.writer.submit((turn) => turn.take(unbind(turn.state, turn.ctx, request)));
   }
 
   started(seen: Parameters<LedgerService["containerStarted"]>[0]): Promise<Result<Grant[]>> {

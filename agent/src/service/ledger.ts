@@ -7,10 +7,12 @@ import {
   type Grant,
   type Inventory,
   type KeptState,
+  type OwnGrant,
   planDeclared,
   type Result,
   release,
   reserve,
+  usableGrant,
 } from "../../../core/gpu";
 import { type StoredToken, type StoreError, Writer } from "../store";
 import { commitDeclared, whileBusy } from "./declared";
@@ -235,6 +237,18 @@ export class Ledger implements LedgerService {
     return this.input.bind(request, by);
   }
 
+  usable(own: OwnGrant): Result<Grant> {
+    return usableGrant(this.state, this.context(), own);
+  }
+
+  bindOwn(request: Parameters<LedgerService["bindOwn"]>[0], by: string): Promise<Result<Grant>> {
+    return this.input.bindOwn(request, by);
+  }
+
+  unbind(request: Parameters<LedgerService["unbind"]>[0]): Promise<Result<Grant>> {
+    return this.input.unbind(request);
+  }
+
   release(id: string, reason?: string, force?: boolean, by?: string): Promise<Result<Grant>> {
     return this.writer.submit((turn) => turn.take(release(turn.state, turn.ctx, id, reason, force), by));
   }
@@ -358,6 +372,7 @@ export class Ledger implements LedgerService {
     if (why === undefined) {
       this.options.log.info("the ledger is open: new grants are made");
       this.requests.lookAgain();
+      this.options.onOpen?.();
     } else this.options.log.warn({ reason: why }, "the ledger is closed: nothing new is granted");
     if (this.stopping || (before !== undefined && why !== undefined)) return;
     void this.emit(

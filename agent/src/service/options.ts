@@ -24,6 +24,8 @@ export interface LedgerOptions {
   onCommit?(seconds: number): void;
   onBeat?(): void;
   onRefusal?(code: Refusal["code"]): void;
+  /** New grants can be made from now on. */
+  onOpen?(): void;
   /** What else is wrong, for `health`. */
   problems?(): string[];
   /** Why else nothing may be granted now; asked before each turn. */

@@ -89,9 +89,11 @@ export interface CreatedContainer {
 export interface CreateCaller {
   /** As `by` in events: `admin`, `token:ab12`. */
   actor: string;
+  /** A person, who has to do with their own containers alone; left out: an operator or a program. */
+  user?: string;
 }
 
-/** Reserve, create, start, bind. `Request`: a body that the route has checked, by `createSchema` of the docker folder. */
+/** Makes containers and removes them. `Request`: a body that the route has checked, by `createSchema` of the containers. */
 export interface CreatorPort<Request = unknown> {
   /** @param signal whoever asked has gone: nothing is left behind. */
   create(request: Request, caller: CreateCaller, signal?: AbortSignal): Promise<Result<CreatedContainer>>;

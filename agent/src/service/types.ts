@@ -7,6 +7,7 @@ import type {
   Grant,
   GrantState,
   Inventory,
+  OwnGrant,
   Refusal,
   Result,
 } from "../../../core/gpu";
@@ -124,6 +125,12 @@ export interface LedgerService {
    * and is not there any more loses its grant at once; a look that began before the bind says nothing of it.
    */
   bind(request: { id: string; token: number; container: string }): Promise<Result<Grant>>;
+  /** Whether a user's grant can be used for a new container now; changes nothing. */
+  usable(own: OwnGrant): Result<Grant>;
+  /** Looks at that again and binds, in one turn. The container has not started: see `bind` over the API. @param by who did it */
+  bindOwn(request: OwnGrant & { container: string }, by: string): Promise<Result<Grant>>;
+  /** Takes a grant back from a container that never ran: it is reserved again. */
+  unbind(request: { id: string; container: string }): Promise<Result<Grant>>;
   /** `force`: also while a container has it. */
   release(id: string, reason?: string, force?: boolean): Promise<Result<Grant>>;
   cancel(id: string): Result<{ id: string }>;

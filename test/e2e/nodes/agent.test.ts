@@ -6,7 +6,7 @@
  * its way to it over all of that; an upgrade leaves containers and grants alone, and a version that does not start is
  * taken back; the declared GPUs are there for nvidia-smi and for containers; a server that leaves is clean.
  *
- * Proves of kills, with a real dockerd: killed at each point between reserve, create, start and bind, and between stop,
+ * Proves of kills, with a real dockerd: killed at each point between reserve, create, bind and start, and between stop,
  * remove and release, and at random moments under load, the next berthd brings ledger and Docker to say the same, and
  * gives no GPU twice; the device list in a container is exactly its grant, whatever its image or it asks for; what
  * fails half-way leaves nothing; a GPU that somebody takes with docker is not granted; a dockerd that hangs closes the

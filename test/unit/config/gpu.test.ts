@@ -21,6 +21,16 @@ describe("defaults", () => {
   });
 });
 
+describe("images of which people may make containers", () => {
+  it("are named by id or digest", () => {
+    const images = [`sha256:${"ab".repeat(32)}`, `docker.io/library/python@sha256:${"0f".repeat(32)}`];
+    expect(load({ ...stack(), agent: { images } }).agent.images).toEqual(images);
+    expect(problems({ ...stack(), agent: { images: ["python:3.13", ...images] } })).toMatchObject([
+      { path: "berth:agent.images[0]", problem: "is no image by its content" },
+    ]);
+  });
+});
+
 describe("the plan", () => {
   it("has the declared GPUs of each node, the groups and the asks", () => {
     const plan = load(

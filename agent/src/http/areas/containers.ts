@@ -1,7 +1,10 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { adminOnly, answers, goneSignal, granted, identityOf, programOnly } from "../route";
+import type { ContainerRecord } from "../../containers";
+import { Refused } from "../failures";
+import { type Identity, sees } from "../identity";
+import { actsFor, adminOnly, answers, goneSignal, granted, identityOf } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
 
@@ -17,13 +20,51 @@ const heldBack = z.object({
   ),
 });
 
-const created = z.object({ id: z.string(), name: z.string(), grant: s.grant.optional() });
+export const created = z.object({ id: z.string(), name: z.string(), grant: s.grant.optional() });
 
 const removed = z.object({ id: z.string() });
 
-/** Containers that berthd makes, and those that Docker held back. */
-export function addContainers(fastify: FastifyInstance, { ledger, creator }: RouteContext): void {
+export const container = z.object({
+  id: z.string(),
+  name: z.string(),
+  /** `system`: a part of Berth itself. */
+  user: z.string(),
+  kind: z.enum(["workspace", "created", "own"]).describe("own: a part of Berth itself."),
+  image: z.string(),
+  state: z.enum(["created", "running", "paused", "restarting", "removing", "exited", "dead"]),
+  health: z.enum(["starting", "healthy", "unhealthy"]).optional(),
+  createdAt: s.time,
+  startedAt: s.time.optional(),
+  finishedAt: s.time.optional(),
+  exitCode: z.int().optional(),
+  ports: z.array(z.object({ container: z.int(), protocol: z.string(), address: z.string(), host: z.int() })),
+  /** A grant's id, or the key of a declared one. */
+  grant: z.string().optional(),
+});
+
+export const containers = z.object({ containers: z.array(container) });
+
+const containersQuery = z.strictObject({ user: s.text(64).optional() });
+
+/** What the API tells of a container; undefined: it is none of Berth's. */
+function containerView(record: ContainerRecord): z.infer<typeof container> | undefined {
+  const { owner, kind } = record;
+  if (owner === undefined || kind === "other") return undefined;
+  const { id, name, image, state, health, createdAt, startedAt, finishedAt, exitCode, ports, grant } = record;
+  return {
+    ...{ id, name, user: owner, kind, image, state, createdAt, ports: ports.map((port) => ({ ...port })) },
+    ...(health !== undefined && { health }),
+    ...(startedAt !== undefined && { startedAt }),
+    ...(finishedAt !== undefined && { finishedAt }),
+    ...(exitCode !== undefined && { exitCode }),
+    ...(grant !== undefined && { grant }),
+  };
+}
+
+/** Containers of people, those that berthd makes for them, and those that Docker held back. */
+export function addContainers(fastify: FastifyInstance, context: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
+  const { ledger, creator, containers: known } = context;
 
   app.get(
     "/api/held-back",
@@ -36,27 +77,73 @@ export function addContainers(fastify: FastifyInstance, { ledger, creator }: Rou
     async () => ({ containers: ledger.heldBackNow() }),
   );
 
+  app.get(
+    "/api/containers",
+    {
+      schema: {
+        querystring: containersQuery,
+        response: answers(200, containers, "Berth's containers on this node, as they were last seen."),
+      },
+    },
+    async (request) => {
+      const identity = identityOf(request);
+      const { user } = request.query;
+      const whose = identity.role === "user" ? actsFor(identity, user) : user;
+      await known.current();
+      return { containers: known.list(whose).flatMap((record) => containerView(record) ?? []) };
+    },
+  );
+
+  app.get(
+    "/api/containers/:id",
+    {
+      schema: {
+        params: s.idParams,
+        response: answers(200, container, "The container, by its whole id or its name."),
+      },
+    },
+    async (request) => {
+      const identity = identityOf(request);
+      const { id } = request.params;
+      await known.current();
+      const record = known.get(id);
+      const view = record && containerView(record);
+      if (view && sees(identity, view.user)) return view;
+      throw new Refused({
+        code: "not-found",
+        message: `There is no container ${id}.`,
+        fix: "See: berth container list",
+      });
+    },
+  );
+
   if (!creator) return;
 
   app.post(
     "/api/containers",
     {
-      ...programOnly,
-      schema: { body: creator.schema, response: answers(201, created, "It runs, with its grant.") },
+      schema: {
+        body: creator.schema,
+        response: answers(201, created, "It runs, with its grant."),
+      },
     },
     async (request, reply) => {
-      const created = granted(
-        await creator.port.create(request.body, { actor: identityOf(request).actor }, goneSignal(reply)),
-      );
+      const identity = identityOf(request);
+      const body = request.body as { user?: string };
+      const wanted = { ...body, user: actsFor(identity, body.user) };
+      const made = granted(await creator.port.create(wanted, createCaller(identity), goneSignal(reply)));
       void reply.code(201);
-      return created;
+      return made;
     },
   );
 
   app.delete(
     "/api/containers/:id",
-    { ...programOnly, schema: { params: s.idParams, response: answers(200, removed, "It is gone.") } },
+    { schema: { params: s.idParams, response: answers(200, removed, "It is gone, and its grant is over.") } },
     async (request) =>
-      granted(await creator.port.remove(request.params.id, { actor: identityOf(request).actor })),
+      granted(await creator.port.remove(request.params.id, createCaller(identityOf(request)))),
   );
 }
+
+/** A person has to do with their own containers alone. */
+const createCaller = ({ role, user, actor }: Identity) => (role === "user" ? { actor, user } : { actor });

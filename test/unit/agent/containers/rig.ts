@@ -8,6 +8,7 @@ import {
   adopt,
   apply,
   bind,
+  bindOwn,
   type Ctx,
   containerGone,
   containerStarted,
@@ -19,6 +20,8 @@ import {
   type Result,
   release,
   reserve,
+  unbind,
+  usableGrant,
 } from "../../../../core/gpu";
 import { defaultLimitsDocument, resolveLimits } from "../../../../core/limits";
 import { FakeDockerd } from "../../../fakes/dockerd";
@@ -108,6 +111,14 @@ export class CoreLedger implements Ledger {
     return made;
   };
   grantOf = (actor: string, key: string) => this.grant(this.keys.get(`${actor} ${key}`) ?? "");
+  /** Why nothing is granted at the moment. */
+  why: string | undefined;
+  closed = () => this.why;
+  usable = (own: Parameters<Ledger["usable"]>[0]) => usableGrant(this.state, this.ctx(), own);
+  bindOwn = (request: Parameters<Ledger["bindOwn"]>[0]) =>
+    this.take(() => bindOwn(this.state, this.ctx(), request));
+  unbind = (request: Parameters<Ledger["unbind"]>[0]) =>
+    this.take(() => unbind(this.state, this.ctx(), request));
   bind = (request: Parameters<Ledger["bind"]>[0]) => this.take(() => bind(this.state, this.ctx(), request));
   release = (id: string, reason?: string, force?: boolean) =>
     this.take(() => release(this.state, this.ctx(), id, reason, force));
@@ -171,6 +182,8 @@ export class Rig {
   retryMs = 10;
   probeSeconds = 60;
   endSeconds = 1;
+  /** That the operator allows. */
+  images: string[] = [];
 
   async start(): Promise<void> {
     this.dockerd.images.set(IMAGE, IMAGE);
@@ -216,6 +229,7 @@ export class Rig {
       node: "node-0",
       operations: this.operations,
       ports: () => ({ start: 20_000, end: 29_999 }),
+      images: () => this.images,
       endSeconds: this.endSeconds,
     });
   }

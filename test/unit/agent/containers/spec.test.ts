@@ -15,6 +15,7 @@ const context: SpecContext = {
   stack: "test",
   node: "node-0",
   creation: "0011223344556677",
+  image: IMAGE,
   limits,
   addresses: ["127.0.0.1", "10.0.0.5"],
   ports: { start: 20_000, end: 29_999 },
@@ -92,7 +93,7 @@ describe("the body of a container", () => {
             CgroupnsMode: "private",
             IpcMode: "private",
             Init: true,
-            NetworkMode: "bridge",
+            NetworkMode: "berth-containers",
             PortBindings: {
               "8080/tcp": [
                 { HostIp: "127.0.0.1", HostPort: "20000" },
@@ -296,7 +297,7 @@ describe("what may be asked for", () => {
           CapDrop: ["ALL"],
           Privileged: false,
           DeviceRequests: [],
-          NetworkMode: "bridge",
+          NetworkMode: "berth-containers",
         });
         expect(host.CapAdd).toHaveLength(8);
         expect(spec.value.body.Env.filter((line) => line.startsWith("NVIDIA_VISIBLE_DEVICES="))).toHaveLength(

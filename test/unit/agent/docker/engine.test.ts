@@ -33,15 +33,15 @@ describe("a dockerd that works", () => {
     const asked = (call: string) => dockerd.calls.filter((one) => one.startsWith(call)).length;
     for (let i = 0; i < 3; i++) {
       expect((await engine.info()).cdi).toBe(true);
-      expect(await engine.hasImage("x")).toBe(true);
-      expect(await engine.hasImage("y")).toBe(false);
+      expect(await engine.imageId("x")).toBe("sha256:x");
+      expect(await engine.imageId("y")).toBeUndefined();
     }
     expect([asked("GET /info"), asked("GET /images/x"), asked("GET /images/y")]).toEqual([1, 1, 3]);
     dockerd.cdi = false;
     dockerd.images.clear();
     engine.forget();
     expect((await engine.info()).cdi).toBe(false);
-    expect(await engine.hasImage("x")).toBe(false);
+    expect(await engine.imageId("x")).toBeUndefined();
   });
 
   it("is asked for everything that is needed", async () => {
@@ -57,8 +57,8 @@ describe("a dockerd that works", () => {
     await engine.remove(id);
     await engine.stop(id, 0);
     expect(await engine.inspect(id)).toBeUndefined();
-    expect(await engine.hasImage("a/b@sha256:x")).toBe(true);
-    expect(await engine.hasImage("a/c")).toBe(false);
+    expect(await engine.imageId("a/b@sha256:x")).toBe("sha256:y");
+    expect(await engine.imageId("a/c")).toBeUndefined();
     expect(await engine.info()).toMatchObject({
       version: "26.1.5",
       api: "1.45",
@@ -94,7 +94,7 @@ describe("a dockerd that does not", () => {
   const calls: [string, (on: Engine) => Promise<unknown>, string][] = [
     ["list", (on) => on.list(), "GET /containers/json"],
     ["inspect", (on) => on.inspect("x"), "GET /containers/ID"],
-    ["image", (on) => on.hasImage("x"), "GET /images"],
+    ["image", (on) => on.imageId("x"), "GET /images"],
     ["info", (on) => on.info(), "GET /info"],
     ["create", (on) => on.create("x", body), "POST /containers/create"],
     ["start", (on) => on.start("x"), "POST /containers/ID"],

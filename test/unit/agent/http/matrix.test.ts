@@ -150,13 +150,23 @@ describe.runIf(asRoot)("who may do what", () => {
       operators(200, 403),
     ],
     ["POST", "/api/declared", async () => ["POST", "/api/declared", { declared: [] }], operators(200, 403)],
+    ["GET", "/api/containers", async () => ["GET", "/api/containers"], everybody(200)],
+    ["GET", "/api/containers?user=alice", async () => ["GET", "/api/containers?user=alice"], named(200)],
+    ["GET", "/api/containers/:alice's", async () => ["GET", "/api/containers/c1"], owners(200)],
+    ["GET", "/api/containers/:none", async () => ["GET", "/api/containers/none"], everybody(404)],
+    [
+      "POST",
+      "/api/containers for alice",
+      async () => ["POST", "/api/containers", { user: "alice", image: "x" }],
+      named(201),
+    ],
     [
       "POST",
       "/api/containers",
-      async () => ["POST", "/api/containers", { user: "alice", image: "x" }],
-      operators(201),
+      async () => ["POST", "/api/containers", { image: "x" }],
+      { ...operators(400), alice: 201, bob: 201, "alice-token": 201 },
     ],
-    ["DELETE", "/api/containers/:id", async () => ["DELETE", "/api/containers/c1"], operators(200)],
+    ["DELETE", "/api/containers/:alice's", async () => ["DELETE", "/api/containers/c1"], owners(200)],
     ["GET", "/metrics", async () => ["GET", "/metrics"], everybody(200)],
     ["GET", "/health", async () => ["GET", "/health"], { ...everybody(200), none: 200 }],
     ["GET", "/ready", async () => ["GET", "/ready"], { ...everybody(200), none: 200 }],
@@ -203,6 +213,37 @@ describe.runIf(asRoot)("who may do what", () => {
       expect((await as("bob", "GET", path)).text, path).not.toContain("alice");
     }
     await it_.ledger.release(id, "tidied", true);
+  });
+
+  it("makes a container for the caller, whom the creator knows as a person", async () => {
+    it_.created.length = 0;
+    await as("bob", "POST", "/api/containers", { image: "x" });
+    await as("alice-token", "POST", "/api/containers", { image: "x", user: "alice" });
+    await as("service-token", "POST", "/api/containers", { image: "x", user: "alice" });
+    const token = { actor: expect.stringMatching(/^token:/) };
+    expect(it_.created).toEqual([
+      { body: { image: "x", user: "bob" }, caller: { actor: "user:bob", user: "bob" } },
+      { body: { image: "x", user: "alice" }, caller: { ...token, user: "alice" } },
+      { body: { image: "x", user: "alice" }, caller: token },
+    ]);
+  });
+
+  it("shows people their own containers, and operators all of Berth's", async () => {
+    const names = async (name: Who) =>
+      (await as(name, "GET", "/api/containers")).body.containers.map((one: { name: string }) => one.name);
+    expect(await names("alice")).toEqual(["berth-c1"]);
+    expect(await names("bob")).toEqual(["berth-w1"]);
+    expect(await names("root")).toEqual(["berth-c1", "berth-w1", "berth-r1"]);
+    expect((await as("root", "GET", "/api/containers/others")).status).toBe(404);
+    const [theirs, none] = await Promise.all(
+      ["c1", "c9"].map((id) => as("bob", "GET", `/api/containers/${id}`)),
+    );
+    expect(theirs?.text.replace("c1", "c9")).toBe(none?.text);
+    expect((await as("alice", "GET", "/api/containers/berth-c1")).body).toEqual({
+      ...{ id: "c1", name: "berth-c1", user: "alice", kind: "created", image: "sha256:x", state: "running" },
+      ...{ createdAt: 1, startedAt: 2, grant: "g1" },
+      ports: [{ container: 80, protocol: "tcp", address: "127.0.0.1", host: 20_000 }],
+    });
   });
 
   it("shows a request's key in the queue to the caller who sent it, and to no other", async () => {

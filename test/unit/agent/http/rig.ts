@@ -6,6 +6,7 @@ import Ajv2020, { type ValidateFunction } from "ajv/dist/2020";
 import pino from "pino";
 import { z } from "zod";
 import type { NodeConfig } from "../../../../agent/src/config";
+import type { ContainerRecord } from "../../../../agent/src/containers";
 import { EventFollower } from "../../../../agent/src/event-follow";
 import { makeApp, Servers, type StreamLimits, Tokens } from "../../../../agent/src/http";
 import { type Area, areas } from "../../../../agent/src/http/areas";
@@ -145,6 +146,22 @@ export interface Api extends Rig {
   created: unknown[];
 }
 
+/** A container as the registry has it, that runs. */
+export const record = (more: Partial<ContainerRecord>): ContainerRecord => ({
+  ...{
+    id: "c1",
+    name: "c1",
+    kind: "created",
+    image: "sha256:x",
+    state: "running",
+    createdAt: 1,
+    startedAt: 2,
+  },
+  ports: [{ container: 80, protocol: "tcp", address: "127.0.0.1", host: 20_000 }],
+  ...{ units: [], usesGpus: false, privileged: false, runs: true },
+  ...more,
+});
+
 export interface ApiOptions extends RigOptions {
   node?: Partial<NodeConfig>;
   mostTries?: number;
@@ -191,6 +208,12 @@ export async function makeApi({
     (name) => node.users.some((user) => user.name === name),
   );
   const created: unknown[] = [];
+  const records = [
+    record({ id: "c1", name: "berth-c1", kind: "created", owner: "alice", grant: "g1" }),
+    record({ id: "w1", name: "berth-w1", kind: "workspace", owner: "bob", health: "healthy" }),
+    record({ id: "r1", name: "berth-r1", kind: "own", owner: "system" }),
+    record({ id: "o1", name: "others", kind: "other" }),
+  ];
   const app = await makeApp({
     ledger,
     tokens,
@@ -210,14 +233,22 @@ export async function makeApi({
       },
     ],
     limitsProblem: () => limits.problem,
+    containers: {
+      current: async () => {},
+      get: (id) => records.find((one) => [one.id, one.name].includes(id)),
+      list: (owner) => records.filter((one) => owner === undefined || one.owner === owner),
+    },
     creator: {
-      schema: z.strictObject({ user: z.string(), image: z.string() }),
+      schema: z.strictObject({ user: z.string().optional(), image: z.string() }),
       port: {
-        create: async (body) => {
-          created.push(body);
+        create: async (body, caller) => {
+          created.push({ body, caller });
           return { ok: true, value: { id: "c1", name: "berth-c1" } };
         },
-        remove: async (id) => ({ ok: true, value: { id } }),
+        remove: async (id, { user }) =>
+          user === undefined || records.some((one) => one.id === id && one.owner === user)
+            ? { ok: true, value: { id } }
+            : { ok: false, refusal: { code: "not-found", message: `there is no container ${id}` } },
       },
     },
     log,

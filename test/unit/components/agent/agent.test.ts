@@ -69,10 +69,15 @@ describe("what berthd is told", () => {
         i === 0 ? { ...node, gpus: [h100] } : node,
       );
       const ports = { containers: { start: 24000, end: 24999 } };
-      const plan = planOf([alice, bob], { limits, nodes, ports, agent: { listen: "private" } });
+      const images = [`docker.io/library/python@sha256:${"0f".repeat(32)}`];
+      const plan = planOf([alice, bob], { limits, nodes, ports, agent: { listen: "private", images } });
       const { node, gpus, limits: document } = documentsOf(plan);
       writeFileSync(join(folder, "node.json"), JSON.stringify(node));
-      expect(readNode(join(folder, "node.json"))).toMatchObject({ ...node, privateAddress: "10.88.0.10" });
+      expect(readNode(join(folder, "node.json"))).toMatchObject({
+        ...node,
+        images,
+        privateAddress: "10.88.0.10",
+      });
       writeFileSync(join(folder, "gpus.json"), JSON.stringify(gpus));
       expect(readNode(join(folder, "node.json")).ports?.containers).toEqual(plan.ports.containers);
       // Of a stack of before, which had the plan's default.

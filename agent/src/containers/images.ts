@@ -1,0 +1,35 @@
+/** Of which image a container is made, and of which ones a person may make one. */
+import type { Result } from "../../../core/gpu";
+import { IMAGE } from "../../../core/names";
+import type { CreatorOptions } from "./options";
+import { noImage, notAllowedImage, noWorkspace, refuse } from "./refusals";
+import type { CreateRequest } from "./request";
+
+/**
+ * The image of a new container, which is on this node. A person may have those that the stack's own containers on the node are
+ * of, and those that the operator allows.
+ *
+ * @param person whether a person asks, for themselves
+ * @throws DockerError
+ */
+export async function imageFor(
+  { user, image }: Pick<CreateRequest, "user" | "image">,
+  person: boolean,
+  { containers, engine, images }: Pick<CreatorOptions, "containers" | "engine" | "images">,
+): Promise<Result<string>> {
+  const stacks = containers.list().filter(({ kind }) => kind === "workspace" || kind === "own");
+  const workspace = stacks.find(({ kind, owner }) => kind === "workspace" && owner === user);
+  const wanted = image ?? workspace?.image;
+  if (wanted === undefined) return refuse(noWorkspace(user));
+  const id = await engine.imageId(wanted);
+  if (person) {
+    // What a tag names may change.
+    const brought = stacks.map((one) => one.image).filter((reference) => IMAGE.test(reference));
+    const allowed = [...new Set([...brought, ...(images?.() ?? [])])];
+    const ids = await Promise.all(allowed.map((reference) => engine.imageId(reference)));
+    // Whether others are on the node is not told.
+    if (!allowed.includes(wanted) && (id === undefined || !ids.includes(id)))
+      return refuse(notAllowedImage(wanted, allowed));
+  }
+  return id === undefined ? refuse(noImage(wanted)) : { ok: true, value: wanted };
+}

@@ -1,0 +1,71 @@
+/** One call to dockerd, as dockerode's transport makes it. */
+import { Agent } from "node:http";
+import { inspect } from "node:util";
+import type Docker from "dockerode";
+
+export interface Call {
+  method: "GET" | "POST" | "DELETE";
+  path: string;
+  query?: Record<string, unknown>;
+  body?: object;
+  /** Statuses that are success. */
+  fine: readonly number[];
+  stream?: boolean;
+  deadlineMs: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * A connection for each call: one that was kept may belong to a dockerd that is gone, and a call on it fails without
+ * saying whether it got there.
+ */
+export class Connections extends Agent {
+  constructor() {
+    super({ keepAlive: false });
+  }
+
+  /** docker-modem prints its options, agent and all, into a debug line that nobody reads. */
+  [inspect.custom](): string {
+    return "Connections";
+  }
+}
+
+/** dockerode's own methods take no signal for some calls, and each has its list of fine statuses; this takes both. */
+export function dial<T>(docker: Docker, call: Call, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const options = {
+      path: `${call.path}?`,
+      method: call.method,
+      options: { _query: call.query ?? {}, ...(call.body === undefined ? {} : { _body: call.body }) },
+      abortSignal: signal,
+      isStream: call.stream ?? false,
+      statusCodes: Object.fromEntries(call.fine.map((status) => [status, true])),
+      ...(call.method === "POST" && call.body === undefined ? { allowEmpty: true } : {}),
+    };
+    // A POST without a body: an empty object, which docker-modem does not send.
+    if (call.method === "POST" && call.body === undefined) Object.assign(options.options, { _body: {} });
+    docker.modem.dial(options, (error, data) => (error ? reject(error) : resolve(data as T)));
+  });
+}
+
+/** dockerd's own words, or the beginning of whatever came. */
+export function said(answer: { statusCode?: number; json?: unknown; message?: string }): string {
+  const message = (answer.json as { message?: unknown } | null | undefined)?.message;
+  if (typeof message === "string" && message !== "") return message.trim();
+  const text = (answer.message ?? "").replace(/^\(HTTP code \d+\) [a-z ]+ - /, "").trim();
+  return `HTTP ${answer.statusCode}${text === "" ? "" : `: ${text.slice(0, 300)}`}`;
+}
+
+/** Ends waiting at the signal, even if the call itself does not heed it. */
+export function raced<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const stop = () => reject(signal.reason instanceof Error ? signal.reason : new Error("cancelled"));
+    if (signal.aborted) {
+      work.catch(() => {}); // nobody waits for it any more
+      stop();
+      return;
+    }
+    signal.addEventListener("abort", stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
