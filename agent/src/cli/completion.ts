@@ -6,7 +6,7 @@
 import type { Command, Option } from "./commander";
 
 /** What `berth __words` can tell. */
-export const wordLists = ["grants", "tokens", "users"] as const;
+export const wordLists = ["grants", "tokens", "users", "containers"] as const;
 export type WordList = (typeof wordLists)[number];
 
 export const shells = ["bash", "zsh"] as const;
@@ -31,7 +31,9 @@ interface Place {
 }
 
 /** Which list completes an argument or an option's value, by its name. */
-const lists: Record<string, WordList> = { id: "grants", user: "users", token: "tokens" };
+const lists: Record<string, WordList> = {
+  ...{ id: "grants", grant: "grants", user: "users", token: "tokens", container: "containers" },
+};
 
 function placesOf(command: Command, path: string[] = []): Place[] {
   const visible = new Set(command.createHelp().visibleCommands(command));

@@ -3,7 +3,15 @@ import type { WordList } from "./completion";
 import type { Context } from "./context";
 import { exit, Failure } from "./failure";
 import { clean } from "./text";
-import type { GrantsView, HealthView, LimitsListView, QueueView, TokensView, WhoamiView } from "./views";
+import type {
+  ContainersView,
+  GrantsView,
+  HealthView,
+  LimitsListView,
+  QueueView,
+  TokensView,
+  WhoamiView,
+} from "./views";
 
 interface Options {
   json?: boolean;
@@ -49,6 +57,10 @@ async function wordsOf(context: Context, list: WordList): Promise<string[]> {
     }
     case "tokens":
       return (await client.get<TokensView>("/api/tokens")).tokens.map(({ id }) => id);
+    case "containers":
+      return (await client.get<ContainersView>("/api/containers")).containers
+        .filter(({ kind }) => kind === "created")
+        .map(({ name }) => name);
     case "users":
       return (await client.get<LimitsListView>("/api/limits")).users.map(({ user }) => user);
   }

@@ -5,6 +5,7 @@ import { version } from "../../package.json";
 import { kinds } from "./ask";
 import type { Command, Commander } from "./commander";
 import { completionScript, type Shell, shells, type WordList, wordLists } from "./completion";
+import { create, list, remove } from "./container";
 import type { Context } from "./context";
 import { applyDeclared, planDeclared, showDeclared } from "./declared";
 import { usage } from "./failure";
@@ -53,6 +54,7 @@ export function buildProgram(
       examples(
         ["berth gpu status", "what there is, and what is free"],
         ["berth gpu request --profile 1g.10gb --wait 30m", "one MIG instance, as soon as one is free"],
+        ["berth container create --grant ID -- nvidia-smi -L", "a container that has it"],
         ["berth limits explain", "what you may have, and which rule says so"],
       ) +
         SOCKET +
@@ -131,6 +133,39 @@ export function buildProgram(
     .option("--limit <n>", "at most so many (default: 50)")
     .option("--before <number>", "only what was granted before this number (column NO)")
     .action((options) => history(context, options));
+
+  const container = group("container", "Containers beside your workspace, with a GPU or without");
+  ask(
+    leaf(
+      container,
+      "create <command...>",
+      "Starts a container, with the GPUs of a grant or those asked for. Where it does not start, a grant that was named stays.",
+      [
+        [
+          "berth container create --grant gmwqbt5da -- python train.py",
+          "with what berth gpu request was granted",
+        ],
+        [
+          "berth container create --profile 1g.10gb -- nvidia-smi -L",
+          "with one MIG instance, where one is free",
+        ],
+        ["berth container create --name build -- make -j4", "without a GPU"],
+      ],
+    ),
+  )
+    .option("--grant <grant>", "the GPUs of this grant of yours, which no container has")
+    .option("--image <image>", "by id or digest (default: your workspace's)")
+    .option("--name <name>", "letters, digits and '-' (default: made up)")
+    .action((command: string[], options) => create(context, command, options));
+  leaf(container, "list", "Shows your containers, your workspace too.", [["berth container list", ""]])
+    .option("--user <user>", "of this user alone (administrators)")
+    .action((options) => list(context, options));
+  leaf(
+    container,
+    "remove <container>",
+    "Stops a container and removes it with all that it wrote; what it had of GPUs is free then.",
+    [["berth container remove berth-dev-alice-build", ""]],
+  ).action((name: string, options) => remove(context, name, options));
 
   const limits = group("limits", "Limits: what one may have, and which rule says so");
   leaf(limits, "show [user]", "Shows the limits of a user: yours when none is named.", [

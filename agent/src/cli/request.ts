@@ -61,10 +61,11 @@ export async function request(context: Context, options: RequestOptions): Promis
     waitSeconds === undefined
       ? await client.post<GrantView>("/api/grants", wish)
       : await waitForIt(context, client, wish, waitSeconds);
-  context.show(options.json, grant, () => granted(grant, context.io.now()));
+  context.show(options.json, grant, () => granted(grant, context.io.now(), options.user));
 }
 
-function granted(grant: GrantView, now: number): string {
+/** @param user whom it was asked for; undefined: whoever asks */
+function granted(grant: GrantView, now: number, user: string | undefined): string {
   const rows = grant.units.map((unit) => [
     unit.name,
     unit.model,
@@ -76,7 +77,12 @@ function granted(grant: GrantView, now: number): string {
     grant.reservedUntil === undefined
       ? ""
       : `\nKept for ${duration((grant.reservedUntil - now) / 1000)}, then free again unless a container has it.`;
-  return `Granted: ${clean(grant.id)}\n${table(["UNIT", "MODEL", "PROFILE", "MEMORY", "UUID"], rows)}${until}\nGive it back: berth gpu release ${clean(grant.id)}`;
+  const id = clean(grant.id);
+  const whose = user === undefined ? "" : ` --user ${clean(user)}`;
+  return `Granted: ${id}
+${table(["UNIT", "MODEL", "PROFILE", "MEMORY", "UUID"], rows)}${until}
+Use it: berth container create --grant ${id}${whose} -- COMMAND
+Give it back: berth gpu release ${id}`;
 }
 
 /** What is known of a request that waits. */

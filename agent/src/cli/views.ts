@@ -1,5 +1,6 @@
 /** What berthd's answers hold: the types of its schemas alone, so that zod is not loaded at each start. */
 import type { z } from "zod";
+import type { container, containers, created } from "../http/areas/containers";
 import type { gpus } from "../http/areas/gpus";
 import type { grants, queue } from "../http/areas/grants";
 import type { checked, explainedLimits, limitsList } from "../http/areas/limits";
@@ -23,3 +24,6 @@ export type TokensView = z.infer<typeof tokens>;
 export type TokenView = TokensView["tokens"][number];
 export type TokenMade = z.infer<typeof tokenMade>;
 export type AskView = z.infer<typeof shownAsk>;
+export type ContainerView = z.infer<typeof container>;
+export type ContainersView = z.infer<typeof containers>;
+export type ContainerMade = z.infer<typeof created>;

@@ -19,7 +19,7 @@ beforeAll(async () => {
   for (const [shell, text] of Object.entries(scripts)) writeFileSync(join(folder, shell), text);
   // Stands in for the command that the script asks for ids and names.
   const words =
-    '#!/bin/sh\n[ "$1" = __words ] || exit 9\ncase $2 in grants) echo g1; echo g2 ;; users) echo alice ;; esac\n';
+    '#!/bin/sh\n[ "$1" = __words ] || exit 9\ncase $2 in grants) echo g1; echo g2 ;; users) echo alice ;; containers) echo c1 ;; esac\n';
   writeFileSync(join(folder, "berth"), words);
   chmodSync(join(folder, "berth"), 0o755);
 });
@@ -47,7 +47,7 @@ describe("bash", () => {
   it.each([
     [
       ["berth", ""],
-      ["gpu", "limits", "declared", "token", "health", "whoami", "completion"],
+      ["gpu", "container", "limits", "declared", "token", "health", "whoami", "completion"],
     ],
     [["berth", "g"], ["gpu"]],
     [["berth", "--v"], ["--version"]],
@@ -80,6 +80,11 @@ describe("bash", () => {
       ["g1", "g2"],
     ],
     [["berth", "gpu", "release", "g1", ""], []],
+    [
+      ["berth", "container", "create", "--grant", ""],
+      ["g1", "g2"],
+    ],
+    [["berth", "container", "remove", ""], ["c1"]],
     [["berth", "limits", "show", ""], ["alice"]],
     [
       ["berth", "token", "create", "--role", ""],
@@ -162,12 +167,21 @@ describe("the words that it asks for", () => {
       }),
       "GET /api/tokens": () => ({ body: { tokens: [{ id: "ab12" }] } }),
       "GET /api/limits": () => ({ body: { users: [{ user: "alice" }] } }),
+      "GET /api/containers": () => ({
+        body: {
+          containers: [
+            { name: "berth-dev-alice-c1", kind: "created" },
+            { name: "berth-dev-workspace-alice", kind: "workspace" },
+          ],
+        },
+      }),
     }).start();
     try {
       const env = { BERTH_SOCKET: berthd.socket };
       expect((await berth(["__words", "grants"], { env })).out).toBe("g1\nq1\n");
       expect((await berth(["__words", "tokens"], { env })).out).toBe("ab12\n");
       expect((await berth(["__words", "users"], { env })).out).toBe("alice\n");
+      expect((await berth(["__words", "containers"], { env })).out).toBe("berth-dev-alice-c1\n");
       berthd.routes = { "*": () => refusal(403, { code: "not-allowed", message: "no" }) };
       expect(await berth(["__words", "tokens"], { env })).toEqual({ code: 0, out: "", err: "" });
     } finally {

@@ -99,6 +99,7 @@ describe("gpu request", () => {
       ----  ---------------------  -------  -------  -----
       0:0   NVIDIA H100 80GB HBM3  1g.10gb  9.5 GiB  MIG-1
       Kept for 9 min, then free again unless a container has it.
+      Use it: berth container create --grant g1 --user alice -- COMMAND
       Give it back: berth gpu release g1
       "
     `);
