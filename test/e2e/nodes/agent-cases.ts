@@ -93,13 +93,38 @@ export function agentCases(): void {
   it("is reached from a container by its user alone", async () => {
     await onNode(
       "docker run -d --restart unless-stopped --name work -v /usr/local/lib/berth/agent:/usr/local/lib/berth/agent:ro " +
-        `-v /run/berth/users/alice:/run/berthd:ro --user ${alice.uid} self:1 sleep infinity`,
+        "--label berth.component=workspace --label berth.owner=alice " +
+        `-v /run/berth/users/alice:/run/berthd:ro --user ${alice.uid} "$(docker image inspect -f '{{.Id}}' self:1)" sleep infinity`,
     );
     const asked = JSON.parse(await inside(`${berthInside} gpu status --json`));
     expect(asked.gpus).toHaveLength(1);
     expect(JSON.parse(await inside(`${berthInside} whoami --json`))).toMatchObject({ user: "alice" });
     // As root: the folder itself is nobody's to list.
     expect(await inside("ls /run/berthd", 0)).toBe("berth.sock");
+  });
+
+  it("gives a person what they asked for in a container of their own, by the command, and takes it back", async () => {
+    const granted = JSON.parse(await inside(`${berthInside} gpu request --profile 1g.10gb --json`));
+    const create = `${berthInside} container create --grant ${granted.id} --name own --json -- sleep infinity`;
+    const made = JSON.parse(await inside(create));
+    expect(made).toMatchObject({
+      name: "berth-hosttest-alice-own",
+      grant: { id: granted.id, state: "bound", container: made.id },
+    });
+    const asked = [
+      `docker exec ${made.name} sh -c 'ls /dev | grep nvidia'`,
+      `docker inspect -f '{{.HostConfig.NetworkMode}} {{.HostConfig.CgroupParent}} {{.HostConfig.Privileged}}' ${made.name}`,
+    ];
+    const [devices = "", how = ""] = await Promise.all(asked.map((command) => onNode(command)));
+    expect(devices).toContain("nvidia0");
+    expect(how.trim()).toBe(
+      "berth-containers /berth.slice/berth-student.slice/berth-student-alice.slice false",
+    );
+    const { containers } = JSON.parse(await inside(`${berthInside} container list --json`));
+    expect(containers.map(({ name }: { name: string }) => name).sort()).toEqual([made.name, "work"]);
+    await inside(`${berthInside} container remove ${made.name}`);
+    expect(JSON.stringify((await berth("gpu status")).gpus)).not.toContain(granted.id);
+    expect(await onNode("docker ps -a --format '{{.Names}}'")).toBe("work\n");
   });
 
   it("takes other limits and other people over while it runs", async () => {

@@ -30,17 +30,44 @@ const ADMINS: readonly (readonly [string, string, string])[] = [
 ];
 const ASK = '"ask": {"kind": "mig", "profile": "1g.10gb"}';
 
-/** By a person whose rights end at their own. @param whom somebody else, with their grant */
+/** Asks of a new container that go beyond what a person may have, and what each is answered; `$CAROL_GRANT` is of her workspace. */
+const CONTAINERS: readonly (readonly [string, string, string])[] = [
+  ["uses the grant of her workspace", '"gpus": {"grant": "$CAROL_GRANT"}', "403"],
+  ["uses bob's grant", '"gpus": {"grant": "$BOB_GRANT"}', "404"],
+  ["uses a grant that there is not", '"gpus": {"grant": "g0"}', "404"],
+  ["takes an image that nobody allowed", `"image": "sha256:${"0".repeat(64)}"`, "403"],
+  ["mounts the node's disk", '"mounts": [{"source": "/", "target": "/host"}]', "400"],
+  ["mounts it as Docker writes it", '"HostConfig": {"Binds": ["/:/host"]}', "400"],
+  ["takes all rights", '"privileged": true', "400"],
+  ["adds a capability", '"cap_add": ["SYS_ADMIN"]', "400"],
+  ["takes the node's network", '"network": "host"', "400"],
+  ["chooses its cgroup", '"cgroup_parent": "/"', "400"],
+  ["sees all GPUs by a variable", '"env": {"NVIDIA_VISIBLE_DEVICES": "all"}', "400"],
+  ["publishes a port of the node", '"ports": [{"container": 80, "host": 20000}]', "403"],
+  ["has more memory than her workspace", '"memory": "64GiB"', "422"],
+  ["has more processes than a person may", '"pids": 32768', "422"],
+  ["belongs to bob", '"user": "bob"', "403"],
+];
+
+/** By a person whose rights end at their own. @param whom somebody else, with their grant and their container */
 const forged = (
   from: Row["from"],
   who: string,
-  whom: { name: string; grant: string },
+  whom: { name: string; grant: string; container: string },
   ask: (path: string, options?: string) => string,
 ): Row[] => [
   ...ADMINS.map(([what, path, options]) => row(from, `${who} ${what}`, ask(path, options), "403")),
   row(from, `${who} lists ${whom.name}'s grants`, ask(`/api/grants?user=${whom.name}`), "403"),
   row(from, `${who} sees ${whom.name}'s grant`, ask(`/api/grants/${whom.grant}`), "404"),
   row(from, `${who} releases ${whom.name}'s grant`, ask(`/api/grants/${whom.grant}`, "-X DELETE"), "404"),
+  row(from, `${who} lists ${whom.name}'s containers`, ask(`/api/containers?user=${whom.name}`), "403"),
+  row(from, `${who} sees ${whom.name}'s container`, ask(`/api/containers/${whom.container}`), "404"),
+  row(
+    from,
+    `${who} removes ${whom.name}'s container`,
+    ask(`/api/containers/${whom.container}`, "-X DELETE"),
+    "404",
+  ),
   row(
     from,
     `${who} asks as ${whom.name}`,
@@ -56,6 +83,10 @@ export const BOBS = '-H "Authorization: Bearer $BOB_TOKEN"';
 export const overSocket = (path: string, options = "") =>
   curl(`http://berthd${path}`, `${SOCKET} ${options}`);
 export const overTcp = (path: string, options = "") => curl(`${TCP}${path}`, options);
+
+/** Asks for a container that would run; the fields stand in double quotes, so that the shell fills them in. */
+const made = (fields: string) =>
+  `-X POST -H 'Content-Type: application/json' -d "${`{"entrypoint": ["sleep", "1"], ${fields}}`.replaceAll('"', '\\"')}"`;
 
 export const WRONG: readonly (readonly [string, string])[] = [
   ["without a token", ""],
@@ -78,11 +109,20 @@ except grpc.RpcError as error:
     print(error.code().name)'`;
 
 export const daemonRows: readonly Row[] = [
-  ...forged("carol", "by her socket", { name: "bob", grant: "$BOB_GRANT" }, overSocket),
+  ...forged("carol", "by her socket", { name: "bob", grant: "$BOB_GRANT", container: "$BOB" }, overSocket),
   row(
     "carol",
     "by her socket takes a grant of hers from under its container",
     overSocket("/api/grants/$CAROL_GRANT?force=true", "-X DELETE"),
+    "403",
+  ),
+  ...CONTAINERS.map(([what, fields, answer]) =>
+    row("carol", `starts no container that ${what}`, overSocket("/api/containers", made(fields)), answer),
+  ),
+  row(
+    "carol",
+    "removes her own workspace by no call",
+    overSocket("/api/containers/$CAROL", "-X DELETE"),
     "403",
   ),
   row(
@@ -108,8 +148,11 @@ export const daemonRows: readonly Row[] = [
       "401",
     ),
   ]),
-  ...forged("nobody", "with bob's token", { name: "carol", grant: "$CAROL_GRANT" }, (path, options = "") =>
-    overTcp(path, `${BOBS} ${options}`),
+  ...forged(
+    "nobody",
+    "with bob's token",
+    { name: "carol", grant: "$CAROL_GRANT", container: "$CAROL" },
+    (path, options = "") => overTcp(path, `${BOBS} ${options}`),
   ),
   row(
     "nobody",
