@@ -171,8 +171,8 @@ function showLoads({ disk, ours, paced, commands, asUsed, livingOn }) {
     fsync: disk.p99,
   });
   figure("ledger-rate-over-flock-commands", ours.rate / asUsed.rate, -RATE_BOUND, { ours, rival: asUsed });
-  figure("ledger-rate-over-flock-processes", ours.rate / livingOn.rate, undefined, { ours, rival: livingOn });
-  figure("berth-commands-over-flock-commands", commands.rate / asUsed.rate, undefined, {
+  figure("ledger-rate-over-flock-processes", ours.rate / livingOn.rate, "higher", { ours, rival: livingOn });
+  figure("berth-commands-over-flock-commands", commands.rate / asUsed.rate, "higher", {
     ours: commands,
     rival: asUsed,
   });
@@ -306,13 +306,15 @@ async function measureHistories() {
 /**
  * @param {string} name
  * @param {number} value
- * @param {number | undefined} bound at most so much; a negative one: at least its amount; none: told alone
+ * @param {number | "higher" | undefined} bound at most so much; a negative one: at least its amount; none: told alone,
+ *   and "higher": so that more of it is better
  * @param {object} detail
  */
 function figure(name, value, bound, detail) {
-  const kept = bound === undefined || (bound < 0 ? value >= -bound : value <= bound);
+  const bounded = typeof bound === "number";
+  const kept = !bounded || (bound < 0 ? value >= -bound : value <= bound);
   if (!kept) broken.push(name);
-  const told = bound === undefined ? {} : { bound: Math.abs(bound), least: bound < 0, kept };
+  const told = bounded ? { bound: Math.abs(bound), least: bound < 0, kept } : { least: bound === "higher" };
   figures.push({ name, value: Number(value.toFixed(3)), ...told, detail });
 }
 
