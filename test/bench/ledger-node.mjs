@@ -115,22 +115,21 @@ export class LedgerNode {
 }
 
 /**
- * One request over a Unix socket.
+ * One request over a Unix socket, on a connection of its own.
  * @param {string} socketPath
  * @param {string} method
  * @param {string} path
  * @param {object} [body]
- * @param {import("node:http").Agent} [agent] default: a connection of its own
  * @returns {Promise<{status: number, body: any}>}
  */
-export function ask(socketPath, method, path, body, agent) {
+export function ask(socketPath, method, path, body) {
   const content = body === undefined ? undefined : JSON.stringify(body);
   const headers =
     content === undefined
       ? {}
       : { "content-type": "application/json", "content-length": Buffer.byteLength(content) };
   return new Promise((resolve, reject) => {
-    const call = request({ socketPath, method, path, agent: agent ?? false, headers }, (response) => {
+    const call = request({ socketPath, method, path, agent: false, headers }, (response) => {
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (part) => {
