@@ -36,19 +36,21 @@ const CHILDREN: { [C in keyof ClusterTransform]-?: Children<ClusterTransform[C]>
 };
 
 /**
- * Refuses a name that is none: Pulumi runs a program without looking at its types.
+ * Refuses a name that is none, and a change that is no function: Pulumi runs a program without looking at its types.
  * @throws RunError naming each, with what is allowed
  */
 export function checkTransform(transform: ClusterTransform): void {
   const known: Readonly<Record<string, readonly string[]>> = CHILDREN;
   const wrong = (path: string, allowed: readonly string[]) =>
     `transform.${path} is nothing that can be changed; allowed: ${allowed.join(", ")}`;
-  const problems = Object.entries(transform).flatMap(([component, children = {}]) => {
+  const problems = Object.entries(transform).flatMap(([component, children]) => {
     const allowed = known[component];
     if (!allowed) return [wrong(component, Object.keys(known))];
-    return Object.keys(children)
-      .filter((child) => !allowed.includes(child))
-      .map((child) => wrong(`${component}.${child}`, allowed));
+    return Object.entries(children ?? {}).flatMap(([child, change]) => {
+      if (!allowed.includes(child)) return [wrong(`${component}.${child}`, allowed)];
+      if (change === undefined || typeof change === "function") return [];
+      return [`transform.${component}.${child} is no function; allowed: (args, opts, name) => ({ … })`];
+    });
   });
   if (problems.length > 0) throw new pulumi.RunError(problems.join("\n"));
 }

@@ -34,7 +34,7 @@ export function withGpus(spec: Spec, key: string, units: pulumi.Output<GrantedUn
 }
 
 /** What Ray may hand out. */
-export interface RayGpus {
+interface RayGpus {
   /** Whole GPUs, and MIG instances: each is one device to CUDA. */
   gpus: number;
   /** `gpu:H100`, `mig:1g.10gb`: how many of them. */

@@ -7,7 +7,7 @@ import { RAY_KEY, workspaceKey } from "./devices";
 import { GpuPool } from "./gpu-pool";
 
 /** What the stack grants on a node. Pure. */
-export function declaredOn(plan: Plan, node: PlannedNode): DeclaredGrant[] {
+function declaredOn(plan: Plan, node: PlannedNode): DeclaredGrant[] {
   const ask = plan.ray.enabled ? node.ray.gpu : undefined;
   const ray = ask ? [{ key: RAY_KEY, user: RAY_USER, ask }] : [];
   const workspaces = plan.users.flatMap((user) =>

@@ -1,6 +1,7 @@
 import { type DeclaredPlan, planDeclared, promisedPlan } from "./declared";
 import { type DeclaredInput, sameAssignment } from "./declared-jobs";
-import { closedRefusal, conflict, decide, refuse, releasedGrant, reviewed } from "./ledger";
+import { decide, releasedGrant, reviewed } from "./ledger";
+import { closedRefusal, conflict, refuse } from "./ledger-refusals";
 import type { Change, Ctx, Decision, LedgerState } from "./ledger-types";
 import type { Assignment, DeclaredGrant, Grant, GrantedUnit } from "./model";
 import { indexOf } from "./trouble";

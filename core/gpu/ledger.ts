@@ -3,6 +3,7 @@
  * with `apply`. Nothing here knows the time or makes an id by itself.
  */
 import { askRefusal } from "./asks";
+import { closedRefusal, conflict, notFound, refuse, unusable, unusableRefusal } from "./ledger-refusals";
 import {
   type Change,
   type Ctx,
@@ -12,9 +13,9 @@ import {
   type LedgerState,
   type ReserveRequest,
 } from "./ledger-types";
-import type { Grant, Inventory, Refusal } from "./model";
+import type { Grant, Inventory } from "./model";
 import { overRules, unknownUser, usageOf } from "./rules";
-import { indexOf, type Trouble, troubleOf } from "./trouble";
+import { indexOf, troubleOf } from "./trouble";
 
 /**
  * @param grants every row that was ever written, or at least all live ones.
@@ -158,15 +159,6 @@ export function bindTo(
     ...(awaitedUntil === undefined ? {} : { awaitedUntil }),
   };
   return decide(next, [{ grant: next, event: grant.state === "held" ? "resumed" : "bound" }]);
-}
-
-/** A quarantined GPU may still be used by who has it; anything worse keeps a container from starting. */
-export function unusable(trouble: Trouble | undefined): trouble is Trouble {
-  return trouble !== undefined && trouble.event !== "quarantined";
-}
-
-export function unusableRefusal(id: string, { reason }: Trouble) {
-  return conflict(`grant ${id} cannot be used: ${reason}`, "wait until that is over, then start again");
 }
 
 /** The grant of a container of which something is known now. */
@@ -389,24 +381,4 @@ export function releasedGrant(
 
 export function decide<T>(value: T, changes: Change[]): Decision<T> {
   return { ok: true, value, changes };
-}
-
-export function refuse(refusal: Refusal): { ok: false; refusal: Refusal } {
-  return { ok: false, refusal };
-}
-
-export function closedRefusal(why: string): Refusal {
-  return {
-    code: "closed",
-    message: `nothing new is granted at the moment: ${why}`,
-    fix: "see berth's /health on the node; what is granted already goes on",
-  };
-}
-
-export function conflict(message: string, fix: string) {
-  return refuse({ code: "conflict", message, fix });
-}
-
-export function notFound(message: string) {
-  return refuse({ code: "not-found", message, allowed: "a live grant", fix: "see berth gpu status" });
 }

@@ -1,14 +1,6 @@
 /** A grant that a person asked for, and the container that it is used for. Pure. */
-import {
-  bindTo,
-  closedRefusal,
-  conflict,
-  decide,
-  notFound,
-  refuse,
-  unusable,
-  unusableRefusal,
-} from "./ledger";
+import { bindTo, decide } from "./ledger";
+import { closedRefusal, conflict, notFound, refuse, unusable, unusableRefusal } from "./ledger-refusals";
 import { type Ctx, type Decision, defaultReserveSeconds, type LedgerState } from "./ledger-types";
 import type { Grant, Result } from "./model";
 import { troubleOf } from "./trouble";

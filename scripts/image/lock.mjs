@@ -40,7 +40,8 @@ export async function withLock(path, say, work) {
  * @returns {boolean}
  */
 function take(path) {
-  if (createWhole(path, JSON.stringify(known(process.pid)))) return true;
+  // Another account that shares the cache has to see whose it is.
+  if (createWhole(path, JSON.stringify(known(process.pid)), 0o644)) return true;
   const owner = readJson(path);
   if (!owner || !lives(owner)) rmSync(path, { force: true });
   return false; // The next round tries again.

@@ -42,11 +42,12 @@ export function writeWhole(path, content, mode = 0o600) {
  * Writes a small file whole, unless it is there: of two at once, one makes it.
  * @param {string} path
  * @param {string} content
+ * @param {number} [mode] default 0600
  * @returns {boolean} whether it was made
  */
-export function createWhole(path, content) {
+export function createWhole(path, content, mode) {
   const mine = `${path}.${process.pid}`;
-  writeWhole(mine, content);
+  writeWhole(mine, content, mode);
   try {
     linkSync(mine, path);
     return true;

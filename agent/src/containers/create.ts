@@ -151,8 +151,9 @@ export class Creator implements CreatorPort<CreateRequest> {
     const { signal } = running;
     let { context } = prepared;
     let held: Held | undefined;
-    if (request.gpus !== undefined) {
-      const found = await this.grantFor(request, prepared, running);
+    const { gpus } = request;
+    if (gpus !== undefined) {
+      const found = await this.grantFor({ ...request, gpus }, prepared, running);
       if (!found.ok) return found;
       held = found.value;
       if (!held.own) {
@@ -172,14 +173,14 @@ export class Creator implements CreatorPort<CreateRequest> {
 
   /** The grant that the request names, or a new one. */
   private async grantFor(
-    request: CreateRequest,
+    request: CreateRequest & Required<Pick<CreateRequest, "gpus">>,
     { name, containers }: Prepared,
     { creation, caller, signal, step }: Running,
   ): Promise<Result<Held>> {
     const { ledger } = this.options;
     const { user, gpus } = request;
-    if (gpus === undefined || "grant" in gpus) {
-      const usable = ledger.usable({ id: gpus?.grant ?? "", user });
+    if ("grant" in gpus) {
+      const usable = ledger.usable({ id: gpus.grant, user });
       return usable.ok ? { ok: true, value: { grant: usable.value, own: true } } : usable;
     }
     const wish = {

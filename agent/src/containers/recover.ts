@@ -128,7 +128,7 @@ async function backFromCutOff({ ledger }: RecoverOptions, grant: GrantBack): Pro
 }
 
 /** A grant that a creation has, and that its container does not come to have. */
-export interface GrantBack {
+interface GrantBack {
   id: string;
   /** Its user asked for it before: it stays theirs. */
   own: boolean;

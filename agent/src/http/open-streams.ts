@@ -44,7 +44,7 @@ export const closeCodes = {
   "gave-way": 4009,
   idle: 4010,
 } as const;
-export type EndCode = keyof typeof closeCodes;
+type EndCode = keyof typeof closeCodes;
 
 /** An open stream. */
 export interface Open extends Caller {

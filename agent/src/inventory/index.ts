@@ -4,12 +4,10 @@ export { type CdiFile, cdiSpec, writeCdiSpec } from "./cdi";
 export { readDeclared } from "./declared";
 export { type Exec, type ExecResult, exec } from "./exec";
 export {
-  type FakeNvidiaSmi,
   type FakePaths,
   fakePaths,
   installFakeNvidiaSmi,
   removeFakeNvidiaSmi,
-  renderFakeNvidiaSmi,
 } from "./fake";
 export { computeInstanceCap, gpuInstanceCap } from "./fake-data";
 export { fileLog, journalLog, type KernelLine, type KernelLog } from "./kernel-log";
@@ -17,7 +15,6 @@ export { type Busy, MigGuard, type MigGuardOptions } from "./mig-guard";
 export { NvidiaSmi, type NvidiaSmiOptions } from "./nvidia-smi";
 export {
   type ListedGpu,
-  type ListedInstance,
   type ProfileRow,
   parseInstanceProfiles,
   parseList,

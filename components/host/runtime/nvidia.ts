@@ -9,7 +9,7 @@ const script = scriptsOf(__dirname);
  * The oldest toolkit taken. Below it are known ways from an image to the host (CVE-2024-0132, CVE-2025-23359,
  * CVE-2025-23266, CVE-2026-24260) and environment variables that outrank "no GPU".
  */
-export const TOOLKIT_FLOOR = "1.20.0";
+const TOOLKIT_FLOOR = "1.20.0";
 
 /** NVIDIA's signing key for the toolkit's repository, as published at nvidia.github.io/libnvidia-container/gpgkey. */
 const TOOLKIT_KEY = "C95B321B61E88C1809C4F759DDCAE044F796ECB0";

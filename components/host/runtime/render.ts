@@ -31,7 +31,7 @@ export function runtimeSteps(options: RuntimeOptions): StageStep[] {
 }
 
 /** What is done where a GPU is found; each step asks for itself. */
-export function gpuSteps(nvidia: NvidiaOptions): StageStep[] {
+function gpuSteps(nvidia: NvidiaOptions): StageStep[] {
   const driver = nvidia.driver ?? { install: false };
   return [
     {

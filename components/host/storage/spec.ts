@@ -17,7 +17,7 @@ type ExportSpec = NonNullable<Nfs["server"]>["exports"][number];
  * namespace give it another project number (fs/ioctl.c, fileattr_set_prepare), in a container without user
  * namespaces too.
  */
-export interface HomeQuota {
+interface HomeQuota {
   user: string;
   /** Owner of the home, and its project number. */
   uid: number;

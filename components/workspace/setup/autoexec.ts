@@ -4,7 +4,7 @@ import { heredoc, quote } from "../../host/shell";
 import { renderStage } from "../../host/stage";
 import type { AutoExecConfig } from "./types";
 
-export interface AutoExecOptions {
+interface AutoExecOptions {
   /** The node's name, for messages. */
   node: string;
   /** Undefined: the node has the option no more (or never had), and the file goes. */

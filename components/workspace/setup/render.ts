@@ -6,7 +6,7 @@ import { renderStage } from "../../host/stage";
 import { environmentLines, type Program, planSteps, type SetupStep } from "./steps";
 import type { SetupConfig } from "./types";
 
-export interface SetupOptions {
+interface SetupOptions {
   /** The workspace's user, and the owner of all that is made. */
   user: string;
   /** The node's name, for messages. */
@@ -27,21 +27,11 @@ export interface SetupOptions {
   paths?: Partial<StagePaths>;
 }
 
-export interface RenderedSetup {
+interface RenderedSetup {
   /** For `create` and `update` of a `command.remote.Command` on the node, as root or with sudo. No secret in it. */
   command: string;
   /** Secret: for its standard input. Undefined where the set-up has no credentials. */
   stdin: string | undefined;
-}
-
-/** Facts of one step, in `BERTH_FACTS {"stage", "changed": [names], "steps": [SetupStepFacts]}`. */
-export interface SetupStepFacts {
-  name: string;
-  /** A failed step fails the whole command, which then prints no facts but every failure. */
-  status: "changed" | "unchanged";
-  seconds: number;
-  /** What was left as it is, and why. */
-  note?: string;
 }
 
 const script = scriptsOf(join(__dirname, "programs"));

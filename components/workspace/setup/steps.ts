@@ -69,7 +69,7 @@ function gitDefaults(git: SetupConfig["git"]): [string, string][] {
 }
 
 /** `~/.config/berth/services.json`, which `berth-services` in the workspace's image reads. */
-export function servicesFile(services: SetupConfig["services"]): string {
+function servicesFile(services: SetupConfig["services"]): string {
   return JSON.stringify({
     services: (services ?? []).map(({ name, command, cwd }) => ({ name, command, cwd: cwd ?? defaults.cwd })),
   });

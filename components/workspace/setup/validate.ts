@@ -26,7 +26,7 @@ const allowed = {
 } as const;
 
 /** Longest value of a credential: Linux's limit for one variable (MAX_ARG_STRLEN) is 128 KiB, name included. */
-export const MAX_CREDENTIAL_BYTES = 64 * 1024;
+const MAX_CREDENTIAL_BYTES = 64 * 1024;
 
 type Report = (at: string, value: unknown, allowed: string) => void;
 

@@ -123,7 +123,7 @@ function unknownProperty(type: string, schema: Schema, key: string, at: string):
   const near = allowed.find((name) => name.toLowerCase() === key.toLowerCase());
   const where = at === "" ? type : `${at} of ${type}`;
   const list = allowed.length === 0 ? "nothing" : allowed.slice(0, AT_MOST).join(", ");
-  return `is not known to ${where}${near === undefined ? "" : ` (did you mean "${near}"?)`}; allowed: ${list}`;
+  return `is not known to ${where}${near === undefined ? "" : ` (did you mean "${near}"?)`}; allowed: ${list}; what the official plugin takes beside these needs that plugin, see docs/plugins.md`;
 }
 
 /** Says in words what a property takes. */

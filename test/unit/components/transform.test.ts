@@ -190,10 +190,14 @@ describe("a transform", () => {
 
   // Pulumi runs a program without looking at its types.
   it("is refused by its name before anything is registered", async () => {
-    const transform = { workspaces: {}, dropletNode: { volumes: () => ({}) } } as ClusterTransform;
-    await expect(runCluster(local, false, transform)).rejects.toThrow(
+    const transform: object = {
+      ...{ workspaces: {}, workspace: null, registry: { container: {} } },
+      dropletNode: { volumes: () => ({}) },
+    };
+    await expect(runCluster(local, false, transform as ClusterTransform)).rejects.toThrow(
       "transform.workspaces is nothing that can be changed; " +
         "allowed: account, dropletNode, localNode, registry, rayNode, workspace\n" +
+        "transform.registry.container is no function; allowed: (args, opts, name) => ({ … })\n" +
         "transform.dropletNode.volumes is nothing that can be changed; allowed: droplet, volume, reservedIp, record",
     );
   });
