@@ -11,7 +11,7 @@ import type { WorkspaceArgs } from "./workspace";
  *
  * @example
  * {
- *   account: { vpc: () => ({ args: { description: "GPU cluster of the lab" } }) },
+ *   account: { project: () => ({ args: { purpose: "GPU cluster of the lab" } }) },
  *   workspace: { container: () => ({ args: { stopTimeout: 60 } }) },
  * }
  */

@@ -27,7 +27,8 @@ export interface AgentArgs {
  * folders of shell completion; documents in `/etc/berth/agent`, the ledger in `/var/lib/berth/agent`, logs in `/var/log/berth`;
  * `/run/berth` with a folder for each user's socket, which `/etc/tmpfiles.d/berth-agent.conf` makes at each start; the port of the API
  * (9700) unless `listen` is `off`. berthd itself adds `berth*.slice` units, and for declared GPUs a stand-in for nvidia-smi and
- * `/etc/cdi/berth-declared.json`. 130 MB on the disk, twice that while it is upgraded; less than 120 MB of memory at rest.
+ * `/etc/cdi/berth-declared.json`; with the first container that it makes for somebody, the Docker network `berth-containers` (bridge
+ * `berth-ct0`). 130 MB on the disk, twice that while it is upgraded; less than 120 MB of memory at rest.
  * All of it stays when the resource goes; a server that leaves the stack is cleaned by its `BaremetalNode`.
  */
 export class Agent extends pulumi.ComponentResource {

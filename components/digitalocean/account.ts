@@ -16,7 +16,7 @@ export interface AccountArgs {
   /**
    * Changes children.
    * @default none
-   * @example { vpc: () => ({ args: { description: "GPU cluster of the lab" } }) }
+   * @example { project: () => ({ args: { purpose: "GPU cluster of the lab" } }) }
    */
   transform?: {
     vpc?: Transform<digitalocean.VpcArgs>;

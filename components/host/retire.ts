@@ -93,6 +93,7 @@ function unmounting(storage: StorageOptions): StageStep[] {
 /** Only empty directories go, and only those that were not there before; without a record none does. */
 function kept(storage: StorageOptions): string {
   const directories = storageDirectories(storage);
+  // Children before their parents.
   const sorted = [...new Set(directories)].sort((a, b) => b.split("/").length - a.split("/").length);
   return `directories=(${quoteAll(sorted)})\n${script("retire/leave-directories.sh")}`;
 }

@@ -20,8 +20,8 @@ MACs -hmac-sha1*,umac-64*,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512
 /**
  * MaxStartups and MaxSessions: the Docker provider opens many connections at once, and over a shared one many
  * sessions; sshd's own limits (10:30:100, 10) drop bursts. Forwarding stays on: the dashboard is reached by a tunnel.
+ * SSHD_PROGRAM decides about root's line, and whether the algorithms' lines stay.
  */
-/** SSHD_PROGRAM decides about root's line, and whether the algorithms' stay in it. */
 export const SSHD = `# Berth: keys only. This file is rendered.
 PasswordAuthentication no
 KbdInteractiveAuthentication no

@@ -25,7 +25,6 @@ export interface StagesArgs {
   /** What the first stage waits for besides the machine. @default [] */
   after?: readonly pulumi.Resource[];
   /** @default {} */
-  /** @default {} */
   base?: pulumi.Input<BaseOptions>;
   firewall: pulumi.Input<FirewallOptions>;
   /** @default {} */

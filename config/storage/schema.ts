@@ -5,6 +5,11 @@ import { parseSize, text } from "../values";
 
 export const filesystem = z.enum(["ext4", "xfs"]);
 
+/**
+ * A device, named by what stays the same when cables and slots change. `lsblk -o NAME,SERIAL,UUID` shows both.
+ *  - `serial`: a whole device. It is partitioned and gets its file system once, if it is empty.
+ *  - `uuid`: a file system that is there. It is mounted and grown, never made. In `lvm.devices`: a physical volume of the group.
+ */
 const match = z.union(
   [z.strictObject({ serial: text }), z.strictObject({ uuid: text })],
   '{ serial: "…" } or { uuid: "…" }',
@@ -32,14 +37,20 @@ const isSize = (value: string) => (parseSize(value) ?? 0) > 0;
 
 const sizeText = sized(isSize, 'a number and a unit, such as "512MiB" or "8GiB"');
 
-export const quota = z.strictObject({ soft: sizeText, hard: sizeText });
+export const quota = z.strictObject({
+  /** May be exceeded for the grace time of the file system: a week, unless the operator set another. */
+  soft: sizeText,
+  /** Never exceeded: writing fails with EDQUOT. */
+  hard: sizeText,
+});
 
-/** `"100GiB"` or `"50%"` of the volume group. */
+/** `"100GiB"`, or `"50%"` of the volume group. */
 const share = sized(
   (value) => isSize(value) || /^([1-9]\d?|100)%$/.test(value),
   'a size such as "100GiB", or a share of the group from "1%" to "100%"',
 );
 
+/** Mount options. They go behind Berth's own. */
 const options = z.array(text).optional();
 
 export const storage = z.strictObject({
@@ -56,11 +67,13 @@ export const storage = z.strictObject({
   lvm: z
     .strictObject({
       group: text,
+      /** What the group is made of. A device that leaves the list stays in the group. */
       devices: z.array(match).min(1),
       volumes: z
         .array(
           z.strictObject({
             name: text,
+            /** The volume grows when this grows, and never shrinks. */
             size: share,
             filesystem: filesystem.default("ext4"),
             mount: text,
@@ -74,10 +87,29 @@ export const storage = z.strictObject({
     .strictObject({
       server: z
         .strictObject({
-          exports: z.array(z.strictObject({ path: text, to: z.array(text).min(1), options })).min(1),
+          exports: z
+            .array(
+              z.strictObject({
+                path: text,
+                /** Networks and addresses that may mount it. */
+                to: z.array(text).min(1),
+                /** Replace `rw`, `sync`, `no_subtree_check` and `root_squash`, which hold when this is left out. */
+                options: z.array(text).optional(),
+              }),
+            )
+            .min(1),
         })
         .optional(),
-      mounts: z.array(z.strictObject({ from: exported, mount: text, options })).optional(),
+      mounts: z
+        .array(
+          z.strictObject({
+            /** `HOST:/path` */
+            from: exported,
+            mount: text,
+            options,
+          }),
+        )
+        .optional(),
     })
     .optional(),
   /** What of Berth's tree really lies elsewhere, such as `{ workspaces: "/data/workspaces" }`. */

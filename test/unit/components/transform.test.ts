@@ -80,7 +80,7 @@ describe("a transform", () => {
     [
       "the droplets' network",
       cloud,
-      { account: { vpc: () => described } },
+      { account: { vpc: () => ({ args: { ipRange: MARK } }) } },
       ["digitalocean:index/vpc:Vpc berth-digitalocean-vpc"],
     ],
     [
@@ -96,7 +96,7 @@ describe("a transform", () => {
     [
       "the project",
       cloud,
-      { account: { project: () => described } },
+      { account: { project: () => ({ args: { purpose: MARK } }) } },
       ["digitalocean:index/project:Project berth-digitalocean-project"],
     ],
     [
@@ -120,7 +120,7 @@ describe("a transform", () => {
     [
       "DNS records",
       cloud,
-      { dropletNode: { record: () => ({ args: { tag: MARK } }) } },
+      { dropletNode: { record: () => ({ args: { value: MARK } }) } },
       ["a", "a-wildcard"].map((role) => `digitalocean:index/dnsRecord:DnsRecord berth-drop-0-record-${role}`),
     ],
   ])("changes %s, and nothing else", async (_, config, transform, changed) => {
@@ -168,7 +168,7 @@ describe("a transform", () => {
     expect(own.additionalSecretOutputs).toEqual(["uploads"]);
   });
 
-  it("does not compile with a name that is none, nor for what identifies the resource", () => {
+  it("fails the type check (tsc, not this run) with a name that is none, and for what identifies the resource", () => {
     const wrong: ClusterTransform[] = [
       // @ts-expect-error: no such component
       { workspaces: {} },
