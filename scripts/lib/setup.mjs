@@ -139,7 +139,7 @@ export async function stackExists({ env, cwd }, stack) {
  */
 export async function ensureStack({ at, env }, stack, cwd = ROOT) {
   const own = ownBackend(env, at);
-  const made = ensureHome(at);
+  const made = ensureHome(at, env);
   if (own && existsSync(join(at.state, ".pulumi/stacks", PROJECT, `${stack}.json`))) {
     return `stack ${stack} in ${at.state}, there before`;
   }

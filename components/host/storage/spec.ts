@@ -166,14 +166,15 @@ export function planStorage(options: StorageOptions): StoragePlan {
     ...{ from, mount },
     options: [...NFS_OPTIONS, ...own].join(),
   }));
-  const exports = (options.nfs?.server?.exports ?? []).map((entry, i) =>
+  // Not `exports`: in what TypeScript makes of this file, that is the module's own.
+  const shared = (options.nfs?.server?.exports ?? []).map((entry, i) =>
     planExport(entry, `storage.nfs.server.exports[${i}]`, specs),
   );
   const mounts = [...specs, ...nfs.map(({ mount }) => mount), ...binds.map(({ mount }) => mount)];
   const twice = mounts.find((mount, i) => mounts.indexOf(mount) !== i);
   if (twice !== undefined)
     throw new StageOptionError("storage", twice, "one file system for each mount point");
-  return { root, devices, ...(lvm ? { lvm } : {}), exports, nfs, binds, quotas };
+  return { root, devices, ...(lvm ? { lvm } : {}), exports: shared, nfs, binds, quotas };
 }
 
 function planLvm(
