@@ -41,7 +41,7 @@ export {
 } from "./mig-profiles";
 export * from "./model";
 export { Occupancy, type PlaceDefaults } from "./occupancy";
-export { bindOwn, type OwnGrant, unbind, usableGrant } from "./own-grant";
+export { bindOwn, type OwnGrant, releaseOf, unbind, usableGrant } from "./own-grant";
 export {
   countsOf,
   countsProblem,

@@ -1,5 +1,5 @@
 /** A grant that a person asked for, and the container that it is used for. Pure. */
-import { bindTo, decide } from "./ledger";
+import { bindTo, decide, release } from "./ledger";
 import { closedRefusal, conflict, notFound, refuse, unusable, unusableRefusal } from "./ledger-refusals";
 import { type Ctx, type Decision, defaultReserveSeconds, type LedgerState } from "./ledger-types";
 import type { Grant, Result } from "./model";
@@ -72,6 +72,24 @@ export function unbind(
   const { container: _, boundAt: __, awaitedUntil: ___, stoppedAt: ____, heldUntil: _____, ...rest } = grant;
   const next: Grant = { ...rest, state: "reserved", reservedUntil: endOfReservation(ctx) };
   return decide(next, [{ grant: next, event: "unbound" }]);
+}
+
+/**
+ * Ends a grant that was asked for together with a container, which is gone or was never made. Refusals: not-found; conflict:
+ * another container has the grant by now, and keeps it.
+ *
+ * @param of.container left out: none was made
+ */
+export function releaseOf(
+  state: LedgerState,
+  ctx: Ctx,
+  { id, container }: { id: string; container?: string },
+  reason: string,
+): Decision<Grant> {
+  const other = state.grants.get(id)?.container;
+  if (other !== undefined && other !== container)
+    return conflict(`grant ${id} is of container ${other}`, "remove that container first");
+  return release(state, ctx, id, reason, true);
 }
 
 const endOfReservation = ({ now, reserveSeconds = defaultReserveSeconds }: Ctx) =>

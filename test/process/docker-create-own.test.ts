@@ -5,6 +5,7 @@
  * matrix.test.ts.
  */
 import { describe, expect, it } from "vitest";
+import { DockerError } from "../../agent/src/docker";
 import type { Grant } from "../../core/gpu";
 import { IMAGE } from "../unit/agent/containers/rig";
 import { agrees, create, journal, rig, settle } from "./docker-create-helpers";
@@ -161,6 +162,68 @@ describe("a grant that a person asked for", () => {
     expect(results.find(({ ok }) => !ok)).toMatchObject({ refusal: { code: "conflict" } });
     expect(starts).toHaveLength(1);
     agrees();
+  });
+
+  it("is not one that a creation under way asked for", async () => {
+    workspaceOf("alice");
+    rig.dockerd.mood("POST /containers/create", { kind: "slow", ms: 200 }, 1);
+    const first = own({ gpus: { kind: "mig", count: 1 } });
+    await expect.poll(() => rig.dockerd.calls).toContain("POST /containers/create");
+    const [grant] = rig.ledger.grants();
+    expect(await using(grant?.id ?? "")).toMatchObject({
+      ok: false,
+      refusal: { code: "conflict", message: expect.stringContaining("a container that is being made") },
+    });
+    expect(await first).toMatchObject({ ok: true });
+    agrees();
+  });
+
+  const ends: [string, (go: () => void) => Promise<unknown>][] = [
+    ["its caller goes", async (go) => go()],
+    ["it comes to bind it", async () => {}],
+    [
+      "Docker says that it made no container",
+      async () => {
+        throw new DockerError("no", "refused", 400);
+      },
+    ],
+  ];
+  it.each(ends)(
+    "stays with the container that has it when the creation that asked for it ends: %s",
+    async (_, end) => {
+      workspaceOf("alice");
+      const other = rig.dockerd.put({ State: { Status: "exited" } });
+      const caller = new AbortController();
+      const made = rig.engine.create.bind(rig.engine);
+      rig.engine.create = async (...args) => {
+        const id = await made(...args);
+        const [grant] = rig.ledger.grants();
+        await rig.ledger.bindOwn({ id: grant?.id ?? "", user: "alice", container: other });
+        await end(() => caller.abort());
+        return id;
+      };
+      const ask = { gpus: { kind: "mig", count: 1 } };
+      expect(await create({ ...ask }, caller.signal, alice)).toMatchObject({ ok: false });
+      expect(rig.ledger.grants()).toMatchObject([{ state: "bound", container: other }]);
+      expect(journal()).toEqual([]);
+      expect([...rig.dockerd.containers.values()].map(({ State }) => State.Status)).not.toContain("created");
+    },
+  );
+
+  it("stays with the container that has it when the creation that asked for it was cut off", async () => {
+    workspaceOf("alice");
+    await rig.restart({ create: 60_000 });
+    rig.dockerd.mood("POST /containers/create", { kind: "deaf" }, 1);
+    void own({ gpus: { kind: "mig", count: 1 } }).catch(() => {});
+    await expect.poll(() => rig.dockerd.calls).toContain("POST /containers/create");
+    const [grant] = rig.ledger.grants();
+    const other = rig.dockerd.put({ State: { Status: "exited" } });
+    await rig.ledger.bindOwn({ id: grant?.id ?? "", user: "alice", container: other });
+    await rig.restart();
+    await settle();
+    expect(rig.ledger.grants()).toMatchObject([{ state: "bound", container: other }]);
+    expect([...rig.dockerd.containers.values()].map(({ State }) => State.Status)).not.toContain("created");
+    expect(journal()).toEqual([]);
   });
 
   it("cannot be given back while a container is made with it", async () => {

@@ -57,7 +57,12 @@ export class Creator implements CreatorPort<CreateRequest> {
     const creation = randomBytes(8).toString("hex");
     const over = this.options.containers.await(creation);
     const work = this.prepareAndRun(creation, request, caller, signal);
-    this.underWay.set(creation, { user: request.user, gpus: request.gpus !== undefined, done: work });
+    this.underWay.set(creation, {
+      user: request.user,
+      actor: caller.actor,
+      gpus: request.gpus !== undefined,
+      done: work,
+    });
     let looked = false;
     try {
       const done = await work;

@@ -7,7 +7,7 @@ import type { Containers, Log } from "./observe";
 /** What the creator asks of the ledger. */
 export type Ledger = Pick<
   LedgerService,
-  | ("closed" | "reserve" | "usable" | "bind" | "bindOwn" | "unbind" | "release")
+  | ("closed" | "reserve" | "usable" | "bind" | "bindOwn" | "unbind" | "releaseOf")
   | ("grant" | "grantOf" | "limitsOf" | "containerGone")
 >;
 

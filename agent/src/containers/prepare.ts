@@ -4,13 +4,16 @@ import type { CreateCaller } from "../service/ports";
 import { imageFor } from "./images";
 import type { CreatorOptions } from "./options";
 import { limitsOfPerson, notForPersons } from "./person";
-import { noCdi, noWorkspace, refuse, tooMany, unknownUser } from "./refusals";
+import { grantKey } from "./recover";
+import { beingUsed, noCdi, noWorkspace, refuse, tooMany, unknownUser } from "./refusals";
 import { type CreateRequest, grantNamed } from "./request";
 import { containerSpec, type SpecContext } from "./spec";
 
 /** A creation that this berthd is at. */
 export interface UnderWay {
   user: string;
+  /** Whoever asked: keys belong to an actor. */
+  actor: string;
   gpus: boolean;
   done: Promise<unknown>;
 }
@@ -47,6 +50,7 @@ export async function prepare(
   const id = grantNamed(request);
   const usable = id === undefined ? undefined : ledger.usable({ id, user: request.user });
   if (usable?.ok === false) return usable;
+  if (id !== undefined && isOfOther(id, creation, options)) return refuse(beingUsed(id));
   await registry.current();
   const info = await engine.info();
   if (request.gpus !== undefined && !info.cdi) return refuse(noCdi(info));
@@ -79,6 +83,14 @@ export async function prepare(
     return refuse(tooMany(request.user, containers + withGpus, most.value, rule));
   }
   return { ok: true, value: { context, name: draft.value.name, containers } };
+}
+
+/** Whether a creation that is under way asked for the grant, for its own container. */
+function isOfOther(grant: string, creation: string, { ledger, underWay }: PrepareOptions): boolean {
+  return [...underWay].some(
+    ([other, { actor, gpus }]) =>
+      gpus && other !== creation && ledger.grantOf(actor, grantKey(other))?.id === grant,
+  );
 }
 
 /**

@@ -136,9 +136,13 @@ interface GrantBack {
   container?: string;
 }
 
-/** Undefined: done; a grant that is over already is what is wanted. @param why for its history */
+/**
+ * Undefined: done. A grant that is over already is what is wanted, and one that another container has by now is that one's.
+ *
+ * @param why for its history
+ */
 export async function giveBack(
-  ledger: Pick<Ledger, "release" | "unbind">,
+  ledger: Pick<Ledger, "releaseOf" | "unbind">,
   { id, own, container }: GrantBack,
   why: string,
 ): Promise<Refusal | undefined> {
@@ -146,6 +150,6 @@ export async function giveBack(
   const back =
     own && container !== undefined
       ? await ledger.unbind({ id, container })
-      : await ledger.release(id, why, true);
-  return back.ok || back.refusal.code === "not-found" ? undefined : back.refusal;
+      : await ledger.releaseOf({ id, ...(container === undefined ? {} : { container }) }, why);
+  return back.ok || ["not-found", "conflict"].includes(back.refusal.code) ? undefined : back.refusal;
 }

@@ -57,6 +57,12 @@ export const notAllowedImage = (image: string, allowed: readonly string[]): Refu
   fix: "leave the image out to take your workspace's, or have it added to berth:agent.images",
 });
 
+export const beingUsed = (grant: string): Refusal => ({
+  code: "conflict",
+  message: `grant ${grant} was asked for together with a container that is being made`,
+  fix: "ask for another grant",
+});
+
 export const noCdi = (info: EngineInfo): Refusal => ({
   code: "impossible",
   message: `dockerd ${info.version} on this node gives containers no CDI devices, and GPUs come by no other way`,

@@ -8,6 +8,7 @@ import {
   type Grant,
   type KeptState,
   type Result,
+  releaseOf,
   reviewInventory,
   tick,
   unbind,
@@ -78,6 +79,10 @@ export class LedgerInput {
   unbind(request: Parameters<LedgerService["unbind"]>[0]): Promise<Result<Grant>> {
     this.options.touch(request.container);
     return this.options.writer.submit((turn) => turn.take(unbind(turn.state, turn.ctx, request)));
+  }
+
+  releaseOf(own: Parameters<LedgerService["releaseOf"]>[0], reason: string): Promise<Result<Grant>> {
+    return this.options.writer.submit((turn) => turn.take(releaseOf(turn.state, turn.ctx, own, reason)));
   }
 
   started(seen: Parameters<LedgerService["containerStarted"]>[0]): Promise<Result<Grant[]>> {

@@ -249,6 +249,10 @@ export class Ledger implements LedgerService {
     return this.input.unbind(request);
   }
 
+  releaseOf(own: Parameters<LedgerService["releaseOf"]>[0], reason: string): Promise<Result<Grant>> {
+    return this.input.releaseOf(own, reason);
+  }
+
   release(id: string, reason?: string, force?: boolean, by?: string): Promise<Result<Grant>> {
     return this.writer.submit((turn) => turn.take(release(turn.state, turn.ctx, id, reason, force), by));
   }

@@ -131,6 +131,11 @@ export interface LedgerService {
   bindOwn(request: OwnGrant & { container: string }, by: string): Promise<Result<Grant>>;
   /** Takes a grant back from a container that never ran: it is reserved again. */
   unbind(request: { id: string; container: string }): Promise<Result<Grant>>;
+  /**
+   * Ends a grant that was asked for together with a container, which is gone; left out: none was made. Refused (conflict) where
+   * another container has the grant by now.
+   */
+  releaseOf(request: { id: string; container?: string }, reason: string): Promise<Result<Grant>>;
   /** `force`: also while a container has it. */
   release(id: string, reason?: string, force?: boolean): Promise<Result<Grant>>;
   cancel(id: string): Result<{ id: string }>;

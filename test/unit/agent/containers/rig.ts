@@ -16,9 +16,11 @@ import {
   createState,
   type Decision,
   type EffectiveLimits,
+  type Grant,
   type Inventory,
   type Result,
   release,
+  releaseOf,
   reserve,
   unbind,
   usableGrant,
@@ -76,7 +78,7 @@ export class CoreLedger implements Ledger {
   hold: number | null = 900;
   private ids = 0;
   private readonly keys = new Map<string, string>();
-  private readonly over = new Map<string, Awaited<ReturnType<Ledger["release"]>>>();
+  private readonly over = new Map<string, Result<Grant>>();
 
   private ctx(): Ctx {
     return {
@@ -122,6 +124,8 @@ export class CoreLedger implements Ledger {
   bind = (request: Parameters<Ledger["bind"]>[0]) => this.take(() => bind(this.state, this.ctx(), request));
   release = (id: string, reason?: string, force?: boolean) =>
     this.take(() => release(this.state, this.ctx(), id, reason, force));
+  releaseOf = (own: Parameters<Ledger["releaseOf"]>[0], reason: string) =>
+    this.take(() => releaseOf(this.state, this.ctx(), own, reason));
   containerGone = (container: string) => this.take(() => containerGone(this.state, this.ctx(), container));
   containerStopped = (container: string) =>
     this.take(() => containerStopped(this.state, this.ctx(), container));

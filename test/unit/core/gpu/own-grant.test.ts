@@ -7,6 +7,7 @@ import {
   containerStopped,
   type Grant,
   release,
+  releaseOf,
   tick,
   unbind,
   usableGrant,
@@ -68,6 +69,26 @@ describe("a grant of one's own", () => {
     it.now += RESERVED;
     it.done(tick);
     expect(it.state.grants.size).toBe(0);
+  });
+
+  it("that was asked for with a container is not released of one that another container has", () => {
+    const { node: it, grant } = node();
+    it.done((state, ctx) => bindOwn(state, ctx, own(grant.id)));
+    for (const container of [undefined, "c2"]) {
+      const of = { id: grant.id, ...(container === undefined ? {} : { container }) };
+      expect(it.refused((state, ctx) => releaseOf(state, ctx, of, "failed"))).toBe(
+        "conflict: grant g1 is of container c1",
+      );
+    }
+    const ended = it.done((state, ctx) => releaseOf(state, ctx, own(grant.id), "failed"));
+    expect(ended).toMatchObject({ value: { state: "released", reason: "failed" }, events: ["released"] });
+    const unmade = it.reserve("alice");
+    expect(it.done((state, ctx) => releaseOf(state, ctx, { id: unmade.id }, "failed")).events).toEqual([
+      "released",
+    ]);
+    expect(it.refused((state, ctx) => releaseOf(state, ctx, { id: unmade.id }, "failed"))).toContain(
+      "not-found",
+    );
   });
 
   it("is refused to all others, when its time is over, when it is declared, and when its GPU is not there", () => {
