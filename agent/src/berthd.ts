@@ -164,6 +164,7 @@ export class Berthd {
       write: (decide) => made.write(decide),
       log,
     });
+    const isUser = (name: string) => this.node.users.some((user) => user.name === name);
     const creator = new Creator({
       engine,
       containers,
@@ -172,6 +173,7 @@ export class Berthd {
       stack: this.node.stack,
       node: this.node.node,
       operations,
+      isUser,
       addresses: ["127.0.0.1", ...(this.node.privateAddress === undefined ? [] : [this.node.privateAddress])],
       ports: () => this.node.ports?.containers ?? defaultContainerPorts,
       images: () => this.node.images ?? [],
@@ -179,7 +181,6 @@ export class Berthd {
     });
     if (operations.unhandled.length > 0)
       throw new Error(`Nobody brings operations to an end: ${operations.unhandled.join(", ")}`);
-    const isUser = (name: string) => this.node.users.some((user) => user.name === name);
     const tokens = new Tokens(store.tables.tokens, (...args) => made.saveToken(...args), isUser);
     const app = await makeApp({
       ledger: made,
@@ -239,6 +240,7 @@ export class Berthd {
         this.node = next;
         log.info("node.json changed and is in force");
         parts.limits.accountsChanged();
+        parts.creator.recoverSoon();
         parts.servers
           .apply()
           .catch((error: unknown) => log.error({ err: error }, "the sockets could not be changed"));

@@ -2,7 +2,7 @@
 export { dockerArgs } from "./docker-args";
 export { type ContainerBody, engineBody } from "./engine-body";
 export { claim, FOREIGN, LABEL, labelList, type Ownership, ownerLabels, SYSTEM, unitLabels } from "./labels";
-export { MAX_CONTAINER_NAME, physicalName, volumeName, workspaceName } from "./names";
+export { createdName, MAX_CONTAINER_NAME, physicalName, volumeName, workspaceName } from "./names";
 export {
   CDI_KIND,
   type ContainerKind,

@@ -17,6 +17,13 @@ export function physicalName(stack: string, ...parts: string[]): string {
 export const workspaceName = (stack: string, user: string) => physicalName(stack, "workspace", user);
 
 /**
+ * A container that berthd makes: `berth-<stack>-<user>.<name>`. Neither part may hold a dot, and no other name of a stack has
+ * one behind the stack's, so two people's containers never have one name.
+ */
+export const createdName = (stack: string, user: string, name: string) =>
+  physicalName(stack, `${user}.${name}`);
+
+/**
  * A volume's name in the account, which the machine shows as the disk's serial number: `berth-<stack>-<name>`. A name
  * longer than 64 characters is cut and ends in a hash of the whole.
  */

@@ -145,7 +145,7 @@ export async function makeNode(programs: string, gpus = 2): Promise<Node> {
   return node;
 }
 
-/** As much of dockerd as berthd asks at rest. */
+/** As much of dockerd as berthd asks at rest, and what it takes to remove a container. */
 function dockerd(socket: string, containers: Node["containers"]): Promise<Server> {
   const server = createServer((request, response) => {
     const path = (request.url ?? "").replace(/^\/v[\d.]+/, "").replace(/\?.*/, "");
@@ -157,6 +157,13 @@ function dockerd(socket: string, containers: Node["containers"]): Promise<Server
       return;
     }
     const found = containers.find(({ Id }) => Id === id);
+    const changed = /^\/containers\/([^/]+)(?:\/stop)?$/.exec(path)?.[1];
+    const at = containers.findIndex(({ Id }) => Id === changed);
+    if (at >= 0 && request.method !== "GET") {
+      if (request.method === "DELETE") containers.splice(at, 1);
+      response.writeHead(204).end();
+      return;
+    }
     const answers: Record<string, unknown> = {
       "/_ping": "OK",
       "/version": { Version: "26.1.5", ApiVersion: "1.45", MinAPIVersion: "1.24" },

@@ -306,6 +306,23 @@ while True: print(repr(s.recv(4096).decode()))`,
     expect((await node.call("GET", "/api/whoami", { socket: socket("carol") })).status).toBe(200);
   });
 
+  it("removes the containers that it made for somebody who leaves, and no others", async () => {
+    const node = await noded();
+    const made = (owner: string, more: object) => ({ "berth.owner": owner, "berth.stack": "test", ...more });
+    const created = { "berth.component": "container", "berth.creation": "00" };
+    node.containers.push(
+      { Id: "a".repeat(64), labels: made("alice", created) },
+      { Id: "b".repeat(64), labels: made("bob", created) },
+      { Id: "c".repeat(64), labels: made("bob", { "berth.component": "workspace" }) },
+    );
+    const berthd = await node.start();
+    expect(node.containers).toHaveLength(3);
+    node.writeNode({ users: [{ name: "alice", group: "staff" }] });
+    berthd.child.kill("SIGHUP");
+    await until("bob's is gone", 60_000, () => node.containers.length === 2);
+    expect(node.containers.map(({ Id }) => Id[0])).toEqual(["a", "c"]);
+  });
+
   it("writes what many clients ask for at the same time in few transactions", async () => {
     const node = await noded(16);
     await node.start();

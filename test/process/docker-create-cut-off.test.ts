@@ -85,6 +85,21 @@ describe("a berthd that is cut off", () => {
     agrees();
   });
 
+  it("gives back the grant of a container that was taken away already, once no process of it is left", async () => {
+    rig.dockerd.mood("POST /containers/ID/start", { kind: "status", status: 500, message: "no" }, 1);
+    rig.dockerd.mood("GET /containers/ID/json", { kind: "drop-after" }, 1);
+    expect(await create()).toMatchObject({ ok: false, refusal: { code: "closed" } });
+    expect(rig.dockerd.containers.size).toBe(0);
+    const [grant] = rig.ledger.grants();
+    rig.dockerd.processes.add(grant?.container ?? "");
+    await expect(rig.creator.recover()).rejects.toThrow("its GPUs stay taken until it ends");
+    expect(rig.ledger.grants()).toMatchObject([{ state: "bound" }]);
+    rig.dockerd.processes.clear();
+    await settle();
+    expect(rig.ledger.grants()).toEqual([]);
+    agrees();
+  });
+
   it("removes what dockerd finished creating after everybody had given up", async () => {
     const id = rig.dockerd.put({
       State: { Status: "created" },

@@ -98,7 +98,11 @@ describe("a creation that fails half-way", () => {
     await create({ name: "one" });
     const twice = await create({ name: "one" });
     expect(twice).toMatchObject({
-      refusal: { code: "conflict", fix: "choose another name, or remove that container" },
+      refusal: {
+        code: "conflict",
+        message: "another container on this node has that name",
+        fix: "choose another name, or remove that container",
+      },
     });
     rig.dockerd.devices = new Set();
     const device = await create({ user: "bob" });
@@ -106,7 +110,7 @@ describe("a creation that fails half-way", () => {
       refusal: { fix: expect.stringContaining("the node's CDI devices do not have") },
     });
     // The one that was there with that name is left alone.
-    expect([...rig.dockerd.containers.values()].map(({ Name }) => Name)).toEqual(["/berth-test-alice-one"]);
+    expect([...rig.dockerd.containers.values()].map(({ Name }) => Name)).toEqual(["/berth-test-alice.one"]);
     agrees();
   });
 

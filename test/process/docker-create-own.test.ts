@@ -303,6 +303,26 @@ describe("half-done creations", () => {
   });
 });
 
+describe("somebody who leaves", () => {
+  it("leaves no container that berthd made, and no GPU; nobody else loses any", async () => {
+    const theirs = await create({ user: "sam" });
+    const others = await create({ user: "bob" });
+    if (!theirs.ok || !others.ok) throw new Error("made");
+    const labels = { "berth.component": "workspace", "berth.owner": "sam" };
+    const workspace = rig.dockerd.put({ Name: "/ws-sam", Config: { Labels: labels } });
+    rig.users = ["alice", "bob"];
+    rig.dockerd.mood("POST /containers/ID/stop", { kind: "status", status: 500, message: "busy" }, 1);
+    await expect(rig.creator.recover()).rejects.toThrow(/of sam, who left: .*busy/);
+    expect(rig.ledger.grants()).toHaveLength(2);
+    await settle();
+    expect([...rig.dockerd.containers.keys()].sort()).toEqual([workspace, others.value.id].sort());
+    expect(rig.ledger.grants()).toMatchObject([{ user: "bob", state: "bound" }]);
+    // Limits may still name them.
+    expect(await create({ user: "sam" })).toMatchObject({ refusal: { code: "unknown-user" } });
+    agrees();
+  });
+});
+
 describe("what a person may have", () => {
   it("is their workspace's image where none is named", async () => {
     rig.dockerd.images.set(OTHER, OTHER);
@@ -329,6 +349,20 @@ describe("what a person may have", () => {
     // Whoever makes containers for others chooses among all.
     rig.images = [];
     expect(await create({ user: "bob", image: OTHER, gpus: undefined })).toMatchObject({ ok: true });
+  });
+
+  it("is no image of somebody else's workspace, and they are not told of it", async () => {
+    rig.dockerd.images.set(OTHER, OTHER);
+    workspaceOf("bob", OTHER);
+    workspaceOf("alice");
+    expect(await own({ image: OTHER })).toMatchObject({
+      refusal: { code: "not-allowed", allowed: IMAGE },
+    });
+    untouched();
+    const labels = { "berth.component": "ray", "berth.owner": "system" };
+    rig.dockerd.put({ Config: { Image: OTHER, Labels: labels } });
+    await rig.containers.listLive();
+    expect(await own({ image: OTHER })).toMatchObject({ ok: true });
   });
 
   it("is told of an image that is not on the node as of one that is not allowed", async () => {
@@ -380,6 +414,19 @@ describe("what a person may have", () => {
     untouched();
   });
 
+  it("is nothing while their workspace is stopped, and what others make for them", async () => {
+    const workspace = workspaceOf("alice");
+    rig.dockerd.end(workspace);
+    expect(await own({})).toMatchObject({
+      refusal: {
+        code: "conflict",
+        message: expect.stringContaining("your workspace is stopped: it is exited"),
+      },
+    });
+    untouched();
+    expect(await create({ gpus: undefined })).toMatchObject({ ok: true });
+  });
+
   it("is so many containers, the workspace among them", async () => {
     workspaceOf("alice");
     for (let i = 0; i < 2; i++) expect(await own({})).toMatchObject({ ok: true });
@@ -389,9 +436,9 @@ describe("what a person may have", () => {
   });
 
   it("is to remove their own containers, and nobody else's", async () => {
+    const workspace = workspaceOf("alice");
     const theirs = await create({ user: "bob" });
     if (!theirs.ok) throw new Error(theirs.refusal.message);
-    const workspace = workspaceOf("alice");
     const other = await rig.creator.remove(theirs.value.name, alice);
     expect(other).toMatchObject({ refusal: { code: "not-found" } });
     const none = await rig.creator.remove("none", alice);

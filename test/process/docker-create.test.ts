@@ -6,7 +6,7 @@
 import { describe, expect, it } from "vitest";
 import type { EffectiveLimits } from "../../core/gpu";
 import { IMAGE, MIG0, MIG1 } from "../unit/agent/containers/rig";
-import { agrees, by, create, journal, rig } from "./docker-create-helpers";
+import { agrees, by, create, journal, rig, settle } from "./docker-create-helpers";
 
 /** The ledger grants only when `free` is called; `asked` is over when a creation waits for that. */
 function waiting(): { asked: Promise<void>; free: () => void } {
@@ -52,10 +52,10 @@ describe("a creation", () => {
     if (!result.ok) throw new Error(result.refusal.message);
     expect(seen).toEqual([`reserved ${MIG0}`, "bound true"]);
     expect(result.value).toMatchObject({
-      name: "berth-test-alice-train",
+      name: "berth-test-alice.train",
       grant: { state: "bound", container: result.value.id, user: "alice" },
     });
-    expect(result.value.grant?.purpose).toBe("container berth-test-alice-train");
+    expect(result.value.grant?.purpose).toBe("container berth-test-alice.train");
     agrees();
   });
 
@@ -291,6 +291,42 @@ describe("removal", () => {
     });
     expect(await rig.creator.remove("ws", by)).toMatchObject({ refusal: { code: "not-allowed" } });
     expect(rig.dockerd.containers.get(workspace)?.State.Running).toBe(true);
+  });
+
+  it("is done once for all who ask at a time", async () => {
+    const result = await create();
+    if (!result.ok) throw new Error(result.refusal.message);
+    const { id, name } = result.value;
+    rig.dockerd.mood("POST /containers/ID/stop", { kind: "slow", ms: 50 }, 1);
+    const done = await Promise.all([id, name, id].map((one) => rig.creator.remove(one, by)));
+    expect(done).toEqual([id, id, id].map((gone) => ({ ok: true, value: { id: gone } })));
+    expect(rig.dockerd.calls.filter((call) => call === "POST /containers/ID/stop")).toHaveLength(1);
+    expect(rig.dockerd.calls.filter((call) => call === "DELETE /containers/ID")).toHaveLength(1);
+    agrees();
+  });
+
+  it.each([
+    ["the beginning of an id", (id: string) => id.slice(0, 12)],
+    ["a path", () => "../images/x"],
+    ["nothing", () => ""],
+  ])("asks dockerd for nothing but ids that are known: %s", async (_, text) => {
+    const result = await create();
+    if (!result.ok) throw new Error(result.refusal.message);
+    rig.dockerd.calls.length = 0;
+    expect(await rig.creator.remove(text(result.value.id), by)).toMatchObject({
+      refusal: { code: "not-found" },
+    });
+    expect(rig.dockerd.calls).toEqual([]);
+  });
+
+  it("frees what the container had where it went and dockerd did not say so", async () => {
+    const result = await create();
+    if (!result.ok) throw new Error(result.refusal.message);
+    rig.dockerd.mood("DELETE /containers/ID", { kind: "drop-after" }, 1);
+    expect(await rig.creator.remove(result.value.id, by)).toMatchObject({ refusal: { code: "closed" } });
+    await settle();
+    expect(rig.ledger.grants()).toEqual([]);
+    agrees();
   });
 
   it("frees nothing while a process lives on", async () => {

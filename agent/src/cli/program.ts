@@ -164,7 +164,7 @@ export function buildProgram(
     container,
     "remove <container>",
     "Stops a container and removes it with all that it wrote; what it had of GPUs is free then.",
-    [["berth container remove berth-dev-alice-build", ""]],
+    [["berth container remove berth-dev-alice.build", ""]],
   ).action((name: string, options) => remove(context, name, options));
 
   const limits = group("limits", "Limits: what one may have, and which rule says so");

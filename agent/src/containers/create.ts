@@ -12,12 +12,14 @@ import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/por
 import { pause } from "../waiting";
 import type { CreatorOptions } from "./options";
 import { type Prepared, prepare, type UnderWay } from "./prepare";
+import type { ContainerRecord } from "./record";
 import {
   giveBack,
   grantKey,
   type RecoverOptions,
   recoverCreation,
   recoverRemoval,
+  removeOfThoseWhoLeft,
   takeAwayUnstarted,
 } from "./recover";
 import { callerGone, dockerRefusal, notOurs, notThere, refuse, textOf } from "./refusals";
@@ -27,6 +29,8 @@ import { containerSpec, DEFAULT_STOP_SECONDS } from "./spec";
 export class Creator implements CreatorPort<CreateRequest> {
   /** By creation. */
   private readonly underWay = new Map<string, UnderWay>();
+  /** By container. */
+  private readonly removals = new Map<string, Promise<Result<{ id: string }>>>();
   private readonly forRecovery: RecoverOptions;
   private recovering: Promise<void> | undefined;
   private readonly stopListening: () => void;
@@ -87,7 +91,10 @@ export class Creator implements CreatorPort<CreateRequest> {
     }
   }
 
-  /** Ends what a berthd before this one, or a dockerd that did not answer, left half-done. */
+  /**
+   * Ends what a berthd before this one, or a dockerd that did not answer, left half-done, and removes the containers of those
+   * who are no users of the node any more.
+   */
   recover(): Promise<void> {
     // One after the other, so that the end of the last is the end of all.
     const before = this.recovering?.catch(() => {}); // whoever began it hears of it
@@ -113,7 +120,16 @@ export class Creator implements CreatorPort<CreateRequest> {
     await containers.current();
     const unstarted = { ...this.forRecovery, underWay: (creation: string) => this.underWay.has(creation) };
     const problems: string[] = [];
-    for (const work of [() => operations.recover(), () => takeAwayUnstarted(unstarted)])
+    const left = {
+      ...unstarted,
+      isUser: this.options.isUser,
+      remove: (one: ContainerRecord) => this.removeOnce(one),
+    };
+    for (const work of [
+      () => operations.recover(),
+      () => takeAwayUnstarted(unstarted),
+      () => removeOfThoseWhoLeft(left),
+    ])
       await work().catch((error: unknown) => problems.push(textOf(error)));
     if (problems.length > 0) throw new Error(problems.join("; "));
   }
@@ -246,15 +262,32 @@ export class Creator implements CreatorPort<CreateRequest> {
   }
 
   private async removeNow(container: string, { user }: CreateCaller): Promise<Result<{ id: string }>> {
-    const { containers, engine, ledger } = this.options;
-    const found = await engine.inspect(container);
-    const labels = claim(found?.Config?.Labels);
+    const { containers } = this.options;
+    await containers.current();
+    // From the registry: dockerd is asked for nothing that is not the caller's, nor by any other text than an id.
+    const record = containers.get(container);
     // Somebody else's is not told from none.
-    if (found === undefined || (user !== undefined && user !== labels.user))
+    if (record === undefined || (user !== undefined && user !== record.owner))
       return refuse(notThere(container));
-    if (labels.creation === undefined) return refuse(notOurs(container));
-    const id = found.Id;
-    const operation = { id: randomBytes(8).toString("hex"), owner: labels.user, body: { container: id } };
+    if (record.creation === undefined) return refuse(notOurs(container));
+    return this.removeOnce(record);
+  }
+
+  /** Whoever asks for a removal that is under way waits for that one. */
+  private removeOnce(record: ContainerRecord): Promise<Result<{ id: string }>> {
+    const { id } = record;
+    const underWay = this.removals.get(id);
+    if (underWay !== undefined) return underWay;
+    const removal = this.removeRecorded(record).finally(() => this.removals.delete(id));
+    this.removals.set(id, removal);
+    return removal;
+  }
+
+  private async removeRecorded({ id, owner = SYSTEM }: ContainerRecord): Promise<Result<{ id: string }>> {
+    const { containers, engine, ledger } = this.options;
+    const found = await engine.inspect(id);
+    if (found === undefined) return refuse(notThere(id));
+    const operation = { id: randomBytes(8).toString("hex"), owner, body: { container: id } };
     return this.options.operations.run("remove", operation, async (step) => {
       await step("stop", () => engine.stop(id, found.Config?.StopTimeout ?? DEFAULT_STOP_SECONDS));
       await step("remove", () => this.takeAway(id));

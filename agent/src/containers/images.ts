@@ -6,8 +6,8 @@ import { noImage, notAllowedImage, noWorkspace, refuse } from "./refusals";
 import type { CreateRequest } from "./request";
 
 /**
- * The image of a new container, which is on this node. A person may have those that the stack's own containers on the node are
- * of, and those that the operator allows.
+ * The image of a new container, which is on this node. A person may have that of their workspace, those that parts of Berth on
+ * the node are of, and those that the operator allows.
  *
  * @param person whether a person asks, for themselves
  * @throws DockerError
@@ -17,14 +17,15 @@ export async function imageFor(
   person: boolean,
   { containers, engine, images }: Pick<CreatorOptions, "containers" | "engine" | "images">,
 ): Promise<Result<string>> {
-  const stacks = containers.list().filter(({ kind }) => kind === "workspace" || kind === "own");
-  const workspace = stacks.find(({ kind, owner }) => kind === "workspace" && owner === user);
+  const workspace = containers.list(user).find(({ kind }) => kind === "workspace");
   const wanted = image ?? workspace?.image;
   if (wanted === undefined) return refuse(noWorkspace(user));
   const id = await engine.imageId(wanted);
   if (person) {
+    const own = containers.list().filter(({ kind }) => kind === "own");
+    const theirs = workspace === undefined ? own : [workspace, ...own];
     // What a tag names may change.
-    const brought = stacks.map((one) => one.image).filter((reference) => IMAGE.test(reference));
+    const brought = theirs.map((one) => one.image).filter((reference) => IMAGE.test(reference));
     const allowed = [...new Set([...brought, ...(images?.() ?? [])])];
     const ids = await Promise.all(allowed.map((reference) => engine.imageId(reference)));
     // Whether others are on the node is not told.

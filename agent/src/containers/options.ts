@@ -19,6 +19,8 @@ export interface CreatorOptions {
   stack: string;
   node: string;
   operations: Operations;
+  /** Whether the stack declares somebody as a user of this node; containers of those who left are removed. */
+  isUser(name: string): boolean;
   /** Addresses that ports may be published on. @default ["127.0.0.1"] */
   addresses?: readonly string[];
   /** Host ports that containers may be published on. */

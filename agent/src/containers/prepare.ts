@@ -5,7 +5,7 @@ import { imageFor } from "./images";
 import type { CreatorOptions } from "./options";
 import { limitsOfPerson, notForPersons } from "./person";
 import { grantKey } from "./recover";
-import { beingUsed, noCdi, noWorkspace, refuse, tooMany, unknownUser } from "./refusals";
+import { beingUsed, noCdi, noWorkspace, refuse, tooMany, unknownUser, workspaceStopped } from "./refusals";
 import { type CreateRequest, grantNamed } from "./request";
 import { containerSpec, type SpecContext } from "./spec";
 
@@ -42,9 +42,20 @@ export async function prepare(
   { user: person }: Pick<CreateCaller, "user">,
   options: PrepareOptions,
 ): Promise<Result<Prepared>> {
-  const { addresses, cgroupParent, containers: registry, engine, ledger, node, ports, stack } = options;
+  const {
+    addresses,
+    cgroupParent,
+    containers: registry,
+    engine,
+    isUser,
+    ledger,
+    node,
+    ports,
+    stack,
+  } = options;
   let limits = ledger.limitsOf(request.user);
-  if (limits === undefined) return refuse(unknownUser(request.user));
+  // Limits may name people who are no users of this node, or not any more.
+  if (limits === undefined || !isUser(request.user)) return refuse(unknownUser(request.user));
   const theirs = person === undefined ? undefined : notForPersons(request);
   if (theirs !== undefined) return refuse(theirs);
   const id = grantNamed(request);
@@ -58,6 +69,7 @@ export async function prepare(
     const workspace = registry.list(person).find(({ kind }) => kind === "workspace");
     const found = workspace && (await engine.inspect(workspace.id));
     if (found === undefined) return refuse(noWorkspace(person));
+    if (found.State.Status !== "running") return refuse(workspaceStopped(found.State.Status));
     limits = limitsOfPerson(limits, found);
   }
   const image = await imageFor(request, person !== undefined, options);

@@ -1,12 +1,18 @@
 /** Brings half-done operations to an end: what runs is bound, what never ran is taken away, what is not there is given back. */
 import { z } from "zod";
 import { claim } from "../../../core/containers";
-import type { Grant, Refusal } from "../../../core/gpu";
+import type { Grant, Refusal, Result } from "../../../core/gpu";
 import { type Engine, type Inspect, short } from "../docker";
 import { type Operation, UNDO } from "../operations";
+import { mapLimit } from "../waiting";
 import type { Containers, Log } from "./observe";
 import type { Ledger } from "./options";
+import type { ContainerRecord } from "./record";
+import { textOf } from "./refusals";
 import { DEFAULT_STOP_SECONDS } from "./spec";
+
+/** Removals at a time: each may take as long as its container has between TERM and KILL. */
+const PARALLEL = 4;
 
 export interface RecoverOptions {
   engine: Engine;
@@ -49,22 +55,35 @@ export async function recoverCreation(options: RecoverOptions, operation: Operat
     }
     return;
   }
-  if (container !== undefined) await takeAway(container.Id);
+  // Docker may have forgotten it while a process of it lives on: `takeAway` waits for its end.
+  const made = container?.Id ?? seen?.id ?? (await goneHolder(engine, live));
+  if (made !== undefined) await takeAway(made);
   if (live !== undefined)
-    await backFromCutOff(options, { id: live.id, own: own !== undefined, container: container?.Id });
+    await backFromCutOff(options, { id: live.id, own: own !== undefined, container: made });
   log.info({ creation, name }, "a creation that was cut off was taken back");
 }
 
-/** A removal that was cut off is carried out. One whose caller was told that it failed is not. */
+/** The container that has the grant, where Docker has none such: whichever creation made it, nobody starts it any more. */
+async function goneHolder(engine: Engine, grant: Grant | undefined): Promise<string | undefined> {
+  const holder = grant?.container;
+  if (holder === undefined || (await engine.inspect(holder)) !== undefined) return undefined;
+  return holder;
+}
+
+/**
+ * A removal that was cut off is carried out. One whose caller was told that it failed is not, but where its container went all the
+ * same the grant is over.
+ */
 export async function recoverRemoval(options: RecoverOptions, operation: Operation): Promise<void> {
   const { engine, ledger, log, takeAway } = options;
-  if (operation.step === UNDO) return;
   const { container } = removalBody.parse(operation.body);
   const found = await engine.inspect(container);
   if (found !== undefined) {
+    if (operation.step === UNDO) return;
     await engine.stop(container, found.Config?.StopTimeout ?? DEFAULT_STOP_SECONDS);
-    await takeAway(container);
   }
+  // Also where Docker has none such: a process of it may live on.
+  await takeAway(container);
   const gone = await ledger.containerGone(container);
   if (!gone.ok) throw new Error(gone.refusal.message);
   log.info({ container: short(container) }, "a removal that was cut off was carried out");
@@ -93,10 +112,42 @@ export async function takeAwayUnstarted(
       await takeAway(id);
       log.info({ container: short(id), creation }, "a container that was never started was removed");
     } catch (error) {
-      problems.push(`container ${short(id)}: ${error instanceof Error ? error.message : String(error)}`);
+      problems.push(`container ${short(id)}: ${textOf(error)}`);
     }
   }
   if (problems.length > 0) throw new Error(problems.join("; "));
+}
+
+/**
+ * Removes what berthd made for those who are no users of the node any more; nobody else would, and it has their GPUs.
+ *
+ * @throws Error with all that could not be done; the rest is.
+ */
+export async function removeOfThoseWhoLeft(
+  options: Pick<RecoverOptions, "containers" | "log"> & {
+    isUser(name: string): boolean;
+    underWay(creation: string): boolean;
+    /** As its owner would. */
+    remove(record: ContainerRecord): Promise<Result<{ id: string }>>;
+  },
+): Promise<void> {
+  const { containers, isUser, log, remove, underWay } = options;
+  const left = containers.list().filter(({ creation, owner }) => {
+    return creation !== undefined && owner !== undefined && !isUser(owner) && !underWay(creation);
+  });
+  const problems = await mapLimit(left, PARALLEL, async (record): Promise<string[]> => {
+    const { id, owner } = record;
+    const failed = (why: string) => [`container ${short(id)} of ${owner}, who left: ${why}`];
+    try {
+      const gone = await remove(record);
+      if (!gone.ok && gone.refusal.code !== "not-found") return failed(gone.refusal.message);
+      log.info({ container: short(id), user: owner }, "a container of somebody who left was removed");
+      return [];
+    } catch (error) {
+      return failed(textOf(error));
+    }
+  });
+  if (problems.flat().length > 0) throw new Error(problems.flat().join("; "));
 }
 
 /** False: it was not its grant's any more, and has been taken away. */

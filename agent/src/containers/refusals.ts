@@ -15,15 +15,24 @@ export function dockerRefusal(error: unknown): Refusal {
     };
   if (!(error instanceof DockerError)) throw error;
   const { message, outcome, status } = error;
+  if (status === 409 && NAME_TAKEN.test(message)) return nameTaken;
   if (outcome !== "refused")
     return { code: "closed", message, fix: "see systemctl status docker on the node, then try again" };
   const code = status === 404 ? "not-found" : status === 400 ? "bad-request" : "conflict";
   return { code, message, fix: fixFor(message) };
 }
 
+const NAME_TAKEN = /name .* is already in use/i;
+
+/** Without Docker's words, which have the id of the other container: it may be somebody else's. */
+const nameTaken: Refusal = {
+  code: "conflict",
+  message: "another container on this node has that name",
+  fix: "choose another name, or remove that container",
+};
+
 function fixFor(message: string): string {
   if (/port is already allocated|address already in use/i.test(message)) return "publish it on another port";
-  if (/name .* is already in use/i.test(message)) return "choose another name, or remove that container";
   if (/unresolvable CDI devices|could not select device driver/i.test(message))
     return "the node's CDI devices do not have what its inventory shows: run up again, or nvidia-ctk cdi generate on the node";
   if (/executable file not found|no such file or directory/i.test(message))
@@ -50,10 +59,16 @@ export const noWorkspace = (user: string): Refusal => ({
   fix: "have the workspace made: run up; an operator names an image instead",
 });
 
+export const workspaceStopped = (state: string): Refusal => ({
+  code: "conflict",
+  message: `your workspace is stopped: it is ${state}, and containers are made while it runs`,
+  fix: "have it started: state: running in berth:users, then run up",
+});
+
 export const notAllowedImage = (image: string, allowed: readonly string[]): Refusal => ({
   code: "not-allowed",
   message: `image ${image} is none of those that people may use on this node`,
-  allowed: allowed.join(", ") || "no image: the stack has no container here",
+  allowed: allowed.join(", ") || "no image",
   fix: "leave the image out to take your workspace's, or have it added to berth:agent.images",
 });
 

@@ -44,7 +44,7 @@ const env = z.record(z.string(), argument).superRefine((record, context) => {
 export const createSchema = z.strictObject({
   /** Whose it is; the limits are that user's. A person may leave it out. */
   user: z.string().regex(USER_NAME, "a user's name").optional(),
-  /** Default: made up. The container's is `berth-<stack>-<user>-<name>`. */
+  /** Default: made up. The container's is `berth-<stack>-<user>.<name>`. */
   name: word.optional(),
   /** By id or by digest. Default: that of the user's workspace. */
   image: z

@@ -10,11 +10,11 @@ import {
   type ContainerSpec,
   CREATED_NETWORK,
   cdiDevice,
+  createdName,
   engineBody,
   environment,
   LABEL,
   MAX_CONTAINER_NAME,
-  physicalName,
   unitLabels,
   variables,
 } from "../../../core/containers";
@@ -72,7 +72,8 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
   const shm = within("shm_size", bytes(request.shm));
   if (memory !== undefined && memory < MIN_MEMORY)
     wrong.push(`memory: ${formatSize(memory)} is less than the ${formatSize(MIN_MEMORY)} that Docker takes`);
-  const name = physicalName(context.stack, request.user, request.name ?? context.creation);
+  const own = request.name ?? context.creation;
+  const name = createdName(context.stack, request.user, own);
   if (name.length > MAX_CONTAINER_NAME)
     wrong.push(`name: ${name} is longer than ${MAX_CONTAINER_NAME} characters`);
   wrong.push(...portProblems(request, context));
@@ -86,7 +87,7 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
     kind: "created",
     name,
     image: context.image,
-    hostname: (request.name ?? context.creation).slice(0, 63),
+    hostname: hostname(request.user, own),
     command: request.command,
     entrypoint: request.entrypoint,
     user: request.run_as,
@@ -113,6 +114,13 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
   };
   return { ok: true, value: { name, body: engineBody(spec) } };
 }
+
+/**
+ * `<user>-<name>`, at most 63 characters. Docker's name server answers it to every container of the network, so no word that a
+ * person chooses alone: it could be the name of a service that others look for.
+ */
+const hostname = (user: string, name: string) =>
+  `${user}-${name}`.replaceAll("_", "-").slice(0, 63).replace(/-+$/, "");
 
 /** What is wrong with the ports that a request wants to publish. */
 function portProblems(

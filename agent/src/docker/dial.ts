@@ -48,10 +48,13 @@ export function dial<T>(docker: Docker, call: Call, signal: AbortSignal): Promis
   });
 }
 
-/** dockerd's own words, or the beginning of whatever came. */
+/** Of dockerd's words: an image or a program that does not start may have put its own into them. */
+const MOST_WORDS = 500;
+
+/** The beginning of dockerd's own words, or of whatever came. */
 export function said(answer: { statusCode?: number; json?: unknown; message?: string }): string {
   const message = (answer.json as { message?: unknown } | null | undefined)?.message;
-  if (typeof message === "string" && message !== "") return message.trim();
+  if (typeof message === "string" && message !== "") return message.trim().slice(0, MOST_WORDS);
   const text = (answer.message ?? "").replace(/^\(HTTP code \d+\) [a-z ]+ - /, "").trim();
   return `HTTP ${answer.statusCode}${text === "" ? "" : `: ${text.slice(0, 300)}`}`;
 }

@@ -108,7 +108,7 @@ export function agentCases(): void {
     const create = `${berthInside} container create --grant ${granted.id} --name own --json -- sleep infinity`;
     const made = JSON.parse(await inside(create));
     expect(made).toMatchObject({
-      name: "berth-hosttest-alice-own",
+      name: "berth-hosttest-alice.own",
       grant: { id: granted.id, state: "bound", container: made.id },
     });
     const asked = [

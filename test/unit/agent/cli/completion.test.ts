@@ -170,7 +170,7 @@ describe("the words that it asks for", () => {
       "GET /api/containers": () => ({
         body: {
           containers: [
-            { name: "berth-dev-alice-c1", kind: "created" },
+            { name: "berth-dev-alice.c1", kind: "created" },
             { name: "berth-dev-workspace-alice", kind: "workspace" },
           ],
         },
@@ -181,7 +181,7 @@ describe("the words that it asks for", () => {
       expect((await berth(["__words", "grants"], { env })).out).toBe("g1\nq1\n");
       expect((await berth(["__words", "tokens"], { env })).out).toBe("ab12\n");
       expect((await berth(["__words", "users"], { env })).out).toBe("alice\n");
-      expect((await berth(["__words", "containers"], { env })).out).toBe("berth-dev-alice-c1\n");
+      expect((await berth(["__words", "containers"], { env })).out).toBe("berth-dev-alice.c1\n");
       berthd.routes = { "*": () => refusal(403, { code: "not-allowed", message: "no" }) };
       expect(await berth(["__words", "tokens"], { env })).toEqual({ code: 0, out: "", err: "" });
     } finally {

@@ -5,9 +5,9 @@ import { refusal } from "./helpers";
 
 berthdForEachTest();
 
-const made = { id: "3f9a", name: "berth-dev-alice-train", grant: { id: "g1", units: [unit] } };
+const made = { id: "3f9a", name: "berth-dev-alice.train", grant: { id: "g1", units: [unit] } };
 const container = {
-  ...{ id: "3f9a", name: "berth-dev-alice-train", user: "alice", kind: "created", image: "sha256:x" },
+  ...{ id: "3f9a", name: "berth-dev-alice.train", user: "alice", kind: "created", image: "sha256:x" },
   ...{ state: "running", createdAt: NOW - 5000, startedAt: NOW - 3000, ports: [], grant: "g1" },
 };
 
@@ -34,7 +34,7 @@ describe("create", () => {
   it("prints what runs, and how to remove it", async () => {
     berthd.routes["POST /api/containers"] = () => ({ status: 201, body: made });
     expect((await berth("container create --grant g1 -- sleep 1")).out).toBe(
-      "Runs: berth-dev-alice-train (GPU 0:0)\nRemove it: berth container remove berth-dev-alice-train\n",
+      "Runs: berth-dev-alice.train (GPU 0:0)\nRemove it: berth container remove berth-dev-alice.train\n",
     );
     expect(JSON.parse((await berth("container create --grant g1 --json -- sleep 1")).out)).toEqual(made);
   });
@@ -65,7 +65,7 @@ describe("list", () => {
     expect((await berth("container list")).out).toBe(`\
 CONTAINER              USER   KIND       STATE             GRANT  SINCE
 ---------------------  -----  ---------  ----------------  -----  -------
-berth-dev-alice-train  alice  created    running           g1     3 s ago
+berth-dev-alice.train  alice  created    running           g1     3 s ago
 b\\e[31m                alice  created    exited (3)        g1     1 s ago
 w                      alice  workspace  running, healthy  -      3 s ago
 `);

@@ -188,6 +188,8 @@ export class Rig {
   endSeconds = 1;
   /** That the operator allows. */
   images: string[] = [];
+  /** Of the node. */
+  users = ["alice", "bob", "sam"];
 
   async start(): Promise<void> {
     this.dockerd.images.set(IMAGE, IMAGE);
@@ -232,6 +234,7 @@ export class Rig {
       stack: "test",
       node: "node-0",
       operations: this.operations,
+      isUser: (name) => this.users.includes(name),
       ports: () => ({ start: 20_000, end: 29_999 }),
       images: () => this.images,
       endSeconds: this.endSeconds,

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type CreateRequest, containerSpec, createSchema } from "../../../../agent/src/containers";
 import type { SpecContext } from "../../../../agent/src/containers/spec";
+import { workspaceName } from "../../../../core/containers";
 import type { Grant } from "../../../../core/gpu";
 import { GPU1, IMAGE, limitsOf, MIG1 } from "./rig";
 
@@ -53,10 +54,10 @@ describe("the body of a container", () => {
     expect(spec).toEqual({
       ok: true,
       value: {
-        name: "berth-test-alice-train",
+        name: "berth-test-alice.train",
         body: {
           Image: IMAGE,
-          Hostname: "train",
+          Hostname: "alice-train",
           Cmd: ["python", "train.py"],
           User: "1000:1000",
           WorkingDir: "/work",
@@ -119,12 +120,25 @@ describe("the body of a container", () => {
     const spec = containerSpec(request(), context);
     if (!spec.ok) throw new Error(spec.refusal.message);
     const { body, name } = spec.value;
-    expect(name).toBe("berth-test-alice-0011223344556677");
+    expect(name).toBe("berth-test-alice.0011223344556677");
     expect(body.HostConfig.DeviceRequests).toEqual([]);
     expect(body.Env).toEqual(["NVIDIA_VISIBLE_DEVICES=void"]);
     // An image may bring labels of these names along: all of them are set.
     expect(body.Labels).toMatchObject({ "berth.grant": "", "berth.grant-token": "", "berth.gpus": "" });
     expect(body.HostConfig).toMatchObject({ NanoCpus: 8e9, Memory: 2 ** 33, MemorySwap: 2 ** 33 });
+  });
+
+  it("has a name that is nobody else's, and a host name that begins with its owner's", () => {
+    const named = (user: string, name: string) => {
+      const spec = containerSpec(request({ user, name }), { ...context });
+      if (!spec.ok) throw new Error(spec.refusal.message);
+      return [spec.value.name, spec.value.body.Hostname];
+    };
+    expect(named("ann", "lee-x")[0]).not.toBe(named("ann-lee", "x")[0]);
+    expect(named("workspace", "bob")[0]).not.toBe(workspaceName(context.stack, "bob"));
+    expect(named("ann_lee", "proxy")).toEqual(["berth-test-ann_lee.proxy", "ann-lee-proxy"]);
+    const [, longest = ""] = named("a".repeat(32), `${"b".repeat(30)}-${"c".repeat(9)}`);
+    expect(longest).toBe(`${"a".repeat(32)}-${"b".repeat(30)}`);
   });
 
   it("names every limit that is gone over, with its rule", () => {

@@ -138,6 +138,13 @@ describe("a dockerd that does not", () => {
     expect(await engine.list()).toEqual([]);
   });
 
+  it("says a lot: the beginning of it is told", async () => {
+    dockerd.mood("GET /info", { kind: "status", status: 500, message: `no ${"x".repeat(100_000)}` });
+    const { message } = await failure(engine.info());
+    expect(message).toContain("no xxx");
+    expect(message.length).toBeLessThan(600);
+  });
+
   it.each(["<html>", '{"a":1}', "[{}]", "null", ""])("lists nonsense: %j", async (text) => {
     dockerd.mood("GET /containers/json", { kind: "garbage", text });
     const error = await failure(engine.list());
