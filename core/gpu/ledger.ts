@@ -162,13 +162,13 @@ export function bindTo(
 }
 
 /** The grant of a container of which something is known now. */
-export function seenGrant({ awaitedUntil: _, ...grant }: Grant): Grant {
+export function seenGrant({ awaitedUntil: _, reservedUntil: __, ...grant }: Grant): Grant {
   return grant;
 }
 
 /** A grant that a container has from now on. */
 export function boundGrant(grant: Grant, now: number, container: string): Grant {
-  const { reservedUntil: _, stoppedAt: __, heldUntil: ___, ...rest } = seenGrant(grant);
+  const { stoppedAt: _, heldUntil: __, ...rest } = seenGrant(grant);
   return { ...rest, state: "bound", container, boundAt: now };
 }
 

@@ -111,6 +111,7 @@ export interface Grant {
   /** Docker's container id. */
   container?: string;
   createdAt: number;
+  /** Of one that is bound before its container was seen: the end that it has again if that never runs. */
   reservedUntil?: number;
   boundAt?: number;
   /** Bound before its container was seen, which counts as there until then. */

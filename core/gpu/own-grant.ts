@@ -24,7 +24,7 @@ function readyGrant(state: LedgerState, ctx: Ctx, { id, user }: OwnGrant): Resul
   const grant = state.grants.get(id);
   // Somebody else's is not told from none.
   if (grant?.user !== user) return notFound(`${user} has no live grant ${id}`);
-  const { key, state: now, container, reservedUntil, heldUntil } = grant;
+  const { key, state: now, container } = grant;
   if (key !== undefined) {
     return refuse({
       code: "not-allowed",
@@ -38,7 +38,7 @@ function readyGrant(state: LedgerState, ctx: Ctx, { id, user }: OwnGrant): Resul
       `grant ${id} is in use by container ${container}`,
       "remove that container first, or ask for another grant",
     );
-  const end = now === "held" ? heldUntil : reservedUntil;
+  const end = endOf(grant);
   if (typeof end === "number" && end <= ctx.now) return notFound(`the time of grant ${id} is over`);
   const trouble = troubleOf(state, grant);
   return unusable(trouble) ? unusableRefusal(id, trouble) : { ok: true, value: grant };
@@ -46,7 +46,8 @@ function readyGrant(state: LedgerState, ctx: Ctx, { id, user }: OwnGrant): Resul
 
 /**
  * Binds a user's grant to a container that was made for it and has not started: until it is seen it counts as there, for as
- * long as a reservation lasts. A grant that was held leaves its stopped container. Refusals: those of `usableGrant`, but that a
+ * long as a reservation lasts. A grant that was held leaves its stopped container. `reservedUntil` keeps the end that it had, for
+ * `unbind`: whoever makes containers that never start does not keep a GPU by that. Refusals: those of `usableGrant`, but that a
  * closed ledger binds what it granted before.
  */
 export function bindOwn(
@@ -57,10 +58,19 @@ export function bindOwn(
   const ready = readyGrant(state, ctx, own);
   if (!ready.ok) return ready;
   const { container: _, ...free } = ready.value;
-  return bindTo(state, ctx, { ...free, state: "reserved" }, container, endOfReservation(ctx));
+  const bound = bindTo(state, ctx, { ...free, state: "reserved" }, container, endOfReservation(ctx));
+  if (!bound.ok) return bound;
+  const next = { ...bound.value, reservedUntil: firstEnd(ctx, endOf(ready.value)) };
+  return decide(
+    next,
+    bound.changes.map((change) => ({ ...change, grant: next })),
+  );
 }
 
-/** Takes a grant back from a container that never ran: its user may use it for another one. Refusals: not-found. */
+/**
+ * Takes a grant back from a container that never ran: its user may use it for another one until its time is over, which is no
+ * later than it was before. Refusals: not-found.
+ */
 export function unbind(
   state: LedgerState,
   ctx: Ctx,
@@ -70,7 +80,7 @@ export function unbind(
   if (!grant) return notFound(`there is no live grant ${id}`);
   if (grant.container !== container) return decide(grant, []);
   const { container: _, boundAt: __, awaitedUntil: ___, stoppedAt: ____, heldUntil: _____, ...rest } = grant;
-  const next: Grant = { ...rest, state: "reserved", reservedUntil: endOfReservation(ctx) };
+  const next: Grant = { ...rest, state: "reserved", reservedUntil: firstEnd(ctx, grant.reservedUntil) };
   return decide(next, [{ grant: next, event: "unbound" }]);
 }
 
@@ -91,6 +101,12 @@ export function releaseOf(
     return conflict(`grant ${id} is of container ${other}`, "remove that container first");
   return release(state, ctx, id, reason, true);
 }
+
+/** Of a grant that no container uses; null: until somebody releases it. */
+const endOf = ({ state, heldUntil, reservedUntil }: Grant) => (state === "held" ? heldUntil : reservedUntil);
+
+const firstEnd = (ctx: Ctx, end: number | null | undefined) =>
+  Math.min(end ?? Number.POSITIVE_INFINITY, endOfReservation(ctx));
 
 const endOfReservation = ({ now, reserveSeconds = defaultReserveSeconds }: Ctx) =>
   now + reserveSeconds * 1000;

@@ -28,7 +28,6 @@ describe("a grant of one's own", () => {
     const { value, events } = it.done((state, ctx) => bindOwn(state, ctx, own(grant.id)));
     expect(events).toEqual(["bound"]);
     expect(value).toMatchObject({ state: "bound", container: "c1", awaitedUntil: it.now + RESERVED });
-    expect(value).not.toHaveProperty("reservedUntil");
     expect(it.refused((state, ctx) => release(state, ctx, grant.id))).toContain(
       "conflict: grant g1 is in use",
     );
@@ -36,7 +35,8 @@ describe("a grant of one's own", () => {
       "conflict: grant g1 is in use by container c1",
     );
     it.done((state, ctx) => containerStarted(state, ctx, { container: "c1" }));
-    expect(it.state.grants.get(grant.id)).not.toHaveProperty("awaitedUntil");
+    for (const field of ["awaitedUntil", "reservedUntil"])
+      expect(it.state.grants.get(grant.id)).not.toHaveProperty(field);
   });
 
   it("that is held leaves the container that stopped", () => {
@@ -56,19 +56,31 @@ describe("a grant of one's own", () => {
     ).toContain("conflict: grant g1 is of container c1");
   });
 
-  it("is reserved anew when its container never ran, and for no other container", () => {
+  it("is reserved again when its container never ran, until its old end, and for no other container", () => {
     const { node: it, grant } = node();
     it.done((state, ctx) => bindOwn(state, ctx, own(grant.id)));
-    it.now += RESERVED * 10;
+    it.now += RESERVED / 2;
     const back = (container: string) =>
       it.done((state, ctx) => unbind(state, ctx, { id: grant.id, container }));
     expect(back("c2")).toMatchObject({ value: { state: "bound" }, events: [] });
     const { value, events } = back("c1");
     expect(events).toEqual(["unbound"]);
-    expect(value).toEqual({ ...grant, reservedUntil: it.now + RESERVED });
-    it.now += RESERVED;
+    expect(value).toEqual(grant);
+    it.now += RESERVED / 2;
     it.done(tick);
     expect(it.state.grants.size).toBe(0);
+  });
+
+  it("that was held has no later end than its hold when its next container never ran", () => {
+    const { node: it, grant } = node();
+    it.done((state, ctx) => bind(state, ctx, { id: grant.id, token: grant.token, container: "c0" }));
+    it.done((state, ctx) => containerStopped(state, ctx, "c0"));
+    const { heldUntil } = it.state.grants.get(grant.id) ?? {};
+    it.now = Number(heldUntil) - 1000;
+    it.done((state, ctx) => bindOwn(state, ctx, own(grant.id)));
+    it.now += 5000;
+    const { value } = it.done((state, ctx) => unbind(state, ctx, { id: grant.id, container: "c1" }));
+    expect(value).toMatchObject({ state: "reserved", reservedUntil: heldUntil });
   });
 
   it("that was asked for with a container is not released of one that another container has", () => {
