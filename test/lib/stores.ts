@@ -7,6 +7,7 @@
  * of layers and blobs by hard links: nothing writes into those, so a copy takes seconds and no room.
  */
 import { createHash, randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { type Ownership, ownerLabels, physicalName, SYSTEM } from "../../core/containers";
 import { buildImage, docker, removeThings } from "./docker";
 import { TestNode } from "./node";
@@ -111,12 +112,16 @@ async function findName(): Promise<Named> {
   return { node, store: `${PREFIX}-${hash}` };
 }
 
-/** Makes the store where there is none yet, which takes some minutes. */
+/** Makes the store where there is none yet, which takes some minutes. Another lane of tests that wants it meanwhile waits. */
 export function prepareStore(): Promise<void> {
   return inTurn(async () => {
     const { node, store } = await storeName();
-    const there = await inVolumes(node, `[ -e /v/${store}/_data/${WHOLE} ] || exit ${NOT_THERE}`);
-    if (there === NOT_THERE) await make(store, node);
+    const { places } = await import("../../scripts/lib/paths.mjs");
+    const { withLock } = await import("../../scripts/image/lock.mjs");
+    await withLock(join(places().cache, "teststore.lock"), console.log, async () => {
+      const there = await inVolumes(node, `[ -e /v/${store}/_data/${WHOLE} ] || exit ${NOT_THERE}`);
+      if (there === NOT_THERE) await make(store, node);
+    });
   });
 }
 

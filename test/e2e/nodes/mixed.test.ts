@@ -19,7 +19,7 @@ import { type Configuration, TestStack } from "../../lib/stack";
 import { fillLocalNode, fillStore, prepareStore } from "../../lib/stores";
 import { MINUTE } from "../../lib/time";
 import { until } from "../../lib/until";
-import { nodes, onNode, rayNodes } from "./cloud-rig";
+import { nodes, onNode, rayNodes } from "../stacks/cloud-rig";
 
 const STACK = "mixed-e2e";
 const GPUS = [{ model: "NVIDIA H100 80GB HBM3", memory: "80GiB" }];
