@@ -32,8 +32,8 @@ export const FAST = ["types", "lint", "unit"];
 /**
  * The slow ones, by vitest's project, and the folder of its files. `process`: programs as processes, ours killed and
  * slowed, and the scripts of stages beside stand-ins: no container engine. `engine`: a real Pulumi with programs of its
- * own. `nodes`: machines, each by itself, and a stack of all their kinds. `stacks`: whole stacks. `last`: what concerns everything on this computer, so
- * nothing else runs beside it.
+ * own. `nodes`: machines, each by itself, and a stack of all their kinds. `stacks`: whole stacks. `last`: what concerns
+ * everything on this computer, so nothing else runs beside it.
  * @type {Record<string, string>}
  */
 export const SLOW = {
