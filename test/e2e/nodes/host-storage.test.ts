@@ -63,13 +63,17 @@ function device(serial: string, bytes: number): string {
   return loop;
 }
 
-function digest(serial: string): string {
+/** @param first bytes of the device. @default all */
+function digest(serial: string, first = Number.POSITIVE_INFINITY): string {
   must("sync");
   const hash = createHash("sha256");
   const file = openSync(join(folder, `${serial}.img`), "r");
   const buffer = Buffer.alloc(MIB);
-  for (let size = readSync(file, buffer); size > 0; size = readSync(file, buffer))
+  let left = first;
+  for (let size = 1; size > 0 && left > 0; left -= size) {
+    size = readSync(file, buffer, 0, Math.min(buffer.length, left), null);
     hash.update(buffer.subarray(0, size));
+  }
   closeSync(file);
   return hash.digest("hex");
 }
@@ -199,7 +203,9 @@ describe.skipIf(reason !== "")("storage on real block devices", { timeout: 120_0
       `printf 'label: dos\\n,,7\\n' | sfdisk -q --no-reread --no-tell-kernel ${windows}; partx -u ${windows}`,
     );
     const serials = ["PHOTOS001", "TABLE0001", "LOST00001", "SWAP00001", "WIN000001", "EMPTY0001"];
-    const before = serials.map(digest);
+    // Behind its header the kernel writes to a swap device whenever memory is short.
+    const digests = () => serials.map((serial) => digest(serial, serial === "SWAP00001" ? 4096 : undefined));
+    const before = digests();
     const devices = [...serials, "USED00001", "NOWHERE01"].map((serial, i) => disk(serial, `m${i}`));
     const { status, stdout } = run({ devices });
     expect(status).not.toBe(0);
@@ -215,7 +221,7 @@ describe.skipIf(reason !== "")("storage on real block devices", { timeout: 120_0
     expect(line(6)).toMatch(/not Berth's: ext4 other .*; \/dev\/loop\d+ is mounted at .*elsewhere/);
     expect(line(7)).toMatch(/no device with serial NOWHERE01\. This machine has/);
     expect(log).toContain("no device was touched");
-    expect(serials.map(digest)).toEqual(before);
+    expect(digests()).toEqual(before);
     expect(must("cat /etc/fstab || true")).not.toContain("Berth");
   });
 
