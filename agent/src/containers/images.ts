@@ -27,10 +27,12 @@ export async function imageFor(
     // What a tag names may change.
     const brought = theirs.map((one) => one.image).filter((reference) => IMAGE.test(reference));
     const allowed = [...new Set([...brought, ...(images?.() ?? [])])];
-    const ids = await Promise.all(allowed.map((reference) => engine.imageId(reference)));
-    // Whether others are on the node is not told.
-    if (!allowed.includes(wanted) && (id === undefined || !ids.includes(id)))
-      return refuse(notAllowedImage(wanted, allowed));
+    // One of these by another name. Whether others are on the node is not told.
+    const same = async () => {
+      const ids = await Promise.all(allowed.map((reference) => engine.imageId(reference)));
+      return id !== undefined && ids.includes(id);
+    };
+    if (!allowed.includes(wanted) && !(await same())) return refuse(notAllowedImage(wanted, allowed));
   }
   return id === undefined ? refuse(noImage(wanted)) : { ok: true, value: wanted };
 }
