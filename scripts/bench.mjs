@@ -22,7 +22,8 @@ Runs the measurements in test/bench, or those whose file names hold a NAME.
 
   --json             each figure as a line of JSON instead of a table
   --against FOLDER   measures in turn with the checkout in FOLDER, where "npm ci" ran, and compares the figures pair by
-                     pair; each side gets plugins made from its own sources
+                     pair; each side gets plugins made from its own sources, and a cluster of its own that stays up
+                     from its first turn to its last (when one fails they stay up, and the next run takes them)
   --pairs N          how often each side is measured; default 9
 
 Exit codes: 0 all bounds hold (with --against: no figure is worse by more than ${100 * WORSE} %), 1 one does not or a
@@ -109,8 +110,9 @@ async function against(given, files, count, flags) {
       const pairs = [];
       for (let pair = 0; pair < count; pair++) {
         process.stderr.write(`==== ${file}: pair ${pair + 1} of ${count}\n`);
-        const theirs = await sides.theirs(file);
-        pairs.push({ theirs, ours: await sides.ours(file) });
+        const turn = { BERTH_BENCH_KEEP: pair + 1 < count ? "1" : "last" };
+        const theirs = await sides.theirs(file, { ...turn, BERTH_BENCH_SIDE: "theirs" });
+        pairs.push({ theirs, ours: await sides.ours(file, { ...turn, BERTH_BENCH_SIDE: "ours" }) });
       }
       const compared = comparePairs(pairs);
       if (compared.length === 0) throw new Error(`${file}: the two checkouts have no figure in common.`);
@@ -127,15 +129,16 @@ async function against(given, files, count, flags) {
  * One checkout, with Pulumi plugins made from its own sources.
  * @param {string} root
  * @param {string} home its PULUMI_HOME
- * @returns {Promise<(file: string) => Promise<import("./lib/pairs.mjs").Figure[]>>} runs a measurement
+ * @returns {Promise<(file: string, turn: NodeJS.ProcessEnv) => Promise<import("./lib/pairs.mjs").Figure[]>>} runs a
+ *   measurement; `turn`: what test/bench/stack.mjs is told
  */
 async function side(root, home) {
   const { env, at } = toolEnvironment({ ...process.env, PULUMI_HOME: home });
   const { ensurePlugins } = await import(pathToFileURL(join(root, "scripts/plugins.mjs")).href);
   await ensurePlugins({ cacheDir: at.cache, pulumi: which("pulumi", env) ?? "pulumi", home });
-  return async (file) => {
+  return async (file, turn) => {
     const args = [join(root, "test/bench", file), "--json"];
-    const options = { env, cwd: root, deadlineMs: DEADLINE_MS, okCodes: [0, 1] };
+    const options = { env: { ...env, ...turn }, cwd: root, deadlineMs: DEADLINE_MS, okCodes: [0, 1] };
     const { stdout, stderr } = await run("node", args, options);
     const figures = readFigures(stdout);
     if (figures.length === 0) throw new Error(`${file} in ${root} gave no figure:\n${stderr}${stdout}`);

@@ -11,7 +11,7 @@ import { handleSignals, run } from "../../scripts/lib/process.mjs";
 import * as stack from "./stack.mjs";
 
 /** Interleaved, so that a slow minute of the computer hits both sides. */
-const PAIRS = 3;
+const PAIRS = stack.IN_TURN ? 1 : 3;
 const BOUND = 3;
 /** SSH connections of a node that may be open at once. */
 const AT_ONCE = 4;

@@ -9,6 +9,11 @@ import { Seed } from "../../components/secrets";
 import { validateSetup } from "../../components/workspace/setup";
 import { loadConfig } from "../../config";
 
+// There is no machine that could change its host key.
+pulumi.runtime.registerStackTransformation(({ type, props, opts }) =>
+  type === "command:local:Command" ? { props: { ...props, create: "true" }, opts } : undefined,
+);
+
 const { plan } = loadConfig(pulumi.getStack(), pulumi.runtime.allConfig(), validateSetup, {
   placeholders: "refuse",
 });

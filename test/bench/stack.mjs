@@ -1,7 +1,8 @@
 /**
  * @file The stack that is measured: its own BERTH_HOME, names, network and port, so that it stands beside others.
  *
- * With BERTH_BENCH_KEEP=1 a stack that is up is taken as it is and left up, for work on the measurements.
+ * With BERTH_BENCH_KEEP=1 a stack that is up is taken as it is and left up, for work on the measurements. With
+ * `--against` each checkout has a stack of its own, which stays up from its first turn (`1`) to its last (`last`).
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
@@ -11,17 +12,23 @@ import { ROOT } from "../../scripts/lib/paths.mjs";
 import { run } from "../../scripts/lib/process.mjs";
 import { toolEnvironment } from "../../scripts/lib/pulumi-env.mjs";
 
-export const STACK = "bench";
-export const SUBNET = "10.92.0.0/24";
-export const REGISTRY_ADDRESS = "10.92.0.2";
-export const REGISTRY_PORT = 5921;
-export const KEEP = process.env.BERTH_BENCH_KEEP === "1";
-export const HOME = join(tmpdir(), "berth-bench");
+/** `--against`: whether another checkout is measured in turn, and whether this is that other one's turn. */
+export const IN_TURN = process.env.BERTH_BENCH_SIDE !== undefined;
+const THEIRS = process.env.BERTH_BENCH_SIDE === "theirs";
+const NETWORK = THEIRS ? "10.93.0" : "10.92.0";
+
+export const STACK = THEIRS ? "benchtheirs" : "bench";
+export const SUBNET = `${NETWORK}.0/24`;
+export const REGISTRY_ADDRESS = `${NETWORK}.2`;
+export const REGISTRY_PORT = THEIRS ? 5922 : 5921;
+/** `1`: a stack that is up is taken as it is and left up; `last`: taken as it is, then down. */
+const KEEP = process.env.BERTH_BENCH_KEEP;
+export const HOME = join(tmpdir(), `berth-${STACK}`);
 const STACK_FILE = join(ROOT, `Pulumi.${STACK}.yaml`);
 
 export const NODES = [
-  { name: "node-0", role: "head", address: "10.92.0.10", user: "alice" },
-  { name: "node-1", role: "worker", address: "10.92.0.11", user: "bob" },
+  { name: "node-0", role: "head", address: `${NETWORK}.10`, user: "alice" },
+  { name: "node-1", role: "worker", address: `${NETWORK}.11`, user: "bob" },
 ];
 
 /** A step that takes longer than this is broken, not slow. */
@@ -69,7 +76,7 @@ export const docker = async (args, options = {}) =>
 export const shell = (container, text) => docker(["exec", "-i", container, "bash", "-c", text]);
 
 /** Whether the last run left the stack up. */
-export const isUp = () => KEEP && existsSync(join(HOME, "stacks", STACK));
+export const isUp = () => KEEP !== undefined && existsSync(join(HOME, "stacks", STACK));
 
 export function prepare() {
   mkdirSync(HOME, { recursive: true, mode: 0o700 });
@@ -94,7 +101,7 @@ export async function takeDown() {
 }
 
 export async function cleanUp() {
-  if (KEEP) return;
+  if (KEEP === "1") return;
   await takeDown();
   rmSync(HOME, { recursive: true, force: true });
   rmSync(STACK_FILE, { force: true });
