@@ -133,6 +133,8 @@ export interface Refusal {
     | "not-allowed"
     /** Nothing is free now; it may be later. */
     | "busy"
+    /** The node has no room for another container now; it may have later. */
+    | "full"
     /** This node could never do it. */
     | "impossible"
     /** Inventory, ledger or Docker cannot be trusted at the moment: nothing new is granted. */

@@ -11,6 +11,7 @@ export const statusOf: Record<Refusal["code"], number> = {
   "unknown-profile": 422,
   "over-limit": 422,
   impossible: 422,
+  full: 503,
   closed: 503,
 };
 

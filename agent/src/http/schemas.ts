@@ -64,6 +64,7 @@ export const refusalCodes = [
   "over-limit",
   "not-allowed",
   "busy",
+  "full",
   "impossible",
   "closed",
   "conflict",
