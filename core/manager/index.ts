@@ -1,0 +1,4 @@
+/** The container manager: templates, the plan of their pools, and what a node has room for. Pure. */
+export { admit, type Bound, capacity, type Need, type NodeRoom, type TemplateRoom } from "./capacity";
+export { type PoolSize, sizeAt } from "./schedule";
+export { needOf, type Template, templateHash, templateSchema, templatesSchema } from "./template";
