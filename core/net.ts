@@ -45,6 +45,38 @@ export function isPrivateAddress(text: string): boolean {
   return range === "private" || range === "uniqueLocal";
 }
 
+/** Ranges with a name of their own; all that ipaddr.js calls otherwise is reserved for something. */
+const RANGE_WORDS: Record<string, string> = {
+  loopback: "loopback: the machine itself",
+  unspecified: "unspecified: the machine itself",
+  private: "private",
+  uniqueLocal: "private",
+  linkLocal: "link-local: a network of one cable, and metadata services",
+  carrierGradeNat: "of a provider's own network",
+  multicast: "multicast",
+  broadcast: "broadcast",
+  ipv4Mapped: "an IPv4 address in the spelling of IPv6",
+};
+
+/** What the Internet's addresses of IPv6 begin with (RFC 4291, 2.4): `::7f00:1`, say, is none, whatever a list forgets. */
+const GLOBAL_IPV6 = ipaddr.IPv6.parseCIDR("2000::/3");
+
+/** Azure's metadata service, in a range that is public elsewhere. */
+const METADATA = ["168.63.129.16"];
+
+/**
+ * What an address is, where it is not one of the Internet's: `private`, `loopback: the machine itself`. Undefined for one
+ * of the Internet. IPv6 addresses that stand for one of IPv4 (mapped, NAT64, 6to4, Teredo) count as special.
+ */
+export function specialRange(text: string): string | undefined {
+  const address = parseAddress(text);
+  if (address === undefined) return "no address";
+  if (METADATA.includes(address.toString())) return "a metadata service's";
+  const range = address.range();
+  if (range !== "unicast") return RANGE_WORDS[range] ?? "reserved";
+  return address instanceof ipaddr.IPv6 && !address.match(GLOBAL_IPV6) ? "reserved" : undefined;
+}
+
 /** An address with its prefix, such as `10.20.0.11/24`: what a network interface is given. */
 export function isInterfaceAddress(text: string): boolean {
   const [, address = "", prefix] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];

@@ -15,6 +15,7 @@ import {
   readIpv4Network,
   readNetwork,
   sameAddress,
+  specialRange,
 } from "../../../core/net";
 
 function network(text: string): Network {
@@ -76,6 +77,55 @@ describe("addresses", () => {
     expect(leading64("fe80::1%eth0")).toBe("fe80:0:0:0::/64");
     expect(leading64("192.0.2.1")).toBeUndefined();
   });
+});
+
+describe("a special address", () => {
+  it.each([
+    ["127.0.0.1", "loopback: the machine itself"],
+    ["127.255.255.254", "loopback: the machine itself"],
+    ["::1", "loopback: the machine itself"],
+    ["0.0.0.0", "unspecified: the machine itself"],
+    ["0.1.2.3", "unspecified: the machine itself"],
+    ["::", "unspecified: the machine itself"],
+    ["10.0.0.1", "private"],
+    ["172.31.255.255", "private"],
+    ["192.168.0.1", "private"],
+    ["fd00:ec2::254", "private"],
+    ["169.254.169.254", "link-local: a network of one cable, and metadata services"],
+    ["fe80::1", "link-local: a network of one cable, and metadata services"],
+    ["100.64.0.1", "of a provider's own network"],
+    ["100.100.100.200", "of a provider's own network"],
+    ["168.63.129.16", "a metadata service's"],
+    ["224.0.0.1", "multicast"],
+    ["ff02::1", "multicast"],
+    ["255.255.255.255", "broadcast"],
+    ["::ffff:8.8.8.8", "an IPv4 address in the spelling of IPv6"],
+    ["::ffff:127.0.0.1", "an IPv4 address in the spelling of IPv6"],
+    ["::127.0.0.1", "reserved"],
+    ["::ffff:0:7f00:1", "reserved"],
+    ["64:ff9b::10.0.0.1", "reserved"],
+    ["64:ff9b:1::a9fe:a9fe", "reserved"],
+    ["2002:7f00:1::", "reserved"],
+    ["2001::7f00:1", "reserved"],
+    ["fec0::1", "reserved"],
+    ["4000::1", "reserved"],
+    ["192.0.2.1", "reserved"],
+    ["198.18.0.1", "reserved"],
+    ["240.0.0.1", "reserved"],
+    ["2001:db8::1", "reserved"],
+    ["127.1", "no address"],
+    ["fe80::1%eth0", "no address"],
+    ["head", "no address"],
+  ])("is named as what it is: %s, %s", (text, range) => {
+    expect(specialRange(text)).toBe(range);
+  });
+
+  it.each(["8.8.8.8", "93.184.215.14", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1"])(
+    "is none that the Internet has: %s",
+    (text) => {
+      expect(specialRange(text)).toBeUndefined();
+    },
+  );
 });
 
 describe("networks", () => {
