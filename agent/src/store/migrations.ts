@@ -66,6 +66,22 @@ export const migrations: readonly Migration[] = [
       ) STRICT;
     `,
   },
+  {
+    version: 4,
+    name: "callbacks that are still to be sent",
+    sql: `
+      CREATE TABLE callbacks (
+        container TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        url TEXT NOT NULL,
+        secret TEXT NOT NULL,
+        body TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (container, sequence)
+      ) STRICT;
+    `,
+  },
 ];
 
 export const schemaVersion = Math.max(...migrations.map(({ version }) => version));

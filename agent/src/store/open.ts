@@ -77,11 +77,15 @@ function connect(file: string): DatabaseSync {
   return db;
 }
 
-function load({ grants, tokens, operations, outbox, counters }: Tables, { floor }: OpenOptions): Loaded {
+function load(
+  { grants, tokens, operations, callbacks, outbox, counters }: Tables,
+  { floor }: OpenOptions,
+): Loaded {
   // berthd reads these as it starts. A row that is not as it should be is found here, where the file is moved aside for
   // it: found later, it would keep berthd from starting.
   tokens.all();
   operations.all();
+  callbacks.all();
   outbox.after(floor?.event ?? 0);
   const { nextToken, nextEvent } = counters.get();
   return {

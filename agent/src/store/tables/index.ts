@@ -1,6 +1,7 @@
 /** The tables of the ledger's database. */
 import type { DatabaseSync } from "node:sqlite";
 import { AnsweredKeys } from "./answered";
+import { CallbackRows } from "./callbacks";
 import { Counters } from "./counters";
 import { Grants } from "./grants";
 import { OperationRows } from "./operations";
@@ -14,6 +15,7 @@ export function openTables(db: DatabaseSync) {
     answered: new AnsweredKeys(db),
     tokens: new TokenRecords(db),
     operations: new OperationRows(db),
+    callbacks: new CallbackRows(db),
     outbox: new Outbox(db),
     counters: new Counters(db),
   };
@@ -32,6 +34,7 @@ export type TableName = Put["table"];
 export type RowOf<Name extends TableName> = Extract<Put, { table: Name }>["row"];
 
 export type { Answered } from "./answered";
+export type { CallbackRow } from "./callbacks";
 export type { OperationRow } from "./operations";
 export type { OutboxLine } from "./outbox";
 export type { StoredToken } from "./tokens";

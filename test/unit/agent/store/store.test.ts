@@ -23,6 +23,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   type Answered,
   type Batch,
+  type CallbackRow,
   Store,
   type StoredToken,
   StoreError,
@@ -189,6 +190,43 @@ describe("a row that is not as it should be", () => {
   });
 });
 
+describe("callbacks", () => {
+  const callback = (container: string, sequence: number, more = {}) => ({
+    ...{ container, sequence, owner: "web", url: "https://example.org/", secret: "s", body: "{}", at: NOW },
+    ...more,
+  });
+  const rows = ["b1", "a2", "a1"].map((name) => callback(name[0] ?? "", Number(name[1])));
+  const put = (store: Store, all: readonly CallbackRow[]) =>
+    store.commit({
+      ...{ puts: all.map((row) => ({ table: "callbacks" as const, row })), events: [], nextToken: 1 },
+    });
+
+  it("that are still to be sent are there again, each container's in order, until they are over", () => {
+    const store = opened();
+    put(store, rows);
+    store.close();
+    const again = opened();
+    expect(again.tables.callbacks.all()).toEqual([callback("a", 1), callback("a", 2), callback("b", 1)]);
+    put(again, [callback("a", 1, { over: true }), callback("c", 9, { over: true })]);
+    again.prune(NOW + 500 * 86_400_000);
+    expect(again.tables.callbacks.all()).toEqual([callback("a", 2), callback("b", 1)]);
+  });
+
+  it("have a table in a ledger that was written before there were any", () => {
+    const first = opened();
+    write(first, { grants: [grant(1)], nextToken: 2, events: [event(1)] });
+    first.close();
+    const db = new DatabaseSync(file);
+    db.exec("DROP TABLE callbacks; DELETE FROM migrations WHERE version > 3");
+    db.close();
+    const store = opened();
+    expect(store.loaded).toMatchObject({ nextToken: 2, nextEvent: 2, live: [grant(1)] });
+    expect(store.loaded.lost).toBeUndefined();
+    put(store, rows);
+    expect(store.tables.callbacks.all()).toHaveLength(3);
+  });
+});
+
 describe("keys that the stack dropped", () => {
   const over = (token: number, more: Partial<Grant>) =>
     grant(token, { state: "released", releasedAt: NOW, ...more });
@@ -221,7 +259,7 @@ describe("keys that the stack dropped", () => {
     first.close();
     const db = new DatabaseSync(file);
     db.exec(
-      "DROP TABLE operations; DROP INDEX grants_over_key; ALTER TABLE grants DROP COLUMN key; DELETE FROM migrations WHERE version > 1",
+      "DROP TABLE callbacks; DROP TABLE operations; DROP INDEX grants_over_key; ALTER TABLE grants DROP COLUMN key; DELETE FROM migrations WHERE version > 1",
     );
     // A grant that is over and cannot be read keeps nobody from the rest.
     db.exec("UPDATE grants SET body = 'no' WHERE token = 3");
