@@ -1,5 +1,6 @@
-/** The container manager: templates, the plan of their pools, and what a node has room for. Pure. */
+/** What the container manager decides: templates, the plan of their pools, room, and what a request may name. Pure. */
 export { admit, type Bound, capacity, type Need, type NodeRoom, type TemplateRoom } from "./capacity";
+export { environmentProblems, environmentSchema } from "./environment";
 export { chooseHostPorts, type HostPortRange, type HostPortsInput, quarantine } from "./host-ports";
 export {
   afterFailure,

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { askSchema, plainText, type Refusal } from "../../../core/gpu";
 import { parseSize } from "../../../core/limits";
+import { environmentSchema } from "../../../core/manager";
 import { CONTAINER_NAME, IMAGE, USER_NAME } from "../../../core/names";
 
 const word = z.string().regex(CONTAINER_NAME, "lower-case letters, digits and '-', at most 40");
@@ -11,34 +12,6 @@ const size = z
   .string()
   .refine((text) => (parseSize(text) ?? 0) > 0, 'a size such as "8GiB" or "512m"')
   .meta({ description: "A size such as `8GiB`." });
-
-/**
- * NVIDIA's runtime and its CDI mode read these: GPUs come by grant alone. What programs themselves read, such as
- * NVIDIA_TF32_OVERRIDE, is free.
- */
-const RESERVED_ENV =
-  /^NVIDIA_(VISIBLE_DEVICES|DRIVER_CAPABILITIES|REQUIRE_.*|DISABLE_REQUIRE|MIG_.*|IMEX_CHANNELS|GDS|MOFED|GDRCOPY|NVSWITCH|CTK_.*)$/;
-const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
-const MAX_ENV_BYTES = 131_072;
-
-const env = z.record(z.string(), argument).superRefine((record, context) => {
-  for (const name of Object.keys(record)) {
-    const say = (message: string) => context.addIssue({ code: "custom", path: [name], message });
-    if (!ENV_NAME.test(name))
-      say("is no name of a variable: letters, digits and '_', no digit first, at most 128");
-    else if (RESERVED_ENV.test(name)) say("is set by Berth: GPUs come by grant alone; leave it out");
-  }
-  const bytes = Object.entries(record).reduce(
-    (sum, [name, value]) => sum + Buffer.byteLength(name + value) + 2,
-    0,
-  );
-  if (bytes > MAX_ENV_BYTES)
-    context.addIssue({
-      code: "custom",
-      path: [],
-      message: `${bytes} bytes in all, and ${MAX_ENV_BYTES} are allowed`,
-    });
-});
 
 /** The body of `POST /api/containers`, which the route checks before the creator has it. */
 export const createSchema = z.strictObject({
@@ -65,7 +38,7 @@ export const createSchema = z.strictObject({
     .regex(/^\//, "an absolute path")
     .refine(noNul, "no NUL characters")
     .optional(),
-  env: env.optional(),
+  env: environmentSchema.optional(),
   /** GPUs: what is asked for, or a grant of the user's that no container has. Left out: none. */
   gpus: z
     .union([askSchema, z.strictObject({ grant: plainText(128) })], {
