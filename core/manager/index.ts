@@ -1,7 +1,23 @@
 /** What the container manager decides: templates, the plan of their pools, room, and what a request may name. Pure. */
+export { parseBranch } from "./branch";
 export { admit, type Bound, capacity, type Need, type NodeRoom, type TemplateRoom } from "./capacity";
 export { environmentProblems, environmentSchema } from "./environment";
 export { chooseHostPorts, type HostPortRange, type HostPortsInput, quarantine } from "./host-ports";
+export {
+  type ImageName,
+  imageAllowed,
+  imageText,
+  isImagePattern,
+  type OwnImage,
+  parseImageName,
+} from "./image-names";
+export {
+  type Install,
+  installCommand,
+  type PackageManager,
+  type ProjectFiles,
+  startCommand,
+} from "./install";
 export {
   afterFailure,
   type BackOff,
@@ -11,5 +27,13 @@ export {
   type PoolPlan,
   planPool,
 } from "./pool-plan";
+export {
+  hostOf,
+  parseRepository,
+  type Repository,
+  type RepositoryHost,
+  repositoryKey,
+  shownName,
+} from "./repository";
 export { type PoolSize, sizeAt } from "./schedule";
 export { needOf, type Template, templateHash, templateSchema, templatesSchema } from "./template";
