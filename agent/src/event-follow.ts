@@ -1,5 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import type { EventLine, EventLog } from "./events";
+import { InTurn } from "./waiting";
 
 /**
  * A line; or that those after `after` and before `before` are not kept any more; or, before all else, the number after
@@ -14,13 +15,16 @@ const block = 64 * 1024;
 
 /** Hands on the lines of an event log, as many times as anybody asks. */
 export class EventFollower {
-  private reading: Promise<unknown> = Promise.resolve();
-
-  constructor(private readonly log: EventLog) {}
+  /** @param reads shared by followers of several logs: one block at a time for all of them */
+  constructor(
+    private readonly log: EventLog,
+    private readonly reads = new InTurn(),
+  ) {}
 
   /**
-   * Lines of the log after a number, the oldest first, and then those that come, until `signal` is aborted. Asked for one
-   * at a time: for a slow reader one block waits in memory, and the rest is read from the files later.
+   * Lines of the log after a number, the oldest first, and then those that come, until the log is finished or `signal` is
+   * aborted. Asked for one at a time: for a slow reader one block waits in memory, and the rest is read from the files
+   * later.
    *
    * @param after undefined: from now on
    */
@@ -35,13 +39,15 @@ export class EventFollower {
       const lines = recent ?? (await this.read(last, signal));
       for (const one of lines) {
         if (signal.aborted) return;
-        if (one.seq > last + 1) yield { gap: { after: last, before: one.seq } };
+        if ((one.after ?? one.seq - 1) > last) yield { gap: { after: last, before: one.seq } };
         last = one.seq;
         yield one;
       }
       if (lines.length > 0 || signal.aborted) continue;
-      if (recent) await log.next(signal);
-      else {
+      if (recent) {
+        if (log.finished) return;
+        await log.next(signal);
+      } else {
         // None of the files has the next one: it goes on with what is in memory.
         const before = log.first;
         yield { gap: { after: last, before } };
@@ -52,9 +58,7 @@ export class EventFollower {
 
   /** One block at a time for all who read: however many begin far back, berthd has time for everything else. */
   private read(after: number, signal: AbortSignal): Promise<EventLine[]> {
-    const lines = this.reading.then(() => (signal.aborted ? [] : linesAfter(this.log.files, after)));
-    this.reading = lines.catch(() => {});
-    return lines;
+    return this.reads.run(async () => (signal.aborted ? [] : linesAfter(this.log.files, after)));
   }
 }
 
@@ -99,8 +103,8 @@ async function linesFrom(handle: FileHandle, from: number, after: number): Promi
     const whole = buffer.subarray(0, bytesRead).lastIndexOf(0x0a) + 1;
     const lines = buffer.toString("utf8", 0, whole).split("\n");
     const found = lines.flatMap((line) => {
-      const seq = line.endsWith("}") ? seqOf(line) : undefined;
-      return seq !== undefined && seq > after ? [{ seq, line }] : [];
+      const numbers = line.endsWith("}") ? numbersOf(line) : undefined;
+      return numbers !== undefined && numbers.seq > after ? [{ ...numbers, line }] : [];
     });
     if (found.length > 0 || bytesRead < size) return found;
     // Without an end of a line in it: one that is longer.
@@ -127,11 +131,12 @@ async function seqAt(handle: FileHandle, from: number): Promise<{ at: number; se
   const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(block), 0, block, from);
   const begin = from === 0 ? 0 : buffer.subarray(0, bytesRead).indexOf(0x0a) + 1;
   if (from > 0 && begin === 0) return undefined;
-  const seq = seqOf(buffer.toString("latin1", begin, Math.min(begin + 32, bytesRead)));
-  return seq === undefined ? undefined : { at: from + begin, seq };
+  const numbers = numbersOf(buffer.toString("latin1", begin, Math.min(begin + 32, bytesRead)));
+  return numbers && { at: from + begin, seq: numbers.seq };
 }
 
-function seqOf(line: string): number | undefined {
-  const found = /^\{"seq":(\d{1,15}),/.exec(line)?.[1];
-  return found === undefined ? undefined : Number(found);
+function numbersOf(line: string): Pick<EventLine, "seq" | "after"> | undefined {
+  const found = /^\{"seq":(\d{1,16}),(?:"after":(\d{1,16}),)?/.exec(line);
+  if (!found) return undefined;
+  return { seq: Number(found[1]), ...(found[2] !== undefined && { after: Number(found[2]) }) };
 }

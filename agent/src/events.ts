@@ -2,9 +2,13 @@ import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, r
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** A line with its number; `line` is JSON without a line end, and has the number as `seq`. */
+/**
+ * A line with its number; `line` is JSON without a line end, and has the number as `seq`, before everything else.
+ */
 export interface EventLine {
   seq: number;
+  /** Number of the line before; it follows `seq` in `line`. @default `seq` - 1 */
+  after?: number;
   line: string;
 }
 
@@ -23,10 +27,12 @@ export interface EventLogOptions {
   maxBytes?: number;
   /** Files kept beside the current one. @default 5 */
   keep?: number;
+  /** Bytes of lines that are kept in memory for who follows them. @default 1 MiB */
+  recentBytes?: number;
+  /** False: lines are left to the kernel, and a power cut takes those of the last seconds. @default true */
+  sync?: boolean;
 }
 
-/** Bytes of lines that are kept in memory for who follows them. */
-const recentBytes = 1024 * 1024;
 const tailBytes = 256 * 1024;
 /** Milliseconds between two syncs of the log. */
 const syncEvery = 2000;
@@ -49,18 +55,15 @@ function readEnd(file: string, heal: boolean): EventLogEnd | undefined {
   const fd = openSync(file, heal ? "r+" : "r");
   try {
     const { size } = fstatSync(fd);
-    const length = Math.min(size, tailBytes);
-    const buffer = Buffer.alloc(length);
-    readSync(fd, buffer, 0, length, size - length);
-    const whole = buffer.lastIndexOf(0x0a) + 1;
+    const whole = wholeLines(fd, size);
     if (heal) {
-      if (whole < length) ftruncateSync(fd, size - length + whole);
+      if (whole < size) ftruncateSync(fd, whole);
       // These lines are dropped from the outbox on the word of this reading.
       fsyncSync(fd);
     }
     let seq = 0;
     let token = 0;
-    for (const line of buffer.subarray(0, whole).toString("utf8").split("\n")) {
+    for (const line of readBefore(fd, whole).toString("utf8").split("\n")) {
       const parsed = parse(line);
       if (typeof parsed?.seq === "number") seq = Math.max(seq, parsed.seq);
       if (typeof parsed?.token === "number") token = Math.max(token, parsed.token);
@@ -69,6 +72,24 @@ function readEnd(file: string, heal: boolean): EventLogEnd | undefined {
   } finally {
     closeSync(fd);
   }
+}
+
+/** Bytes up to the end of the last whole line. */
+function wholeLines(fd: number, size: number): number {
+  // A power cut may leave any number of zeros behind it.
+  for (let end = size; end > 0; end -= tailBytes) {
+    const block = readBefore(fd, end);
+    const found = block.lastIndexOf(0x0a);
+    if (found >= 0) return end - block.length + found + 1;
+  }
+  return 0;
+}
+
+/** The last bytes before this place, `tailBytes` at most. */
+function readBefore(fd: number, end: number): Buffer {
+  const buffer = Buffer.alloc(Math.min(end, tailBytes));
+  readSync(fd, buffer, 0, buffer.length, end - buffer.length);
+  return buffer;
 }
 
 function parse(line: string): { seq?: unknown; token?: unknown } | undefined {
@@ -88,9 +109,13 @@ export class EventLog {
   /** Set: the last write failed, and why. */
   problem: string | undefined;
   private waiting: EventLine[] = [];
+  private waitingSize = 0;
   /** The last lines: all that wait, and of those in the file as many as `recentBytes` allow. */
   private recent: EventLine[] = [];
   private recentSize = 0;
+  /** Number of the last line that is not in memory any more. */
+  private forgotten: number;
+  private over = false;
   private readonly followers = new Set<() => void>();
   /** Number of the last line, written or not. */
   last: number;
@@ -106,6 +131,8 @@ export class EventLog {
   private soon: NodeJS.Timeout | undefined;
   private readonly maxBytes: number;
   private readonly keep: number;
+  private readonly recentBytes: number;
+  private readonly syncs: boolean;
 
   constructor(
     private readonly file: string,
@@ -116,8 +143,11 @@ export class EventLog {
     this.appended = last;
     this.durable = last;
     this.last = last;
+    this.forgotten = last;
     this.maxBytes = options.maxBytes ?? 50 * 2 ** 20;
     this.keep = options.keep ?? 5;
+    this.recentBytes = options.recentBytes ?? 2 ** 20;
+    this.syncs = options.sync ?? true;
   }
 
   /** Number of the last line that is safely on the disk. */
@@ -130,10 +160,16 @@ export class EventLog {
     return this.waiting.length;
   }
 
+  /** Bytes of the lines that wait. */
+  get backlogBytes(): number {
+    return this.waitingSize;
+  }
+
   append(lines: readonly EventLine[]): void {
     if (lines.length === 0) return;
     for (const line of lines) {
       this.waiting.push(line);
+      this.waitingSize += Buffer.byteLength(line.line) + 1;
       this.recent.push(line);
       this.recentSize += line.line.length;
       this.last = line.seq;
@@ -150,8 +186,9 @@ export class EventLog {
   private forgetOld(): void {
     let count = 0;
     for (const { seq, line } of this.recent) {
-      if (this.recentSize <= recentBytes || seq > this.appended) break;
+      if (this.recentSize <= this.recentBytes || seq > this.appended) break;
       this.recentSize -= line.length;
+      this.forgotten = seq;
       count++;
     }
     this.recent.splice(0, count);
@@ -169,13 +206,23 @@ export class EventLog {
 
   /** Lines after a number, so many at most; undefined: not all of them are in memory. */
   since(after: number, most: number): readonly EventLine[] | undefined {
-    if (after + 1 < this.first) return undefined;
+    if (after < this.forgotten) return undefined;
     // From the end: almost everybody waits for the next one.
     const at = this.recent.findLastIndex(({ seq }) => seq <= after) + 1;
     return this.recent.slice(at, at + most);
   }
 
-  /** Resolves when lines are appended, or `signal` is aborted. */
+  /** True: no line comes any more, and who follows ends after the last one. */
+  get finished(): boolean {
+    return this.over;
+  }
+
+  finish(): void {
+    this.over = true;
+    for (const follower of this.followers) follower();
+  }
+
+  /** Resolves when lines are appended, the log is finished, or `signal` is aborted. */
   next(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {
@@ -194,6 +241,13 @@ export class EventLog {
     this.run();
   }
 
+  /** Resolves when fewer bytes wait, or they could not be written: then `problem` is set, and they wait on. */
+  async room(bytes: number): Promise<void> {
+    if (this.waitingSize < bytes) return;
+    this.run();
+    await this.running;
+  }
+
   private run(): void {
     if (this.running || this.waiting.length === 0) return;
     this.running = this.drain().finally(() => {
@@ -209,10 +263,11 @@ export class EventLog {
         const lines = this.waiting.slice(0, 1000);
         await this.write(lines);
         this.waiting.splice(0, lines.length);
+        for (const { line } of lines) this.waitingSize -= Buffer.byteLength(line) + 1;
         this.appended = lines.at(-1)?.seq ?? this.appended;
       }
       this.problem = undefined;
-      this.timer ??= setTimeout(() => void this.sync(), syncEvery).unref();
+      if (this.syncs) this.timer ??= setTimeout(() => void this.sync(), syncEvery).unref();
     } catch (error) {
       await this.failed(error);
     }
@@ -250,7 +305,7 @@ export class EventLog {
     this.timer = undefined;
     const upTo = this.appended;
     // A write failed meanwhile: the next one opens the file anew, and then all of it is brought to the disk.
-    if (!this.handle) return;
+    if (!this.handle || !this.syncs) return;
     try {
       await this.handle.datasync();
       this.durable = upTo;
@@ -265,14 +320,13 @@ export class EventLog {
   }
 
   private async rotate(): Promise<void> {
-    await this.handle?.datasync();
+    if (this.syncs) await this.handle?.datasync();
     await this.forget();
     await rm(`${this.file}.${this.keep}`, { force: true });
-    for (let n = this.keep - 1; n >= 1; n--) {
-      if (existsSync(`${this.file}.${n}`)) await rename(`${this.file}.${n}`, `${this.file}.${n + 1}`);
-    }
-    if (this.keep > 0) await rename(this.file, `${this.file}.1`);
-    else await rm(this.file);
+    for (let n = this.keep - 1; n >= 1; n--)
+      await renameIfThere(`${this.file}.${n}`, `${this.file}.${n + 1}`);
+    if (this.keep > 0) await renameIfThere(this.file, `${this.file}.1`);
+    else await rm(this.file, { force: true });
   }
 
   private async forget(): Promise<void> {
@@ -290,5 +344,13 @@ export class EventLog {
     await this.running;
     await this.sync();
     await this.forget();
+  }
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
 }

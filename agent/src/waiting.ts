@@ -37,3 +37,15 @@ export async function mapLimit<T, R>(
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
   return results;
 }
+
+/** One thing after another, in the order in which they were asked for. */
+export class InTurn {
+  private last: Promise<unknown> = Promise.resolve();
+
+  /** Settles as `work` does; those after it have their turn also when it failed. */
+  run<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.last.then(work);
+    this.last = done.catch(() => {});
+    return done;
+  }
+}

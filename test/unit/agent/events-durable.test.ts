@@ -1,5 +1,5 @@
 /** Which lines of events.jsonl count as on the disk: those alone leave the outbox. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -51,4 +51,12 @@ it("are those that a start found, since it brings them to the disk", () => {
   const before = synced.files;
   expect(healEventLog(file).seq).toBe(2);
   expect(synced.files - before).toBe(1);
+});
+
+it.each([10, 300_000, 2_000_000])("are those before %i zeros that a power cut left", (zeros) => {
+  const file = join(folder, "events.jsonl");
+  const whole = `${line(1).line}\n${line(2).line}\n`;
+  writeFileSync(file, whole + "\0".repeat(zeros));
+  expect(healEventLog(file).seq).toBe(2);
+  expect(readFileSync(file, "utf8")).toBe(whole);
 });
