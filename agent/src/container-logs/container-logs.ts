@@ -1,0 +1,180 @@
+import { existsSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import type { Logger } from "../log";
+import { InTurn } from "../waiting";
+import { ContainerLog, type LogItem, leastBytes } from "./container-log";
+import { listLogs, logPath } from "./files";
+import type { LogLine } from "./line";
+import { filesToRemove } from "./prune";
+
+export interface ContainerLogsOptions {
+  /** Nobody else writes in it. It is made, for its owner alone. */
+  folder: string;
+  /** Bytes of one container's log, of which the oldest quarter goes when it is full; at least 2 MiB. @default 16 MiB */
+  maxBytes?: number;
+  /** Bytes of all logs together; a sixteenth more may stand there for a moment. @default 2 GiB */
+  maxAll?: number;
+  /** How long the log of a container that is gone is kept, in milliseconds. @default 24 h */
+  keepMs?: number;
+  /** Unix time in milliseconds. @default Date.now */
+  now?(): number;
+  log: Pick<Logger, "error">;
+}
+
+/** Where to begin, and when to stop. */
+export interface LogRange {
+  /** Number of the last line that the reader has. @default 0: the beginning of what is kept */
+  after?: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * What containers print, by their ids (8 characters of 0-9 and a-f), in files: for as many readers as there are, over a
+ * restart, and for a time after the container is gone. A log begins with `open`, and lives until `end`.
+ *
+ * `open`, `has`, `read` and `follow` throw for what is no id; to `append` and `end` it is an id without a log.
+ */
+export class ContainerLogs {
+  private readonly living = new Map<string, ContainerLog>();
+  /** One block of one file at a time, however many read. */
+  private readonly reads = new InTurn();
+  private pruning: Promise<void> | undefined;
+  /** Bytes that were written since the sizes were looked at. */
+  private written = 0;
+  private readonly folder: string;
+  private readonly maxBytes: number;
+  private readonly maxAll: number;
+  private readonly keepMs: number;
+  private readonly now: () => number;
+  private readonly log: Pick<Logger, "error">;
+
+  constructor(options: ContainerLogsOptions) {
+    this.folder = options.folder;
+    this.maxBytes = options.maxBytes ?? 16 * 2 ** 20;
+    this.maxAll = options.maxAll ?? 2 * 2 ** 30;
+    this.keepMs = options.keepMs ?? 24 * 3600_000;
+    this.now = options.now ?? Date.now;
+    this.log = options.log;
+    if (this.maxBytes < leastBytes || this.maxAll < this.maxBytes)
+      throw new Error(
+        `A container's log of ${this.maxBytes} bytes, ${this.maxAll} in all: allowed are at least ${leastBytes} bytes, and in all as many as for one.`,
+      );
+  }
+
+  /**
+   * At the start: goes on with the logs of these containers, and takes all others for those of containers that are gone.
+   * A line that a crash cut off goes, and its number is given to no other.
+   */
+  async restore(alive: Iterable<string>): Promise<void> {
+    await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    for (const id of alive) this.open(id);
+    await this.prune();
+  }
+
+  /** From now on lines of this container are taken. Changes nothing where that is so. */
+  open(id: string): void {
+    const living = this.living.get(id);
+    if (living?.ended) throw new Error(`The log of container ${id} is being ended.`);
+    if (!living) this.living.set(id, this.make(id));
+  }
+
+  private make(id: string): ContainerLog {
+    const { maxBytes, now, reads } = this;
+    return new ContainerLog(logPath(this.folder, id), { maxBytes, now, reads });
+  }
+
+  /**
+   * Adds a line; of one that is longer than 16 KiB the beginning, which says so. Resolves when there is room for the next:
+   * whoever does not wait for that loses lines. Those that are lost, also since the disk is full, leave a gap.
+   *
+   * @param at Unix time in milliseconds
+   * @returns false: the log is not open, or has ended; no line is taken any more
+   */
+  async append(id: string, line: string, at: number, source: LogLine["source"]): Promise<boolean> {
+    const log = this.living.get(id);
+    if (!log || log.ended) return false;
+    this.count(await log.append({ line, timestamp: at, source }));
+    return true;
+  }
+
+  private count(bytes: number): void {
+    this.written += bytes;
+    if (this.written < this.maxAll / 16) return;
+    this.prune().catch((error: unknown) =>
+      this.log.error({ err: error }, "old logs of containers could not be removed"),
+    );
+  }
+
+  /** Whether there is a log, be it of a container that is gone. */
+  has(id: string): boolean {
+    const path = logPath(this.folder, id);
+    return this.living.has(id) || existsSync(path) || existsSync(`${path}.1`);
+  }
+
+  /** The lines that are there now, the oldest first, as `follow` gives them. */
+  read(id: string, { after = 0, signal = endless() }: LogRange = {}): AsyncIterable<LogItem> {
+    return this.of(id).read(after, signal);
+  }
+
+  /**
+   * First the number after which it begins, then the lines after that, the oldest first, and those that come, until the
+   * log is ended or `signal` is aborted; without a log the number alone. Asked for one at a time: for a slow reader one
+   * block waits in memory, and the rest is read from the files later. `gap` stands for lines that are not kept any more,
+   * or were lost.
+   */
+  follow(id: string, { after = 0, signal = endless() }: LogRange = {}): AsyncIterable<LogItem> {
+    return this.of(id).follow(after, signal);
+  }
+
+  /** A log that has ended is opened for each reader. */
+  private of(id: string): ContainerLog {
+    const living = this.living.get(id);
+    if (living) return living;
+    const gone = this.make(id);
+    gone.finish();
+    return gone;
+  }
+
+  /** The container is gone: writes what waits; who follows ends after the last line. Nothing where that is so. */
+  async end(id: string): Promise<void> {
+    const log = this.living.get(id);
+    if (!log) return;
+    await log.end().finally(() => this.living.delete(id));
+    if (log.backlog > 0)
+      this.log.error({ container: id, lines: log.backlog }, `the last lines are lost: ${log.problem}`);
+  }
+
+  /** What could not be written, and why. */
+  problems(): string[] {
+    return [...this.living.values()].flatMap(({ problem }) => problem ?? []);
+  }
+
+  /**
+   * Removes what is too old or too much, and tries again to write what could not be written. To be called regularly; where
+   * much is written it calls itself.
+   */
+  prune(): Promise<void> {
+    this.pruning ??= this.pruneNow().finally(() => {
+      this.pruning = undefined;
+    });
+    return this.pruning;
+  }
+
+  private async pruneNow(): Promise<void> {
+    this.written = 0;
+    const { maxAll, keepMs } = this;
+    const alive = (id: string) => this.living.has(id);
+    const logs = await listLogs(this.folder);
+    for (const { path } of filesToRemove(logs, { maxAll, keepMs, now: this.now(), alive }))
+      await rm(path, { force: true });
+    for (const log of this.living.values()) log.retry();
+  }
+
+  /** At the stop: writes what waits. */
+  async close(): Promise<void> {
+    await Promise.all([...this.living.values()].map((log) => log.close()));
+  }
+}
+
+/** Of a reader who stays until the end. */
+const endless = () => new AbortController().signal;

@@ -1,0 +1,61 @@
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { mapLimit } from "../waiting";
+
+export interface LogFile {
+  path: string;
+  bytes: number;
+  /** When it was last written, Unix time in milliseconds. */
+  at: number;
+}
+
+/** What is on the disk of one container's log. */
+export interface LogFiles {
+  id: string;
+  /** The oldest first. */
+  files: LogFile[];
+  bytes: number;
+  /** When its newest file was last written, Unix time in milliseconds. */
+  at: number;
+}
+
+/** A container's id in the API. Anything else would be a path. */
+const ID = /^[0-9a-f]{8}$/;
+const FILE = /^([0-9a-f]{8})\.jsonl(?:\.(\d))?$/;
+
+/** @throws for what is no id of a container */
+export function logPath(folder: string, id: string): string {
+  if (!ID.test(id)) throw new Error("A container's log is found by its id: 8 characters of 0-9 and a-f.");
+  return join(folder, `${id}.jsonl`);
+}
+
+/** All logs in the folder. Files with other names are none of them, and no link is followed. */
+export async function listLogs(folder: string): Promise<LogFiles[]> {
+  const names = (await readdir(folder)).filter((name) => FILE.test(name));
+  // FILE.3 is older than FILE.2, and FILE the newest.
+  const files = await mapLimit(names.sort().reverse(), 16, (name) => fileAt(folder, name));
+  const byId = new Map<string, LogFile[]>();
+  for (const file of files.flat()) {
+    const { id, ...rest } = file;
+    byId.set(id, [...(byId.get(id) ?? []), rest]);
+  }
+  return [...byId].map(([id, ofIt]) => ({
+    id,
+    files: ofIt,
+    bytes: ofIt.reduce((sum, { bytes }) => sum + bytes, 0),
+    at: Math.max(...ofIt.map(({ at }) => at)),
+  }));
+}
+
+async function fileAt(folder: string, name: string): Promise<(LogFile & { id: string })[]> {
+  const path = join(folder, name);
+  try {
+    const found = await lstat(path);
+    if (!found.isFile()) return [];
+    return [{ id: name.slice(0, 8), path, bytes: found.size, at: found.mtimeMs }];
+  } catch (error) {
+    // Put aside or removed since the folder was read.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}

@@ -1,0 +1,5 @@
+/** What containers print: kept in files, followed by number. */
+
+export type { LogItem } from "./container-log";
+export { ContainerLogs, type ContainerLogsOptions, type LogRange } from "./container-logs";
+export { cutLine, type LogLine, type LogSource, lineBytes } from "./line";

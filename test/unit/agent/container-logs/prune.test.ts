@@ -1,0 +1,43 @@
+/** Which files of which logs go. */
+import { describe, expect, it } from "vitest";
+import type { LogFiles } from "../../../../agent/src/container-logs/files";
+import { filesToRemove } from "../../../../agent/src/container-logs/prune";
+
+/** A log whose files have these sizes, the oldest first. */
+function log(id: string, at: number, ...sizes: number[]): LogFiles {
+  const files = sizes.map((bytes, n) => ({ path: `${id}.${n}`, bytes, at }));
+  return { id, files, bytes: sizes.reduce((sum, bytes) => sum + bytes, 0), at };
+}
+
+const removed = (logs: LogFiles[], alive: string[], maxAll: number, now = 100) =>
+  filesToRemove(logs, { maxAll, keepMs: 50, now, alive: (id) => alive.includes(id) }).map(({ path }) => path);
+
+describe("the files that go", () => {
+  it.each<[string, LogFiles[], string[], number, string[]]>([
+    ["none, where all is young and small", [log("a", 60, 1, 2), log("b", 99, 3)], ["b"], 6, []],
+    [
+      "those whose container has been gone for its time",
+      [log("a", 50, 1, 2), log("b", 51, 3)],
+      [],
+      6,
+      ["a.0", "a.1"],
+    ],
+    ["not those of a container that is there, however old", [log("a", 0, 1, 2)], ["a"], 6, []],
+    ["of too much, what ended first", [log("a", 80, 3), log("b", 70, 3), log("c", 90, 3)], [], 6, ["b.0"]],
+    ["what is gone before what is there", [log("a", 80, 9), log("b", 99, 3)], ["a"], 9, ["b.0"]],
+    [
+      "the oldest of the largest that is there",
+      [log("a", 99, 2, 2, 2), log("b", 99, 1, 4)],
+      ["a", "b"],
+      7,
+      ["a.0", "b.0", "a.1"],
+    ],
+    ["all, where nothing else helps", [log("a", 99, 5), log("b", 99, 5)], ["a", "b"], 0, ["a.0", "b.0"]],
+  ])("are %s", (_, logs, alive, maxAll, expected) => {
+    expect(removed(logs, alive, maxAll)).toEqual(expected);
+  });
+
+  it("are none where there are no logs", () => {
+    expect(removed([], ["a"], 0)).toEqual([]);
+  });
+});
