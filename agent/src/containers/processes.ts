@@ -1,6 +1,6 @@
 /** Whether a container's processes run, asked of the kernel: dockerd's word is old after a crash, or missing. */
-import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { Proc, readIfThere } from "../proc";
 
 export interface Processes {
   /**
@@ -12,23 +12,21 @@ export interface Processes {
   running(containers: ReadonlyMap<string, number>): Set<string> | undefined;
 }
 
-const CONTAINER = /[0-9a-f]{64}/g;
-
 /**
- * @param proc @default /proc
+ * @param folder @default /proc
  * @param socket dockerd's; its `docker.pid` beside it shows whether that dockerd is one of the processes seen here.
  */
-export function procProcesses(socket: string, proc = "/proc"): Processes {
+export function procProcesses(socket: string, folder = "/proc"): Processes {
+  const proc = new Proc(folder);
   return {
     running(containers) {
       const found = new Set<string>();
       for (const [id, pid] of containers) {
-        if (pid > 0 && containersOf(join(proc, String(pid))).includes(id)) found.add(id);
+        if (pid > 0 && containersOf(proc, pid).includes(id)) found.add(id);
       }
       if (found.size === containers.size && found.size > 0) return found;
-      for (const entry of readdirSync(proc)) {
-        if (!/^\d+$/.test(entry)) continue;
-        for (const id of containersOf(join(proc, entry))) if (containers.has(id)) found.add(id);
+      for (const pid of proc.pids()) {
+        for (const id of containersOf(proc, pid)) if (containers.has(id)) found.add(id);
       }
       return found.size > 0 || seesDockerd(socket, proc) ? found : undefined;
     },
@@ -36,30 +34,13 @@ export function procProcesses(socket: string, proc = "/proc"): Processes {
 }
 
 /** The ids in a process's cgroup; none for one that has ended, a zombie, or that none holds. */
-function containersOf(folder: string): string[] {
-  const cgroup = read(join(folder, "cgroup"));
-  const ids = cgroup?.match(CONTAINER) ?? [];
-  if (ids.length === 0) return [];
-  // `PID (COMMAND) STATE …`; a command may hold spaces and brackets.
-  const stat = read(join(folder, "stat"));
-  const state = stat?.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
-  return stat === undefined || state === "Z" || state === "X" ? [] : ids;
+function containersOf(proc: Proc, pid: number): string[] {
+  const ids = proc.containersOf(pid);
+  return ids.length === 0 || proc.sessionOf(pid) === undefined ? [] : ids;
 }
 
-function seesDockerd(socket: string, proc: string): boolean {
-  const pid = read(join(dirname(socket), "docker.pid"))?.trim();
+function seesDockerd(socket: string, proc: Proc): boolean {
+  const pid = readIfThere(join(dirname(socket), "docker.pid"))?.trim();
   if (pid === undefined || !/^\d+$/.test(pid)) return false;
-  return read(join(proc, pid, "comm"))?.trim() === "dockerd";
-}
-
-/** Undefined: the process has ended meanwhile, or there is no such file. */
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    // ESRCH: it ended between open and read.
-    if (code === "ENOENT" || code === "ESRCH" || code === "ENOTDIR" || code === "EACCES") return undefined;
-    throw error;
-  }
+  return proc.read(Number(pid), "comm")?.trim() === "dockerd";
 }
