@@ -10,6 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Inspect } from "../../agent/src/docker/shapes";
 import type { ContainerBody } from "../../core/containers";
+import { FakeData } from "./dockerd-data";
+import { type ExecBody, FakeExecs } from "./dockerd-exec";
 
 /** One answer other than the usual. */
 export type Mood =
@@ -45,6 +47,10 @@ export class FakeDockerd {
   /** Options, by name. */
   readonly networks = new Map<string, Record<string, string>>();
   readonly calls: string[] = [];
+  /** Paths and queries, as they came. */
+  readonly urls: string[] = [];
+  readonly execs = new FakeExecs();
+  readonly data = new FakeData(this.images);
   api = "1.45";
   cdi = true;
   cpus = 16;
@@ -67,6 +73,7 @@ export class FakeDockerd {
         response.destroy(error as Error);
       });
     });
+    this.server.on("upgrade", (request, socket, head) => this.hijack(request, socket as Socket, head));
     this.server.on("connection", (socket) => {
       this.sockets.add(socket);
       socket.on("close", () => this.sockets.delete(socket));
@@ -87,6 +94,7 @@ export class FakeDockerd {
 
   async close(): Promise<void> {
     await this.stop();
+    this.execs.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -168,11 +176,9 @@ export class FakeDockerd {
   }
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<unknown> {
-    const url = new URL(request.url ?? "/", "http://docker");
-    const path = url.pathname.replace(/^\/v1\.\d+/, "");
-    const shape = `${request.method} ${path.replace(/^(\/containers\/)(?!create|json$)[^/]+/, "$1ID")}`;
-    this.calls.push(shape);
-    const body = await read(request);
+    const { url, path, shape } = this.note(request);
+    // An archive is read as it is unpacked.
+    const body = request.method === "PUT" ? "" : await read(request);
     const mood = this.take1(shape);
     if (mood?.kind === "hang") return undefined;
     if (mood?.kind === "drop") {
@@ -185,8 +191,34 @@ export class FakeDockerd {
     if (mood?.kind === "slow") await new Promise((resolve) => setTimeout(resolve, mood.ms));
     const silent = mood?.kind === "deaf" || mood?.kind === "drop-after";
     const answer = silent ? nowhere() : response;
-    this.serve(request.method ?? "GET", path, url.searchParams, body, answer);
+    if (request.method === "PUT") await this.unpack(request, path, url.searchParams, answer);
+    else this.serve(request.method ?? "GET", path, url.searchParams, body, answer);
     return mood?.kind === "drop-after" ? request.socket.destroy() : undefined;
+  }
+
+  private note(request: IncomingMessage): { url: URL; path: string; shape: string } {
+    const url = new URL(request.url ?? "/", "http://docker");
+    const path = url.pathname.replace(/^\/v1\.\d+/, "");
+    const shape = `${request.method} ${path.replace(/^(\/containers\/|\/exec\/)(?!create|json$)[^/]+/, "$1ID")}`;
+    this.calls.push(shape);
+    this.urls.push(`${path}${url.search}`);
+    return { url, path, shape };
+  }
+
+  /** A command's connection. The body of what asks for it comes with the connection's first bytes. */
+  private hijack(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const { path, shape } = this.note(request);
+    const input = head.subarray(Number(request.headers["content-length"]));
+    if (input.length > 0) socket.unshift(input);
+    const id = /^\/exec\/([^/]+)\/start$/.exec(path)?.[1] ?? "";
+    this.execs.hijack(id, socket, this.take1(shape), this.api);
+  }
+
+  private async unpack(request: IncomingMessage, path: string, query: URLSearchParams, response: Answer) {
+    const name = /^\/containers\/([^/]+)\/archive$/.exec(path)?.[1] ?? "";
+    if (this.find(name) === undefined) return missing(response, `No such container: ${name}`);
+    const { status, message } = await this.data.unpack(query.get("path") ?? "", request);
+    return json(response, status, message === undefined ? undefined : { message });
   }
 
   private take1(shape: string): Mood | undefined {
@@ -219,6 +251,12 @@ export class FakeDockerd {
     if (path === "/events") return this.follow(query, response);
     if (path === "/containers/json") return json(response, 200, [...this.containers.values()].map(summary));
     if (path === "/containers/create") return this.create(query.get("name") ?? "", body, response);
+    if (path === "/system/df") return json(response, 200, this.data.usage);
+    if (path === "/commit") return json(response, ...this.data.commit(query, body, this.newId()));
+    if (path === "/images/json") return json(response, 200, this.data.list(query));
+    if (method === "DELETE" && path.startsWith("/images/"))
+      return json(response, ...this.data.removeImage(decodeURIComponent(path.slice("/images/".length))));
+    if (path.startsWith("/exec/")) return this.serveExec(path, query, response);
     const image = /^\/images\/(.+)\/json$/.exec(path)?.[1];
     if (image !== undefined) {
       const id = this.images.get(decodeURIComponent(image));
@@ -242,6 +280,10 @@ export class FakeDockerd {
     const container = this.find(decodeURIComponent(name));
     if (container === undefined) return missing(response, `No such container: ${name}`);
     if (action === "json") return json(response, 200, { ...container, body: undefined });
+    if (action === "exec") return this.createExec(container, body, response);
+    if (action === "stats") return json(response, 200, this.data.statsOf(container.Id));
+    if (action === "logs" && !(response instanceof Nowhere))
+      return this.data.sendLogs(container.Id, query, response, this.api);
     if (method === "DELETE") {
       this.take(container.Id);
       return json(response, 204);
@@ -282,6 +324,23 @@ export class FakeDockerd {
     container.body = body;
     this.event("create", id);
     return json(response, 201, { Id: id, Warnings: [] });
+  }
+
+  private createExec(container: FakeContainer, body: string, response: Answer): unknown {
+    if (!container.State.Running)
+      return json(response, 409, { message: `container ${container.Id} is not running` });
+    return json(response, 201, { Id: this.execs.create(container.Id, JSON.parse(body) as ExecBody) });
+  }
+
+  private serveExec(path: string, query: URLSearchParams, response: Answer): unknown {
+    const [, id = "", action] = /^\/exec\/([^/]+)\/(\w+)$/.exec(path) ?? [];
+    const exec = this.execs.find(id);
+    // A container takes its commands with it.
+    if (exec === undefined || !this.containers.has(exec.container))
+      return missing(response, `No such exec instance: ${id}`);
+    if (action === "json") return json(response, 200, this.execs.inspect(exec));
+    exec.sizes.push(`${query.get("h")}x${query.get("w")}`);
+    return json(response, 200);
   }
 
   private startContainer(container: FakeContainer, response: Answer): unknown {

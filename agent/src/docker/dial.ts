@@ -1,16 +1,21 @@
 /** One call to dockerd, as dockerode's transport makes it. */
 import { Agent } from "node:http";
+import type { Readable } from "node:stream";
 import { inspect } from "node:util";
 import type Docker from "dockerode";
 
 export interface Call {
-  method: "GET" | "POST" | "DELETE";
+  method: "GET" | "POST" | "PUT" | "DELETE";
   path: string;
   query?: Record<string, unknown>;
   body?: object;
   /** Statuses that are success. */
   fine: readonly number[];
   stream?: boolean;
+  /** Sent as the body, in pieces as dockerd takes them. */
+  upload?: Readable;
+  /** dockerd gives the connection away: the answer is its socket, and any status is an error. */
+  hijack?: boolean;
   deadlineMs: number;
   signal?: AbortSignal;
 }
@@ -38,7 +43,9 @@ export function dial<T>(docker: Docker, call: Call, signal: AbortSignal): Promis
       method: call.method,
       options: { _query: call.query ?? {}, ...(call.body === undefined ? {} : { _body: call.body }) },
       abortSignal: signal,
-      isStream: call.stream ?? false,
+      isStream: (call.stream || call.hijack) ?? false,
+      ...(call.upload !== undefined && { file: call.upload }),
+      ...(call.hijack && { hijack: true }),
       statusCodes: Object.fromEntries(call.fine.map((status) => [status, true])),
       ...(call.method === "POST" && call.body === undefined ? { allowEmpty: true } : {}),
     };

@@ -2,11 +2,28 @@
  * A node's Docker engine, as berthd calls it: every call has a deadline, so that a dockerd that is slow, hung or gone
  * costs the callers a clear error and never their time.
  */
+import type { Readable } from "node:stream";
 import type { ContainerBody } from "../../../core/containers";
+import { putArchive } from "./archive";
+import type { Command, Host } from "./command";
 import { DockerError, found, garbage, short, text } from "./errors";
 import { type EngineEvent, EVENT_TYPES, parseEvents } from "./events";
+import { type ExecOptions, type ExecResult, exec } from "./exec";
+import {
+  type CommitOptions,
+  commitContainer,
+  type ImageSummary,
+  imagePath,
+  listImages,
+  removeImage,
+} from "./images";
+import { type LogLine, type LogsOptions, readLogs } from "./logs";
+import { procSessions } from "./sessions";
 import type { Inspect, Summary } from "./shapes";
+import { readStats, type Stats } from "./stats";
+import { openTerminal, type Terminal, type TerminalOptions } from "./terminal";
 import { type Deadlines, type EngineOptions, Transport } from "./transport";
+import { type DiskUsage, readDiskUsage } from "./usage";
 
 export interface EngineInfo {
   /** Of this dockerd's data: another one means that all containers are others. */
@@ -46,6 +63,8 @@ const nothingKnown = (): Known => ({ images: new Map(), networks: new Map() });
 
 export class Engine {
   private readonly transport: Transport;
+  /** What commands are run with. */
+  private readonly host: Host;
   /** What this dockerd said of itself, and what it was seen to have. */
   private known = nothingKnown();
 
@@ -53,6 +72,7 @@ export class Engine {
     this.transport = new Transport(options, () => {
       this.known = nothingKnown();
     });
+    this.host = { transport: this.transport, sessions: options.sessions ?? procSessions() };
   }
 
   get socket(): string {
@@ -138,7 +158,7 @@ export class Engine {
     if (known !== undefined) return known;
     const what = `look for image ${reference}`;
     const id = await found(async () => {
-      const path = `/images/${reference.split("/").map(encodeURIComponent).join("/")}/json`;
+      const path = `${imagePath(reference)}/json`;
       return text((await this.transport.read<{ Id?: string }>(what, path, {}, signal)).Id, what, "Id");
     });
     if (id !== undefined) images.set(reference, id);
@@ -243,5 +263,56 @@ export class Engine {
       signal,
     });
     return parseEvents(stream);
+  }
+
+  /** Runs a command in a container that runs, to its end. No error has a word of the command. */
+  exec(container: string, command: Command, options: ExecOptions = {}): Promise<ExecResult> {
+    return exec(this.host, container, command, options);
+  }
+
+  /** Runs a command in a container with a terminal that somebody types into. */
+  execStream(container: string, command: Command, options: TerminalOptions = {}): Promise<Terminal> {
+    return openTerminal(this.host, container, command, options);
+  }
+
+  /** What a container's main process wrote. */
+  logs(container: string, options: LogsOptions = {}): Promise<AsyncIterable<LogLine>> {
+    return readLogs(this.transport, container, options);
+  }
+
+  /** Undefined: there is no such container, or it does not run. */
+  stats(container: string, signal?: AbortSignal): Promise<Stats | undefined> {
+    return readStats(this.transport, container, signal);
+  }
+
+  /**
+   * Unpacks a tar archive in a container, with the owners that it names.
+   *
+   * @param path a folder that the container has
+   * @param archive destroyed at the end, whatever that is; its error is thrown
+   */
+  putArchive(container: string, path: string, archive: Readable, signal?: AbortSignal): Promise<void> {
+    return putArchive(this.transport, container, path, archive, signal);
+  }
+
+  /** Makes an image of a container's files, without what is mounted into it. @returns its id */
+  commit(container: string, options: CommitOptions): Promise<string> {
+    return commitContainer(this.transport, container, options);
+  }
+
+  /** @param labels `key` or `key=value`; those that have all of them. Default: all images */
+  images(labels: readonly string[] = [], signal?: AbortSignal): Promise<ImageSummary[]> {
+    return listImages(this.transport, labels, signal);
+  }
+
+  /** By a name or by its id. One that is gone is fine. @returns false: something needs it, and it stays */
+  async removeImage(reference: string): Promise<boolean> {
+    const removed = await removeImage(this.transport, reference);
+    this.known.images.clear();
+    return removed;
+  }
+
+  diskUsage(signal?: AbortSignal): Promise<DiskUsage> {
+    return readDiskUsage(this.transport, signal);
   }
 }

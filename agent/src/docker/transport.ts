@@ -2,6 +2,7 @@
 import Docker from "dockerode";
 import { type Call, Connections, dial, raced, said } from "./dial";
 import { DockerError } from "./errors";
+import type { Sessions } from "./sessions";
 
 /** Newest API version that this was written against (Docker 28), and the oldest (Docker 20.10). */
 const NEWEST_API = 51;
@@ -19,6 +20,10 @@ export interface Deadlines {
   stop: number;
   /** Remove: layers go. Default 120 s. */
   remove: number;
+  /** Whole trees of files: an archive is unpacked, an image is made of a container. Default 600 s. */
+  write: number;
+  /** What is on disk is added up. Default 300 s. */
+  usage: number;
 }
 export const defaultDeadlines: Readonly<Deadlines> = {
   read: 10_000,
@@ -26,12 +31,16 @@ export const defaultDeadlines: Readonly<Deadlines> = {
   start: 60_000,
   stop: 60_000,
   remove: 120_000,
+  write: 600_000,
+  usage: 300_000,
 };
 
 export interface EngineOptions {
   /** @default /var/run/docker.sock */
   socket?: string;
   deadlines?: Partial<Deadlines>;
+  /** Default: those of this node. */
+  sessions?: Sessions;
 }
 
 export class Transport {

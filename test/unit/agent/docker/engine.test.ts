@@ -16,7 +16,10 @@ const MS = 1000;
 const body = { Image: "sha256:x", Env: [], Labels: { a: "b" }, HostConfig: {} } as unknown as ContainerBody;
 
 const engineOf = ({ socket }: FakeDockerd) =>
-  new Engine({ socket, deadlines: { read: MS, create: MS, start: MS, stop: MS, remove: MS } });
+  new Engine({
+    socket,
+    deadlines: { read: MS, create: MS, start: MS, stop: MS, remove: MS, write: MS, usage: MS },
+  });
 
 beforeEach(async () => {
   dockerd = new FakeDockerd();
@@ -100,6 +103,14 @@ describe("a dockerd that does not", () => {
     ["start", (on) => on.start("x"), "POST /containers/ID"],
     ["stop", (on) => on.stop("x", 0), "POST /containers/ID"],
     ["remove", (on) => on.remove("x"), "DELETE /containers/ID"],
+    ["exec", (on) => on.exec("x", { argv: ["true"] }), "POST /containers/ID/exec"],
+    ["terminal", (on) => on.execStream("x", { shell: "true" }), "POST /containers/ID/exec"],
+    ["logs", (on) => on.logs("x"), "GET /containers/ID/logs"],
+    ["stats", (on) => on.stats("x"), "GET /containers/ID/stats"],
+    ["commit", (on) => on.commit("x", { repository: "x", tag: "x" }), "POST /commit"],
+    ["images", (on) => on.images(), "GET /images/json"],
+    ["remove image", (on) => on.removeImage("x"), "DELETE /images"],
+    ["usage", (on) => on.diskUsage(), "GET /system/df"],
     ["events", (on) => on.events("0", new AbortController().signal), "GET /events"],
   ];
   const moods: [Mood, DockerError["outcome"], RegExp][] = [

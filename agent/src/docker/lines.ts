@@ -1,0 +1,46 @@
+/** Lines of a program's output, each with a bound. Pure. */
+import { Kept } from "./kept";
+
+/** Of a line: what comes after that is left out. */
+export const LONGEST_LINE = 16_384;
+
+export interface Line {
+  /** Without its end. */
+  line: string;
+  /** There was more than its first {@link LONGEST_LINE} bytes. */
+  cut?: true;
+}
+
+const NEWLINE = 10;
+
+export class LineCutter {
+  private readonly kept = new Kept(LONGEST_LINE);
+  /** Whether a line has begun and not ended. */
+  open = false;
+
+  /** The lines that end in it. */
+  *push(bytes: Buffer): Generator<Line> {
+    let from = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, from)) {
+      this.kept.add(bytes.subarray(from, end));
+      yield this.take();
+      from = end + 1;
+    }
+    if (from === bytes.length) return;
+    this.kept.add(bytes.subarray(from));
+    this.open = true;
+  }
+
+  /** What came after the last line's end, at the end of all. */
+  *rest(): Generator<Line> {
+    if (this.open) yield this.take();
+  }
+
+  private take(): Line {
+    const line = this.kept.toString().replace(/\r$/, "");
+    const { cut } = this.kept;
+    this.kept.clear();
+    this.open = false;
+    return cut ? { line, cut } : { line };
+  }
+}

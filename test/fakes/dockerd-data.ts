@@ -1,0 +1,109 @@
+/** The parts of the fake dockerd that carry data: logs, archives, images, what is used. Bytes as Docker 26 sends them. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { frame } from "./dockerd-exec";
+
+export interface Commit {
+  query: URLSearchParams;
+  body: unknown;
+}
+
+export class FakeData {
+  /** @param images ids, by name */
+  constructor(private readonly images: Map<string, string>) {}
+
+  /** Of containers, as dockerd frames them. */
+  readonly logs = new Map<string, Buffer[]>();
+  /** Answers of containers that run. */
+  readonly stats = new Map<string, object>();
+  /** What was unpacked: where, and the bytes. */
+  readonly archives: { path: string; bytes: Buffer }[] = [];
+  readonly commits: Commit[] = [];
+  /** References that a container has. */
+  readonly used = new Set<string>();
+  usage: object = {};
+  private readonly followers = new Map<ServerResponse, string>();
+
+  /** One message of a container's main process, with dockerd's time before it. */
+  log(container: string, output: 1 | 2, stamp: string, text: string): void {
+    this.logBytes(container, frame(output, `${stamp} ${text}`));
+  }
+
+  logBytes(container: string, bytes: Buffer): void {
+    this.logs.set(container, [...(this.logs.get(container) ?? []), bytes]);
+    for (const [response, of] of this.followers) if (of === container) response.write(bytes);
+  }
+
+  get following(): number {
+    return this.followers.size;
+  }
+
+  /** As when a container stops. */
+  endLogs(): void {
+    for (const response of this.followers.keys()) response.end();
+  }
+
+  sendLogs(container: string, query: URLSearchParams, response: ServerResponse, api: string): void {
+    const framed = Number(api.split(".")[1]) >= 42;
+    // Before 1.42 dockerd gives no type.
+    response.writeHead(200, framed ? { "content-type": "application/vnd.docker.multiplexed-stream" } : {});
+    response.flushHeaders();
+    for (const bytes of this.logs.get(container) ?? []) response.write(bytes);
+    if (query.get("follow") !== "true") return void response.end();
+    this.followers.set(response, container);
+    response.on("close", () => this.followers.delete(response));
+  }
+
+  /** Reads it to its end, or answers before it has read anything. */
+  async unpack(path: string, request: IncomingMessage): Promise<{ status: number; message?: string }> {
+    if (path === "/missing")
+      return { status: 404, message: `Could not find the file ${path} in container x` };
+    const pieces: Buffer[] = [];
+    for await (const piece of request) pieces.push(piece as Buffer);
+    const bytes = Buffer.concat(pieces);
+    if (bytes.subarray(0, 3).toString() === "bad")
+      return { status: 500, message: "Error processing tar file" };
+    this.archives.push({ path, bytes });
+    return { status: 200 };
+  }
+
+  commit(query: URLSearchParams, body: string, id: string): [status: number, value: object] {
+    this.commits.push({ query, body: JSON.parse(body) });
+    this.images.set(`${query.get("repo")}:${query.get("tag")}`, `sha256:${id}`);
+    return [201, { Id: `sha256:${id}` }];
+  }
+
+  /** None of the images has a label. */
+  list(query: URLSearchParams): object[] {
+    const { label = [] } = JSON.parse(query.get("filters") ?? "{}") as { label?: string[] };
+    const images = label.length === 0 ? [...this.images] : [];
+    return images.map(([name, Id]) => ({ Id, RepoTags: [name], Created: 0, Size: 0, Labels: null }));
+  }
+
+  removeImage(name: string): [status: number, value: object] {
+    if (this.used.has(name)) {
+      const message = `conflict: unable to remove repository reference "${name}" (must force) - container 1a2b is using its referenced image 3c4d`;
+      return [409, { message }];
+    }
+    if (!this.images.delete(name)) return [404, { message: `No such image: ${name}` }];
+    return [200, [{ Untagged: name }]];
+  }
+
+  /** What `stats` answers of a container that does not run. */
+  statsOf(container: string): object {
+    return this.stats.get(container) ?? NOT_RUNNING;
+  }
+}
+
+const NOT_RUNNING = {
+  read: "0001-01-01T00:00:00Z",
+  preread: "0001-01-01T00:00:00Z",
+  pids_stats: {},
+  blkio_stats: { io_service_bytes_recursive: null },
+  num_procs: 0,
+  storage_stats: {},
+  cpu_stats: { cpu_usage: { total_usage: 0, usage_in_kernelmode: 0, usage_in_usermode: 0 } },
+  precpu_stats: { cpu_usage: { total_usage: 0, usage_in_kernelmode: 0, usage_in_usermode: 0 } },
+  memory_stats: {},
+  name: "/x",
+  id: "x",
+};
