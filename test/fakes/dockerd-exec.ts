@@ -6,6 +6,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { Socket } from "node:net";
 import { constants } from "node:os";
 import type { Readable } from "node:stream";
+import { procSessions } from "../../agent/src/docker/sessions";
+import { Proc } from "../../agent/src/proc";
 import type { Mood } from "./dockerd";
 
 export interface ExecBody {
@@ -49,7 +51,7 @@ export function frame(output: 1 | 2 | 3, bytes: Buffer | string): Buffer {
 
 export class FakeExecs {
   readonly all: FakeExec[] = [];
-  private readonly children = new Set<ChildProcess>();
+  private readonly sessions = procSessions(new Proc(), () => true);
 
   create(container: string, body: ExecBody): string {
     const id = (this.all.length + 1).toString(16).padStart(64, "e");
@@ -110,7 +112,6 @@ export class FakeExecs {
     child.on("error", () => fail(exec, socket));
     if (child.pid === undefined) return;
     exec.pid = child.pid;
-    this.children.add(child);
     child.stdin?.on("error", () => {});
     if (child.stdin !== null) wireInput(socket, child.stdin, Tty);
     const { stdout, stderr } = child as ChildProcess & { stdout: Readable; stderr: Readable };
@@ -119,7 +120,6 @@ export class FakeExecs {
       send(exec, stderr, socket, Tty ? 0 : 2),
     ]);
     child.on("exit", (code, signal) => {
-      this.children.delete(child);
       exec.running = false;
       exec.exitCode = code ?? 128 + constants.signals[signal ?? "SIGKILL"];
       const rest = new Promise((resolve) => setTimeout(resolve, REST_MS).unref());
@@ -129,9 +129,9 @@ export class FakeExecs {
     void outputs.then(() => socket.end());
   }
 
-  /** Ends all that was begun. */
+  /** Ends all that was begun, with whatever it runs in groups of its own. */
   close(): void {
-    for (const { pid } of this.children) if (pid !== undefined) process.kill(-pid, "SIGKILL");
+    for (const { pid } of this.all) if (pid > 0) this.sessions.signal("", pid, "SIGKILL");
   }
 }
 

@@ -61,8 +61,12 @@ export async function exec(
     if (exitCode === undefined) throw gone(container);
     return { exitCode, ...outputs.result(), timedOut: false };
   } catch (error) {
-    if (error instanceof DockerError) throw error;
-    const exitCode = await running.kill();
+    const failed = error instanceof DockerError;
+    const exitCode = await running.kill().catch((cause: unknown) => {
+      // Where dockerd fails at all, the first error says so.
+      throw failed ? error : cause;
+    });
+    if (failed) throw error;
     signal?.throwIfAborted();
     if (!stop.aborted) throw error;
     return { exitCode, ...outputs.result(), timedOut: true };

@@ -217,6 +217,15 @@ describe("a command that does not end", () => {
     await emptied();
   });
 
+  it("is killed when the daemon failed to say whether it has ended", async () => {
+    dockerd.mood("GET /exec/ID/json", { kind: "status", status: 500, message: "too many open files" }, 1);
+    const command = { shell: "exec >/dev/null 2>&1; sleep 1000" };
+    const error = await failureOf(DockerError, engine.exec(container, command));
+    expect(error.message).toContain("too many open files");
+    expect(the().pid).toBeGreaterThan(0);
+    expect(session()).toEqual([]);
+  });
+
   it("is told apart from a daemon that ends while it runs", async () => {
     const result = failureOf(DockerError, engine.exec(container, stubborn));
     await begun();
