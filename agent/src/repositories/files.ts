@@ -1,0 +1,63 @@
+/** Folders that git works in: made for its account, measured, and taken away. No link in them is followed. */
+import type { Dirent } from "node:fs";
+import { chown, lstat, mkdir, readdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+/** Undefined for what has gone in the meantime. */
+async function unlessGone<T>(act: Promise<T>): Promise<T | undefined> {
+  try {
+    return await act;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** None for a folder that is not there. */
+export const entries = async (folder: string): Promise<Dirent[]> =>
+  (await unlessGone(readdir(folder, { withFileTypes: true }))) ?? [];
+
+export const removeAll = (path: string) => rm(path, { recursive: true, force: true });
+
+/** Makes the folder, and those above it that are missing below `top`, each for the account alone. */
+export async function makeFolder(
+  folder: string,
+  top: string,
+  account: { uid: number; gid: number } | undefined,
+): Promise<void> {
+  if (folder !== top) await makeFolder(dirname(folder), top, account);
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  // Also of one that is there: a berthd before this one may have been killed in between, or have had another account.
+  if (account) await chown(folder, account.uid, account.gid);
+}
+
+/** The paths of all that is no folder; folders that go meanwhile are no error. */
+async function* filesBelow(folder: string): AsyncGenerator<string> {
+  for (const entry of await entries(folder)) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else yield path;
+  }
+}
+
+/** What the folder's files take on the disk, in bytes. */
+export async function sizeOf(folder: string): Promise<number> {
+  let blocks = 0;
+  for await (const path of filesBelow(folder)) blocks += (await unlessGone(lstat(path)))?.blocks ?? 0;
+  return blocks * 512;
+}
+
+/** Locks, packs that were not finished and the like: what git leaves in its repository when it is killed. */
+export async function removeLeftovers(repository: string): Promise<void> {
+  const objects = join(repository, "objects");
+  for await (const path of filesBelow(repository)) {
+    // No branch and no tag may be called so.
+    const lock = path.endsWith(".lock");
+    const half = path.startsWith(`${objects}/`) && /\/(tmp_[^/]*|\.tmp-[^/]*|pack-[^/]*\.keep)$/.test(path);
+    if (lock || half) await rm(path, { force: true });
+  }
+}

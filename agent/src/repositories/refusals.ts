@@ -1,0 +1,77 @@
+/** Why there is no working tree, in words for whoever asked. Pure. */
+import { branchNames, type References } from "./references";
+import { type CheckoutAsk, NotGiven, type Repository, type RepositoryLimits } from "./types";
+
+export const nameOf = ({ host, owner, name }: Repository) => `${host}/${owner}/${name}`;
+
+export const notAllowed = (repository: Repository, hosts: readonly string[]) =>
+  new NotGiven({
+    code: "not-allowed",
+    message: `${nameOf(repository)} is of a host that the operator does not name`,
+    allowed: hosts.join(", ") || "no host at all",
+    fix: "use a repository of these, or have the operator name the host",
+  });
+
+export const noToken = (most: number) =>
+  new NotGiven({
+    code: "bad-request",
+    message: "the token for the repository's host is empty or too long",
+    allowed: `1 to ${most} bytes`,
+    fix: "leave it out for a public repository",
+  });
+
+export const busy = () =>
+  new NotGiven({
+    code: "busy",
+    message: "too many repositories are asked for on this node at the moment",
+    fix: "try again in a minute",
+  });
+
+export const unusable = (problem: string) =>
+  new NotGiven({
+    code: "closed",
+    message: `this node cannot get repositories: ${problem}`,
+    allowed: "git 2.38 or later, with setpriv and prlimit of util-linux",
+    fix: "have the operator install them on the node",
+  });
+
+/** The host's own words stand in it: it did not have to say why, and nothing here decides by them. */
+export const notGiven = (repository: Repository, why: string) =>
+  new NotGiven({
+    code: "not-found",
+    message: `${nameOf(repository)}: its host did not give it: ${why}`,
+    fix: "see that the name is right, that the host is there, and that the token may read the repository and has not ended",
+  });
+
+export const failed = (repository: Repository, why: string) =>
+  new NotGiven({
+    code: "closed",
+    message: `${nameOf(repository)}: git failed: ${why}`,
+    fix: "try again; if it stays so, look at the repository with git fsck, and at the room on the node's disk",
+  });
+
+export const noBranch = ({ repository, branch }: CheckoutAsk, said: References) =>
+  new NotGiven({
+    code: "not-found",
+    message: branch
+      ? `${nameOf(repository)} has no branch ${branch}`
+      : `${nameOf(repository)} does not say which of its branches is the main one`,
+    allowed: branchNames(said) || "none: it has no branch",
+    fix: "name one of its branches, or push the branch first",
+  });
+
+export const tooLarge = (repository: Repository, { repositoryBytes }: RepositoryLimits) =>
+  new NotGiven({
+    code: "over-limit",
+    message: `${nameOf(repository)} takes more than ${repositoryBytes} bytes`,
+    allowed: `${repositoryBytes} bytes for a repository with its history`,
+    fix: "have the operator raise the limit, or make the repository smaller",
+  });
+
+export const tooSlow = (repository: Repository, { milliseconds }: RepositoryLimits) =>
+  new NotGiven({
+    code: "over-limit",
+    message: `${nameOf(repository)}: not done within ${milliseconds / 1000} seconds`,
+    allowed: `${milliseconds / 1000} seconds`,
+    fix: "try again when the host answers faster, or make the repository smaller",
+  });

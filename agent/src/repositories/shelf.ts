@@ -1,0 +1,119 @@
+import { randomUUID } from "node:crypto";
+import { renameSync } from "node:fs";
+import { lstat, utimes } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { entries, makeFolder, removeAll, removeLeftovers, sizeOf } from "./files";
+import type { Repository, RepositoryCacheOptions } from "./types";
+
+interface Kept {
+  bytes: number;
+  /** Milliseconds since the epoch. */
+  usedAt: number;
+}
+
+/** What is under way: half repositories, and working trees. Not the name of a host. */
+const WORK = ".work";
+const NAME = /^(?!\.{1,2}$)[A-Za-z0-9._:[\]-]+$/;
+
+/** The repositories that are kept, each whole: `HOST/OWNER/NAME.git`. */
+export class Shelf {
+  private readonly kept = new Map<string, Kept>();
+
+  constructor(private readonly options: Pick<RepositoryCacheOptions, "folder" | "account">) {}
+
+  /** A repository's name here, and its place below the folder. */
+  keyOf({ host, owner, name }: Repository): string {
+    const parts = [host, owner, `${name}.git`];
+    if (host.startsWith(".") || !parts.every((part) => NAME.test(part)))
+      throw new Error(`a repository that was not looked at: ${JSON.stringify(parts)}`);
+    return parts.join("/");
+  }
+
+  get bytes(): number {
+    return [...this.kept.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  bytesOf(key: string): number {
+    return this.kept.get(key)?.bytes ?? 0;
+  }
+
+  get count(): number {
+    return this.kept.size;
+  }
+
+  place(key: string): string {
+    return join(this.options.folder, key);
+  }
+
+  has(key: string): boolean {
+    return this.kept.has(key);
+  }
+
+  /** Where something that is under way may be. */
+  work(): string {
+    return join(this.options.folder, WORK, randomUUID());
+  }
+
+  /** Puts a whole repository in the place of the one that is there, if there is one. */
+  async put(key: string, from: string): Promise<void> {
+    const { folder, account } = this.options;
+    await makeFolder(dirname(this.place(key)), folder, account);
+    const aside = this.work();
+    if (this.kept.delete(key)) renameSync(this.place(key), aside);
+    renameSync(from, this.place(key));
+    this.kept.set(key, { bytes: 0, usedAt: 0 });
+    await removeAll(aside);
+  }
+
+  /** Notes that it was used; its size is looked at where it may be another. */
+  async used(key: string, at: number, changed: boolean): Promise<void> {
+    const bytes = changed ? await sizeOf(this.place(key)) : this.bytesOf(key);
+    this.kept.set(key, { bytes, usedAt: at });
+    await this.stamp(key, at);
+  }
+
+  /** The one that nobody has used for the longest time, of those that `mayGo`. */
+  oldest(mayGo: (key: string) => boolean): string | undefined {
+    const those = [...this.kept].filter(([key]) => mayGo(key));
+    return those.sort(([, a], [, b]) => a.usedAt - b.usedAt)[0]?.[0];
+  }
+
+  /** At once out of its place, so that whoever comes next finds none. */
+  async remove(key: string): Promise<void> {
+    const aside = this.work();
+    this.kept.delete(key);
+    renameSync(this.place(key), aside);
+    await removeAll(aside);
+  }
+
+  /** Reads what is there, without what a berthd before this one left half done. */
+  async load(): Promise<void> {
+    const { folder, account } = this.options;
+    await removeAll(join(folder, WORK));
+    await makeFolder(join(folder, WORK), folder, account);
+    this.kept.clear();
+    for (const key of await this.keys()) {
+      const { mtimeMs } = await lstat(this.place(key));
+      await removeLeftovers(this.place(key));
+      await this.used(key, mtimeMs, true);
+    }
+  }
+
+  private async keys(): Promise<string[]> {
+    const keys: string[] = [];
+    for (const host of await this.folders(""))
+      for (const owner of await this.folders(host))
+        for (const name of await this.folders(owner)) if (name.endsWith(".git")) keys.push(name);
+    return keys;
+  }
+
+  private async folders(below: string): Promise<string[]> {
+    const found = await entries(this.place(below));
+    return found.filter((entry) => entry.isDirectory()).map(({ name }) => join(below, name));
+  }
+
+  /** The time of a repository's folder is that of its last use, for the berthd after this one. */
+  private stamp(key: string, at: number): Promise<void> {
+    return utimes(this.place(key), at / 1000, at / 1000);
+  }
+}
