@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { renameSync } from "node:fs";
 import { lstat, utimes } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { entries, makeFolder, removeAll, removeLeftovers, sizeOf } from "./files";
 import type { Repository, RepositoryCacheOptions } from "./types";
 
@@ -19,7 +19,11 @@ const NAME = /^(?!\.{1,2}$)[A-Za-z0-9._:[\]-]+$/;
 export class Shelf {
   private readonly kept = new Map<string, Kept>();
 
-  constructor(private readonly options: Pick<RepositoryCacheOptions, "folder" | "account">) {}
+  private readonly folder: string;
+
+  constructor(private readonly options: Pick<RepositoryCacheOptions, "folder" | "account">) {
+    this.folder = resolve(options.folder);
+  }
 
   /** A repository's name here, and its place below the folder. */
   keyOf({ host, owner, name }: Repository): string {
@@ -42,7 +46,7 @@ export class Shelf {
   }
 
   place(key: string): string {
-    return join(this.options.folder, key);
+    return join(this.folder, key);
   }
 
   has(key: string): boolean {
@@ -51,13 +55,13 @@ export class Shelf {
 
   /** Where something that is under way may be. */
   work(): string {
-    return join(this.options.folder, WORK, randomUUID());
+    return join(this.folder, WORK, randomUUID());
   }
 
   /** Puts a whole repository in the place of the one that is there, if there is one. */
   async put(key: string, from: string): Promise<void> {
-    const { folder, account } = this.options;
-    await makeFolder(dirname(this.place(key)), folder, account);
+    const { folder } = this;
+    await makeFolder(dirname(this.place(key)), folder, this.options.account);
     const aside = this.work();
     if (this.kept.delete(key)) renameSync(this.place(key), aside);
     renameSync(from, this.place(key));
@@ -88,9 +92,9 @@ export class Shelf {
 
   /** Reads what is there, without what a berthd before this one left half done. */
   async load(): Promise<void> {
-    const { folder, account } = this.options;
+    const { folder } = this;
     await removeAll(join(folder, WORK));
-    await makeFolder(join(folder, WORK), folder, account);
+    await makeFolder(join(folder, WORK), folder, this.options.account);
     this.kept.clear();
     for (const key of await this.keys()) {
       const { mtimeMs } = await lstat(this.place(key));

@@ -29,7 +29,7 @@ export function hostForEachTest(): void {
 }
 
 export const options = (more: Partial<RepositoryCacheOptions> = {}): RepositoryCacheOptions => ({
-  folder: join(folder, "cache"),
+  folder: `${folder}/cache/`,
   maxBytes: 2 ** 30,
   hosts: [host.host],
   resolve: async () => ({ ok: true, value: ["127.0.0.1"] }),
