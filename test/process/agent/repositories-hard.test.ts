@@ -196,7 +196,8 @@ describe("a process that is killed in the middle", () => {
       writeFileSync(join(bareOf("app"), "packed-refs.lock"), "");
       writeFileSync(join(bareOf("app"), "refs/heads/main.lock"), "");
       writeFileSync(join(bareOf("app"), "objects/pack/tmp_pack_abc"), "PACK");
-      expect(underWay().length).toBeGreaterThan(0);
+      // A first fetch goes to a folder of its own, a later one into the repository.
+      expect(underWay().length).toBe(name === "app" ? 0 : 1);
       host.instead = undefined;
       const cache = await cacheOf();
       expect(underWay()).toEqual([]);
