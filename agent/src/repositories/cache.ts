@@ -1,4 +1,5 @@
 import type { Result } from "../../../core/gpu";
+import type { Repository, RepositoryHost } from "../../../core/manager";
 import { bracketed } from "../../../core/net";
 import { remoteEnvironment, secretsOf } from "./environment";
 import { removeAll } from "./files";
@@ -10,9 +11,7 @@ import {
   type Checkout,
   type CheckoutAsk,
   NotGiven,
-  type Repository,
   type RepositoryCacheOptions,
-  type RepositoryHost,
   type RepositoryLimits,
   type RepositoryUsage,
 } from "./types";

@@ -3,9 +3,7 @@ export { RepositoryCache } from "./cache";
 export type {
   Checkout,
   CheckoutAsk,
-  Repository,
   RepositoryCacheOptions,
-  RepositoryHost,
   RepositoryLimits,
   RepositoryUsage,
 } from "./types";

@@ -1,6 +1,7 @@
 /** Why there is no working tree, in words for whoever asked. Pure. */
+import type { Repository } from "../../../core/manager";
 import { branchNames, type References } from "./references";
-import { type CheckoutAsk, NotGiven, type Repository, type RepositoryLimits } from "./types";
+import { type CheckoutAsk, NotGiven, type RepositoryLimits } from "./types";
 
 export const nameOf = ({ host, owner, name }: Repository) => `${host}/${owner}/${name}`;
 

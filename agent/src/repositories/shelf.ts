@@ -2,8 +2,9 @@ import { randomUUID } from "node:crypto";
 import { renameSync } from "node:fs";
 import { lstat, utimes } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import type { Repository } from "../../../core/manager";
 import { entries, makeFolder, removeAll, removeLeftovers, sizeOf } from "./files";
-import type { Repository, RepositoryCacheOptions } from "./types";
+import type { RepositoryCacheOptions } from "./types";
 
 interface Kept {
   bytes: number;

@@ -1,26 +1,5 @@
 import type { Refusal, Result } from "../../../core/gpu";
-
-/** A Git host that repositories may come from. */
-export interface RepositoryHost {
-  /** A DNS name or an address. */
-  host: string;
-  /** @default that of its scheme */
-  port?: number;
-  /** Plain HTTP: for tests, and for networks that the operator trusts. @default false: HTTPS */
-  insecure?: boolean;
-  /** Its addresses may be private ones. @default false */
-  internal?: boolean;
-}
-
-/** Two are the same repository if host, owner and name are the same, capitals too. */
-export interface Repository {
-  /** In small letters, with its port where that is not 443: `github.com`, `git.example:8443`. A folder may be called so. */
-  host: string;
-  owner: string;
-  name: string;
-  /** `https://github.com/owner/name.git`: no user, no query, no fragment. */
-  url: string;
-}
+import type { Repository, RepositoryHost } from "../../../core/manager";
 
 export interface CheckoutAsk {
   repository: Repository;

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import type { Repository, RepositoryHost } from "../../../agent/src/repositories";
+import type { Repository, RepositoryHost } from "../../../core/manager";
 import { must } from "../../lib/run";
 
 /** No DNS server knows it: who reaches it was told its address. */
