@@ -1,7 +1,8 @@
 /** The containers of a node: what is known of them, and what berthd makes and removes. */
 
 export { Creator } from "./create";
-export { Containers, type Log, type ObserveOptions } from "./observe";
+export type { Log } from "./log";
+export { Containers, type ObserveOptions } from "./observe";
 export { type OpenOptions, openContainers } from "./open";
 export type { CreatorOptions } from "./options";
 export { type Processes, procProcesses } from "./processes";

@@ -8,31 +8,20 @@
  */
 import { claim, LABEL } from "../../../core/containers";
 import type { Inventory } from "../../../core/gpu";
-import { DockerError, type Engine, type EngineEvent, type Inspect, short, sinceOf } from "../docker";
+import { type EngineEvent, type Inspect, short } from "../docker";
 import type { ContainerEvent, ContainersPort, SeenContainer } from "../service/ports";
-import { mapLimit, pause } from "../waiting";
+import { mapLimit } from "../waiting";
+import { Following, type FollowingOptions } from "./following";
+import { forLog } from "./log";
 import type { Processes } from "./processes";
 import { type ContainerRecord, forgotten, isAsListed, isOurs, recordOf, seenByLedger } from "./record";
 import { ContainerRegistry } from "./registry";
 
-/** The part of a pino logger that is used. */
-export interface Log {
-  info(data: object, message: string): void;
-  warn(data: object, message: string): void;
-}
-
-export interface ObserveOptions {
-  engine: Engine;
+export interface ObserveOptions
+  extends Pick<FollowingOptions, "engine" | "log" | "lookSeconds" | "probeSeconds" | "retryMs"> {
   processes: Processes;
   /** To tell which units `all` or an index stands for. */
   inventory: () => Inventory;
-  log: Log;
-  /** Seconds after which all containers are looked at, where nobody else did; the ledger does it each minute. @default 90 */
-  lookSeconds?: number;
-  /** Seconds between two comparisons of dockerd's list with the registry, which also show whether it answers. @default 10 */
-  probeSeconds?: number;
-  /** Milliseconds until the first try to follow the events again; doubled up to 16 times that. @default 250 */
-  retryMs?: number;
 }
 
 /** What may change a record. An `exec_create: sh -c …` and the like change nothing of the container. */
@@ -53,7 +42,7 @@ const LINGER_MS = 1000;
 export class Containers implements ContainersPort {
   private readonly registry = new ContainerRegistry();
   private readonly listeners = new Set<(event: ContainerEvent) => void>();
-  private readonly ended = new AbortController();
+  private readonly following: Following;
   private readonly lingering = new Set<string>();
   private readonly warned = new Set<string>();
   /** By container: a look that has not begun yet, so that whatever is told until then needs no other. */
@@ -67,14 +56,21 @@ export class Containers implements ContainersPort {
   private nextLook: Promise<void> | undefined;
   private lookedAt = Number.NEGATIVE_INFINITY;
   private waiting: (() => void)[] = [];
-  private readonly loops: Promise<void>[] = [];
-  private lost: string | undefined;
 
-  constructor(private readonly options: ObserveOptions) {}
+  constructor(private readonly options: ObserveOptions) {
+    this.following = new Following({
+      ...options,
+      react: (event) => this.react(event),
+      compare: (signal) => this.compareNow(signal),
+      look: () => this.look(),
+      lookedAt: () => this.lookedAt,
+      unsure: () => this.emit({ kind: "unsure" }),
+    });
+  }
 
   /** Begins to follow the events. */
   follow(): void {
-    this.loops.push(this.followEvents(), this.probe());
+    this.following.start();
   }
 
   onEvent(listener: (event: ContainerEvent) => void): () => void {
@@ -84,7 +80,7 @@ export class Containers implements ContainersPort {
 
   /** Why dockerd cannot be read at the moment; undefined: it answers. */
   get problem(): string | undefined {
-    return this.lost;
+    return this.following.problem;
   }
 
   /** By its whole id or its name, from memory, as are `list`; see `current`. */
@@ -103,7 +99,7 @@ export class Containers implements ContainersPort {
    * @throws DockerError when dockerd does not answer: what is in memory may be old then.
    */
   async current(): Promise<void> {
-    if (this.lost !== undefined || this.lookedAt === Number.NEGATIVE_INFINITY) await this.look();
+    if (this.problem !== undefined || this.lookedAt === Number.NEGATIVE_INFINITY) await this.look();
   }
 
   async listLive(): Promise<SeenContainer[]> {
@@ -155,7 +151,7 @@ export class Containers implements ContainersPort {
     return (looked) => {
       if (looked && !first.started) first.over = true;
       else this.awaited.delete(creation);
-      if (!looked) this.compareNow().catch((error: unknown) => this.gone(error));
+      if (!looked) this.compareNow().catch((error: unknown) => this.following.gone(error));
     };
   }
 
@@ -176,9 +172,8 @@ export class Containers implements ContainersPort {
   }
 
   async close(): Promise<void> {
-    this.ended.abort(new Error("berthd ends"));
     this.listeners.clear();
-    await Promise.all(this.loops);
+    await this.following.close();
   }
 
   /** Looks at everything. Whoever asks in the same turn shares a look; one that is under way may be too old. */
@@ -227,7 +222,7 @@ export class Containers implements ContainersPort {
     for (const [creation, { over }] of this.awaited) if (over) this.awaited.delete(creation);
     this.lookedAt = Date.now();
     // Else whoever needs what is so now would look again and again.
-    this.back();
+    this.following.back();
   }
 
   /** For a whole look. One without GPUs that dockerd cannot show now stays as it was known: it must not close the ledger. */
@@ -285,7 +280,7 @@ export class Containers implements ContainersPort {
     this.lingering.add(container);
     const timer = setTimeout(() => {
       this.lingering.delete(container);
-      if (this.ended.signal.aborted) return;
+      if (this.following.over) return;
       this.tellSoon(container);
     }, LINGER_MS);
     timer.unref();
@@ -301,43 +296,8 @@ export class Containers implements ContainersPort {
   }
 
   private cannotLook(container: string, error: unknown): void {
-    const about = { container: short(container), error: textOf(error) };
+    const about = { container: short(container), error: forLog(error) };
     this.options.log.warn(about, "a container could not be looked at");
-  }
-
-  /** Follows the stream of events until the end, over all its interruptions. */
-  private async followEvents(): Promise<void> {
-    const { engine } = this.options;
-    const signal = this.ended.signal;
-    const first = this.options.retryMs ?? 250;
-    let since = sinceOf(Date.now());
-    let wait = first;
-    while (!signal.aborted) {
-      try {
-        const stream = await engine.events(since, signal);
-        // Asked now, so that no creation has to wait for it.
-        await engine.info(signal);
-        this.answers();
-        // What happened before the stream was open is told by a look at everything.
-        this.emit({ kind: "unsure" });
-        this.look().catch((error: unknown) => this.gone(error));
-        wait = first;
-        let last = "";
-        for await (const event of stream) {
-          const mark = `${event.at} ${event.action} ${event.id}`;
-          if (event.at !== "") since = event.at;
-          if (mark !== last) this.react(event);
-          last = mark;
-        }
-        if (!signal.aborted) this.gone(new Error("dockerd ended its stream of events"));
-      } catch (error) {
-        if (signal.aborted) return;
-        this.gone(error);
-      }
-      if (signal.aborted) return;
-      await pause(wait, signal);
-      wait = Math.min(wait * 2, first * 16);
-    }
   }
 
   private react({ type, action, id, attributes }: EngineEvent): void {
@@ -362,25 +322,6 @@ export class Containers implements ContainersPort {
     this.tell(container).catch((error: unknown) => this.missed(container, error));
   }
 
-  /** Asks for the list now and then: a stream without events says nothing about a dockerd that hangs. */
-  private async probe(): Promise<void> {
-    const signal = this.ended.signal;
-    const every = (this.options.probeSeconds ?? 10) * 1000;
-    const whole = (this.options.lookSeconds ?? 90) * 1000;
-    for (;;) {
-      await pause(Math.min(every, whole), signal);
-      if (signal.aborted) return;
-      try {
-        await this.compareNow(signal);
-        this.back();
-        if (Date.now() - this.lookedAt >= whole) await this.look();
-      } catch (error) {
-        if (signal.aborted) return;
-        this.gone(error);
-      }
-    }
-  }
-
   /** Looks at each container that dockerd's list does not show as the registry has it: its event was missed. */
   private async compareNow(signal?: AbortSignal): Promise<void> {
     const listed = await this.options.engine.list(signal);
@@ -390,28 +331,6 @@ export class Containers implements ContainersPort {
       if (record === undefined || !isAsListed(record, one)) this.tellSoon(one.Id);
     }
     for (const { id } of this.registry.list()) if (!here.has(id)) this.tellSoon(id);
-  }
-
-  private gone(error: unknown): void {
-    this.options.engine.forget();
-    const fresh = this.lost === undefined;
-    this.lost = textOf(error);
-    if (!fresh) return;
-    this.options.log.warn({ error: this.lost }, "Docker cannot be read");
-    this.emit({ kind: "unsure" });
-  }
-
-  /** dockerd answers: where it did not a moment ago, only a whole look tells the ledger what was missed. */
-  private back(): void {
-    if (this.answers()) this.emit({ kind: "unsure" });
-  }
-
-  /** True: it did not a moment ago. */
-  private answers(): boolean {
-    const back = this.lost !== undefined;
-    if (back) this.options.log.info({}, "Docker answers again");
-    this.lost = undefined;
-    return back;
   }
 
   private warnOnce(container: string, name: string, message: string): void {
@@ -428,9 +347,4 @@ function pids(containers: readonly (Inspect | undefined)[], ...others: string[])
   const result = new Map(others.map((id) => [id, 0]));
   for (const one of containers) if (one !== undefined) result.set(one.Id, one.State.Pid ?? 0);
   return result;
-}
-
-function textOf(error: unknown): string {
-  if (error instanceof DockerError) return error.message;
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }

@@ -1,6 +1,7 @@
 import type { Inventory } from "../../../core/gpu";
 import { Engine, type EngineOptions } from "../docker";
-import { Containers, type Log, type ObserveOptions } from "./observe";
+import type { Log } from "./log";
+import { Containers, type ObserveOptions } from "./observe";
 import { procProcesses } from "./processes";
 
 export interface OpenOptions

@@ -2,7 +2,8 @@ import type { PortRange } from "../config";
 import type { Engine } from "../docker";
 import type { Operations } from "../operations";
 import type { LedgerService } from "../service/types";
-import type { Containers, Log } from "./observe";
+import type { Log } from "./log";
+import type { Containers } from "./observe";
 
 /** What the creator asks of the ledger. */
 export type Ledger = Pick<

@@ -8,14 +8,13 @@ import {
   type Inventory,
   type KeptState,
   type OwnGrant,
-  planDeclared,
   type Result,
   release,
   reserve,
   usableGrant,
 } from "../../../core/gpu";
 import { type StoredToken, type StoreError, Writer } from "../store";
-import { commitDeclared, whileBusy } from "./declared";
+import { Declared } from "./declared";
 import { healthOf } from "./health";
 import { HeldBack } from "./held-back";
 import { LedgerInput } from "./ledger-input";
@@ -44,6 +43,7 @@ export class Ledger implements LedgerService {
   private readonly heldBack: HeldBack;
   private readonly reservations: Reservations;
   private readonly input: LedgerInput;
+  private readonly declared: Declared;
   private readonly now: () => number;
   private stopping = false;
 
@@ -87,6 +87,15 @@ export class Ledger implements LedgerService {
       newId: (kind) => idAt(kind, this.now()),
       now: this.now,
       onRefusal: options.onRefusal,
+    });
+    this.declared = new Declared({
+      writer,
+      state: this.state,
+      context: () => this.context(),
+      busy: () => options.busy?.(),
+      containers: options.containers,
+      stopped: (container) => this.containerGone(container),
+      log: options.log,
     });
     this.heldBack = new HeldBack({
       containers: options.containers,
@@ -317,53 +326,24 @@ export class Ledger implements LedgerService {
   // The stack's grants
 
   settled(): Promise<void> {
-    return whileBusy(() => this.options.busy?.()?.passes === true);
+    return this.declared.settled();
   }
 
   assignment(): Assignment {
-    return this.plan(this.declaredNow()).assignment;
+    return this.declared.plan().assignment;
   }
 
   /** The declared grants as the ledger has them. */
   declaredNow(): DeclaredGrant[] {
-    return [...this.state.grants.values()].flatMap(({ key, dropped, user, ask }) =>
-      key === undefined || dropped ? [] : [{ key, user, ask }],
-    );
+    return this.declared.now();
   }
 
   planDeclared(declared: readonly DeclaredGrant[]): DeclaredView {
-    return this.plan(declared);
+    return this.declared.plan(declared);
   }
 
-  private plan(declared: readonly DeclaredGrant[]) {
-    const { strategy, allowShared, limitsOf } = this.context();
-    return planDeclared({
-      inventory: this.state.inventory,
-      grants: [...this.state.grants.values()],
-      declared,
-      limitsOf,
-      strategy,
-      allowShared,
-    });
-  }
-
-  applyDeclared(
-    declared: readonly DeclaredGrant[],
-    expect?: Assignment,
-    by?: string,
-  ): Promise<Result<DeclaredView>> {
-    return commitDeclared(
-      {
-        writer: this.writer,
-        busy: () => this.options.busy?.() !== undefined,
-        containers: this.options.containers,
-        stopped: (container) => this.containerGone(container),
-        log: this.options.log,
-      },
-      declared,
-      expect,
-      by,
-    );
+  applyDeclared(...args: Parameters<Declared["apply"]>): Promise<Result<DeclaredView>> {
+    return this.declared.apply(...args);
   }
 
   /** Opens or closes the ledger for new grants, as things stand. */

@@ -1,0 +1,130 @@
+/**
+ * Follows dockerd's stream of events over all its interruptions, and knows whether dockerd answers: a stream without events
+ * says nothing about one that hangs, so its list is asked for as well.
+ */
+import { type Engine, type EngineEvent, sinceOf } from "../docker";
+import { pause } from "../waiting";
+import { forLog, type Log } from "./log";
+
+export interface FollowingOptions {
+  engine: Engine;
+  log: Log;
+  /** Seconds after which all containers are looked at, where nobody else did; the ledger does it each minute. @default 90 */
+  lookSeconds?: number;
+  /** Seconds between two comparisons of dockerd's list with what is known, which also show whether it answers. @default 10 */
+  probeSeconds?: number;
+  /** Milliseconds until the first try to follow the events again; doubled up to 16 times that. @default 250 */
+  retryMs?: number;
+  react(event: EngineEvent): void;
+  /** Compares dockerd's list with what is known. @throws DockerError when dockerd does not answer */
+  compare(signal: AbortSignal): Promise<void>;
+  /** Looks at everything. @throws DockerError when dockerd does not answer */
+  look(): Promise<void>;
+  /** When the last whole look ended, in milliseconds since the epoch; -Infinity: none did. */
+  lookedAt(): number;
+  /** Something may have been missed: only a look at everything tells. */
+  unsure(): void;
+}
+
+export class Following {
+  private readonly ended = new AbortController();
+  private readonly loops: Promise<void>[] = [];
+  private lost: string | undefined;
+
+  constructor(private readonly options: FollowingOptions) {}
+
+  start(): void {
+    this.loops.push(this.followEvents(), this.probe());
+  }
+
+  /** Why dockerd cannot be read at the moment; undefined: it answers. */
+  get problem(): string | undefined {
+    return this.lost;
+  }
+
+  get over(): boolean {
+    return this.ended.signal.aborted;
+  }
+
+  async close(): Promise<void> {
+    this.ended.abort(new Error("berthd ends"));
+    await Promise.all(this.loops);
+  }
+
+  /** dockerd does not answer. */
+  gone(error: unknown): void {
+    this.options.engine.forget();
+    const fresh = this.lost === undefined;
+    this.lost = forLog(error);
+    if (!fresh) return;
+    this.options.log.warn({ error: this.lost }, "Docker cannot be read");
+    this.options.unsure();
+  }
+
+  /** dockerd answers: where it did not a moment ago, only a whole look tells the ledger what was missed. */
+  back(): void {
+    if (this.answers()) this.options.unsure();
+  }
+
+  /** True: it did not a moment ago. */
+  private answers(): boolean {
+    const back = this.lost !== undefined;
+    if (back) this.options.log.info({}, "Docker answers again");
+    this.lost = undefined;
+    return back;
+  }
+
+  private async followEvents(): Promise<void> {
+    const { engine, look, react, unsure } = this.options;
+    const signal = this.ended.signal;
+    const first = this.options.retryMs ?? 250;
+    let since = sinceOf(Date.now());
+    let wait = first;
+    while (!signal.aborted) {
+      try {
+        const stream = await engine.events(since, signal);
+        // Asked now, so that no creation has to wait for it.
+        await engine.info(signal);
+        this.answers();
+        // What happened before the stream was open is told by a look at everything.
+        unsure();
+        look().catch((error: unknown) => this.gone(error));
+        wait = first;
+        let last = "";
+        for await (const event of stream) {
+          const mark = `${event.at} ${event.action} ${event.id}`;
+          if (event.at !== "") since = event.at;
+          if (mark !== last) react(event);
+          last = mark;
+        }
+        if (!signal.aborted) this.gone(new Error("dockerd ended its stream of events"));
+      } catch (error) {
+        if (signal.aborted) return;
+        this.gone(error);
+      }
+      if (signal.aborted) return;
+      await pause(wait, signal);
+      wait = Math.min(wait * 2, first * 16);
+    }
+  }
+
+  /** Compares now and then, and looks at everything where nobody did for long. */
+  private async probe(): Promise<void> {
+    const { compare, look, lookedAt } = this.options;
+    const signal = this.ended.signal;
+    const every = (this.options.probeSeconds ?? 10) * 1000;
+    const whole = (this.options.lookSeconds ?? 90) * 1000;
+    for (;;) {
+      await pause(Math.min(every, whole), signal);
+      if (signal.aborted) return;
+      try {
+        await compare(signal);
+        this.back();
+        if (Date.now() - lookedAt() >= whole) await look();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.gone(error);
+      }
+    }
+  }
+}
