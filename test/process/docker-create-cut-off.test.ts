@@ -122,6 +122,31 @@ describe("a berthd that is cut off", () => {
     expect(rig.dockerd.containers.has(id)).toBe(false);
   });
 
+  it("waits with what is half-done until the ledger is open: a container that runs is not taken for one whose GPU is lost", async () => {
+    await rig.restart({ start: 60_000 });
+    rig.dockerd.mood("POST /containers/ID/start", { kind: "deaf" }, 1);
+    void create().catch(() => {});
+    await expect
+      .poll(() => [...rig.dockerd.containers.values()].some(({ State }) => State.Running))
+      .toBe(true);
+    // As an older version left it, which bound what ran already.
+    const [grant] = rig.ledger.grants();
+    if (grant === undefined) throw new Error("granted");
+    await rig.ledger.unbind({ id: grant.id, container: grant.container ?? "" });
+    const { inventory } = rig.ledger.state;
+    Object.assign(rig.ledger.state, { inventory: { source: "none", gpus: [] } });
+    rig.ledger.why = "the GPUs have not been read yet";
+    await rig.restart();
+    await rig.creator.recover();
+    expect(rig.dockerd.containers.size).toBe(1);
+    expect(journal()).toHaveLength(1);
+    Object.assign(rig.ledger.state, { inventory });
+    rig.ledger.why = undefined;
+    await settle();
+    expect(rig.ledger.grants()).toMatchObject([{ state: "bound" }]);
+    agrees();
+  });
+
   it("leaves a creation that is under way alone", async () => {
     rig.dockerd.mood("POST /containers/ID/start", { kind: "slow", ms: 200 }, 1);
     const under = create();

@@ -28,8 +28,25 @@ export function useRig(next: Rig): Rig {
 /** One MIG instance for alice, unless the test says more. */
 export const create = (more: object = {}, signal?: AbortSignal, caller: CreateCaller = by) =>
   rig.creator.create(createSchema.parse(wish(more)) as CreateRequest, caller, signal);
+
+/** A person who asks for herself. */
+export const alice = { actor: "user:alice", user: "alice" };
+/** By alice; her workspace is there. No GPU, unless the test says more. */
+export const own = (more: object) => create({ gpus: undefined, ...more }, undefined, alice);
+
+export function workspaceOf(user: string, image = IMAGE): string {
+  const labels = { "berth.component": "workspace", "berth.owner": user };
+  return rig.dockerd.put({ Name: `/ws-${user}`, Config: { Image: image, Labels: labels } });
+}
+
 /** What is noted of operations that are under way. */
 export const journal = () => [...rig.rows.values()];
+
+/** dockerd was only asked, and no operation begun. */
+export function untouched(): void {
+  for (const call of rig.dockerd.calls) expect(call).toMatch(/^GET /);
+  expect(journal()).toEqual([]);
+}
 
 /** What berthd does at its start, and whenever Docker is back. */
 export async function settle(): Promise<void> {
