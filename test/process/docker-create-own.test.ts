@@ -70,6 +70,36 @@ describe("a grant that a person asked for", () => {
     agrees();
   });
 
+  it.each(["before the creation", "during it"])(
+    "stays with the container that it was held for where that runs again, heard of or not: %s",
+    async (when) => {
+      workspaceOf("alice");
+      rig.ledger.follow(rig.containers);
+      const grant = await request();
+      const first = await using(grant.id);
+      if (!first.ok) throw new Error(first.refusal.message);
+      rig.dockerd.end(first.value.id);
+      await rig.containers.tell(first.value.id);
+      await expect.poll(() => rig.ledger.grant(grant.id)?.state).toBe("held");
+      // As an operator does with `docker start`; nobody follows the events here.
+      const startAgain = () => rig.dockerd.run(first.value.id);
+      if (when === "before the creation") startAgain();
+      const make = rig.engine.create.bind(rig.engine);
+      rig.engine.create = async (...args) => {
+        const id = await make(...args);
+        if (when === "during it") startAgain();
+        return id;
+      };
+      expect(await using(grant.id)).toMatchObject({
+        refusal: { code: "conflict", message: `grant ${grant.id} is in use by container ${first.value.id}` },
+      });
+      expect(rig.ledger.grants()).toMatchObject([
+        { id: grant.id, state: "bound", container: first.value.id },
+      ]);
+      agrees();
+    },
+  );
+
   const misuses: [string, () => Promise<string>, string, RegExp][] = [
     ["one that there is not", async () => "g99", "not-found", /^alice has no live grant g99$/],
     ["somebody else's", async () => (await request("bob")).id, "not-found", /^alice has no live grant g1$/],

@@ -237,6 +237,7 @@ export class Creator implements CreatorPort<CreateRequest> {
     if (signal?.aborted) return this.takeBack(id, held, callerGone);
     try {
       if (held !== undefined) {
+        await this.hearOfHolder(held.grant);
         const own = { id: held.grant.id, user: held.grant.user, container: id };
         const bound = await step("bind", () => ledger.bindOwn(own, caller.actor));
         if (!bound.ok) return this.takeBack(id, held, bound.refusal);
@@ -252,6 +253,15 @@ export class Creator implements CreatorPort<CreateRequest> {
     await containers.tell(id).catch(() => {});
     if (held === undefined) return { ok: true, value: { id, name: spec.name } };
     return { ok: true, value: { id, name: spec.name, grant: ledger.grant(held.grant.id) ?? held.grant } };
+  }
+
+  /**
+   * A held grant is still that of the container that stopped: where that one runs again, and its news has not come, the ledger
+   * hears of it now. It has the grant then, and is not joined on its GPU.
+   */
+  private async hearOfHolder({ container }: Grant): Promise<void> {
+    const { containers } = this.options;
+    if (container !== undefined && (await containers.alive(container))) await containers.tell(container);
   }
 
   /** Of all containers that berthd makes on this node. */
