@@ -45,9 +45,10 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
     if (lost) disk = new PowerCutDisk();
     const { LedgerNode } = await rig;
     node = new LedgerNode({
-      users: [{ name: "alice" }],
+      users: [{ name: "alice" }, { name: "bob" }],
       limits: {
         defaults: { max_mig_instances: 99, max_containers_per_user: 99, gpu_hold_after_stop: "0s" },
+        user_overrides: { bob: { gpu_hold_after_stop: "15m" } },
       },
       gpus: [{ model: "NVIDIA H100 80GB HBM3", memoryMiB: 81_559, mig: { "1g.10gb": UNITS } }],
       ...(disk === undefined ? {} : { parent: disk.folder }),
@@ -86,6 +87,20 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   async function startWith(fault?: string): Promise<void> {
     Object.assign(node.env, { BERTH_FAULTS_ALLOWED: fault ? "1" : "", BERTH_FAULT: fault ?? "" });
     await node.startBerthd();
+  }
+
+  /** Kills berthd at the point; `away`: what happens until the next one starts. */
+  async function killAt(point: string, act: () => Promise<unknown>, away = () => {}): Promise<void> {
+    await end();
+    await startWith(point);
+    const child = node.berthd;
+    if (!child) throw new Error("berthd runs");
+    const died = once(child, "exit");
+    await expect(act()).rejects.toThrow();
+    expect((await died)[1]).toBe("SIGKILL");
+    await end();
+    away();
+    await startWith();
   }
 
   /** What the journal has, read beside berthd. */
@@ -160,15 +175,7 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
     async (point) => {
       const kind = point.split(":")[0] as OperationKind;
       const id = kind === "create" ? "" : (await create()).body.id;
-      await end();
-      await startWith(point);
-      const child = node.berthd;
-      if (!child) throw new Error("berthd runs");
-      const died = once(child, "exit");
-      await expect(begin[kind](id)).rejects.toThrow();
-      expect((await died)[1]).toBe("SIGKILL");
-      await end();
-      await startWith();
+      await killAt(point, () => begin[kind](id));
       const left = await agreed();
       expect(left).toBe(runs.includes(point) ? 1 : 0);
       await canHave(UNITS - left);
@@ -185,15 +192,7 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
       const asked = await ask("POST", "/api/grants", { user: "alice", ask: { kind: "mig" } });
       const use = () =>
         ask("POST", "/api/containers", { user: "alice", image: IMAGE, gpus: { grant: asked.body.id } });
-      await end();
-      await startWith(point);
-      const child = node.berthd;
-      if (!child) throw new Error("berthd runs");
-      const died = once(child, "exit");
-      await expect(use()).rejects.toThrow();
-      expect((await died)[1]).toBe("SIGKILL");
-      await end();
-      await startWith();
+      await killAt(point, use);
       const ran = runs.includes(point);
       await expect
         .poll(
@@ -207,6 +206,60 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
         .toEqual({ id: asked.body.id, state: ran ? "bound" : "reserved", unstarted: 0, notes: 0 });
       await expect.poll(async () => (await ask("GET", "/ready")).status, { timeout: 20_000 }).toBe(200);
       expect((await use()).status).toBe(ran ? 409 : 201);
+      expect(await agreed()).toBe(1);
+      await removeAll();
+    },
+    60_000,
+  );
+
+  /** A grant of bob's, held for a container that stopped, and how he uses it for another one. */
+  async function held() {
+    const asked = await ask("POST", "/api/grants", { user: "bob", ask: { kind: "mig" } });
+    const { id } = asked.body;
+    const use = () => ask("POST", "/api/containers", { user: "bob", image: IMAGE, gpus: { grant: id } });
+    const stopped: string = (await use()).body.id;
+    dockerd.end(stopped);
+    await expect.poll(async () => (await grants())[0]?.state, { timeout: 10_000 }).toBe("held");
+    return { id, use, stopped };
+  }
+
+  /** Once the next berthd has ended what was half-done. */
+  const settled = (expected: { grant: object; running: number }) =>
+    expect
+      .poll(
+        async () => {
+          const { running, unstarted, notes } = await state();
+          const [grant] = await grants();
+          return { grant, running: running.length, unstarted, notes };
+        },
+        { timeout: 20_000, interval: 20 },
+      )
+      .toMatchObject({ ...expected, unstarted: 0, notes: 0 });
+
+  check.each(withOwn)(
+    "%s, with a grant that is held for a container that stopped",
+    async (point) => {
+      const { id, use, stopped } = await held();
+      await killAt(point, use);
+      const ran = runs.includes(point);
+      const left = /after-bind|before-start/.test(point) ? "reserved" : "held";
+      await settled({ grant: { id, state: ran ? "bound" : left }, running: ran ? 1 : 0 });
+      await expect.poll(async () => (await ask("GET", "/ready")).status, { timeout: 20_000 }).toBe(200);
+      expect((await use()).status).toBe(ran ? 409 : 201);
+      expect(await agreed()).toBe(1);
+      expect(dockerd.containers.get(stopped)?.State.Running).toBe(false);
+      await removeAll();
+    },
+    60_000,
+  );
+
+  check.each(["create:after-create", "create:before-bind"])(
+    "%s, with a grant that is held for a container that runs again meanwhile, which has it then",
+    async (point) => {
+      const { id, use, stopped } = await held();
+      await killAt(point, use, () => dockerd.run(stopped));
+      await settled({ grant: { id, state: "bound", container: stopped }, running: 1 });
+      expect((await use()).status).toBe(409);
       expect(await agreed()).toBe(1);
       await removeAll();
     },
