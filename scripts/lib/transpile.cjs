@@ -10,6 +10,7 @@ const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require("
 const { createRequire, findSourceMap } = require("node:module");
 const { homedir } = require("node:os");
 const { join } = require("node:path");
+const { leanSdk } = require("./lean-sdk.cjs");
 
 /** Part of every name: raise it when the kept format or the options set here change. */
 const FORMAT = 1;
@@ -33,8 +34,7 @@ function cacheFolder(env) {
 /** @param {Given} given */
 exports.create = ({ service, nodeModuleEmitKind }) => {
   readableStacks();
-  untracedPromises();
-  lateArborist();
+  leanSdk();
   // ts-node has loaded it already.
   const ts = require("typescript");
   const options = { ...service.config.options };
@@ -105,53 +105,6 @@ function inTypeScript(frame) {
   const found = map.findEntry((frame.getLineNumber() ?? 1) - 1, (frame.getColumnNumber() ?? 1) - 1);
   if (!("originalLine" in found)) return text;
   return text.replace(/:\d+:\d+(?=\)?$)/, `:${found.originalLine + 1}:${found.originalColumn + 1}`);
-}
-
-/**
- * Spares Pulumi's SDK the stack trace of each promise. It takes four for each property of a resource, 60,000 in a
- * preview of 1,200 resources, and shows them only where PULUMI_DEBUG_PROMISE_LEAKS is set.
- */
-function untracedPromises() {
-  if (process.env.PULUMI_DEBUG_PROMISE_LEAKS) return;
-  try {
-    const sdk = createRequire(require.resolve("@pulumi/pulumi/package.json"))("./runtime/debuggable.js");
-    const { debuggablePromise } = sdk;
-    sdk.debuggablePromise = (/** @type {unknown[]} */ ...args) => {
-      const limit = Error.stackTraceLimit;
-      Error.stackTraceLimit = 0;
-      try {
-        return debuggablePromise(...args);
-      } finally {
-        Error.stackTraceLimit = limit;
-      }
-    };
-  } catch {
-    // Another SDK than the pinned one: it traces what it wants.
-  }
-}
-
-/**
- * Has Pulumi's SDK load npm's own dependency solver when it first uses it, which is to write a dynamic provider's
- * code to the state, and not before: it takes 0.2 s, as long as all of the other modules together.
- */
-function lateArborist() {
-  try {
-    const sdk = createRequire(require.resolve("@pulumi/pulumi/package.json"));
-    const path = sdk.resolve("@npmcli/arborist");
-    if (require.cache[path]) return;
-    const load = () => {
-      delete require.cache[path];
-      return sdk(path);
-    };
-    const late = new Proxy(class {}, {
-      construct: (_target, args) => new (load())(...args),
-      // Asked of every module that is imported; it says no.
-      get: (_target, name) => (name === "__esModule" ? undefined : load()[name]),
-    });
-    require.cache[path] = /** @type {any} */ ({ id: path, filename: path, loaded: true, exports: late });
-  } catch {
-    // Another SDK than the pinned one: it loads what it wants.
-  }
 }
 
 /**
