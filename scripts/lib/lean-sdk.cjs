@@ -16,7 +16,7 @@ exports.leanSdk = () => {
   if (lean) return;
   lean = true;
   // The solver before the modules that would load it.
-  for (const part of [lateArborist, cheapPromises, lateOutputs]) {
+  for (const part of [lateArborist, cheapPromises, lateOutputs, quietLines]) {
     try {
       part(createRequire(require.resolve("@pulumi/pulumi/package.json")));
     } catch {
@@ -129,6 +129,19 @@ function lateOutputs(sdk) {
     return createClosureInfoAsync(...args);
   };
   closures.createClosureInfoAsync.doNotCapture = true;
+}
+
+/**
+ * The SDK sends the engine four lines of debugging for each resource, one after the other. Whoever starts Pulumi with
+ * arguments that do not ask for them sets BERTH_DEBUG_LINES to "false".
+ * @param {Sdk} sdk
+ */
+function quietLines(sdk) {
+  if (process.env.BERTH_DEBUG_LINES !== "false") return;
+  const none = Promise.resolve();
+  sdk("./log/index.js").debug = () => none;
+  // Such a line has the whole answer in it.
+  sdk("./proto/resource_pb.js").RegisterResourceResponse.prototype.toString = () => "[answer]";
 }
 
 /**

@@ -55,6 +55,18 @@ export function pulumiVariables(env, at) {
 }
 
 /**
+ * Pulumi's SDK sends the engine four lines of debugging for each resource, which it shows to whoever asks for them. The
+ * program does not see how Pulumi was called, so it is told (lean-sdk.cjs) where nobody asked.
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string[]} args pulumi's
+ * @returns {NodeJS.ProcessEnv} for that call
+ */
+export function withDebugLines(env, args) {
+  const asked = args.some((word) => /^(-[a-z]*[dv]|--(debug|verbose|log))/.test(word));
+  return { ...env, BERTH_DEBUG_LINES: String(asked) };
+}
+
+/**
  * The environment for tools and Pulumi, as `npm start` left it.
  * @param {NodeJS.ProcessEnv} [outer]
  * @returns {{env: NodeJS.ProcessEnv, at: import("./paths.mjs").Places, path: string[]}} `path`: the folders put first

@@ -35,7 +35,7 @@ function outcome(program: string, lean: boolean, env: Record<string, string> = {
       await pulumi.runtime.setMocks(mocks, "project", "stack", ${"PREVIEW" in env});
       ${program}
     })();`;
-  const { PULUMI_DEBUG_PROMISE_LEAKS: _, ...outer } = process.env;
+  const { PULUMI_DEBUG_PROMISE_LEAKS: _, BERTH_DEBUG_LINES: __, ...outer } = process.env;
   try {
     const options = { cwd: ROOT, env: { ...outer, ...env }, encoding: "utf8", stdio: "pipe" } as const;
     return { out: execFileSync(process.execPath, ["-e", source], options), status: 0, errors: "" };
@@ -102,5 +102,34 @@ describe("the lean SDK", () => {
       say([late("given"), late("never"), late("made")]);`;
     expect(outcome(program, true).out).toBe("[false,true,true]\n");
     expect(outcome(program, false).out).toBe("[false,false,false]\n");
+  });
+
+  it("sends an engine lines of debugging unless it is told that nobody asked, and warnings always", {
+    timeout: 60_000,
+  }, () => {
+    const program = `
+      const grpc = require("@grpc/grpc-js");
+      const { EngineService } = require("@pulumi/pulumi/proto/engine_grpc_pb");
+      const { Empty } = require("google-protobuf/google/protobuf/empty_pb");
+      const lines = [];
+      const engine = new grpc.Server();
+      engine.addService(EngineService, {
+        log: ({ request }, done) => { lines.push([request.getSeverity(), request.getMessage()]); done(null, new Empty()); },
+      });
+      const port = await new Promise((done) =>
+        engine.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (_, port) => done(port)));
+      require("@pulumi/pulumi/runtime/state").getStore().settings.options.engineAddr = "127.0.0.1:" + port;
+      await pulumi.runtime.setMocks(mocks, "project", "stack", false);
+      await new Thing("one", { given: "mine" }).given.promise();
+      await pulumi.log.warn("still said");
+      say(lines.filter(([severity]) => severity === 0).map(([, line]) => line.slice(0, 20)));
+      say(lines.filter(([severity]) => severity > 0));
+      process.exit();`;
+    const all = '["Registering resource","RegisterResource RPC","RegisterResource RPC"]';
+    const warning = '[[2,"still said"]]';
+    expect(outcome(program, false).out).toBe(`${all}\n${warning}\n`);
+    expect(outcome(program, true).out).toBe(`${all}\n${warning}\n`);
+    expect(outcome(program, true, { BERTH_DEBUG_LINES: "true" }).out).toBe(`${all}\n${warning}\n`);
+    expect(outcome(program, true, { BERTH_DEBUG_LINES: "false" }).out).toBe(`[]\n${warning}\n`);
   });
 });

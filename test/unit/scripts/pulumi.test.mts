@@ -13,7 +13,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { places } from "../../../scripts/lib/paths.mjs";
-import { ensureHome, ownBackend, pulumiVariables } from "../../../scripts/lib/pulumi-env.mjs";
+import { ensureHome, ownBackend, pulumiVariables, withDebugLines } from "../../../scripts/lib/pulumi-env.mjs";
 import { clearLocks, judgeLock, locksOf, orphansOf } from "../../../scripts/lib/recovery.mjs";
 import { hasSecrets, saltOf, withCleanStackFile } from "../../../scripts/lib/stack-file.mjs";
 import { readUpLine, UpReader } from "../../../scripts/lib/up-output.mjs";
@@ -120,6 +120,19 @@ describe("the environment of Pulumi", () => {
     expect(pulumiVariables({ PULUMI_CONFIG_PASSPHRASE: "" }, at())).not.toHaveProperty(
       "PULUMI_CONFIG_PASSPHRASE_FILE",
     );
+  });
+  it.each([
+    ["false", ["preview", "--stack", "dev", "--diff", "--event-log", "/tmp/x", "-y"]],
+    ["true", ["preview", "--debug"]],
+    ["true", ["up", "-yd"]],
+    ["true", ["preview", "-v=9", "--stack", "dev"]],
+    ["true", ["preview", "--verbose", "3"]],
+    ["true", ["preview", "--logtostderr"]],
+  ])("says %s to lines of debugging: pulumi %j", (lines, args) => {
+    expect(withDebugLines({ BERTH_HOME: "/x" }, args)).toEqual({
+      BERTH_HOME: "/x",
+      BERTH_DEBUG_LINES: lines,
+    });
   });
   it("makes one passphrase, 0600, and keeps it", () => {
     expect(ensureHome(at(), {})).toBe(true);
