@@ -4,9 +4,24 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { type LogItem, lineBytes } from "../../../../agent/src/container-logs";
-import { all, append, bytesIn, gapsOf, id, linesOf, logsOf, numbered, other, read, textOf } from "./rig";
+import {
+  all,
+  append,
+  bytesIn,
+  endAll,
+  gapsOf,
+  id,
+  linesOf,
+  logsOf,
+  numbered,
+  other,
+  read,
+  textOf,
+} from "./rig";
+
+afterEach(endAll);
 
 const MiB = 2 ** 20;
 

@@ -18,10 +18,25 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { ContainerLogs, LogItem } from "../../../../agent/src/container-logs";
 import { until } from "../../../lib/until";
-import { all, append, gapsOf, id, linesOf, logsOf, newFolder, numbered, other, read, textOf } from "./rig";
+import {
+  all,
+  append,
+  endAll,
+  gapsOf,
+  id,
+  linesOf,
+  logsOf,
+  newFolder,
+  numbered,
+  other,
+  read,
+  textOf,
+} from "./rig";
+
+afterEach(endAll);
 
 const hour = 3600_000;
 const many = (from: number, to: number) => [...numbered(from, to)];

@@ -2,7 +2,6 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach } from "vitest";
 import {
   ContainerLogs,
   type ContainerLogsOptions,
@@ -14,9 +13,10 @@ export const id = "0123abcd";
 export const other = "ffffffff";
 
 const endings: (() => unknown)[] = [];
-afterEach(async () => {
+/** For each file's `afterEach`. */
+export async function endAll(): Promise<void> {
   for (const end of endings.splice(0).reverse()) await end();
-});
+}
 
 export function newFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "berth-container-logs-"));
