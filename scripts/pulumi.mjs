@@ -11,7 +11,13 @@ import { changeWords, readSteps } from "./lib/change-words.mjs";
 import { runMain } from "./lib/main.mjs";
 import { PROJECT, ROOT, stackDir } from "./lib/paths.mjs";
 import { run } from "./lib/process.mjs";
-import { ensureHome, ownBackend, requirePulumi, toolEnvironment, withDebugLines } from "./lib/pulumi-env.mjs";
+import {
+  callEnvironment,
+  ensureHome,
+  ownBackend,
+  requirePulumi,
+  toolEnvironment,
+} from "./lib/pulumi-env.mjs";
 import { clearLocks, repairPending } from "./lib/recovery.mjs";
 import { ensureStack, stackExists } from "./lib/setup.mjs";
 import { stackFile, withCleanStackFile } from "./lib/stack-file.mjs";
@@ -174,7 +180,7 @@ async function confirmUpdate(stack, down) {
 function handOver(program, args, env, interactive) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
-      env: withDebugLines(env, args),
+      env: callEnvironment(env, args),
       cwd: ROOT,
       stdio: "inherit",
       detached: !interactive && process.platform !== "win32",

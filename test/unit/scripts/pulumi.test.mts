@@ -13,7 +13,12 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { places } from "../../../scripts/lib/paths.mjs";
-import { ensureHome, ownBackend, pulumiVariables, withDebugLines } from "../../../scripts/lib/pulumi-env.mjs";
+import {
+  callEnvironment,
+  ensureHome,
+  ownBackend,
+  pulumiVariables,
+} from "../../../scripts/lib/pulumi-env.mjs";
 import { clearLocks, judgeLock, locksOf, orphansOf } from "../../../scripts/lib/recovery.mjs";
 import { hasSecrets, saltOf, withCleanStackFile } from "../../../scripts/lib/stack-file.mjs";
 import { readUpLine, UpReader } from "../../../scripts/lib/up-output.mjs";
@@ -129,10 +134,14 @@ describe("the environment of Pulumi", () => {
     ["true", ["preview", "--verbose", "3"]],
     ["true", ["preview", "--logtostderr"]],
   ])("says %s to lines of debugging: pulumi %j", (lines, args) => {
-    expect(withDebugLines({ BERTH_HOME: "/x" }, args)).toEqual({
+    expect(callEnvironment({ BERTH_HOME: "/x" }, args)).toMatchObject({
       BERTH_HOME: "/x",
       BERTH_DEBUG_LINES: lines,
     });
+  });
+  it("has the engine collect garbage less often, unless the person says how often", () => {
+    expect(callEnvironment({}, ["up"]).GOGC).toBe("400");
+    expect(callEnvironment({ GOGC: "off" }, ["up"]).GOGC).toBe("off");
   });
   it("makes one passphrase, 0600, and keeps it", () => {
     expect(ensureHome(at(), {})).toBe(true);
