@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "../../scripts/lib/paths.mjs";
 import { handleSignals, run } from "../../scripts/lib/process.mjs";
+import { callEnvironment } from "../../scripts/lib/pulumi-env.mjs";
 import * as stack from "./stack.mjs";
 
 /** Interleaved, so that a slow minute of the computer hits both sides. */
@@ -110,7 +111,9 @@ function emptyProject() {
  */
 function pulumi(folder, args) {
   const own = folder === ROOT ? {} : { PULUMI_BACKEND_URL: `file://${join(folder, "state")}` };
-  return run("pulumi", args, { env: { ...stack.env, ...own }, cwd: folder, deadlineMs: stack.STEP_MS });
+  // Both as the scripts call it.
+  const env = callEnvironment({ ...stack.env, ...own }, args);
+  return run("pulumi", args, { env, cwd: folder, deadlineMs: stack.STEP_MS });
 }
 
 /**
