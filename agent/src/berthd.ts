@@ -181,7 +181,7 @@ export class Berthd {
     });
     if (operations.unhandled.length > 0)
       throw new Error(`Nobody brings operations to an end: ${operations.unhandled.join(", ")}`);
-    const tokens = new Tokens(store.tables.tokens, (...args) => made.saveToken(...args), isUser);
+    const tokens = new Tokens(store.tables.tokens, (...args) => made.saveTokens(...args), isUser);
     const app = await makeApp({
       ledger: made,
       tokens,

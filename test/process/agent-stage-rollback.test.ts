@@ -96,14 +96,14 @@ asRoot("the ledger that the agent stage goes back to", { timeout: 180_000 }, () 
     expect(read(ledger)).toBe(`ledger of ${one}\na week of grants\n`);
   });
 
-  it("knows a revoked token of one that was never ready", () => {
+  it.each(["revoked", "rotated"])("knows a %s token of one that was never ready", (how) => {
     run(one);
     write(`unready/${two}`, "");
     cutAt(two, "restart");
-    appendFileSync(at(ledger), "a token revoked\n");
-    event("token-revoked");
+    appendFileSync(at(ledger), `a token ${how}\n`);
+    event(`token-${how}`);
     goesBack(three, two);
-    expect(read(ledger)).toContain("a token revoked");
+    expect(read(ledger)).toContain(`a token ${how}`);
   });
 
   it("has what was granted between the look of a run and its stop", () => {

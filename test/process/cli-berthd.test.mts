@@ -277,6 +277,17 @@ describe("what is for administrators", () => {
     expect(listed.out).toMatch(/user +alice .*in (1 h|59 min)/);
     expect(listed.out).not.toContain(made.out.trim());
     const id = /berth token revoke (\w+)/.exec(made.err)?.[1] ?? "";
+    const other = await berth(undefined, "token", "rotate", id, "--keep", "30m");
+    expect(other.out).toMatch(/^berth_[\w-]{43}\n$/);
+    expect(other.out).not.toBe(made.out);
+    const heir = /^Token (\w+): shown once\. Token \w+ ends in (30|29) min/.exec(other.err)?.[1];
+    expect((await berth(undefined, "token", "list")).out).toMatch(
+      new RegExp(
+        `${id} .*in (30|29) min.*, replaced by ${heir}\n(.*\n)*${heir} +user +alice .*in (1 h|59 min)`,
+      ),
+    );
+    const again = await berth(undefined, "token", "rotate", id);
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining(`berth token rotate ${heir}`)]);
     expect((await berth(undefined, "token", "revoke", id)).code).toBe(0);
     expect((await berth(undefined, "token", "list")).out).toMatch(new RegExp(`${id} .*revoked`));
   });

@@ -1,7 +1,7 @@
 /** What is asked for, from the options of a command. */
 import { type Ask, type Strategy, strategies } from "../../../core/gpu";
 // Not through the door of limits: that brings zod, and with it most of the time that this command would need to start.
-import { parseDuration, parseSize } from "../../../core/limits";
+import { formatDuration, parseDuration, parseSize } from "../../../core/limits";
 import { type Failure, usage } from "./failure";
 import type { AskView } from "./views";
 
@@ -84,6 +84,16 @@ export function readMemory(text: string): number {
 export function readDuration(name: string, text: string): number {
   const value = parseDuration(text);
   if (!value) throw usage(`${name} ${text}: a time with its unit, such as 90s, 30m or 1h30m`);
+  return value;
+}
+
+/** The same from `0`, and no more than `most` seconds. */
+export function readDurationUpTo(name: string, text: string, most: number): number {
+  const value = parseDuration(text);
+  if (value === undefined || value > most)
+    throw usage(
+      `${name} ${text}: 0, or a time with its unit, such as 90s or 24h; at most ${formatDuration(most)}`,
+    );
   return value;
 }
 

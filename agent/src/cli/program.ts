@@ -13,7 +13,7 @@ import { history, quarantine, queue, release, restore, status } from "./gpu";
 import { check, explain, show } from "./limits";
 import { health, whoami, words } from "./node";
 import { request } from "./request";
-import { createToken, listTokens, revokeToken, roles } from "./tokens";
+import { createToken, listTokens, revokeToken, roles, rotateToken } from "./tokens";
 
 const EXIT_CODES = `
 
@@ -220,9 +220,24 @@ export function buildProgram(
     .option("--expires <time>", "when it ends, such as 12h or 30d (default: when it is revoked)")
     .option("--rate <number>", "requests a minute (default: 1200 for role user, 6000 for service)")
     .action((options) => createToken(context, options));
-  leaf(token, "list", "Shows the tokens, never their secrets.", [["berth token list", ""]]).action(
-    (options) => listTokens(context, options),
-  );
+  leaf(token, "list", "Shows the tokens, and which one replaces which; never their secrets.", [
+    ["berth token list", ""],
+  ]).action((options) => listTokens(context, options));
+  leaf(
+    token,
+    "rotate <token>",
+    "Makes a token in place of another one, by its id: for the same, and as long-lived as that was made.",
+    [
+      ["berth token rotate ab12cd34", "the old one stays good for a day"],
+      ["berth token rotate ab12cd34 --keep 0", "the old one ends at once"],
+    ],
+  )
+    .option(
+      "--keep <time>",
+      "how long the old one stays good, from 0 to 30d; never longer than it was",
+      "24h",
+    )
+    .action((id, options) => rotateToken(context, id, options));
   leaf(token, "revoke <token>", "Ends a token, by its id.", [["berth token revoke ab12cd34", ""]]).action(
     (id, options) => revokeToken(context, id, options),
   );

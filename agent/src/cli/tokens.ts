@@ -1,10 +1,10 @@
 /** `berth token`: who may call the API over TCP. */
-import { readDuration } from "./ask";
+import { readDuration, readDurationUpTo } from "./ask";
 import { piece } from "./client";
 import type { Context } from "./context";
 import { usage } from "./failure";
 import { away, clean, table } from "./text";
-import type { TokenMade, TokensView, TokenView } from "./views";
+import type { TokenMade, TokenRotated, TokensView, TokenView } from "./views";
 
 export const roles = ["admin", "user", "service"] as const;
 
@@ -56,13 +56,36 @@ export async function listTokens(context: Context, { json }: { json?: boolean })
   );
 }
 
+/** Seconds, as berthd allows. */
+const longestKeep = 30 * 86_400;
+
+export async function rotateToken(
+  context: Context,
+  id: string,
+  options: { json?: boolean; keep: string },
+): Promise<void> {
+  const made = await context.client().post<TokenRotated>(`/api/tokens/${piece(id)}/rotate`, {
+    keep_seconds: readDurationUpTo("--keep", options.keep, longestKeep),
+  });
+  context.show(options.json, made, () => clean(made.token));
+  if (!options.json) {
+    const { replaces } = made;
+    const old = clean(replaces.id);
+    const now = context.io.now();
+    const over = replaces.expiresAt === undefined || replaces.expiresAt <= now;
+    const still = `ends ${away(replaces.expiresAt ?? now, now)}; to end it now: berth token revoke ${old}`;
+    context.io.err(`Token ${clean(made.id)}: shown once. Token ${old} ${over ? "is ended." : still}\n`);
+  }
+}
+
 export async function revokeToken(context: Context, id: string, { json }: { json?: boolean }): Promise<void> {
   const answer = await context.client().delete<unknown>(`/api/tokens/${piece(id)}`);
   context.show(json, answer ?? { id }, () => `Token ${clean(id)} is ended.`);
 }
 
-function endOf({ revokedAt, expiresAt }: TokenView, now: number): string {
-  if (revokedAt !== undefined) return `revoked ${away(revokedAt, now)}`;
+function endOf({ revokedAt, expiresAt, replacedBy }: TokenView, now: number): string {
+  const heir = replacedBy === undefined ? "" : `, replaced by ${replacedBy}`;
+  if (revokedAt !== undefined) return `revoked ${away(revokedAt, now)}${heir}`;
   if (expiresAt === undefined) return "never";
-  return `${expiresAt <= now ? "ended " : ""}${away(expiresAt, now)}`;
+  return `${expiresAt <= now ? "ended " : ""}${away(expiresAt, now)}${heir}`;
 }

@@ -5,7 +5,7 @@ import type { gpus } from "../http/areas/gpus";
 import type { grants, queue } from "../http/areas/grants";
 import type { checked, explainedLimits, limitsList } from "../http/areas/limits";
 import type { health, whoami } from "../http/areas/node";
-import type { tokenMade, tokens } from "../http/areas/tokens";
+import type { tokenMade, tokenRotated, tokens } from "../http/areas/tokens";
 import type { grant, shownAsk } from "../http/schemas";
 
 export type HealthView = z.infer<typeof health>;
@@ -23,6 +23,7 @@ export type CheckView = z.infer<typeof checked>;
 export type TokensView = z.infer<typeof tokens>;
 export type TokenView = TokensView["tokens"][number];
 export type TokenMade = z.infer<typeof tokenMade>;
+export type TokenRotated = z.infer<typeof tokenRotated>;
 export type AskView = z.infer<typeof shownAsk>;
 export type ContainerView = z.infer<typeof container>;
 export type ContainersView = z.infer<typeof containers>;

@@ -1,5 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Result } from "../../../core/gpu";
+import type { Refusal, Result } from "../../../core/gpu";
 import type { LedgerEvent } from "../service";
 import type { StoredToken } from "../store";
 
@@ -43,11 +43,26 @@ const noteEvery = 60_000;
 export interface TokenStore {
   all(): StoredToken[];
 }
-export type SaveToken = (
-  token: StoredToken,
+/** Writes them down, all or none. */
+export type SaveTokens = (
+  tokens: readonly StoredToken[],
   event?: LedgerEvent,
   by?: string,
-) => Promise<Result<StoredToken>>;
+) => Promise<Result<readonly StoredToken[]>>;
+
+interface Wanted {
+  role: StoredToken["role"];
+  owner?: string;
+  name?: string;
+  expiresInSeconds?: number;
+  requestsPerMinute?: number;
+}
+
+/** A token that is shown this once, and what is kept of it. */
+interface Made {
+  token: string;
+  record: StoredToken;
+}
 
 /** The bearer tokens of one node: kept as SHA-256, compared in constant time. */
 export class Tokens {
@@ -55,7 +70,7 @@ export class Tokens {
 
   constructor(
     store: TokenStore,
-    private readonly save: SaveToken,
+    private readonly save: SaveTokens,
     private readonly isUser: (name: string) => boolean,
     private readonly now: () => number = Date.now,
   ) {
@@ -78,7 +93,7 @@ export class Tokens {
       const used = { ...token, lastUsedAt: now };
       this.byHash.set(digest, used);
       // Of no weight: where it cannot be written now, the next use is.
-      void this.save(used);
+      void this.save([used]);
     }
     const { id, requestsPerMinute } = token;
     const known = {
@@ -107,16 +122,7 @@ export class Tokens {
     return role !== "user" || (owner !== undefined && this.isUser(owner));
   }
 
-  async create(
-    wanted: {
-      role: StoredToken["role"];
-      owner?: string;
-      name?: string;
-      expiresInSeconds?: number;
-      requestsPerMinute?: number;
-    },
-    by: string,
-  ): Promise<Result<{ token: string; record: StoredToken }>> {
+  async create(wanted: Wanted, by: string): Promise<Result<Made>> {
     if (wanted.role === "user" && (wanted.owner === undefined || !this.isUser(wanted.owner))) {
       return {
         ok: false,
@@ -131,40 +137,117 @@ export class Tokens {
         },
       };
     }
-    const token = prefix + randomBytes(32).toString("base64url");
-    const now = this.now();
-    const record: StoredToken = {
-      id: randomBytes(6).toString("hex"),
-      hash: hash("sha256", token, "hex"),
-      role: wanted.role,
-      createdAt: now,
-      ...(wanted.owner !== undefined && { owner: wanted.owner }),
-      ...(wanted.name !== undefined && { name: wanted.name }),
-      ...(wanted.requestsPerMinute !== undefined && { requestsPerMinute: wanted.requestsPerMinute }),
-      ...(wanted.expiresInSeconds !== undefined && { expiresAt: now + wanted.expiresInSeconds * 1000 }),
-    };
-    const saved = await this.save(record, event("token-made", record), by);
+    const made = newToken(wanted, this.now());
+    const saved = await this.save([made.record], event("token-made", made.record), by);
     if (!saved.ok) return saved;
-    this.byHash.set(record.hash, record);
-    return { ok: true, value: { token, record } };
+    this.byHash.set(made.record.hash, made.record);
+    return { ok: true, value: made };
+  }
+
+  /**
+   * Makes a token in place of another one: for the same, and as long-lived as that was made. The old one stays good for
+   * so many seconds, and never longer than it was.
+   */
+  async rotate(id: string, keepSeconds: number, by: string): Promise<Result<Made & { old: StoredToken }>> {
+    const token = this.find(id);
+    const refusal = token ? this.unfit(token) : unknown(id);
+    if (!token || refusal) return { ok: false, refusal: refusal ?? unknown(id) };
+    const now = this.now();
+    const { createdAt, expiresAt = Infinity } = token;
+    const lifeSeconds = (expiresAt - createdAt) / 1000;
+    const made = newToken(
+      { ...token, expiresInSeconds: Number.isFinite(lifeSeconds) ? lifeSeconds : undefined },
+      now,
+    );
+    const ending = { replacedBy: made.record.id, expiresAt: Math.min(expiresAt, now + keepSeconds * 1000) };
+    const saved = await this.change(token, ending, (old) =>
+      this.save([old, made.record], rotated(old, made.record), by),
+    );
+    if (!saved.ok) return saved;
+    this.byHash.set(made.record.hash, made.record);
+    return { ok: true, value: { ...made, old: { ...token, ...ending } } };
+  }
+
+  /** Why there is to be no other token in its place; undefined: there may be. */
+  private unfit(token: StoredToken): Refusal | undefined {
+    const { id, role, owner, replacedBy, revokedAt } = token;
+    const allowed = "a token that is good, and has none in its place";
+    if (replacedBy !== undefined) {
+      return {
+        code: "conflict",
+        message: `Token ${id} was replaced by ${replacedBy}.`,
+        allowed,
+        fix: `Replace that one: berth token rotate ${replacedBy}`,
+      };
+    }
+    if (this.isGood(token)) return undefined;
+    const gone = role === "user" && !(owner !== undefined && this.isUser(owner));
+    const why =
+      revokedAt !== undefined ? "was revoked" : gone ? `stands for ${owner}, no user now` : "has expired";
+    const whose = role === "user" ? ` --user ${gone ? "NAME" : owner}` : "";
+    return {
+      code: "conflict",
+      message: `Token ${id} ${why}.`,
+      allowed,
+      fix: `Make a new one: berth token create --role ${role}${whose}`,
+    };
   }
 
   async revoke(id: string, by: string): Promise<Result<StoredToken>> {
     const token = this.find(id);
-    if (!token) {
-      return {
-        ok: false,
-        refusal: { code: "not-found", message: `There is no token ${id}.`, fix: "See: berth token list" },
-      };
-    }
+    if (!token) return { ok: false, refusal: unknown(id) };
     if (token.revokedAt !== undefined) return { ok: true, value: token };
-    const revoked = { ...token, revokedAt: this.now() };
-    // At once: a use in between would write the record down as it was.
-    this.byHash.set(revoked.hash, revoked);
-    const saved = await this.save(revoked, event("token-revoked", revoked), by);
-    if (!saved.ok) this.byHash.set(token.hash, token);
+    const revokedAt = this.now();
+    const saved = await this.change(token, { revokedAt }, (revoked) =>
+      this.save([revoked], event("token-revoked", revoked), by),
+    );
+    return saved.ok ? { ok: true, value: { ...token, revokedAt } } : saved;
+  }
+
+  /** Changes a token at once, since a use in between would write it down as it was; and back where it is not written. */
+  private async change<T>(
+    token: StoredToken,
+    fields: Partial<StoredToken>,
+    save: (changed: StoredToken) => Promise<Result<T>>,
+  ): Promise<Result<T>> {
+    const { hash } = token;
+    const changed = { ...token, ...fields };
+    this.byHash.set(hash, changed);
+    const saved = await save(changed);
+    if (!saved.ok) {
+      const before = Object.keys(fields).map((field) => [field, token[field as keyof StoredToken]]);
+      // Only those: others may have changed more of it meanwhile.
+      this.byHash.set(hash, { ...changed, ...this.byHash.get(hash), ...Object.fromEntries(before) });
+    }
     return saved;
   }
+}
+
+function newToken({ role, owner, name, expiresInSeconds, requestsPerMinute }: Wanted, now: number): Made {
+  const token = prefix + randomBytes(32).toString("base64url");
+  const record = {
+    id: randomBytes(6).toString("hex"),
+    hash: hash("sha256", token, "hex"),
+    role,
+    createdAt: now,
+    ...(owner !== undefined && { owner }),
+    ...(name !== undefined && { name }),
+    ...(requestsPerMinute !== undefined && { requestsPerMinute }),
+    ...(expiresInSeconds !== undefined && { expiresAt: now + expiresInSeconds * 1000 }),
+  };
+  return { token, record };
+}
+
+function unknown(id: string): Refusal {
+  return { code: "not-found", message: `There is no token ${id}.`, fix: "See: berth token list" };
+}
+
+function rotated(old: StoredToken, made: StoredToken): LedgerEvent {
+  return {
+    ...event("token-rotated", old),
+    message: `Token ${old.id}, role ${old.role}, is replaced by ${made.id}`,
+    replaced_by: made.id,
+  };
 }
 
 function event(name: string, { id, role, owner, name: called }: StoredToken): LedgerEvent {

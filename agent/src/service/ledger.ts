@@ -296,12 +296,16 @@ export class Ledger implements LedgerService {
     return this.writer.submit(decide);
   }
 
-  /** Keeps a bearer token's record, in the same transactions as the grants. */
-  saveToken(token: StoredToken, event?: LedgerEvent, by?: string): Promise<Result<StoredToken>> {
+  /** Keeps records of bearer tokens, all or none, in the same transactions as the grants. */
+  saveTokens<T extends readonly StoredToken[]>(
+    value: T,
+    event?: LedgerEvent,
+    by?: string,
+  ): Promise<Result<T>> {
     return this.writer.submit((turn) => {
-      turn.put("tokens", token);
+      for (const token of value) turn.put("tokens", token);
       if (event) turn.emit(event, by);
-      return { ok: true, value: token };
+      return { ok: true, value };
     });
   }
 

@@ -21,6 +21,20 @@ const tokenBody = z.strictObject({
   requests_per_minute: z.int().min(1).max(1_000_000).optional(),
 });
 
+/** Seconds: no two tokens of one program are good for longer than a month. */
+const longestKeep = 30 * 86_400;
+
+const rotateBody = z.strictObject({
+  keep_seconds: z
+    .int()
+    .min(0)
+    .max(longestKeep)
+    .default(86_400)
+    .describe(
+      "How long the old token stays good; never longer than it was. 0: it ends, with its streams, before this is answered.",
+    ),
+});
+
 const token = z.object({
   id: z.string(),
   name: z.string().optional(),
@@ -30,6 +44,7 @@ const token = z.object({
   expiresAt: s.time.optional(),
   requestsPerMinute: z.int().optional(),
   revokedAt: s.time.optional(),
+  replacedBy: z.string().optional().describe("Id of the token that was made in its place."),
   lastUsedAt: s.time.optional(),
 });
 
@@ -40,12 +55,14 @@ export const tokenMade = token.extend({
   token: z.string(),
 });
 
+export const tokenRotated = tokenMade.extend({ replaces: token.describe("The old one, as it is now.") });
+
 /** Without the hash: nobody needs it. */
 function shownToken({ hash: _, ...shown }: StoredToken) {
   return shown;
 }
 
-/** Bearer tokens, made and revoked by operators. */
+/** Bearer tokens, made, replaced and revoked by operators. */
 export function addTokens(fastify: FastifyInstance, { tokens: kept, streams }: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
 
@@ -77,6 +94,30 @@ export function addTokens(fastify: FastifyInstance, { tokens: kept, streams }: R
       );
       void reply.code(201).header("cache-control", "no-store");
       return { ...shownToken(made.record), token: made.token };
+    },
+  );
+
+  app.post(
+    "/api/tokens/:id/rotate",
+    {
+      ...adminOnly,
+      schema: {
+        params: s.idParams,
+        body: rotateBody,
+        response: answers(
+          201,
+          tokenRotated,
+          "A token for the same, shown this once, that lives as long as the old one was made for.",
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const { actor } = identityOf(request);
+      const made = granted(await kept.rotate(id, request.body.keep_seconds, actor));
+      streams.review();
+      void reply.code(201).header("cache-control", "no-store");
+      return { ...shownToken(made.record), token: made.token, replaces: shownToken(made.old) };
     },
   );
 

@@ -16,6 +16,8 @@ const shape = z.looseObject({
   /** Requests a minute that it may send; left out: what its role may. */
   requestsPerMinute: z.number().optional(),
   revokedAt: z.number().optional(),
+  /** Id of the token that was made in its place. */
+  replacedBy: z.string().optional(),
   lastUsedAt: z.number().optional(),
 });
 

@@ -176,18 +176,40 @@ describe("token", () => {
       revokedAt: NOW - 5000,
       lastUsedAt: NOW - 60_000,
     };
+    const replaced = { ...token, id: "ef56", replacedBy: "ab12" };
     berthd.routes = {
-      "GET /api/tokens": () => ({ body: { tokens: [token, revoked] } }),
+      "GET /api/tokens": () => ({ body: { tokens: [token, revoked, replaced] } }),
       "DELETE /api/tokens/ab12": () => ({ body: token }),
     };
     expect((await berth("token list")).out).toMatchInlineSnapshot(`
       "TOKEN  ROLE  OWNER  NAME  MADE     USED       ENDS
-      -----  ----  -----  ----  -------  ---------  ---------------
+      -----  ----  -----  ----  -------  ---------  ------------------------
       ab12   user  alice  -     1 s ago  never      in 1 d
       cd34   user  alice  -     1 s ago  1 min ago  revoked 5 s ago
+      ef56   user  alice  -     1 s ago  never      in 1 d, replaced by ab12
       "
     `);
     expect((await berth("token revoke ab12")).out).toBe("Token ab12 is ended.\n");
+  });
+
+  it.each([
+    ["token rotate ab12", 86_400, "Token ab12 ends in 1 d; to end it now: berth token revoke ab12\n"],
+    ["token rotate ab12 --keep 90m", 5400, "Token ab12 ends in 1 h 30 min; to end it now:"],
+    ["token rotate ab12 --keep 30d", 30 * 86_400, "Token ab12 ends in 30 d; to end it now:"],
+    ["token rotate ab12 --keep 0", 0, "Token ab12 is ended.\n"],
+  ])("is replaced by berth %s, and only the new one is printed", async (words, seconds, told) => {
+    const made = {
+      ...{ ...token, id: "cd34", token: "berth_secret" },
+      replaces: { ...token, replacedBy: "cd34", expiresAt: NOW + seconds * 1000 },
+    };
+    berthd.routes = { "POST /api/tokens/ab12/rotate": () => ({ status: 201, body: made }) };
+    const { code, out, err } = await berth(words);
+    expect({ code, out }).toEqual({ code: 0, out: "berth_secret\n" });
+    expect(berthd.seen[0]?.body).toEqual({ keep_seconds: seconds });
+    expect(err).toContain(`Token cd34: shown once. ${told}`);
+    expect(err).not.toContain("berth_secret");
+    const json = await berth(`${words} --json`);
+    expect({ ...json, out: JSON.parse(json.out) }).toEqual({ code: 0, out: made, err: "" });
   });
 
   it("is for administrators", async () => {

@@ -19,7 +19,7 @@ beforeAll(async () => {
   for (const [shell, text] of Object.entries(scripts)) writeFileSync(join(folder, shell), text);
   // Stands in for the command that the script asks for ids and names.
   const words =
-    '#!/bin/sh\n[ "$1" = __words ] || exit 9\ncase $2 in grants) echo g1; echo g2 ;; users) echo alice ;; containers) echo c1 ;; esac\n';
+    '#!/bin/sh\n[ "$1" = __words ] || exit 9\ncase $2 in grants) echo g1; echo g2 ;; users) echo alice ;; tokens) echo ab12 ;; containers) echo c1 ;; esac\n';
   writeFileSync(join(folder, "berth"), words);
   chmodSync(join(folder, "berth"), 0o755);
 });
@@ -90,6 +90,7 @@ describe("bash", () => {
       ["berth", "token", "create", "--role", ""],
       ["admin", "user", "service"],
     ],
+    [["berth", "token", "rotate", ""], ["ab12"]],
     [["berth", "completion", "z"], ["zsh"]],
     [
       ["berth", "--json", "gpu", "qu"],

@@ -139,6 +139,10 @@ describe("gpu request", () => {
     ["gpu history --limit 1001", "at most 1000"],
     ["token create --role user", "needs --user"],
     ["token create", "--role"],
+    ["token rotate", "missing required argument 'token'"],
+    ["token rotate ab12 --keep soon", "--keep soon: 0, or a time with its unit"],
+    ["token rotate ab12 --keep 721h", "at most 30d"],
+    ["token rotate ab12 --keep -1", "--keep -1"],
     ["completion fish", "Allowed choices are bash, zsh"],
     ["gpu status --colour", "unknown option '--colour'"],
   ])("berth %s asks nobody, and ends with 2", async (words, told) => {

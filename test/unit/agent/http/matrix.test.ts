@@ -134,6 +134,12 @@ describe.runIf(asRoot)("who may do what", () => {
     ["GET", "/api/tokens", async () => ["GET", "/api/tokens"], operators(200, 403)],
     ["POST", "/api/tokens", async () => ["POST", "/api/tokens", { role: "service" }], operators(201, 403)],
     ["DELETE", "/api/tokens/:none", async () => ["DELETE", "/api/tokens/none"], operators(404, 403)],
+    [
+      "POST",
+      "/api/tokens/:none/rotate",
+      async () => ["POST", "/api/tokens/none/rotate", {}],
+      operators(404, 403),
+    ],
     ["POST", "/api/tickets", async () => ["POST", "/api/tickets", { path: "/api/events" }], everybody(201)],
     [
       "POST",

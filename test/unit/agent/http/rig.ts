@@ -170,7 +170,7 @@ export interface ApiOptions extends RigOptions {
   streams?: Partial<StreamLimits>;
   /** Routes beside those of the product. */
   area?: Area;
-  /** For tickets, and for what is counted by the minute. */
+  /** For tokens and tickets, and for what is counted by the minute. */
   now?(): number;
 }
 
@@ -204,8 +204,9 @@ export async function makeApi({
   const { ledger, store, limits } = rig;
   const tokens = new Tokens(
     store.tables.tokens,
-    (...args) => ledger.saveToken(...args),
+    (...args) => ledger.saveTokens(...args),
     (name) => node.users.some((user) => user.name === name),
+    now,
   );
   const created: unknown[] = [];
   const records = [

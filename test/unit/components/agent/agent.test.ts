@@ -203,14 +203,16 @@ describe("what the agent stage reads in berthd's event log", () => {
       expect(await last()).toBe("granted");
       const tokens = new Tokens(
         store.tables.tokens,
-        (...args) => ledger.saveToken(...args),
+        (...args) => ledger.saveTokens(...args),
         () => true,
       );
       const made = await tokens.create({ role: "service" }, "root");
       if (!grant.ok || !made.ok) throw new Error(JSON.stringify([grant, made]));
       await ledger.release(grant.value.id);
       expect(await last()).toBe("granted");
-      await tokens.revoke(made.value.record.id, "root");
+      const other = await tokens.rotate(made.value.record.id, 60, "root");
+      expect(await last()).toBe("token-rotated");
+      await tokens.revoke(other.ok ? other.value.record.id : "", "root");
       expect(await last()).toBe("token-revoked");
     } finally {
       await close();
