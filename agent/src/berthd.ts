@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { explainLimits } from "../../core/limits";
 import { version } from "../package.json";
-import { defaultContainerPorts, type NodeConfig, readNode } from "./config";
+import { defaultContainerPorts, isNamed, type NodeConfig, readNode } from "./config";
 import { type Containers, Creator, createSchema, openContainers } from "./containers";
 import { EventFollower } from "./event-follow";
 import { EventLog, healEventLog } from "./events";
@@ -164,7 +164,7 @@ export class Berthd {
       write: (decide) => made.write(decide),
       log,
     });
-    const isUser = (name: string) => this.node.users.some((user) => user.name === name);
+    const isUser = (name: string) => isNamed(this.node, "user", name);
     const creator = new Creator({
       engine,
       containers,
@@ -181,7 +181,11 @@ export class Berthd {
     });
     if (operations.unhandled.length > 0)
       throw new Error(`Nobody brings operations to an end: ${operations.unhandled.join(", ")}`);
-    const tokens = new Tokens(store.tables.tokens, (...args) => made.saveTokens(...args), isUser);
+    const tokens = new Tokens(
+      store.tables.tokens,
+      (...args) => made.saveTokens(...args),
+      (what, name) => isNamed(this.node, what, name),
+    );
     const app = await makeApp({
       ledger: made,
       tokens,

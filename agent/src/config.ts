@@ -38,6 +38,8 @@ export const nodeSchema = z
         }),
       )
       .default([]),
+    /** Whose programs may hold tokens of role `tenant`; none is a user too. */
+    tenants: z.array(z.strictObject({ name: z.string().regex(USER_NAME) })).default([]),
     /** The TCP API: `loopback`, the node's private address, or none. */
     listen: z.enum(listen).default("loopback"),
     port: z.int().min(0).max(65535).default(9700),
@@ -64,25 +66,30 @@ export const nodeSchema = z
     if (containers !== undefined && containers.end < containers.start) {
       context.addIssue({ code: "custom", path: ["ports", "containers"], message: "ends before it starts" });
     }
-    for (const field of ["name", "uid"] as const) {
-      const seen = new Map<string | number, number>();
-      node.users.forEach((user, index) => {
-        const value = user[field];
-        if (value === undefined) return;
-        const first = seen.get(value);
-        if (first === undefined) seen.set(value, index);
-        else {
-          context.addIssue({
-            code: "custom",
-            path: ["users", index, field],
-            message: `is that of users[${first}] too`,
-          });
-        }
-      });
-    }
+    const names = new Map<string, string>();
+    const uids = new Map<string, string>();
+    /** Notes who has a value, and says so where somebody else has it. */
+    const once = (seen: Map<string, string>, value: string, path: [string, number, string]) => {
+      const [list, index] = path;
+      const first = seen.get(value);
+      if (first === undefined) seen.set(value, `${list}[${index}]`);
+      else context.addIssue({ code: "custom", path, message: `is that of ${first} too` });
+    };
+    node.users.forEach(({ name, uid }, index) => {
+      once(names, name, ["users", index, "name"]);
+      if (uid !== undefined) once(uids, `${uid}`, ["users", index, "uid"]);
+    });
+    node.tenants.forEach(({ name }, index) => {
+      once(names, name, ["tenants", index, "name"]);
+    });
   });
 
 export type NodeConfig = z.infer<typeof nodeSchema>;
+
+/** Whether the stack names this user, or this tenant, for the node. */
+export function isNamed({ users, tenants }: NodeConfig, what: "user" | "tenant", name: string): boolean {
+  return (what === "user" ? users : tenants).some((one) => one.name === name);
+}
 
 /** A file that berthd cannot start with; the message names the file and every problem in it. */
 export class FileProblem extends Error {

@@ -213,12 +213,14 @@ export function buildProgram(
   leaf(token, "create", "Makes a token. It is printed once, and only its hash is kept.", [
     ["berth token create --role user --user alice --expires 30d", ""],
     ["berth token create --role service --name manager", ""],
+    ["berth token create --role tenant --tenant web-ide", "for a back-end with containers of its own"],
   ])
     .addOption(new Option("--role <role>", "what it may do").choices(roles).makeOptionMandatory())
     .option("--user <user>", "whom it stands for; needed with --role user")
+    .option("--tenant <tenant>", "whom it stands for; needed with --role tenant")
     .option("--name <text>", "what it is for")
     .option("--expires <time>", "when it ends, such as 12h or 30d (default: when it is revoked)")
-    .option("--rate <number>", "requests a minute (default: 1200 for role user, 6000 for service)")
+    .option("--rate <number>", "requests a minute (default: 1200 for role user, 6000 for service and tenant)")
     .action((options) => createToken(context, options));
   leaf(token, "list", "Shows the tokens, and which one replaces which; never their secrets.", [
     ["berth token list", ""],

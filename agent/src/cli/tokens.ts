@@ -6,26 +6,26 @@ import { usage } from "./failure";
 import { away, clean, table } from "./text";
 import type { TokenMade, TokenRotated, TokensView, TokenView } from "./views";
 
-export const roles = ["admin", "user", "service"] as const;
+export const roles = ["admin", "user", "service", "tenant"] as const;
 
 export interface TokenOptions {
   json?: boolean;
   role: (typeof roles)[number];
   user?: string;
+  tenant?: string;
   name?: string;
   expires?: string;
   rate?: string;
 }
 
 export async function createToken(context: Context, options: TokenOptions): Promise<void> {
-  if (options.role === "user" && options.user === undefined)
-    throw usage("--role user needs --user: whom the token stands for");
+  const owner = ownerOf(options);
   const seconds = options.expires === undefined ? undefined : readDuration("--expires", options.expires);
   if (options.rate !== undefined && !/^[1-9]\d{0,6}$/.test(options.rate))
     throw usage("--rate takes a number of requests a minute, such as 6000");
   const made = await context.client().post<TokenMade>("/api/tokens", {
     role: options.role,
-    ...(options.user !== undefined && { owner: options.user }),
+    ...(owner !== undefined && { owner }),
     ...(options.name !== undefined && { name: options.name }),
     ...(seconds !== undefined && { expires_in_seconds: seconds }),
     ...(options.rate !== undefined && { requests_per_minute: Number(options.rate) }),
@@ -33,6 +33,18 @@ export async function createToken(context: Context, options: TokenOptions): Prom
   context.show(options.json, made, () => clean(made.token));
   if (!options.json)
     context.io.err(`Token ${clean(made.id)}: shown once. To end it: berth token revoke ${clean(made.id)}\n`);
+}
+
+/** Whom it stands for, and for other roles whose programs use it. */
+function ownerOf({ role, user, tenant }: TokenOptions): string | undefined {
+  if (role === "user" && user === undefined)
+    throw usage("--role user needs --user: whom the token stands for");
+  if (role === "tenant" && tenant === undefined)
+    throw usage("--role tenant needs --tenant: whom the token stands for");
+  if (role !== "tenant" && tenant !== undefined) throw usage(`--tenant is of --role tenant, not of ${role}`);
+  if (role === "tenant" && user !== undefined)
+    throw usage("--user is not of --role tenant: no user is a tenant");
+  return role === "tenant" ? tenant : user;
 }
 
 export async function listTokens(context: Context, { json }: { json?: boolean }): Promise<void> {

@@ -13,7 +13,7 @@ import { issueText } from "../../../core/problems";
 import type { Logger } from "../log";
 import { type Area, areas } from "./areas";
 import { bodyLimit } from "./bodies";
-import { type Entered, identify, presented, type Who } from "./door";
+import { admit, type Entered, identify, presented, type Who } from "./door";
 import { Refused } from "./failures";
 import type { Identity } from "./identity";
 import type { StreamLimits } from "./open-streams";
@@ -48,6 +48,8 @@ declare module "fastify" {
     open?: boolean;
     /** A stream, which a ticket opens too. */
     stream?: boolean;
+    /** For tenants too, who have no other route. What it shows and does for them is the route's to say. */
+    tenants?: boolean;
   }
 }
 
@@ -114,10 +116,10 @@ export async function makeApp(options: AppOptions): Promise<App> {
 
   app.addHook("onRequest", async (request) => {
     const caller = identify(request, connections.get(request.raw.socket), door);
-    request.caller = caller;
-    request.identity = caller?.identity ?? null;
     // A ticket was counted when it was made. Whoever shows no token has only what is open to all, and few connections.
     if (caller && !caller.ticket) countRequest(requests, caller.identity);
+    request.caller = admit(request, caller);
+    request.identity = request.caller?.identity ?? null;
   });
 
   const notFound = (request: FastifyRequest, reply: FastifyReply) => {

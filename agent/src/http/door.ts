@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyRequest } from "fastify";
 import type { Metrics } from "../metrics";
-import { Refused } from "./failures";
+import { notAllowed, Refused } from "./failures";
 import { network } from "./guests";
 import { accountOf, type Caller, type Identity, type Tokens } from "./identity";
 import type { Rate } from "./rate";
@@ -68,6 +68,17 @@ export function identify(
     });
   }
   return overTcp(request, ticket, options);
+}
+
+/**
+ * Who calls, as a route has it. A tenant reaches those routes alone that say so; to what is open to all it is a stranger.
+ * @throws {Refused} 403
+ */
+export function admit({ routeOptions, is404 }: FastifyRequest, caller: Entered | null): Entered | null {
+  const { tenants, open } = routeOptions.config;
+  if (caller?.identity.role !== "tenant" || tenants === true) return caller;
+  if (open === true || is404) return null;
+  throw notAllowed("This", "tokens of role tenant");
 }
 
 function overTcp(

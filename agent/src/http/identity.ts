@@ -5,9 +5,11 @@ import type { StoredToken } from "../store";
 
 /** Who calls: known by the socket that the call came through, or by its bearer token. */
 export interface Identity {
-  role: "admin" | "user" | "service";
-  /** The user that it stands for; none for an operator or a program. */
+  role: StoredToken["role"];
+  /** The user that it stands for; none for an operator, a program or a tenant. */
   user?: string;
+  /** The tenant that it is of; none for others. */
+  tenant?: string;
   /** As events name it. */
   actor: string;
   /** Id of the bearer token that it came by; none on a Unix socket. */
@@ -23,14 +25,20 @@ export interface Caller {
   holds(): boolean;
 }
 
+/** True: an operator, or a program that acts for users. Named, so that a new role has no rights by being none of the others. */
+export const forAll = ({ role }: Identity) => role === "admin" || role === "service";
+
 /** True: the caller may see what is that user's. */
 export function sees(identity: Identity, user: string): boolean {
-  return identity.role !== "user" || identity.user === user;
+  return forAll(identity) || identity.user === user;
 }
 
-/** What limits count by: a person has one account, however many tokens; any other token is one of its own. */
-export const accountOf = ({ role, user, actor }: Identity) =>
-  role === "user" && user !== undefined ? `user:${user}` : actor;
+/** What limits count by: a person and a tenant have one account, however many tokens; any other token is one of its own. */
+export function accountOf({ role, user, tenant, actor }: Identity): string {
+  if (role === "user" && user !== undefined) return `user:${user}`;
+  if (role === "tenant" && tenant !== undefined) return `tenant:${tenant}`;
+  return actor;
+}
 
 export const root: Identity = { role: "admin", actor: "root" };
 
@@ -71,7 +79,8 @@ export class Tokens {
   constructor(
     store: TokenStore,
     private readonly save: SaveTokens,
-    private readonly isUser: (name: string) => boolean,
+    /** Whether the stack names it for this node: a user, or a tenant. */
+    private readonly isNamed: (what: "user" | "tenant", name: string) => boolean,
     private readonly now: () => number = Date.now,
   ) {
     for (const token of store.all()) this.byHash.set(token.hash, token);
@@ -81,7 +90,7 @@ export class Tokens {
     return [...this.byHash.values()].sort((a, b) => a.createdAt - b.createdAt);
   }
 
-  /** Who presents this token; undefined: it is unknown, expired, revoked, or its user is no user of the node any more. */
+  /** Who presents this token; undefined: it is unknown, expired, revoked, or whom it stands for is not named for the node any more. */
   identify(presented: string): Identity | undefined {
     if (!shape.test(presented)) return undefined;
     const digest = hash("sha256", presented, "hex");
@@ -101,9 +110,8 @@ export class Tokens {
       token: id,
       ...(requestsPerMinute !== undefined && { requestsPerMinute }),
     };
-    return token.role === "user"
-      ? { role: "user", user: token.owner, ...known }
-      : { role: token.role, ...known };
+    const { role, owner } = token;
+    return { role, ...(standsForOwner(role) && { [role]: owner }), ...known };
   }
 
   /** Whether the token of this id is still good. */
@@ -117,26 +125,19 @@ export class Tokens {
     return undefined;
   }
 
-  private isGood({ role, owner, revokedAt, expiresAt }: StoredToken): boolean {
+  private isGood(token: StoredToken): boolean {
+    const { revokedAt, expiresAt } = token;
     if (revokedAt !== undefined || (expiresAt !== undefined && expiresAt <= this.now())) return false;
-    return role !== "user" || (owner !== undefined && this.isUser(owner));
+    return this.hasOwner(token);
+  }
+
+  /** Whether the node has whom it stands for; true for one that stands for nobody. */
+  private hasOwner({ role, owner }: Pick<StoredToken, "role" | "owner">): boolean {
+    return !standsForOwner(role) || (owner !== undefined && this.isNamed(role, owner));
   }
 
   async create(wanted: Wanted, by: string): Promise<Result<Made>> {
-    if (wanted.role === "user" && (wanted.owner === undefined || !this.isUser(wanted.owner))) {
-      return {
-        ok: false,
-        refusal: {
-          code: wanted.owner === undefined ? "bad-request" : "unknown-user",
-          message:
-            wanted.owner === undefined
-              ? "A token of role user needs an owner: the user that it stands for."
-              : `${wanted.owner} is not a user of this node.`,
-          allowed: "the users that the stack declares for it",
-          fix: "Name a user as owner, or take role service.",
-        },
-      };
-    }
+    if (!this.hasOwner(wanted)) return { ok: false, refusal: noOwner(wanted) };
     const made = newToken(wanted, this.now());
     const saved = await this.save([made.record], event("token-made", made.record), by);
     if (!saved.ok) return saved;
@@ -181,10 +182,10 @@ export class Tokens {
       };
     }
     if (this.isGood(token)) return undefined;
-    const gone = role === "user" && !(owner !== undefined && this.isUser(owner));
+    const gone = !this.hasOwner(token);
     const why =
-      revokedAt !== undefined ? "was revoked" : gone ? `stands for ${owner}, no user now` : "has expired";
-    const whose = role === "user" ? ` --user ${gone ? "NAME" : owner}` : "";
+      revokedAt !== undefined ? "was revoked" : gone ? `stands for ${owner}, no ${role} now` : "has expired";
+    const whose = standsForOwner(role) ? ` --${role} ${gone ? "NAME" : owner}` : "";
     return {
       code: "conflict",
       message: `Token ${id} ${why}.`,
@@ -221,6 +222,23 @@ export class Tokens {
     }
     return saved;
   }
+}
+
+/** Roles whose tokens are somebody's, and are good as long as the node has them. */
+function standsForOwner(role: StoredToken["role"]): role is "user" | "tenant" {
+  return role === "user" || role === "tenant";
+}
+
+function noOwner({ role, owner }: Wanted): Refusal {
+  return {
+    code: owner === undefined ? "bad-request" : "unknown-user",
+    message:
+      owner === undefined
+        ? `A token of role ${role} needs an owner: the ${role} that it stands for.`
+        : `${owner} is not a ${role} of this node.`,
+    allowed: `the ${role}s that the stack declares for it`,
+    fix: `Name a ${role} as owner${role === "user" ? ", or take role service" : ""}.`,
+  };
 }
 
 function newToken({ role, owner, name, expiresInSeconds, requestsPerMinute }: Wanted, now: number): Made {

@@ -38,7 +38,12 @@ export class Rate {
  * Requests a minute, by role: of a token, and of a user's socket. `npm run up` and the node's root are admins, and a
  * large stack asks a lot at a time. A token may have a number of its own.
  */
-const perMinute: Record<Identity["role"], number> = { admin: Infinity, service: 6000, user: 1200 };
+const perMinute: Record<Identity["role"], number> = {
+  admin: Infinity,
+  service: 6000,
+  tenant: 6000,
+  user: 1200,
+};
 
 /** Counts a request. @throws {Refused} 429: its token or socket sends too many */
 export function countRequest(rate: Rate, { actor, role, requestsPerMinute }: Identity): void {

@@ -2,7 +2,7 @@ import type { FastifyReply } from "fastify";
 import type { ZodType } from "zod";
 import type { Result } from "../../../core/gpu";
 import { notAllowed, Refused } from "./failures";
-import type { Caller, Identity } from "./identity";
+import { type Caller, forAll, type Identity } from "./identity";
 import * as s from "./schemas";
 
 const described: Record<number, string> = {
@@ -55,10 +55,16 @@ export function callerOf<C extends Caller>(request: { caller: C | null }): C {
   return request.caller;
 }
 
+/** The user that calls, on a route for users and those who act for them. @throws {Refused} for anybody else */
+export function selfOf(identity: Identity): string {
+  if (identity.user === undefined) throw notAllowed("This", `role ${identity.role}`);
+  return identity.user;
+}
+
 /** A user acts for itself alone; operators and programs name whom they act for. */
 export function actsFor(identity: Identity, user: string | undefined): string {
-  if (identity.role === "user") {
-    const self = identity.user as string;
+  if (!forAll(identity)) {
+    const self = selfOf(identity);
     if (user !== undefined && user !== self) throw notAllowed(`What is ${user}'s`, self);
     return self;
   }

@@ -107,4 +107,4 @@ export const source = z.enum(["nvidia-smi", "declared", "none"]);
 export const inventory = z.object({ source, driver: z.string().optional(), gpus: z.array(gpu) });
 export const idParams = z.strictObject({ id: text(128) });
 
-export const roles = ["admin", "user", "service"] as const;
+export const roles = ["admin", "user", "service", "tenant"] as const;

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Refusal } from "../../../core/gpu";
-import type { NodeConfig } from "../config";
+import { isNamed, type NodeConfig } from "../config";
 import { peerCredentials } from "../libc";
 import type { Logger } from "../log";
 import type { AgentPaths } from "../paths";
@@ -136,7 +136,7 @@ export class Servers {
   }
 
   private isUser(name: string): boolean {
-    return this.options.node().users.some((user) => user.name === name);
+    return isNamed(this.options.node(), "user", name);
   }
 
   private byName(user: string): Connection {

@@ -23,8 +23,10 @@ interface Route<P extends z.ZodType, Q extends z.ZodObject> {
   description: string;
   params?: P;
   query?: Q;
-  /** Who may: `programOnly` and the like; left out: every caller. */
+  /** Who may: `programOnly` and the like; left out: every caller but tenants. */
   guard?: { onRequest?(request: FastifyRequest): Promise<void> };
+  /** True: for tenants too. */
+  tenants?: boolean;
 }
 interface Asked<P, Q> {
   params: z.output<P>;
@@ -293,7 +295,7 @@ export class Streams extends OpenStreams {
   private add<P extends z.ZodType, Q extends z.ZodObject>(
     app: FastifyInstance,
     path: string,
-    { description, params, query, guard }: Route<P, Q>,
+    { description, params, query, guard, tenants = false }: Route<P, Q>,
     content: Record<string, { schema: z.ZodType }>,
     status: number,
     more: z.ZodRawShape,
@@ -305,7 +307,7 @@ export class Streams extends OpenStreams {
       path,
       {
         ...guard,
-        config: { stream: true },
+        config: { stream: true, tenants },
         schema: {
           ...(params && { params }),
           querystring: z.strictObject({ ...query?.shape, ...more, ticket }),

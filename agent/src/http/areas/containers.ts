@@ -3,8 +3,8 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { ContainerRecord } from "../../containers";
 import { Refused } from "../failures";
-import { type Identity, sees } from "../identity";
-import { actsFor, adminOnly, answers, goneSignal, granted, identityOf } from "../route";
+import { forAll, type Identity, sees } from "../identity";
+import { actsFor, adminOnly, answers, goneSignal, granted, identityOf, selfOf } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
 
@@ -88,7 +88,7 @@ export function addContainers(fastify: FastifyInstance, context: RouteContext): 
     async (request) => {
       const identity = identityOf(request);
       const { user } = request.query;
-      const whose = identity.role === "user" ? actsFor(identity, user) : user;
+      const whose = forAll(identity) ? user : actsFor(identity, user);
       await known.current();
       return { containers: known.list(whose).flatMap((record) => containerView(record) ?? []) };
     },
@@ -146,4 +146,7 @@ export function addContainers(fastify: FastifyInstance, context: RouteContext): 
 }
 
 /** A person has to do with their own containers alone. */
-const createCaller = ({ role, user, actor }: Identity) => (role === "user" ? { actor, user } : { actor });
+const createCaller = (identity: Identity) => ({
+  actor: identity.actor,
+  ...(!forAll(identity) && { user: selfOf(identity) }),
+});

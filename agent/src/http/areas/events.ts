@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Followed } from "../../event-follow";
 import { Refused } from "../failures";
-import type { Identity } from "../identity";
+import { forAll, type Identity } from "../identity";
 import { actsFor } from "../route";
 import * as s from "../schemas";
 import type { SseEvent } from "../sse";
@@ -23,7 +23,7 @@ export function addEvents(app: FastifyInstance, { events, streams }: RouteContex
       "Events: each has the number of its line in events.jsonl as id, and that line as data. From now on, or after Last-Event-ID; 0: all that is kept. A user gets what concerns its own grants. `gap`: lines that are not kept any more. `end`: why the stream ends.",
     query: eventQuery,
     open: ({ query }, { identity, signal, lastEventId }) => {
-      const user = identity.role === "user" ? actsFor(identity, query.user) : query.user;
+      const user = forAll(identity) ? query.user : actsFor(identity, query.user);
       return shown(events.follow(numberOf(lastEventId), signal), identity, user);
     },
   });
@@ -51,7 +51,7 @@ async function* shown(
       yield { id: String(one.at) };
     } else if ("gap" in one) {
       // A user is told that something is missing, not how much happened on the node meanwhile.
-      const data = JSON.stringify(identity.role === "user" ? {} : one.gap);
+      const data = JSON.stringify(forAll(identity) ? one.gap : {});
       yield { id: String(one.gap.before - 1), event: "gap", data };
     } else if (user === undefined || concerns(one.line, user)) {
       yield { id: String(one.seq), data: one.line };

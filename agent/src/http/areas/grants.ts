@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Ask } from "../../../../core/gpu";
 import type { QueueEntry } from "../../service";
 import { notAllowed, Refused } from "../failures";
-import { type Identity, sees } from "../identity";
+import { forAll, type Identity, sees } from "../identity";
 import { actsFor, answers, goneSignal, granted, identityOf, programOnly } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
@@ -99,7 +99,7 @@ export function addGrants(fastify: FastifyInstance, { ledger }: RouteContext): v
     async (request) => {
       const identity = identityOf(request);
       const { user, state } = request.query;
-      const whose = identity.role === "user" ? actsFor(identity, user) : user;
+      const whose = forAll(identity) ? user : actsFor(identity, user);
       return { grants: ledger.grants({ user: whose, state }) };
     },
   );
@@ -125,8 +125,7 @@ export function addGrants(fastify: FastifyInstance, { ledger }: RouteContext): v
         actor: identity.actor,
       };
       // A container count is the creator's word, not a user's: it would get around the limit.
-      if (identity.role === "user" && body.containers !== undefined)
-        throw notAllowed("containers", wanted.user);
+      if (!forAll(identity) && body.containers !== undefined) throw notAllowed("containers", wanted.user);
       const gone = wanted.waitSeconds > 0 ? goneSignal(reply) : undefined;
       const grant = granted(await ledger.reserve(wanted, gone));
       // Its caller went while it was written down; one with a key may come back for it.
@@ -141,7 +140,7 @@ export function addGrants(fastify: FastifyInstance, { ledger }: RouteContext): v
   /** One's own, or any for operators and programs; what is somebody else's is not there. */
   const seen = (identity: Identity, id: string) => {
     const grant = ledger.grant(id);
-    if (grant && (identity.role !== "user" || grant.user === identity.user)) return grant;
+    if (grant && sees(identity, grant.user)) return grant;
     throw new Refused({
       code: "not-found",
       message: `There is no grant ${id}.`,
@@ -168,8 +167,7 @@ export function addGrants(fastify: FastifyInstance, { ledger }: RouteContext): v
       const identity = identityOf(request);
       const grant = seen(identity, request.params.id);
       const { reason, force } = request.query;
-      if (force === "true" && identity.role === "user")
-        throw notAllowed("force", identity.user ?? identity.actor);
+      if (force === "true" && !forAll(identity)) throw notAllowed("force", identity.user ?? identity.actor);
       if (grant.state === "released") return grant;
       return granted(
         await ledger.release(
@@ -215,7 +213,7 @@ export function addGrants(fastify: FastifyInstance, { ledger }: RouteContext): v
       const identity = identityOf(request);
       const { id } = request.params;
       const waiting = ledger.waiting(id);
-      if (waiting && identity.role === "user" && waiting.user !== identity.user) {
+      if (waiting && !sees(identity, waiting.user)) {
         throw new Refused({
           code: "not-found",
           message: `Nothing waits under ${id}.`,
@@ -232,12 +230,12 @@ export function addGrants(fastify: FastifyInstance, { ledger }: RouteContext): v
     async (request) => {
       const identity = identityOf(request);
       const { user, limit, before } = request.query;
-      const whose = identity.role === "user" ? actsFor(identity, user) : user;
+      const whose = forAll(identity) ? user : actsFor(identity, user);
       return {
         grants: ledger.history({
           user: whose,
           ...(limit !== undefined && {
-            limit: identity.role === "user" ? Math.min(Number(limit), longestUserPage) : Number(limit),
+            limit: forAll(identity) ? Number(limit) : Math.min(Number(limit), longestUserPage),
           }),
           ...(before !== undefined && { before: Math.min(Number(before), Number.MAX_SAFE_INTEGER) }),
         }),

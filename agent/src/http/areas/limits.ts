@@ -3,7 +3,8 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { Ask } from "../../../../core/gpu";
 import { Refused } from "../failures";
-import { actsFor, answers, identityOf } from "../route";
+import { forAll } from "../identity";
+import { actsFor, answers, identityOf, selfOf } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
 
@@ -81,9 +82,8 @@ export function addLimits(fastify: FastifyInstance, context: RouteContext): void
     { schema: { response: answers(200, limitsList, "What holds for whom.") } },
     async (request) => {
       const identity = identityOf(request);
-      const problem = identity.role === "user" ? undefined : context.limitsProblem();
-      const names =
-        identity.role === "user" ? [identity.user as string] : context.node().users.map(({ name }) => name);
+      const problem = forAll(identity) ? context.limitsProblem() : undefined;
+      const names = forAll(identity) ? context.node().users.map(({ name }) => name) : [selfOf(identity)];
       const users = names.map((name) => ledger.limitsOf(name)).filter((found) => found !== undefined);
       return { users, ...(problem !== undefined && { problem }) };
     },

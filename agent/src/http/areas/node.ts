@@ -1,7 +1,8 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { answers, identityOf } from "../route";
+import { forAll } from "../identity";
+import { answers, identityOf, selfOf } from "../route";
 import { roles } from "../schemas";
 import type { RouteContext } from "../types";
 
@@ -26,7 +27,7 @@ export function addNode(fastify: FastifyInstance, { ledger, metrics }: RouteCont
     async ({ identity }) => {
       // A stranger learns whether it is well, and no more.
       if (!identity) return { status: ledger.health().status, reasons: [] };
-      return ledger.health(identity.role === "user" ? identity.user : undefined);
+      return ledger.health(forAll(identity) ? undefined : selfOf(identity));
     },
   );
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
+import { isNamed } from "../../config";
 import { Refused } from "../failures";
 import { accountOf, type Caller } from "../identity";
 import { actsFor, answers, callerOf } from "../route";
@@ -39,7 +40,7 @@ export function addTickets(fastify: FastifyInstance, context: RouteContext): voi
   const holder = (caller: Caller, user: string | undefined): Caller => {
     if (user === undefined) return caller;
     actsFor(caller.identity, user);
-    const isUser = () => context.node().users.some(({ name }) => name === user);
+    const isUser = () => isNamed(context.node(), "user", user);
     if (!isUser()) {
       throw new Refused({
         code: "unknown-user",

@@ -7,8 +7,8 @@ const shape = z.looseObject({
   /** SHA-256, hex. */
   hash: z.string(),
   name: z.string().optional(),
-  role: z.enum(["admin", "user", "service"]),
-  /** The user whose grants it may touch, for role `user`; whose programs use it, else. */
+  role: z.enum(["admin", "user", "service", "tenant"]),
+  /** The user whose grants it may touch, for role `user`; the tenant, for role `tenant`; whose programs use it, else. */
   owner: z.string().optional(),
   /** Milliseconds since the epoch, as the other times. */
   createdAt: z.number(),

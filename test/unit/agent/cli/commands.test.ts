@@ -168,6 +168,13 @@ describe("token", () => {
     });
   });
 
+  it("is made for a tenant, by its name", async () => {
+    const made = { ...token, role: "tenant", owner: "web-ide", token: "berth_secret" };
+    berthd.routes = { "POST /api/tokens": () => ({ status: 201, body: made }) };
+    expect((await berth("token create --role tenant --tenant web-ide")).out).toBe("berth_secret\n");
+    expect(berthd.seen[0]?.body).toEqual({ role: "tenant", owner: "web-ide" });
+  });
+
   it("is listed and ended by its id", async () => {
     const revoked = {
       ...token,

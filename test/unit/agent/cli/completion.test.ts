@@ -88,7 +88,7 @@ describe("bash", () => {
     [["berth", "limits", "show", ""], ["alice"]],
     [
       ["berth", "token", "create", "--role", ""],
-      ["admin", "user", "service"],
+      ["admin", "user", "service", "tenant"],
     ],
     [["berth", "token", "rotate", ""], ["ab12"]],
     [["berth", "completion", "z"], ["zsh"]],

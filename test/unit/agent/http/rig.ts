@@ -5,7 +5,7 @@ import { join } from "node:path";
 import Ajv2020, { type ValidateFunction } from "ajv/dist/2020";
 import pino from "pino";
 import { z } from "zod";
-import type { NodeConfig } from "../../../../agent/src/config";
+import { isNamed, type NodeConfig } from "../../../../agent/src/config";
 import type { ContainerRecord } from "../../../../agent/src/containers";
 import { EventFollower } from "../../../../agent/src/event-follow";
 import { makeApp, Servers, type StreamLimits, Tokens } from "../../../../agent/src/http";
@@ -196,6 +196,7 @@ export async function makeApi({
       { name: "alice", group: "student" },
       { name: "bob", group: "student" },
     ],
+    tenants: [],
     listen: "loopback",
     port: 0,
     reserveSeconds: 600,
@@ -205,7 +206,7 @@ export async function makeApi({
   const tokens = new Tokens(
     store.tables.tokens,
     (...args) => ledger.saveTokens(...args),
-    (name) => node.users.some((user) => user.name === name),
+    (what, name) => isNamed(node, what, name),
     now,
   );
   const created: unknown[] = [];

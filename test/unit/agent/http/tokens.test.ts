@@ -33,7 +33,7 @@ async function kept(): Promise<Kept> {
     new Tokens(
       rig.store.tables.tokens,
       (...args) => rig.ledger.saveTokens(...args),
-      (name) => users.has(name),
+      (what, name) => what === "user" && users.has(name),
       () => clock.now,
     );
   return { rig, tokens: reread(), users, clock, reread };
