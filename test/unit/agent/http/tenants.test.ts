@@ -85,7 +85,12 @@ describe("with a token of a tenant", () => {
     // Those that the document does not tell of.
     routes.push("GET /metrics");
     expect(routes.length).toBeGreaterThan(30);
-    const theirs = ["POST /test/tickets/{id}", "GET /test/theirs", "GET /test/events/theirs", "GET /test/socket/theirs"];
+    const theirs = [
+      "POST /test/tickets/{id}",
+      "GET /test/theirs",
+      "GET /test/events/theirs",
+      "GET /test/socket/theirs",
+    ];
     expect(routes).toEqual(expect.arrayContaining([...theirs, "GET /health", "POST /api/tickets"]));
     for (const route of routes.filter((one) => !OPEN.includes(one) && !theirs.includes(one))) {
       const [method = "", pattern = ""] = route.split(" ");
@@ -150,19 +155,22 @@ describe("with a token of a tenant", () => {
     },
   );
 
-  it.each(["over TCP", "on root's socket"])("a ticket opens what is theirs, and nothing else, %s", async (way) => {
-    const to = way === "over TCP" ? { port: made.servers.port as number } : { path: made.main };
-    for (const [name, status] of [
-      ["theirs", "200"],
-      ["plain", "403"],
-    ] as const) {
-      const { body } = await ask("POST", `/test/tickets/${name}`, { body: {} });
-      const client = rawClient(to, get(`/test/events/${name}?ticket=${body.said}`, {}), true);
-      endings.push(() => client.socket.destroy());
-      await until("it is answered", soon, () => client.said().includes("\r\n\r\n"));
-      expect(/^HTTP\/1\.1 (\d+)/.exec(client.said())?.[1]).toBe(status);
-    }
-  });
+  it.each(["over TCP", "on root's socket"])(
+    "a ticket opens what is theirs, and nothing else, %s",
+    async (way) => {
+      const to = way === "over TCP" ? { port: made.servers.port as number } : { path: made.main };
+      for (const [name, status] of [
+        ["theirs", "200"],
+        ["plain", "403"],
+      ] as const) {
+        const { body } = await ask("POST", `/test/tickets/${name}`, { body: {} });
+        const client = rawClient(to, get(`/test/events/${name}?ticket=${body.said}`, {}), true);
+        endings.push(() => client.socket.destroy());
+        await until("it is answered", soon, () => client.said().includes("\r\n\r\n"));
+        expect(/^HTTP\/1\.1 (\d+)/.exec(client.said())?.[1]).toBe(status);
+      }
+    },
+  );
 
   it.each([
     ["/test/events/theirs", /^HTTP\/1\.1 200 /],
