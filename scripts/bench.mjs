@@ -23,7 +23,7 @@ Runs the measurements in test/bench, or those whose file names hold a NAME.
   --json             each figure as a line of JSON instead of a table
   --against FOLDER   measures in turn with the checkout in FOLDER, where "npm ci" ran, and compares the figures pair by
                      pair; each side gets plugins made from its own sources, and a cluster of its own that stays up
-                     from its first turn to its last (when one fails they stay up, and the next run takes them)
+                     from its first turn to its last (where a measurement fails they stay up, for the next)
   --pairs N          how often each side is measured; default 9
 
 Exit codes: 0 all bounds hold (with --against: no figure is worse by more than ${100 * WORSE} %), 1 one does not or a

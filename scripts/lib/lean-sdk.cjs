@@ -1,6 +1,5 @@
 /**
- * @file Spares a program what Pulumi's SDK does for nobody. Each part leaves an SDK other than the pinned one as it is,
- * where that has not what the part changes.
+ * @file Spares a program what Pulumi's SDK does for nobody. A part does nothing where the SDK lacks what the part changes.
  */
 const { createRequire } = require("node:module");
 
@@ -19,8 +18,10 @@ exports.leanSdk = () => {
   for (const part of [lateArborist, cheapPromises, lateOutputs, quietLines]) {
     try {
       part(createRequire(require.resolve("@pulumi/pulumi/package.json")));
-    } catch {
-      // Another SDK than the pinned one: it does as it wants.
+    } catch (error) {
+      // Another SDK than the pinned one has other modules: it does as it wants.
+      const { code } = /** @type {{code?: string}} */ (error);
+      if (code !== "MODULE_NOT_FOUND" && code !== "ERR_PACKAGE_PATH_NOT_EXPORTED") throw error;
     }
   }
 };

@@ -3,6 +3,7 @@
  */
 import { ROOT } from "../lib/paths.mjs";
 import { CommandError, run } from "../lib/process.mjs";
+import { callEnvironment } from "../lib/pulumi-env.mjs";
 import { clearLocks, repairPending } from "../lib/recovery.mjs";
 import { withCleanStackFile } from "../lib/stack-file.mjs";
 import { told } from "../lib/ui.mjs";
@@ -54,7 +55,10 @@ export async function previewReplacement(job) {
   const steps = await inStep(job, "Preview", async () => {
     const args = ["preview", "--json", "--non-interactive", "--stack", stack, ...replacing(urn)];
     const { stdout } = await withCleanStackFile(at, stack, () =>
-      run("pulumi", args, { env, cwd: ROOT, deadlineMs: PREVIEW_MS, interruptGroup: false }),
+      run("pulumi", args, {
+        ...{ env: callEnvironment(env, args), cwd: ROOT },
+        ...{ deadlineMs: PREVIEW_MS, interruptGroup: false },
+      }),
     ).catch((error) => {
       throw error instanceof CommandError
         ? new Error(`pulumi preview failed:\n${diagnosticsOf(error.output).join("\n")}`)

@@ -20,11 +20,7 @@ const AT_ONCE = 4;
 handleSignals();
 try {
   stack.prepare();
-  if (!stack.isUp()) {
-    await stack.takeDown();
-    stack.prepare();
-    await stack.script("start.mjs", ["--stack", stack.STACK]);
-  }
+  if (!stack.isUp()) await stack.makeAnew();
   const connections = await countConnections();
   const empty = emptyProject();
   try {

@@ -10,8 +10,10 @@ import { validateSetup } from "../../components/workspace/setup";
 import { loadConfig } from "../../config";
 
 // There is no machine that could change its host key.
-pulumi.runtime.registerStackTransformation(({ type, props, opts }) =>
-  type === "command:local:Command" ? { props: { ...props, create: "true" }, opts } : undefined,
+pulumi.runtime.registerStackTransformation(({ type, name, props, opts }) =>
+  type === "command:local:Command" && /host-key/.test(name)
+    ? { props: { ...props, create: "true" }, opts }
+    : undefined,
 );
 
 const { plan } = loadConfig(pulumi.getStack(), pulumi.runtime.allConfig(), validateSetup, {

@@ -12,23 +12,29 @@ import { ROOT } from "../../scripts/lib/paths.mjs";
 import { run } from "../../scripts/lib/process.mjs";
 import { toolEnvironment } from "../../scripts/lib/pulumi-env.mjs";
 
-/** `--against`: whether another checkout is measured in turn, and whether this is that other one's turn. */
-export const IN_TURN = process.env.BERTH_BENCH_SIDE !== undefined;
-const THEIRS = process.env.BERTH_BENCH_SIDE === "theirs";
-const NETWORK = THEIRS ? "10.93.0" : "10.92.0";
+/** `--against`: whose turn it is. Ours has a name of its own, as the other checkout may know nothing of turns. */
+const side = process.env.BERTH_BENCH_SIDE;
+/** Whether another checkout is measured in turn. */
+export const IN_TURN = side !== undefined;
+/** @type {Record<string, {name: string, network: string, port: number}>} */
+const PLACES = {
+  ours: { name: "benchours", network: "10.93.0", port: 5922 },
+  theirs: { name: "benchtheirs", network: "10.94.0", port: 5923 },
+};
+const place = PLACES[side ?? ""] ?? { name: "bench", network: "10.92.0", port: 5921 };
 
-export const STACK = THEIRS ? "benchtheirs" : "bench";
-export const SUBNET = `${NETWORK}.0/24`;
-export const REGISTRY_ADDRESS = `${NETWORK}.2`;
-export const REGISTRY_PORT = THEIRS ? 5922 : 5921;
+export const STACK = place.name;
+export const SUBNET = `${place.network}.0/24`;
+export const REGISTRY_ADDRESS = `${place.network}.2`;
+export const REGISTRY_PORT = place.port;
 /** `1`: a stack that is up is taken as it is and left up; `last`: taken as it is, then down. */
 const KEEP = process.env.BERTH_BENCH_KEEP;
 export const HOME = join(tmpdir(), `berth-${STACK}`);
 const STACK_FILE = join(ROOT, `Pulumi.${STACK}.yaml`);
 
 export const NODES = [
-  { name: "node-0", role: "head", address: `${NETWORK}.10`, user: "alice" },
-  { name: "node-1", role: "worker", address: `${NETWORK}.11`, user: "bob" },
+  { name: "node-0", role: "head", address: `${place.network}.10`, user: "alice" },
+  { name: "node-1", role: "worker", address: `${place.network}.11`, user: "bob" },
 ];
 
 /** A step that takes longer than this is broken, not slow. */
@@ -75,8 +81,19 @@ export const docker = async (args, options = {}) =>
  */
 export const shell = (container, text) => docker(["exec", "-i", container, "bash", "-c", text]);
 
+/** Made once the stack is whole, so that one whose making failed is made anew. */
+const IS_UP = join(HOME, "is-up");
+
 /** Whether the last run left the stack up. */
-export const isUp = () => KEEP !== undefined && existsSync(join(HOME, "stacks", STACK));
+export const isUp = () => KEEP !== undefined && existsSync(IS_UP);
+
+/** The stack, from nothing. */
+export async function makeAnew() {
+  await takeDown();
+  prepare();
+  await script("start.mjs", ["--stack", STACK]);
+  writeFileSync(IS_UP, "");
+}
 
 export function prepare() {
   mkdirSync(HOME, { recursive: true, mode: 0o700 });
@@ -97,6 +114,7 @@ export function prepare() {
 
 /** The stack down and forgotten, the caches kept. */
 export async function takeDown() {
+  rmSync(IS_UP, { force: true });
   if (existsSync(HOME)) await script("pulumi.mjs", ["destroy", "--stack", STACK, "--yes", "--remove"]);
 }
 

@@ -257,7 +257,7 @@ export class Creator implements CreatorPort<CreateRequest> {
 
   /**
    * A held grant is still that of the container that stopped: where that one runs again, and its news has not come, the ledger
-   * hears of it now. It has the grant then, and is not joined on its GPU.
+   * hears of it now. Then that container keeps the grant, and the new one is refused.
    */
   private async hearOfHolder({ container }: Grant): Promise<void> {
     const { containers } = this.options;
