@@ -85,6 +85,9 @@ export function parseImageName(text: string): Result<ImageName> {
   });
 }
 
+/** Whether `text` names an image by itself: by a name that {@link parseImageName} takes, or by a whole id. */
+export const isImage = (text: string) => DIGEST.test(text) || read(text) !== undefined;
+
 /**
  * An image's name in the shortest way that Docker reads as this one: `node:24-slim`. It has a tag or a digest in any case, for
  * Docker takes a bare `cafe` for the beginning of some image's id as well.

@@ -5,6 +5,7 @@ import { askSchema } from "../gpu";
 import { parseSize } from "../limits";
 import { CONTAINER_NAME } from "../names";
 import type { Need } from "./capacity";
+import { isImage } from "./image-names";
 import { MOST_WARM, scheduleSchema, timeZoneSchema } from "./schedule";
 
 const MiB = 2 ** 20;
@@ -45,8 +46,7 @@ const fields = z.strictObject({
   name: z.string().regex(CONTAINER_NAME, "is no name: lower-case letters, digits and '-', at most 40"),
   image: z
     .string()
-    .max(512)
-    .regex(/^[a-z0-9][A-Za-z0-9._:/@-]*$/, "is no name of an image, such as node:24-slim"),
+    .refine(isImage, "is no name of an image, such as node:24-slim, and no whole id of one (sha256:…)"),
   memory: memory.default("512MiB"),
   cpus: z.number().min(0.01).max(4096).default(1),
   /** Processes and threads. */
