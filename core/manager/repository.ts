@@ -18,7 +18,7 @@ export interface RepositoryHost {
 
 /** Two are the same repository if host, owner and name are the same, capitals too. */
 export interface Repository {
-  /** In small letters, with its port where that is not 443: `github.com`, `git.example:8443`. A folder may be called so. */
+  /** In small letters, with its port unless that is 443 of HTTPS: `github.com`, `lan.example:80`. A folder may be called so. */
   host: string;
   owner: string;
   name: string;
@@ -53,10 +53,10 @@ function shapeFaults(text: string): string[] {
   return faults.length > 0 || SHAPE.test(text) ? faults : ["is of neither form"];
 }
 
-/** `git.example:8443`; HTTPS on 443 goes without its port, and HTTP never does. */
+/** `git.example:8443`; HTTPS on 443 goes without its port, and HTTP never does, not on 443 either. */
 function hostText({ host, port, insecure = false }: RepositoryHost): string {
   const actual = port ?? (insecure ? 80 : 443);
-  return bracketed(host.toLowerCase()) + (actual === 443 ? "" : `:${actual}`);
+  return bracketed(host.toLowerCase()) + (actual === 443 && !insecure ? "" : `:${actual}`);
 }
 
 /** `https://git.example:8443`, without the port that its scheme has anyway. */

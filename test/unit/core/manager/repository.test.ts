@@ -19,6 +19,7 @@ const hosts: RepositoryHost[] = [
   { host: "127.0.0.1", port: 3080, insecure: true, internal: true },
   { host: "lan.example", insecure: true },
   { host: "fd00::7", port: 443 },
+  { host: "git.example", port: 443, insecure: true },
 ];
 const read = (text: string) => parseRepository(text, { hosts });
 
@@ -41,6 +42,7 @@ describe("a repository", () => {
     ["http://127.0.0.1:3080/a/b", "127.0.0.1:3080", "http://127.0.0.1:3080/a/b.git"],
     ["http://lan.example/a/b", "lan.example:80", "http://lan.example/a/b.git"],
     ["https://[fd00::7]/a/b", "[fd00::7]", "https://[fd00::7]/a/b.git"],
+    ["http://git.example:443/a/b", "git.example:443", "http://git.example:443/a/b.git"],
     [`${"o".repeat(100)}/${"n".repeat(100)}`, "github.com", undefined],
   ])("%s is one of %s", (text, host, url) => {
     const found = repository(text);
@@ -65,9 +67,22 @@ describe("a repository", () => {
       "http://127.0.0.1:3080/a/b",
       "http://lan.example/a/b",
       "https://[fd00::7]/a/b",
+      "http://git.example:443/a/b",
     ].entries())
       expect(hostOf(repository(text), hosts)).toBe(hosts[index]);
     expect(hostOf({ ...repository("a/b"), host: "elsewhere.example" }, hosts)).toBeUndefined();
+  });
+
+  it.each([80, 443, 3080])("over HTTP on port %i is never that of the same host over HTTPS", (port) => {
+    const both: RepositoryHost[] = [{ host: "git.example" }, { host: "git.example", port, insecure: true }];
+    const texts = ["a/b", `http://git.example${port === 80 ? "" : `:${port}`}/a/b`];
+    const found = texts.map((text) => {
+      const result = parseRepository(text, { hosts: both });
+      if (!result.ok) throw new Error(result.refusal.message);
+      return result.value;
+    });
+    expect(found.map((one) => hostOf(one, both))).toEqual(both);
+    expect(new Set(found.map((one) => repositoryKey("studio", one))).size).toBe(2);
   });
 
   it.each([
@@ -93,7 +108,7 @@ describe("a repository", () => {
         allowed:
           "owner/repo for https://github.com/owner/repo, https://github.com/owner/repo, " +
           "https://git.example:8443/owner/repo, http://127.0.0.1:3080/owner/repo, http://lan.example/owner/repo, " +
-          "https://[fd00::7]/owner/repo",
+          "https://[fd00::7]/owner/repo, http://git.example:443/owner/repo",
       },
     });
   });
