@@ -1,9 +1,9 @@
 /** What the environment of a container may be, whoever asks for it. Pure. */
 import { z } from "zod";
 import { issueTexts } from "../problems";
+import { argumentSchema } from "../text";
 
 const MOST_BYTES = 131_072;
-const VALUE_LENGTH = 32_768;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
 /**
@@ -12,11 +12,6 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
  */
 const RESERVED =
   /^NVIDIA_(VISIBLE_DEVICES|DRIVER_CAPABILITIES|REQUIRE_.*|DISABLE_REQUIRE|MIG_.*|IMEX_CHANNELS|GDS|MOFED|GDRCOPY|NVSWITCH|CTK_.*)$/;
-
-const value = z
-  .string()
-  .max(VALUE_LENGTH)
-  .refine((text) => !text.includes("\0"), "no NUL characters");
 
 function nameFault(name: string): string | undefined {
   if (!NAME.test(name))
@@ -29,7 +24,7 @@ const bytesOf = (record: Readonly<Record<string, string>>) =>
   Object.entries(record).reduce((sum, [name, text]) => sum + Buffer.byteLength(name + text) + 2, 0);
 
 /** Variables by name: values of at most 32,768 characters without NUL, 131,072 bytes in all. Values may have lines. */
-export const environmentSchema = z.record(z.string(), value).superRefine((record, context) => {
+export const environmentSchema = z.record(z.string(), argumentSchema).superRefine((record, context) => {
   for (const name of Object.keys(record)) {
     const message = nameFault(name);
     if (message !== undefined) context.addIssue({ code: "custom", path: [name], message });

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { askSchema } from "../gpu";
 import { parseSize } from "../limits";
 import { CONTAINER_NAME } from "../names";
+import { argumentSchema } from "../text";
 import type { Need } from "./capacity";
 import { isImage } from "./image-names";
 import { MOST_WARM, scheduleSchema, timeZoneSchema } from "./schedule";
@@ -25,11 +26,6 @@ const memory = z
   )
   .meta({ description: "A size such as `512MiB`." });
 
-const argument = z
-  .string()
-  .max(32_768)
-  .refine((text) => !text.includes("\0"), "has a NUL character");
-
 const ports = z
   .array(z.int().min(1).max(65_535))
   .max(64)
@@ -37,7 +33,7 @@ const ports = z
 
 const health = z.strictObject({
   /** A program and its arguments, run in the container; when it ends with 0, the container is ready. */
-  command: z.array(argument).min(1).max(64),
+  command: z.array(argumentSchema).min(1).max(64),
   /** From the container's start. A container that is not ready by then is removed. */
   timeoutSeconds: z.int().min(1).max(3600).default(60),
 });

@@ -4,10 +4,9 @@ import { askSchema, plainText, type Refusal } from "../../../core/gpu";
 import { parseSize } from "../../../core/limits";
 import { environmentSchema } from "../../../core/manager";
 import { CONTAINER_NAME, IMAGE, USER_NAME } from "../../../core/names";
+import { argumentSchema, hasNoNul, NO_NUL } from "../../../core/text";
 
 const word = z.string().regex(CONTAINER_NAME, "lower-case letters, digits and '-', at most 40");
-const noNul = (text: string) => !text.includes("\0");
-const argument = z.string().max(32_768).refine(noNul, "no NUL characters");
 const size = z
   .string()
   .refine((text) => (parseSize(text) ?? 0) > 0, 'a size such as "8GiB" or "512m"')
@@ -25,19 +24,14 @@ export const createSchema = z.strictObject({
     .max(512)
     .regex(IMAGE, "an image by its id (sha256:…) or by digest (name@sha256:…)")
     .optional(),
-  command: z.array(argument).min(1).max(1024).optional(),
-  entrypoint: z.array(argument).min(1).max(64).optional(),
+  command: z.array(argumentSchema).min(1).max(1024).optional(),
+  entrypoint: z.array(argumentSchema).min(1).max(64).optional(),
   /** `1000`, `1000:1000` or a name of the image's. */
   run_as: z
     .string()
     .regex(/^[a-z0-9_][a-z0-9_-]{0,31}(:[a-z0-9_][a-z0-9_-]{0,31})?$/, "a user, or user:group")
     .optional(),
-  workdir: z
-    .string()
-    .max(4096)
-    .regex(/^\//, "an absolute path")
-    .refine(noNul, "no NUL characters")
-    .optional(),
+  workdir: z.string().max(4096).regex(/^\//, "an absolute path").refine(hasNoNul, NO_NUL).optional(),
   env: environmentSchema.optional(),
   /** GPUs: what is asked for, or a grant of the user's that no container has. Left out: none. */
   gpus: z
