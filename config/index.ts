@@ -1,4 +1,5 @@
 /** The stack's configuration: its schema, defaults, port plan and checks. Pure; nothing here knows Pulumi. */
+export type { PortRange } from "../core/net";
 export { RAY_USER } from "./gpu/resolve";
 export { type LoadOptions, loadConfig } from "./load";
 export { isPublicKey, PLAIN_PATH, parseHostKey } from "./machines/ssh-keys";
@@ -13,7 +14,7 @@ export {
   servedByHead,
   userRange,
 } from "./network/openings";
-export { FIRST_EPHEMERAL_PORT, PORTS_PER_USER, type PortRange, REGISTRY_PORTS } from "./network/ports";
+export { FIRST_EPHEMERAL_PORT, PORTS_PER_USER, REGISTRY_PORTS } from "./network/ports";
 export { findPlaceholders, isPlaceholder } from "./placeholders";
 export type {
   BaremetalNodePlan,

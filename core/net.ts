@@ -84,6 +84,14 @@ export function isInterfaceAddress(text: string): boolean {
   return parsed !== undefined && Number(prefix) >= 1 && Number(prefix) <= bitsOf(parsed);
 }
 
+/** @example { start: 20000, end: 29999 } */
+export interface PortRange {
+  /** The first one. */
+  start: number;
+  /** The last one, which is in it. */
+  end: number;
+}
+
 export interface Network {
   family: 4 | 6;
   /** As written in rules: always with a prefix length. */

@@ -2,15 +2,10 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { strategySchema } from "../../core/gpu";
 import { IMAGE, USER_NAME } from "../../core/names";
+import type { PortRange } from "../../core/net";
 import { issueTexts } from "../../core/problems";
 
 const listen = ["loopback", "private", "off"] as const;
-
-/** Host ports, both ends included. */
-export interface PortRange {
-  start: number;
-  end: number;
-}
 
 /** The plan's default (config/network/ports.ts of the stack), for a node.json that says nothing of it. */
 export const defaultContainerPorts: Readonly<PortRange> = { start: 20_000, end: 29_999 };

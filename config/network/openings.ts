@@ -1,5 +1,6 @@
+import type { PortRange } from "../../core/net";
 import type { Plan, PlannedNode } from "../plan";
-import { PORTS_PER_USER, type PortRange, REGISTRY_PORTS } from "./ports";
+import { PORTS_PER_USER, REGISTRY_PORTS } from "./ports";
 
 /** Who may reach which ports of the stack's machines: one list for every firewall. Pure. */
 

@@ -1,4 +1,5 @@
 import { servicePorts, type UserService } from "../../core/containers";
+import type { PortRange } from "../../core/net";
 
 /**
  * The port plan: who may listen where on a node. Pure.
@@ -7,14 +8,6 @@ import { servicePorts, type UserService } from "../../core/containers";
  * own containers, and Ray's pinned ports. All lie below the kernel's ephemeral range
  * (`net.ipv4.ip_local_port_range`, 32768 by default), so no outgoing connection can take one.
  */
-
-/** @example { start: 20000, end: 29999 } */
-export interface PortRange {
-  /** First port, inclusive. */
-  start: number;
-  /** Last port, inclusive. */
-  end: number;
-}
 
 export interface RayPorts {
   gcs: number;

@@ -1,9 +1,9 @@
 import { type DeclaredPlan, planDeclared, promisedPlan } from "./declared";
 import { type DeclaredInput, sameAssignment } from "./declared-jobs";
 import { decide, releasedGrant, reviewed } from "./ledger";
-import { closedRefusal, conflict, refuse } from "./ledger-refusals";
+import { closedRefusal, conflict } from "./ledger-refusals";
 import type { Change, Ctx, Decision, LedgerState } from "./ledger-types";
-import type { Assignment, DeclaredGrant, Grant, GrantedUnit } from "./model";
+import { type Assignment, type DeclaredGrant, type Grant, type GrantedUnit, refuse } from "./model";
 import { indexOf } from "./trouble";
 
 /**

@@ -15,7 +15,15 @@ import {
   sortOut,
 } from "./declared-jobs";
 import { isStray } from "./gpu-use";
-import type { Ask, Assignment, Grant, GrantedUnit, Refusal, Result } from "./model";
+import {
+  type Ask,
+  type Assignment,
+  type Grant,
+  type GrantedUnit,
+  type Refusal,
+  type Result,
+  refuse,
+} from "./model";
 import { Occupancy } from "./occupancy";
 import { keptOver, overRules, type Usage, unknownUser, usageOf } from "./rules";
 
@@ -163,7 +171,7 @@ class Planning {
     this.prefer(job);
     this.occupancy.remove(job.keep);
     if (job.keep.length === job.ask.count) return { ok: true, value: job.keep };
-    return { ok: false, refusal: { code: "busy", message: "what was promised is not free any more" } };
+    return refuse({ code: "busy", message: "what was promised is not free any more" });
   }
 
   private settle(job: Job): void {
@@ -172,7 +180,7 @@ class Planning {
     this.occupancy.remove(job.keep);
     const limits = this.input.limitsOf(user);
     const refusal = limits ? overRules(limits, ask, this.usageOf(user)) : unknownUser(user);
-    const placed: Result<GrantedUnit[]> = refusal ? { ok: false, refusal } : this.placeFor(job);
+    const placed: Result<GrantedUnit[]> = refusal ? refuse(refusal) : this.placeFor(job);
     if (placed.ok) {
       this.occupancy.add(placed.value);
       this.assign(job, placed.value);
@@ -192,7 +200,7 @@ class Planning {
     const found = this.search(job, missing, vacated);
     for (const { units } of vacated) this.occupancy.add(units);
     this.occupancy.remove(keep);
-    if (!found.ok) return { ok: false, refusal: this.named(found.refusal) };
+    if (!found.ok) return refuse(this.named(found.refusal));
     return { ok: true, value: [...keep, ...found.value] };
   }
 

@@ -1,5 +1,5 @@
 /** How the ledger refuses, and what makes a grant unusable. Pure. */
-import type { Refusal } from "./model";
+import { type Refusal, refuse } from "./model";
 import type { Trouble } from "./trouble";
 
 /** A quarantined GPU may still be used by who has it; anything worse keeps a container from starting. */
@@ -9,10 +9,6 @@ export function unusable(trouble: Trouble | undefined): trouble is Trouble {
 
 export function unusableRefusal(id: string, { reason }: Trouble) {
   return conflict(`grant ${id} cannot be used: ${reason}`, "wait until that is over, then start again");
-}
-
-export function refuse(refusal: Refusal): { ok: false; refusal: Refusal } {
-  return { ok: false, refusal };
 }
 
 export function closedRefusal(why: string): Refusal {

@@ -3,7 +3,7 @@
  * with `apply`. Nothing here knows the time or makes an id by itself.
  */
 import { askRefusal } from "./asks";
-import { closedRefusal, conflict, notFound, refuse, unusable, unusableRefusal } from "./ledger-refusals";
+import { closedRefusal, conflict, notFound, unusable, unusableRefusal } from "./ledger-refusals";
 import {
   type Change,
   type Ctx,
@@ -13,7 +13,7 @@ import {
   type LedgerState,
   type ReserveRequest,
 } from "./ledger-types";
-import type { Grant, Inventory } from "./model";
+import { type Grant, type Inventory, refuse } from "./model";
 import { overRules, unknownUser, usageOf } from "./rules";
 import { indexOf, troubleOf } from "./trouble";
 

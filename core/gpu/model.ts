@@ -1,5 +1,5 @@
 /**
- * What berthd grants, and to whom. Types alone: shared by the daemon, the `berth` command and the Pulumi program.
+ * What berthd grants, and to whom. Types, and what stands in them: shared by the daemon, the `berth` command and the Pulumi program.
  *
  * Units: memory in MiB, times in milliseconds since the epoch, durations in seconds. A GPU and a MIG instance are known
  * by the UUID that the driver gives them; indexes and `0:1` names are for people, and change with a reboot.
@@ -152,6 +152,9 @@ export interface Refusal {
 }
 
 export type Result<T> = { ok: true; value: T } | { ok: false; refusal: Refusal };
+
+/** The result of what was refused. */
+export const refuse = (refusal: Refusal): { ok: false; refusal: Refusal } => ({ ok: false, refusal });
 
 /** A limit with the rule that set it, such as `defaults`, `groups.student`, `user_overrides.alice`. */
 export interface Limit<T> {

@@ -12,7 +12,7 @@ import {
   takesMore,
   wholeFree,
 } from "./gpu-use";
-import type { Ask, GrantedUnit, Inventory, Result, Strategy } from "./model";
+import { type Ask, type GrantedUnit, type Inventory, type Result, refuse, type Strategy } from "./model";
 import { pickWhole } from "./pick-gpus";
 import { busyRefusal, type GpuUses, pinnedUnits, type Room } from "./refusals";
 import { brokenShareRules, type ShareRules } from "./rules";
@@ -119,10 +119,10 @@ export class Occupancy implements GpuUses {
    */
   place(ask: Ask, defaults: PlaceDefaults = {}): Result<GrantedUnit[]> {
     const wrong = askRefusal(ask) ?? refusalOf(brokenShareRules(ask, defaults));
-    if (wrong) return { ok: false, refusal: wrong };
+    if (wrong) return refuse(wrong);
     if (ask.pins) return pinnedUnits(this, ask, ask.pins);
     const units = this.find(ask, ask.strategy ?? defaults.strategy ?? "least-allocated");
-    return units ? { ok: true, value: units } : { ok: false, refusal: busyRefusal(this, ask) };
+    return units ? { ok: true, value: units } : refuse(busyRefusal(this, ask));
   }
 
   /** What could be granted for the ask if nothing else were. */

@@ -1,8 +1,8 @@
 /** A grant that a person asked for, and the container that it is used for. Pure. */
 import { bindTo, decide, release } from "./ledger";
-import { closedRefusal, conflict, notFound, refuse, unusable, unusableRefusal } from "./ledger-refusals";
+import { closedRefusal, conflict, notFound, unusable, unusableRefusal } from "./ledger-refusals";
 import { type Ctx, type Decision, defaultReserveSeconds, type LedgerState } from "./ledger-types";
-import type { Grant, Result } from "./model";
+import { type Grant, type Result, refuse } from "./model";
 import { troubleOf } from "./trouble";
 
 /** A user's grant, and what it is to be used for. */

@@ -1,7 +1,7 @@
 import { askWords, memoryWords, unitKind, unitMeets } from "./asks";
 import { type Capacity, offerWords } from "./capacity";
 import type { GpuUse } from "./gpu-use";
-import type { Ask, GrantedUnit, Refusal, Result } from "./model";
+import { type Ask, type GrantedUnit, type Refusal, type Result, refuse } from "./model";
 
 /** What of a node's GPUs could be granted now. */
 export interface Room {
@@ -95,21 +95,15 @@ export function pinnedUnits(occupancy: GpuUses, ask: Ask, pins: readonly string[
     else units.push(unit);
   }
   if (wrong.length > 0) {
-    return {
-      ok: false,
-      refusal: impossible(ask, wrong.join("; "), occupancy.capacity(ask).offers, "pin others, or none"),
-    };
+    return refuse(impossible(ask, wrong.join("; "), occupancy.capacity(ask).offers, "pin others, or none"));
   }
   if (taken.length > 0) {
-    return {
-      ok: false,
-      refusal: {
-        code: "busy",
-        message: taken.join("; "),
-        allowed: freeNow(occupancy.room(ask)),
-        fix: "wait (--wait), pin others, or leave the pins out",
-      },
-    };
+    return refuse({
+      code: "busy",
+      message: taken.join("; "),
+      allowed: freeNow(occupancy.room(ask)),
+      fix: "wait (--wait), pin others, or leave the pins out",
+    });
   }
   return { ok: true, value: units };
 }

@@ -1,6 +1,6 @@
 /** What a branch may be called: git's rule, and no name that git would take for something else. Pure. */
-import type { Result } from "../gpu/model";
-import { type Faults, faultsOf, refuse } from "./faults";
+import { type Result, refuse } from "../gpu";
+import { type Faults, faultsOf } from "./faults";
 
 /** In bytes. GitHub takes no longer one. */
 const MOST_BYTES = 255;

@@ -1,5 +1,5 @@
 /** How many more containers a node takes. Pure. */
-import type { Refusal, Result } from "../gpu";
+import { type Refusal, type Result, refuse } from "../gpu";
 
 /** What one container takes of its node at most. */
 export interface Need {
@@ -60,9 +60,9 @@ export function capacity(
 export function admit(node: NodeRoom, need: Need): Result<Need> {
   const [free, asked] = [freeOf(node), amountsOf(need)];
   const never = lacking(wholeOf(node), asked).filter((bound) => bound !== "disk");
-  if (never.length > 0) return { ok: false, refusal: tooLarge(never, node, asked) };
+  if (never.length > 0) return refuse(tooLarge(never, node, asked));
   const short = lacking(free, asked);
-  if (short.length > 0) return { ok: false, refusal: full(short, free, asked) };
+  if (short.length > 0) return refuse(full(short, free, asked));
   return { ok: true, value: need };
 }
 

@@ -1,14 +1,9 @@
 /** Which ports of the node a container gets. Pure. */
-import type { Refusal, Result } from "../gpu";
-
-/** Both ends are in it. */
-export interface HostPortRange {
-  start: number;
-  end: number;
-}
+import { type Refusal, type Result, refuse } from "../gpu";
+import type { PortRange } from "../net";
 
 export interface HostPortsInput {
-  range: HostPortRange;
+  range: PortRange;
   /** Ports of all containers, those that are being made included. */
   used: ReadonlySet<number>;
   /** By port that has come free: until when nobody gets it, in milliseconds since the epoch. */
@@ -25,9 +20,7 @@ export function chooseHostPorts(input: HostPortsInput): Result<number[]> {
   const chosen: number[] = [];
   for (let port = input.range.start; port <= input.range.end && chosen.length < input.count; port += 1)
     if (isFree(port, input)) chosen.push(port);
-  return chosen.length === input.count
-    ? { ok: true, value: chosen }
-    : { ok: false, refusal: tooFew(input, chosen.length) };
+  return chosen.length === input.count ? { ok: true, value: chosen } : refuse(tooFew(input, chosen.length));
 }
 
 /**

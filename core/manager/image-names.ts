@@ -1,7 +1,6 @@
 /** Names of images as Docker reads them, and which of them somebody may start a container from. Pure. */
-import type { Refusal, Result } from "../gpu/model";
+import { type Refusal, type Result, refuse } from "../gpu";
 import { isHost } from "../net";
-import { refuse } from "./faults";
 
 /** An image of a registry, in one spelling for each: `node`, `library/node` and `docker.io/library/node` are the same. */
 export interface ImageName {

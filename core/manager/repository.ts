@@ -1,8 +1,8 @@
 /** Which repository of which host is meant by a text that somebody sent, and how it is told from all others. Pure. */
 import { createHash } from "node:crypto";
-import type { Refusal, Result } from "../gpu/model";
+import { type Refusal, type Result, refuse } from "../gpu";
 import { bracketed } from "../net";
-import { type Faults, faultsOf, refuse } from "./faults";
+import { type Faults, faultsOf } from "./faults";
 
 /** A Git host that repositories may come from. */
 export interface RepositoryHost {

@@ -1,6 +1,7 @@
 /**
  * The floors of the repository, read from its imports. Proves: no circle, nothing imports from a floor above its own, nothing of
- * the product imports from the tests, and no source file is left that nothing imports. Types count as imports.
+ * the product imports from the tests, core/manager comes to the rest of core by its doors, and no source file is left that
+ * nothing imports. Types count as imports.
  */
 import { join } from "node:path";
 import { cruise, type ICruiseResult, type IForbiddenRuleType } from "dependency-cruiser";
@@ -50,6 +51,12 @@ beforeAll(async () => {
           from: { orphan: true, pathNot: "[.]d[.]ts$" },
           to: {},
         },
+        {
+          name: "core/manager imports the other folders of core through their index.ts",
+          severity: "error",
+          from: { path: "^core/manager/" },
+          to: { path: "^core/(?!manager/)[^/]+/", pathNot: "/index[.]ts$" },
+        },
         ...upward,
       ],
     },
@@ -65,7 +72,7 @@ it("has seen the whole repository", () => {
   expect(result.summary.totalCruised).toBeGreaterThan(500);
 });
 
-it("has no circle, no upward arrow and no file that nothing imports", () => {
+it("has no circle, no upward arrow, no way past a door of core and no file that nothing imports", () => {
   const found = result.summary.violations.map(({ rule, from, to, cycle }) => {
     const way = cycle?.map(({ name }) => name).join(" → ") ?? (to === from ? "" : to);
     return `${rule.name}: ${from} → ${way}`;

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { CREATED_NETWORK, claim, containerPolicies, ownerLabels, SYSTEM } from "../../../core/containers";
-import type { Grant, Refusal, Result } from "../../../core/gpu";
+import { type Grant, type Refusal, type Result, refuse } from "../../../core/gpu";
 import { DockerError, type Engine, type IsolatedNetwork, short } from "../docker";
 import { NotNoted, type Step } from "../operations";
 import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/ports";
@@ -22,7 +22,7 @@ import {
   removeOfThoseWhoLeft,
   takeAwayUnstarted,
 } from "./recover";
-import { callerGone, dockerRefusal, notOurs, notThere, refuse, textOf } from "./refusals";
+import { callerGone, dockerRefusal, notOurs, notThere, textOf } from "./refusals";
 import { type CreateRequest, grantNamed } from "./request";
 import { containerSpec, DEFAULT_STOP_SECONDS } from "./spec";
 

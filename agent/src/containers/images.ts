@@ -1,8 +1,8 @@
 /** Of which image a container is made, and of which ones a person may make one. */
-import type { Result } from "../../../core/gpu";
+import { type Result, refuse } from "../../../core/gpu";
 import { IMAGE } from "../../../core/names";
 import type { CreatorOptions } from "./options";
-import { noImage, notAllowedImage, noWorkspace, refuse } from "./refusals";
+import { noImage, notAllowedImage, noWorkspace } from "./refusals";
 import type { CreateRequest } from "./request";
 
 /**

@@ -1,4 +1,4 @@
-import type { PortRange } from "../config";
+import type { PortRange } from "../../../core/net";
 import type { Engine } from "../docker";
 import type { Operations } from "../operations";
 import type { LedgerService } from "../service/types";

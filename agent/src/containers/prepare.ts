@@ -1,11 +1,11 @@
 /** What a creation may have, and what its container becomes: by limits, Docker and the user's others, as they are now. */
-import type { Result } from "../../../core/gpu";
+import { type Result, refuse } from "../../../core/gpu";
 import type { CreateCaller } from "../service/ports";
 import { imageFor } from "./images";
 import type { CreatorOptions } from "./options";
 import { limitsOfPerson, notForPersons } from "./person";
 import { grantKey } from "./recover";
-import { beingUsed, noCdi, noWorkspace, refuse, tooMany, unknownUser, workspaceStopped } from "./refusals";
+import { beingUsed, noCdi, noWorkspace, tooMany, unknownUser, workspaceStopped } from "./refusals";
 import { type CreateRequest, grantNamed } from "./request";
 import { containerSpec, type SpecContext } from "./spec";
 

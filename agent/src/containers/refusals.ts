@@ -1,9 +1,7 @@
 /** Why a container was not made, in words for whoever asked. Pure. */
-import type { Refusal, Result } from "../../../core/gpu";
+import type { Refusal } from "../../../core/gpu";
 import { DockerError, type EngineInfo } from "../docker";
 import { NotNoted } from "../operations";
-
-export const refuse = (refusal: Refusal): Result<never> => ({ ok: false, refusal });
 
 /** What dockerd said, or why the next step could not be noted, as an answer to the caller. */
 export function dockerRefusal(error: unknown): Refusal {

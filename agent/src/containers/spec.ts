@@ -18,9 +18,16 @@ import {
   unitLabels,
   variables,
 } from "../../../core/containers";
-import type { EffectiveLimits, Grant, Limit, Refusal, Result } from "../../../core/gpu";
+import {
+  type EffectiveLimits,
+  type Grant,
+  type Limit,
+  type Refusal,
+  type Result,
+  refuse,
+} from "../../../core/gpu";
 import { formatSize, parseSize } from "../../../core/limits";
-import type { PortRange } from "../config";
+import type { PortRange } from "../../../core/net";
 import { type CreateRequest, malformed } from "./request";
 
 const MIN_MEMORY = 6 * 2 ** 20;
@@ -77,10 +84,10 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
   if (name.length > MAX_CONTAINER_NAME)
     wrong.push(`name: ${name} is longer than ${MAX_CONTAINER_NAME} characters`);
   wrong.push(...portProblems(request, context));
-  if (wrong.length > 0) return { ok: false, refusal: malformed(wrong) };
+  if (wrong.length > 0) return refuse(malformed(wrong));
   const first = over[0];
   if (first !== undefined)
-    return { ok: false, refusal: { ...first, message: over.map(({ message }) => message).join("; ") } };
+    return refuse({ ...first, message: over.map(({ message }) => message).join("; ") });
 
   const { grant } = context;
   const spec: ContainerSpec = {

@@ -1,5 +1,5 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Refusal, Result } from "../../../core/gpu";
+import { type Refusal, type Result, refuse } from "../../../core/gpu";
 import type { LedgerEvent } from "../service";
 import type { StoredToken } from "../store";
 
@@ -137,7 +137,7 @@ export class Tokens {
   }
 
   async create(wanted: Wanted, by: string): Promise<Result<Made>> {
-    if (!this.hasOwner(wanted)) return { ok: false, refusal: noOwner(wanted) };
+    if (!this.hasOwner(wanted)) return refuse(noOwner(wanted));
     const made = newToken(wanted, this.now());
     const saved = await this.save([made.record], event("token-made", made.record), by);
     if (!saved.ok) return saved;
@@ -152,7 +152,7 @@ export class Tokens {
   async rotate(id: string, keepSeconds: number, by: string): Promise<Result<Made & { old: StoredToken }>> {
     const token = this.find(id);
     const refusal = token ? this.unfit(token) : unknown(id);
-    if (!token || refusal) return { ok: false, refusal: refusal ?? unknown(id) };
+    if (!token || refusal) return refuse(refusal ?? unknown(id));
     const now = this.now();
     const { createdAt, expiresAt = Infinity } = token;
     const lifeSeconds = (expiresAt - createdAt) / 1000;
@@ -196,7 +196,7 @@ export class Tokens {
 
   async revoke(id: string, by: string): Promise<Result<StoredToken>> {
     const token = this.find(id);
-    if (!token) return { ok: false, refusal: unknown(id) };
+    if (!token) return refuse(unknown(id));
     if (token.revokedAt !== undefined) return { ok: true, value: token };
     const revokedAt = this.now();
     const saved = await this.change(token, { revokedAt }, (revoked) =>

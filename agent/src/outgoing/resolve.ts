@@ -1,5 +1,5 @@
 import { networkInterfaces } from "node:os";
-import type { Refusal, Result } from "../../../core/gpu";
+import { type Refusal, type Result, refuse } from "../../../core/gpu";
 import { isAddress, isHost, isInside, readNetwork, sameAddress, specialRange } from "../../../core/net";
 import { lookupDns, lookupHere } from "./lookup";
 
@@ -25,12 +25,12 @@ const mostAddresses = 8;
  */
 export async function resolvePublic(host: string, options: ResolveOptions): Promise<Result<string[]>> {
   const name = host.replace(/^\[(.*)\]$/, "$1").toLowerCase();
-  if (!isHost(name)) return refused(noHost(host));
+  if (!isHost(name)) return refuse(noHost(host));
   const listed = isListed(name, options.allowed);
   const found = isAddress(name) ? given([name]) : await addressesOf(name, listed, options);
   if (!found.ok || listed) return found;
   const wrong = wrongOnes(found.value, options);
-  return wrong.length === 0 ? found : refused(notAllowed(name, wrong));
+  return wrong.length === 0 ? found : refuse(notAllowed(name, wrong));
 }
 
 /** Whether the operator allows the host by its name or its address. */
@@ -48,11 +48,11 @@ async function addressesOf(
 ): Promise<Result<string[]>> {
   try {
     const addresses = await lookup(name);
-    return addresses.length === 0 ? refused(noAddress(name)) : given(addresses);
+    return addresses.length === 0 ? refuse(noAddress(name)) : given(addresses);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const none = code === "ENOTFOUND" || code === "ENODATA";
-    return refused(none ? noAddress(name) : noAnswer(name, code ?? message));
+    return refuse(none ? noAddress(name) : noAnswer(name, code ?? message));
   }
 }
 
@@ -73,8 +73,6 @@ const given = (addresses: readonly string[]): Result<string[]> => ({
   ok: true,
   value: addresses.slice(0, mostAddresses),
 });
-
-const refused = (refusal: Refusal): Result<never> => ({ ok: false, refusal });
 
 const noHost = (host: string): Refusal => ({
   code: "bad-request",

@@ -1,4 +1,4 @@
-import type { Result } from "../../../core/gpu";
+import { type Result, refuse } from "../../../core/gpu";
 import type { Repository, RepositoryHost } from "../../../core/manager";
 import { bracketed } from "../../../core/net";
 import { remoteEnvironment, secretsOf } from "./environment";
@@ -78,7 +78,7 @@ export class RepositoryCache {
       return { ok: true, value: await this.placed({ ...ask, signal }) };
     } catch (error) {
       const why = late.aborted && !ask.signal.aborted ? tooSlow(ask.repository, this.limits) : error;
-      if (why instanceof NotGiven) return { ok: false, refusal: why.refusal };
+      if (why instanceof NotGiven) return refuse(why.refusal);
       throw why;
     }
   }
