@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import {
   type Assignment,
   type Ctx,
@@ -14,6 +13,7 @@ import {
   usableGrant,
 } from "../../../core/gpu";
 import { type StoredToken, type StoreError, Writer } from "../store";
+import { contextOf, idAt } from "./context";
 import { Declared } from "./declared";
 import { healthOf } from "./health";
 import { HeldBack } from "./held-back";
@@ -381,21 +381,6 @@ export class Ledger implements LedgerService {
   }
 
   private context(): Ctx {
-    const { strategy, allocation, memoryLimitMiB, reserveSeconds } = this.options.node();
-    const now = this.now();
-    return {
-      now,
-      newId: () => idAt("g", now),
-      wasGiven: (id, token) => this.options.store.tables.grants.has(id, token),
-      wasDeclared: (key) => this.options.store.tables.grants.hadKey(key),
-      limitsOf: (user) => this.options.limits.of(user),
-      strategy,
-      allowShared: allocation === "shared",
-      ...(memoryLimitMiB !== undefined && { shareLimitMiB: memoryLimitMiB }),
-      reserveSeconds,
-    };
+    return contextOf(this.options, this.now());
   }
 }
-
-/** Ids sort by time, so that the newest are side by side in the database. */
-const idAt = (kind: "g" | "q", now: number) => `${kind}${now.toString(36)}${randomUUID().slice(0, 8)}`;
