@@ -5,10 +5,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach } from "vitest";
 import { type CallbackMessage, Callbacks, type CallbacksOptions } from "../../../agent/src/callbacks";
 import { resolvePublic } from "../../../agent/src/outgoing";
 import { Store, StoreError, Turn, Writer } from "../../../agent/src/store";
 import type { Refusal, Result } from "../../../core/gpu";
+import { until } from "../../lib/until";
 
 export const SECRET = "s3cret-of-alices-back-end";
 
@@ -242,3 +244,36 @@ export const anyMessage = {
   url: "http://192.0.2.1:20000",
   logsUrl: "http://192.0.2.1:8080/api/containers/0a1b2c3d/logs",
 };
+
+/** Of the test that runs. */
+export let node: CallbackNode;
+/** Of the test that runs: on 127.0.0.1. */
+export let receiver: Receiver;
+/** What ends with the test that runs. */
+export const endings: (() => unknown)[] = [];
+
+/** To be called once by a file of tests. */
+export function callbacksForEachTest(): void {
+  beforeEach(async () => {
+    node = new CallbackNode();
+    receiver = await listening();
+  });
+  afterEach(async () => {
+    await node.end();
+    for (const end of endings.splice(0)) await end();
+  });
+}
+
+export async function listening(address?: string, port?: number): Promise<Receiver> {
+  const made = await new Receiver().listen(address, port);
+  endings.push(() => made.close());
+  return made;
+}
+
+export const urlOf = ({ port }: { port: number }, host = "127.0.0.1") =>
+  `http://${host}:${port}/hooks/alice-7f3a?k=hidden`;
+
+export const sent = (count: number) => until(`${count} messages`, 20_000, () => receiver.got.length >= count);
+export const asleep = (count = 1) => until("it waits", 20_000, () => node.clock.asleep >= count);
+export const none = () =>
+  until("none is left", 20_000, () => node.callbacks.size === 0 && node.kept.length === 0);

@@ -6,7 +6,6 @@ import {
   existsSync,
   ftruncateSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -16,82 +15,15 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  type Answered,
-  type Batch,
-  type CallbackRow,
-  Store,
-  type StoredToken,
-  StoreError,
-  schemaVersion,
-  takeLock,
-} from "../../../../agent/src/store";
+import { describe, expect, it } from "vitest";
+import { type Store, schemaVersion, takeLock } from "../../../../agent/src/store";
 import type { Grant } from "../../../../core/gpu";
+import { closeAll, event, file, folder, grant, NOW, opened, storeForEachTest, trouble, write } from "./rig";
 
-let folder: string;
-let file: string;
-const open: Store[] = [];
+storeForEachTest();
 
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "berth-store-"));
-  file = join(folder, "ledger.db");
-});
-afterEach(() => {
-  for (const store of open.splice(0)) store.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const NOW = Date.UTC(2026, 10, 21);
-function opened(options: Partial<Parameters<typeof Store.open>[0]> = {}): Store {
-  const store = Store.open({ file, now: NOW, ...options });
-  open.push(store);
-  return store;
-}
-const grant = (token: number, more: Partial<Grant> = {}): Grant => ({
-  id: `g${token}`,
-  token,
-  user: "alice",
-  group: "student",
-  ask: { kind: "mig", count: 1 },
-  units: [
-    { uuid: `MIG-${token}`, gpu: "GPU-0", name: "0:0", model: "NVIDIA H100", memoryMiB: 9984, shared: false },
-  ],
-  state: "reserved",
-  purpose: "a test",
-  createdAt: NOW,
-  ...more,
-});
-const event = (seq: number) => ({ seq, line: JSON.stringify({ seq }) });
-/** One turn, with these rows. */
-function write(
-  store: Store,
-  {
-    grants,
-    answered = [],
-    tokens = [],
-    ...rest
-  }: Omit<Batch, "puts"> & { grants: Grant[]; answered?: Answered[]; tokens?: StoredToken[] },
-): void {
-  const puts = [
-    ...grants.map((row) => ({ table: "grants" as const, row })),
-    ...answered.map((row) => ({ table: "answered" as const, row })),
-    ...tokens.map((row) => ({ table: "tokens" as const, row })),
-  ];
-  store.commit({ puts, ...rest });
-}
-const trouble = (run: () => unknown): string => {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof StoreError) return `${error.trouble}: ${error.message}`;
-    throw error;
-  }
-  return "none";
-};
 /** A ledger with so many grants, closed. */
 function filled(count: number): void {
   const store = opened();
@@ -190,43 +122,6 @@ describe("a row that is not as it should be", () => {
   });
 });
 
-describe("callbacks", () => {
-  const callback = (container: string, sequence: number, more = {}) => ({
-    ...{ container, sequence, owner: "web", url: "https://example.org/", secret: "s", body: "{}", at: NOW },
-    ...more,
-  });
-  const rows = ["b1", "a2", "a1"].map((name) => callback(name[0] ?? "", Number(name[1])));
-  const put = (store: Store, all: readonly CallbackRow[]) =>
-    store.commit({
-      ...{ puts: all.map((row) => ({ table: "callbacks" as const, row })), events: [], nextToken: 1 },
-    });
-
-  it("that are still to be sent are there again, each container's in order, until they are over", () => {
-    const store = opened();
-    put(store, rows);
-    store.close();
-    const again = opened();
-    expect(again.tables.callbacks.all()).toEqual([callback("a", 1), callback("a", 2), callback("b", 1)]);
-    put(again, [callback("a", 1, { over: true }), callback("c", 9, { over: true })]);
-    again.prune(NOW + 500 * 86_400_000);
-    expect(again.tables.callbacks.all()).toEqual([callback("a", 2), callback("b", 1)]);
-  });
-
-  it("have a table in a ledger that was written before there were any", () => {
-    const first = opened();
-    write(first, { grants: [grant(1)], nextToken: 2, events: [event(1)] });
-    first.close();
-    const db = new DatabaseSync(file);
-    db.exec("DROP TABLE callbacks; DELETE FROM migrations WHERE version > 3");
-    db.close();
-    const store = opened();
-    expect(store.loaded).toMatchObject({ nextToken: 2, nextEvent: 2, live: [grant(1)] });
-    expect(store.loaded.lost).toBeUndefined();
-    put(store, rows);
-    expect(store.tables.callbacks.all()).toHaveLength(3);
-  });
-});
-
 describe("keys that the stack dropped", () => {
   const over = (token: number, more: Partial<Grant>) =>
     grant(token, { state: "released", releasedAt: NOW, ...more });
@@ -283,8 +178,8 @@ describe("a disk that is full", () => {
       return;
     }
     try {
-      file = join(mount, "ledger.db");
-      const store = opened();
+      const small = join(mount, "ledger.db");
+      const store = opened({ file: small });
       write(store, { grants: [grant(1)], nextToken: 2, events: [event(1)] });
       const filler = join(mount, "filler");
       const fd = openSync(filler, "w");
@@ -304,9 +199,9 @@ describe("a disk that is full", () => {
       closeSync(fd);
       write(store, { grants: [grant(300)], nextToken: 301, events: [event(2)] });
       store.close();
-      expect(opened().loaded).toMatchObject({ nextToken: 301, nextEvent: 3 });
+      expect(opened({ file: small }).loaded).toMatchObject({ nextToken: 301, nextEvent: 3 });
     } finally {
-      for (const store of open.splice(0)) store.close();
+      closeAll();
       spawnSync("umount", [mount]);
     }
   });
@@ -428,7 +323,7 @@ describe("a database that cannot be used", () => {
       nextEvent: 1,
       lost: undefined,
     });
-    open.splice(0)[0]?.close();
+    closeAll();
     for (const suffix of ["", "-wal", "-shm"]) rmSync(file + suffix, { force: true });
     const lost = opened({ floor: { token: 41, event: 9, seen: true } }).loaded;
     expect(lost.lost).toContain("missing");
@@ -446,7 +341,7 @@ describe("a database that cannot be used", () => {
 
   it("lost twice goes on above the first time", () => {
     const first = opened({ floor: { token: 5, event: 1, seen: true } }).loaded.nextToken;
-    open.splice(0)[0]?.close();
+    closeAll();
     for (const suffix of ["", "-wal", "-shm"]) rmSync(file + suffix, { force: true });
     const second = opened({ now: NOW + 3000, floor: { token: first + 10, event: 1, seen: true } }).loaded
       .nextToken;
