@@ -1,6 +1,5 @@
 /** What is asked for, from the options of a command. */
 import { type Ask, type Strategy, strategies } from "../../../core/gpu";
-// Not through the door of limits: that brings zod, and with it most of the time that this command would need to start.
 import { formatDuration, parseDuration, parseSize } from "../../../core/limits";
 import { type Failure, usage } from "./failure";
 import type { AskView } from "./views";

@@ -1,4 +1,5 @@
 /** `berth token`: who may call the API over TCP. */
+import { longestKeep } from "../token-keep";
 import { readDuration, readDurationUpTo } from "./ask";
 import { piece } from "./client";
 import type { Context } from "./context";
@@ -67,9 +68,6 @@ export async function listTokens(context: Context, { json }: { json?: boolean })
         ),
   );
 }
-
-/** Seconds, as berthd allows. */
-const longestKeep = 30 * 86_400;
 
 export async function rotateToken(
   context: Context,

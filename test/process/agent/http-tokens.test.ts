@@ -41,7 +41,7 @@ const last = (said: string) => {
 const rotate = (made: Api, id: string, keep_seconds: number) =>
   made.call("POST", `/api/tokens/${id}/rotate`, { body: { keep_seconds } });
 
-it("goes on until the old token ends", async () => {
+it("a stream of a replaced token goes on until that token ends, and its tickets are refused then", async () => {
   let time = Date.now();
   const made = await api({ now: () => time });
   const { id, clients, late } = await streamsOf(made);
@@ -56,7 +56,7 @@ it("goes on until the old token ends", async () => {
   await until("the ticket is refused", soon, () => refused.said().startsWith("HTTP/1.1 401 "));
 });
 
-it("ends with it where nothing is kept", async () => {
+it("a stream and a ticket of a replaced token end at once where nothing of the token is kept", async () => {
   const made = await api();
   const { id, clients, late } = await streamsOf(made);
   expect((await rotate(made, id, 0)).status).toBe(201);

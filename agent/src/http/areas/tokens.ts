@@ -2,13 +2,14 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { StoredToken } from "../../store";
+import { longestKeep } from "../../token-keep";
 import { adminOnly, answers, granted, identityOf } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
 
 const tokenBody = z.strictObject({
   role: z.enum(s.roles),
-  /** For role `user`: whose grants it may touch. */
+  /** For role `user`, whose grants it may touch; for role `tenant`, which tenant it stands for. Others need none. */
   owner: s.text(64).optional(),
   name: s.text(128).optional(),
   /** Default: never. */
@@ -20,9 +21,6 @@ const tokenBody = z.strictObject({
   /** Default: what the role may send. */
   requests_per_minute: z.int().min(1).max(1_000_000).optional(),
 });
-
-/** Seconds: no two tokens of one program are good for longer than a month. */
-const longestKeep = 30 * 86_400;
 
 const rotateBody = z.strictObject({
   keep_seconds: z
