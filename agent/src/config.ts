@@ -33,7 +33,7 @@ export const nodeSchema = z
         }),
       )
       .default([]),
-    /** Whose programs may hold tokens of role `tenant`; none is a user too. */
+    /** Whose programs may hold tokens of role `tenant`; none is a user too. No setting of the stack writes them yet. */
     tenants: z.array(z.strictObject({ name: z.string().regex(USER_NAME) })).default([]),
     /** The TCP API: `loopback`, the node's private address, or none. */
     listen: z.enum(listen).default("loopback"),
@@ -81,7 +81,7 @@ export const nodeSchema = z
 
 export type NodeConfig = z.infer<typeof nodeSchema>;
 
-/** Whether the stack names this user, or this tenant, for the node. */
+/** Whether `node.json` names this user, or this tenant. */
 export function isNamed({ users, tenants }: NodeConfig, what: "user" | "tenant", name: string): boolean {
   return (what === "user" ? users : tenants).some((one) => one.name === name);
 }

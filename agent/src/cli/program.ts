@@ -217,7 +217,10 @@ export function buildProgram(
   ])
     .addOption(new Option("--role <role>", "what it may do").choices(roles).makeOptionMandatory())
     .option("--user <user>", "whom it stands for; needed with --role user")
-    .option("--tenant <tenant>", "whom it stands for; needed with --role tenant")
+    .option(
+      "--tenant <tenant>",
+      "whom it stands for: one of tenants in /etc/berth/agent/node.json, which no setting of the stack writes yet; needed with --role tenant",
+    )
     .option("--name <text>", "what it is for")
     .option("--expires <time>", "when it ends, such as 12h or 30d (default: when it is revoked)")
     .option("--rate <number>", "requests a minute (default: 1200 for role user, 6000 for service and tenant)")

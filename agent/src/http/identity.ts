@@ -79,7 +79,7 @@ export class Tokens {
   constructor(
     store: TokenStore,
     private readonly save: SaveTokens,
-    /** Whether the stack names it for this node: a user, or a tenant. */
+    /** Whether `node.json` names it: a user, or a tenant. */
     private readonly isNamed: (what: "user" | "tenant", name: string) => boolean,
     private readonly now: () => number = Date.now,
   ) {
@@ -236,10 +236,19 @@ function noOwner({ role, owner }: Wanted): Refusal {
       owner === undefined
         ? `A token of role ${role} needs an owner: the ${role} that it stands for.`
         : `${owner} is not a ${role} of this node.`,
-    allowed: `the ${role}s that the stack declares for it`,
-    fix: `Name a ${role} as owner${role === "user" ? ", or take role service" : ""}.`,
+    ...(role === "tenant" ? tenantsThere : usersThere),
   };
 }
+
+const usersThere = {
+  allowed: "the users that the stack declares for it",
+  fix: "Name a user as owner, or take role service.",
+};
+
+const tenantsThere = {
+  allowed: "the tenants that /etc/berth/agent/node.json names",
+  fix: "Name one of them as owner, or add yours to that file: no setting of the stack does so yet.",
+};
 
 function newToken({ role, owner, name, expiresInSeconds, requestsPerMinute }: Wanted, now: number): Made {
   const token = prefix + randomBytes(32).toString("base64url");

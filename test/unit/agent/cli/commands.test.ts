@@ -173,6 +173,8 @@ describe("token", () => {
     berthd.routes = { "POST /api/tokens": () => ({ status: 201, body: made }) };
     expect((await berth("token create --role tenant --tenant web-ide")).out).toBe("berth_secret\n");
     expect(berthd.seen[0]?.body).toEqual({ role: "tenant", owner: "web-ide" });
+    const help = (await berth("token create --help")).out.replace(/\s+/g, " ");
+    expect(help).toContain("node.json, which no setting of the stack writes yet");
   });
 
   it("is listed and ended by its id", async () => {

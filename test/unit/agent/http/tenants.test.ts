@@ -215,10 +215,17 @@ describe("a token of a tenant", () => {
     for (const owner of ["alice", "nobody"])
       expect(await make({ owner })).toMatchObject({
         status: 422,
-        body: { error: { code: "unknown-user", message: `${owner} is not a tenant of this node.` } },
+        body: {
+          error: {
+            code: "unknown-user",
+            message: `${owner} is not a tenant of this node.`,
+            allowed: "the tenants that /etc/berth/agent/node.json names",
+            fix: expect.stringContaining("no setting of the stack does so yet"),
+          },
+        },
       });
     const user = await made.call("POST", "/api/tokens", { body: { role: "user", owner: "web-ide" } });
-    expect(user.status).toBe(422);
+    expect([user.status, user.body.error.allowed]).toEqual([422, "the users that the stack declares for it"]);
     expect(made.tokens.list()).toEqual([]);
     expect((await make({ owner: "web-ide" })).body).toMatchObject({ role: "tenant", owner: "web-ide" });
   });
