@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { renameSync } from "node:fs";
-import { lstat, utimes } from "node:fs/promises";
+import { chmod, lstat, mkdir, utimes, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Repository } from "../../../core/manager";
 import { entries, makeFolder, removeAll, removeLeftovers, sizeOf } from "./files";
+import { TEMPLATE } from "./tree";
 import type { RepositoryCacheOptions } from "./types";
 
 interface Kept {
@@ -12,8 +13,10 @@ interface Kept {
   usedAt: number;
 }
 
-/** What is under way: half repositories, and working trees. Not the name of a host. */
+/** What is under way: half repositories, and working trees. No name of a host begins with a dot. */
 const WORK = ".work";
+/** What the `.git` of each working tree begins with. */
+const START = ".template";
 const NAME = /^(?!\.{1,2}$)[A-Za-z0-9._:[\]-]+$/;
 
 /** The repositories that are kept, each whole: `HOST/OWNER/NAME.git`. */
@@ -22,7 +25,7 @@ export class Shelf {
 
   private readonly folder: string;
 
-  constructor(private readonly options: Pick<RepositoryCacheOptions, "folder" | "account">) {
+  constructor(private readonly options: Pick<RepositoryCacheOptions, "folder" | "account" | "log">) {
     this.folder = resolve(options.folder);
   }
 
@@ -57,6 +60,10 @@ export class Shelf {
   /** Where something that is under way may be. */
   work(): string {
     return join(this.folder, WORK, randomUUID());
+  }
+
+  get template(): string {
+    return join(this.folder, START);
   }
 
   /** Puts a whole repository in the place of the one that is there, if there is one. */
@@ -94,8 +101,9 @@ export class Shelf {
   /** Reads what is there, without what a berthd before this one left half done. */
   async load(): Promise<void> {
     const { folder } = this;
-    await removeAll(join(folder, WORK));
+    for (const { name } of await entries(folder)) if (name.startsWith(WORK)) await this.clear(name);
     await makeFolder(join(folder, WORK), folder, this.options.account);
+    await this.makeTemplate();
     this.kept.clear();
     for (const key of await this.keys()) {
       const { mtimeMs } = await lstat(this.place(key));
@@ -104,9 +112,37 @@ export class Shelf {
     }
   }
 
+  /** What will not go is put where nobody works, so that one such thing does not keep the node from all others. */
+  private async clear(name: string): Promise<void> {
+    try {
+      await removeAll(this.place(name));
+    } catch (error) {
+      const folder = name === WORK ? this.place(`${WORK}-${randomUUID()}`) : this.place(name);
+      if (name === WORK) renameSync(this.place(name), folder);
+      const reason = (error as Error).message;
+      this.options.log.warn(
+        { folder, reason },
+        "what was left under way cannot be removed: remove it by hand",
+      );
+    }
+  }
+
+  private async makeTemplate(): Promise<void> {
+    await removeAll(this.template);
+    for (const [path, text] of Object.entries(TEMPLATE)) {
+      const file = join(this.template, path);
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, text);
+      // Git's account reads it, whatever berthd's umask is.
+      for (const folder of [this.template, dirname(file)]) await chmod(folder, 0o755);
+      await chmod(file, 0o644);
+    }
+  }
+
   private async keys(): Promise<string[]> {
     const keys: string[] = [];
-    for (const host of await this.folders(""))
+    const hosts = (await this.folders("")).filter((name) => !name.startsWith("."));
+    for (const host of hosts)
       for (const owner of await this.folders(host))
         for (const name of await this.folders(owner)) if (name.endsWith(".git")) keys.push(name);
     return keys;

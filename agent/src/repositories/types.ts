@@ -22,7 +22,9 @@ export interface Checkout {
   defaultBranch?: string;
   /**
    * Has `.git` with all branches and tags, and the repository's address, without a token, as `origin`. Modules and LFS files are
-   * not in it. Links in it lead wherever their author wished: nobody but git follows them.
+   * not in it, and each file is as the commit has it: `.git/info/attributes` turns `ident`, line ends and encodings off. Links in it
+   * lead wherever their author wished: nobody but git follows them. Its packs are the cache's own files under another name: copy it,
+   * and neither change owners or modes in it nor mount it where somebody could write.
    */
   folder: string;
   /** The names of the regular files at its top: no folders, and no links. */
@@ -47,14 +49,14 @@ export interface RepositoryLimits {
   repositoryBytes: number;
   /** Of the files of the commit. @default 4 GiB */
   treeBytes: number;
-  /** @default 250000 */
+  /** Folders count too. @default 250000 */
   treeFiles: number;
   /** Of one process of git. @default 2 GiB */
   memoryBytes: number;
 }
 
 export interface RepositoryCacheOptions {
-  /** Its own; made if it is not there. It holds `HOST/OWNER/NAME.git`, and `.work` for what is under way. */
+  /** Its own; made if it is not there. It holds `HOST/OWNER/NAME.git`, `.work` for what is under way, and `.template`. */
   folder: string;
   /** @default git */
   git?: string;

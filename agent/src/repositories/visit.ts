@@ -101,7 +101,11 @@ export class Visit {
     const { commit, files } = await lookAtTree(git, { from: bare.folder, branch }, limits, signal);
     const folder = shelf.work();
     try {
-      await makeTree(git, { from: bare.folder, branch, url: repository.url, folder }, signal);
+      await makeTree(
+        git,
+        { from: bare.folder, branch, url: repository.url, folder, template: shelf.template },
+        signal,
+      );
     } catch (error) {
       await removeAll(folder);
       throw error;

@@ -375,7 +375,7 @@ describe("the host", () => {
     await host.commit("acme", "app", { a: "1" });
     const refusal = await refusalOf(await cacheOf(), "app", { branch });
     expect(refusal).toMatchObject({ code: "not-found", allowed: "main" });
-    expect(readdirSync(join(folder, "cache"))).toEqual([".work"]);
+    expect(readdirSync(join(folder, "cache")).sort()).toEqual([".template", ".work"]);
   });
 
   it("may have a branch whose name looks like an option", async () => {

@@ -247,15 +247,34 @@ describe("a commit's files", () => {
 
   it.each([
     ["files", entry("100644", 1, "a").repeat(5), /more than 4 files/],
+    ["folders", entry("040000", "-", "a").repeat(5), /more than 4 files and folders/],
     ["bytes", entry("100644", 501, "a").repeat(2), /more than 1000 bytes/],
   ])("are refused when they are too many %s", (_, text, message) => {
     expect(() => count(text, 1000)).toThrow(NotGiven);
     expect(() => count(text)).toThrow(message);
   });
+
+  it.each([
+    ["many folders", `${"d/".repeat(1030)}a`],
+    ["one folder", `${"d".repeat(256)}/a`],
+    ["its own name", "é".repeat(128)],
+  ])("are refused where a path is too long by %s", (_, path) => {
+    expect(() => count(entry("100644", 1, path), 1000)).toThrow(/path is too long/);
+    expect(count(entry("100644", 1, path.slice(0, 100))).top.length).toBeLessThan(2);
+  });
+
+  it("are refused before the end of a name that has none, without holding more than a little of it", () => {
+    const made = new TreeCount(limits);
+    const part = Buffer.alloc(1000, "a");
+    made.push(Buffer.from(`100644 blob ${"a".repeat(40)} 1\t`));
+    made.push(part);
+    made.push(part);
+    expect(() => made.push(part)).toThrow(/path is too long/);
+  });
 });
 
 describe("a repository's place", () => {
-  const shelf = new Shelf({ folder: "/nowhere" });
+  const shelf = new Shelf({ folder: "/nowhere", log: { info: () => {}, warn: () => {} } });
   const url = "https://git.example/a/b.git";
 
   it("is another one for another host, owner, name or capital", () => {

@@ -1,0 +1,103 @@
+/**
+ * The repository cache and those who mean it harm, with the real git and a real Git host on loopback. Proves: no commit makes a tree that
+ * nobody can take away, or one larger than was counted; a fault of a tree is an answer, not another download; what a fetch left behind
+ * counts; and nobody takes all turns.
+ */
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { must } from "../../lib/run";
+import { git } from "./git-host";
+import { cacheOf, folder, host, hostForEachTest, refusalOf, treeOf, underWay } from "./repositories-rig";
+
+hostForEachTest();
+
+/** A file in folders in folders, which no path of a checked-out tree could name. */
+async function pushDeep(name: string, depth: number, bytes: number): Promise<void> {
+  await host.commit("acme", name, { a: "1" });
+  const work = host.workOf("acme", name);
+  let id = await git(work, "rev-parse", "HEAD^{tree}");
+  for (let level = 0; level < depth; level++) {
+    const input = `040000 tree ${id}\t${"d".repeat(bytes)}\n`;
+    id = (await must("git", ["-C", work, "mktree"], { input })).stdout.trim();
+  }
+  const commit = await git(work, "commit-tree", "-m", "deep", id);
+  await git(work, "push", "--quiet", "--force", "origin", `${commit}:refs/heads/main`);
+}
+
+describe("a commit with paths that are too long", () => {
+  it.each([
+    [17, 236],
+    [9, 236],
+    [1, 300],
+  ])("is refused: %i folders of %i characters; others are given as before", async (depth, bytes) => {
+    await pushDeep("deep", depth, bytes);
+    await host.commit("acme", "app", { a: "1" });
+    const cache = await cacheOf();
+    const refusal = await refusalOf(cache, "deep");
+    expect(refusal).toMatchObject({ code: "over-limit", message: expect.stringMatching(/path is too long/) });
+    expect(underWay()).toEqual([]);
+    expect(await treeOf(await cacheOf(), "app")).toMatchObject({ branch: "main" });
+  });
+
+  it("that is there all the same does not keep the next berthd from its work", async () => {
+    await host.commit("acme", "app", { a: "1" });
+    await (await treeOf(await cacheOf(), "app")).remove();
+    const work = join(folder, "cache/.work/tree");
+    mkdirSync(work);
+    // By short steps, as git makes them.
+    const script = `cd "$1" && for at in $(seq 20); do mkdir "$2" && cd -P "$2" || exit 1; done`;
+    await must("sh", ["-c", script, "sh", work, "d".repeat(236)]);
+    await expect(rm(work, { recursive: true })).rejects.toThrow(/ENAMETOOLONG/);
+    const warnings: unknown[] = [];
+    const log = { info: () => {}, warn: (data: object) => warnings.push(data) };
+    for (let start = 1; start <= 2; start++) {
+      const cache = await cacheOf({ log });
+      expect(cache.usage()).toMatchObject({ repositories: 1 });
+      expect(underWay()).toEqual([]);
+      expect(warnings).toHaveLength(start);
+      await (await treeOf(cache, "app")).remove();
+    }
+    const aside = readdirSync(join(folder, "cache")).filter((name) => name.startsWith(".work-"));
+    expect(warnings.at(-1)).toMatchObject({ folder: join(folder, "cache", aside[0] ?? "") });
+    await must("rm", ["-rf", join(folder, "cache")]);
+  });
+});
+
+describe("a commit whose files would grow", () => {
+  it("by attributes of its own has them as they were counted, and git finds nothing changed", async () => {
+    const texts = { ident: "$Id$\n".repeat(100), utf32: "abc\n".repeat(100), crlf: "\n".repeat(400) };
+    await host.commit("acme", "grow", {
+      ".gitattributes":
+        "ident ident\nutf32 working-tree-encoding=UTF-32\ncrlf text eol=crlf\n[attr]all ident\n",
+      "src/.gitattributes": "* ident text eol=crlf\n",
+      "src/a": texts.ident,
+      ident: texts.ident,
+      crlf: texts.crlf,
+    });
+    // A git that obeyed them would refuse to add it.
+    const work = host.workOf("acme", "grow");
+    const id = (await must("git", ["-C", work, "hash-object", "-w", "--stdin"], { input: texts.utf32 }))
+      .stdout;
+    await git(work, "update-index", "--add", "--cacheinfo", `100644,${id.trim()},utf32`);
+    await git(work, "commit", "--quiet", "--message", "utf32");
+    await git(work, "push", "--quiet", "origin", "HEAD:main");
+    const tree = await treeOf(await cacheOf(), "grow");
+    for (const [name, text] of Object.entries({ ...texts, "src/a": texts.ident })) {
+      expect(readFileSync(join(tree.folder, name), "utf8")).toBe(text);
+    }
+    expect(await git(tree.folder, "status", "--porcelain")).toBe("");
+  });
+
+  it("by folders of next to nothing is refused", async () => {
+    const files = Object.fromEntries(Array.from({ length: 30 }, (_, at) => [`a${at}/b/c/d`, "x"]));
+    await host.commit("acme", "folders", files);
+    const cache = await cacheOf({ limits: { treeFiles: 100 } });
+    expect(await refusalOf(cache, "folders")).toMatchObject({
+      code: "over-limit",
+      message: expect.stringMatching(/100 files and folders/),
+    });
+    expect(await treeOf(await cacheOf({ limits: { treeFiles: 120 } }), "folders")).toBeDefined();
+  });
+});
