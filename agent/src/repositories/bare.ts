@@ -1,6 +1,6 @@
-import { existsSync } from "node:fs";
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isThere } from "./files";
 import type { Git } from "./git";
 import { type References, readReferences, sameReferences } from "./references";
 
@@ -45,8 +45,7 @@ export class Bare {
   }
 
   async fetch({ url, ...how }: Asking): Promise<void> {
-    const unclean = existsSync(this.unclean);
-    await writeFile(this.unclean, "");
+    const unclean = await this.mark();
     const before = await this.references(how.signal);
     const quiet = ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
     await this.run(["fetch", ...quiet, "--no-recurse-submodules", "--", url, ...ALL], how);
@@ -58,7 +57,16 @@ export class Bare {
 
   /** Whether it has what the host said and nothing else, so that there is nothing to fetch. */
   async has(said: References, signal: AbortSignal): Promise<boolean> {
-    return !existsSync(this.unclean) && sameReferences(await this.references(signal), said);
+    return !(await this.isUnclean()) && sameReferences(await this.references(signal), said);
+  }
+
+  /** Whether objects may be in it that no branch or tag leads to. */
+  isUnclean(): Promise<boolean> {
+    return isThere(this.unclean);
+  }
+
+  async commitOf(branch: string, signal: AbortSignal): Promise<string> {
+    return (await this.run(["rev-parse", "--verify", `refs/heads/${branch}^{commit}`], { signal })).trim();
   }
 
   /** The branch that the host's HEAD named at last. */
@@ -68,6 +76,17 @@ export class Bare {
 
   async setDefaultBranch(name: string, signal: AbortSignal): Promise<void> {
     await this.run(["symbolic-ref", "HEAD", `refs/heads/${name}`], { signal });
+  }
+
+  /** Whether it was there before. It is made anew or not at all: git's account could have put a link there. */
+  private async mark(): Promise<boolean> {
+    try {
+      await writeFile(this.unclean, "", { flag: "wx" });
+      return false;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      return true;
+    }
   }
 
   private async references(signal: AbortSignal): Promise<References> {

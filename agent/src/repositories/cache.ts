@@ -102,11 +102,24 @@ export class RepositoryCache {
     if (!giveBack) throw busy();
     try {
       const tree = await this.alone(ask, () => this.treeOf(ask, host));
-      await this.evict();
       return { ...tree, remove: () => removeAll(tree.folder).finally(giveBack) };
     } catch (error) {
       giveBack();
       throw error;
+    } finally {
+      await this.keepSize();
+    }
+  }
+
+  /** Also after a fault, which may have left more than there was. What goes wrong with it is no fault of the request's. */
+  private async keepSize(): Promise<void> {
+    try {
+      await this.evict();
+    } catch (error) {
+      this.options.log.warn(
+        { reason: (error as Error).message },
+        "the repository cache does not keep its size",
+      );
     }
   }
 

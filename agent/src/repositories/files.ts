@@ -13,6 +13,10 @@ async function unlessGone<T>(act: Promise<T>): Promise<T | undefined> {
   }
 }
 
+/** Also a link that leads nowhere. */
+export const isThere = async (path: string): Promise<boolean> =>
+  (await unlessGone(lstat(path))) !== undefined;
+
 /** None for a folder that is not there. */
 export const entries = async (folder: string): Promise<Dirent[]> =>
   (await unlessGone(readdir(folder, { withFileTypes: true }))) ?? [];

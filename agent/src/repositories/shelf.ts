@@ -67,13 +67,15 @@ export class Shelf {
   }
 
   /** Puts a whole repository in the place of the one that is there, if there is one. */
-  async put(key: string, from: string): Promise<void> {
+  async put(key: string, from: string, at: number): Promise<void> {
     const { folder } = this;
     await makeFolder(dirname(this.place(key)), folder, this.options.account);
+    const bytes = await sizeOf(from);
     const aside = this.work();
     if (this.kept.delete(key)) renameSync(this.place(key), aside);
     renameSync(from, this.place(key));
-    this.kept.set(key, { bytes: 0, usedAt: 0 });
+    this.kept.set(key, { bytes, usedAt: at });
+    await this.stamp(key, at);
     await removeAll(aside);
   }
 
@@ -82,6 +84,13 @@ export class Shelf {
     const bytes = changed ? await sizeOf(this.place(key)) : this.bytesOf(key);
     this.kept.set(key, { bytes, usedAt: at });
     await this.stamp(key, at);
+  }
+
+  /** Looks at its size, without a use of it. */
+  async measure(key: string): Promise<number> {
+    const bytes = await sizeOf(this.place(key));
+    this.kept.set(key, { bytes, usedAt: this.kept.get(key)?.usedAt ?? 0 });
+    return bytes;
   }
 
   /** The one that nobody has used for the longest time, of those that `mayGo`. */

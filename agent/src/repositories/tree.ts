@@ -95,21 +95,19 @@ export const TEMPLATE: Readonly<Record<string, string>> = {
   "info/attributes": "* -ident -text !eol !working-tree-encoding\n",
 };
 
-/** The commit that the branch is at, and the names of the regular files at its top. Refused where it has too many. */
+/** The names of the regular files at the commit's top. Refused where it has too many. */
 export async function lookAtTree(
   git: Git,
-  { from, branch }: Pick<TreeAsk, "from" | "branch">,
+  { from, commit }: { from: string; commit: string },
   limits: RepositoryLimits,
   signal: AbortSignal,
-): Promise<{ commit: string; files: string[] }> {
-  const name = `refs/heads/${branch}^{commit}`;
-  const commit = (await git.run([`--git-dir=${from}`, "rev-parse", "--verify", name], { signal })).trim();
+): Promise<string[]> {
   const count = new TreeCount(limits);
   await git.run([`--git-dir=${from}`, "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit], {
     signal,
     onOutput: (part) => count.push(part),
   });
-  return { commit, files: count.top };
+  return count.top;
 }
 
 /**

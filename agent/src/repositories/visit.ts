@@ -35,9 +35,14 @@ export class Visit {
     const said = await this.list();
     const branch = ask.branch ?? said.defaultBranch;
     if (branch === undefined || !said.at.has(`refs/heads/${branch}`)) throw noBranch(ask, said);
-    const tree = (await this.fromKept(said, branch)) ?? (await this.fromNew(said, branch));
-    ask.onLine(`branch ${branch} is at ${tree.commit}`);
-    return tree;
+    try {
+      const commit = (await this.fromKept(said, branch)) ?? (await this.fromNew(said, branch));
+      const tree = await this.treeOf(said, commit, branch);
+      ask.onLine(`branch ${branch} is at ${commit}`);
+      return tree;
+    } catch (error) {
+      throw error instanceof GitError ? failed(ask.repository, error.message) : error;
+    }
   }
 
   private async list(): Promise<References> {
@@ -49,36 +54,49 @@ export class Visit {
     }
   }
 
-  /** Undefined: none is kept, or git finds fault with it. */
-  private async fromKept(said: References, branch: string): Promise<Tree | undefined> {
-    const { shelf, log } = this.options;
+  /** The branch's commit, which is in its place then. Undefined: none is kept, or git finds fault with it. */
+  private async fromKept(said: References, branch: string): Promise<string | undefined> {
+    const { shelf, log, now } = this.options;
     if (!shelf.has(this.key)) return undefined;
-    const folder = shelf.place(this.key);
+    const bare = this.bare(shelf.place(this.key));
     try {
-      const bare = this.bare(folder);
       const fresh = await bare.has(said, this.ask.signal);
       if (!fresh) await this.fetch(bare);
-      return await this.treeOf(bare, said, branch, !fresh);
+      const commit = await this.settle(bare, said, branch);
+      await shelf.used(this.key, now(), !fresh);
+      return commit;
     } catch (error) {
-      if (shelf.has(this.key)) await removeLeftovers(folder);
+      await this.tidy(bare);
       if (!(error instanceof GitError)) throw error;
       log.warn({ repository: this.key, reason: error.message }, "a repository is taken anew from its host");
       return undefined;
     }
   }
 
-  /** In a folder of its own, so that a repository in its place is whole, and an old one stays until then. */
-  private async fromNew(said: References, branch: string): Promise<Tree> {
+  /**
+   * After a fault, or an end in the middle. A fetch may have left objects that no branch leads to: were they kept, each one that is cut
+   * off at that point would leave more.
+   */
+  private async tidy(bare: Bare): Promise<void> {
     const { shelf } = this.options;
+    if (!shelf.has(this.key)) return;
+    const before = shelf.bytesOf(this.key);
+    await removeLeftovers(bare.folder);
+    const after = await shelf.measure(this.key);
+    if (after > before && (await bare.isUnclean())) await shelf.remove(this.key);
+  }
+
+  /** In a folder of its own, so that a repository in its place is whole, and an old one stays until then. */
+  private async fromNew(said: References, branch: string): Promise<string> {
+    const { shelf, now } = this.options;
     const folder = shelf.work();
     try {
       const bare = this.bare(folder);
       await bare.make(this.ask.signal);
       await this.fetch(bare);
-      await shelf.put(this.key, folder);
-      return await this.treeOf(this.bare(shelf.place(this.key)), said, branch, true);
-    } catch (error) {
-      throw error instanceof GitError ? failed(this.ask.repository, error.message) : error;
+      const commit = await this.settle(bare, said, branch);
+      await shelf.put(this.key, folder, now());
+      return commit;
     } finally {
       await removeAll(folder);
     }
@@ -89,28 +107,31 @@ export class Visit {
     await bare.fetch(this.asking);
   }
 
-  private async treeOf(bare: Bare, said: References, branch: string, changed: boolean): Promise<Tree> {
-    const { git, shelf, limits, now } = this.options;
-    const { signal, repository } = this.ask;
+  /** Notes the main branch, and says which commit the asked one is at. */
+  private async settle(bare: Bare, said: References, branch: string): Promise<string> {
+    const { signal } = this.ask;
     if (said.defaultBranch !== undefined) await bare.setDefaultBranch(said.defaultBranch, signal);
-    await shelf.used(this.key, now(), changed);
+    return bare.commitOf(branch, signal);
+  }
+
+  /** What git finds wrong here is in the commit itself, such as a name that the disk does not take: the host would give the same again. */
+  private async treeOf(said: References, commit: string, branch: string): Promise<Tree> {
+    const { git, shelf, limits } = this.options;
+    const { signal, repository } = this.ask;
     if (shelf.bytesOf(this.key) > limits.repositoryBytes) {
       await shelf.remove(this.key);
       throw tooLarge(repository, limits);
     }
-    const { commit, files } = await lookAtTree(git, { from: bare.folder, branch }, limits, signal);
+    const from = shelf.place(this.key);
+    const files = await lookAtTree(git, { from, commit }, limits, signal);
+    const defaultBranch = said.defaultBranch ?? (await this.bare(from).defaultBranch(signal));
     const folder = shelf.work();
     try {
-      await makeTree(
-        git,
-        { from: bare.folder, branch, url: repository.url, folder, template: shelf.template },
-        signal,
-      );
+      await makeTree(git, { from, branch, url: repository.url, folder, template: shelf.template }, signal);
     } catch (error) {
       await removeAll(folder);
       throw error;
     }
-    const defaultBranch = said.defaultBranch ?? (await bare.defaultBranch(signal));
     return { commit, branch, defaultBranch, folder, files };
   }
 

@@ -3,13 +3,24 @@
  * nobody can take away, or one larger than was counted; a fault of a tree is an answer, not another download; what a fetch left behind
  * counts; and nobody takes all turns.
  */
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { must } from "../../lib/run";
+import { until } from "../../lib/until";
 import { git } from "./git-host";
-import { cacheOf, folder, host, hostForEachTest, refusalOf, treeOf, underWay } from "./repositories-rig";
+import {
+  askFor,
+  cacheOf,
+  folder,
+  host,
+  hostForEachTest,
+  processes,
+  refusalOf,
+  treeOf,
+  underWay,
+} from "./repositories-rig";
 
 hostForEachTest();
 
@@ -99,5 +110,64 @@ describe("a commit whose files would grow", () => {
       message: expect.stringMatching(/100 files and folders/),
     });
     expect(await treeOf(await cacheOf({ limits: { treeFiles: 120 } }), "folders")).toBeDefined();
+  });
+});
+
+describe("a repository with a file that git cannot write", () => {
+  it("is refused each time, and fetched once", async () => {
+    await host.commit("acme", "zeros", { zeros: "0".repeat(2_000_000) });
+    const cache = await cacheOf({ limits: { repositoryBytes: 1_000_000 } });
+    for (let time = 0; time < 3; time++) {
+      const refusal = await refusalOf(cache, "zeros");
+      expect(refusal).toMatchObject({ code: "closed", message: expect.stringMatching(/git failed/) });
+      expect(host.fetches).toBe(1);
+    }
+    expect(underWay()).toEqual([]);
+  });
+});
+
+describe("the size of the cache", () => {
+  const random = () => Array.from({ length: 3000 }, () => Math.random().toString(36)).join("");
+
+  it("counts what a fetch left that was cut off behind its pack: that repository is kept no more", async () => {
+    await host.commit("acme", "app", { a: random() });
+    const flag = join(folder, "hold");
+    const program = join(folder, "slow-git");
+    const script = `#!/bin/sh\ncase " $* " in *" pack-refs "*) [ ! -e ${flag} ] || sleep 600;; esac\nexec git "$@"\n`;
+    writeFileSync(program, script, { mode: 0o755 });
+    const cache = await cacheOf({ git: program });
+    await (await treeOf(cache, "app")).remove();
+    const commit = await host.commit("acme", "app", { a: random() });
+    writeFileSync(flag, "");
+    const leaving = new AbortController();
+    const waits = cache.checkout(askFor("app", { signal: leaving.signal }));
+    await until("the pack is there", 30_000, () => processes().some((line) => /pack-refs/.test(line)));
+    leaving.abort(new Error("gone"));
+    await expect(waits).rejects.toThrow("gone");
+    expect(cache.usage()).toEqual({ repositories: 0, bytes: 0, underWay: 0 });
+    expect(underWay()).toEqual([]);
+    await rm(flag);
+    expect(await treeOf(cache, "app")).toMatchObject({ commit });
+  });
+
+  it("is kept after an answer that is a refusal, too", async () => {
+    await host.commit("acme", "app", { a: random() });
+    await (await treeOf(await cacheOf(), "app")).remove();
+    const little = await cacheOf({ maxBytes: 1 });
+    expect(little.usage().repositories).toBe(1);
+    expect(await refusalOf(little, "missing")).toMatchObject({ code: "not-found" });
+    expect(little.usage()).toEqual({ repositories: 0, bytes: 0, underWay: 0 });
+  });
+
+  it("takes no tree from anybody when it cannot be kept", async () => {
+    for (const name of ["app", "other"]) await host.commit("acme", name, { a: random() });
+    await (await treeOf(await cacheOf(), "other")).remove();
+    const warnings: string[] = [];
+    const log = { info: () => {}, warn: (_: object, message: string) => warnings.push(message) };
+    const little = await cacheOf({ maxBytes: 1, log });
+    const { host: name } = host.repository("acme", "other");
+    await rm(join(folder, "cache", name, "acme/other.git"), { recursive: true });
+    expect(await treeOf(little, "app")).toMatchObject({ branch: "main" });
+    expect(warnings).toEqual(["the repository cache does not keep its size"]);
   });
 });
