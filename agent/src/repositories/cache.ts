@@ -4,9 +4,9 @@ import { bracketed } from "../../../core/net";
 import { remoteEnvironment, secretsOf } from "./environment";
 import { removeAll } from "./files";
 import { Git } from "./git";
-import { Places } from "./places";
-import { busy, noToken, notAllowed, tooSlow, unusable } from "./refusals";
+import { noToken, noTurn, notAllowed, tooSlow, unusable } from "./refusals";
 import { Shelf } from "./shelf";
+import { type Turn, Turns } from "./turns";
 import {
   type Checkout,
   type CheckoutAsk,
@@ -16,16 +16,19 @@ import {
   type RepositoryUsage,
 } from "./types";
 import { Visit } from "./visit";
+import { within } from "./within";
 
 const DEFAULT_LIMITS: RepositoryLimits = {
   milliseconds: 15 * 60_000,
+  waitMilliseconds: 15 * 60_000,
+  listMilliseconds: 60_000,
   repositoryBytes: 2 * 2 ** 30,
   treeBytes: 4 * 2 ** 30,
   treeFiles: 250_000,
   memoryBytes: 2 * 2 ** 30,
 };
 const AT_A_TIME = 8;
-const MOST_WAITING = 256;
+const AT_A_TIME_OF_ONE = 3;
 /** In bytes; those of the known hosts have less than 256. */
 const LONGEST_TOKEN = 4096;
 
@@ -37,16 +40,15 @@ export class RepositoryCache {
   private readonly git: Git;
   private readonly shelf: Shelf;
   private readonly limits: RepositoryLimits;
-  private readonly places: Places;
-  /** Of the repositories that somebody uses or waits for; each is one's at a time. */
-  private readonly locks = new Map<string, Places>();
+  private readonly turns: Turns;
   private sound = false;
 
   constructor(private readonly options: RepositoryCacheOptions) {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.git = new Git(options, this.limits);
     this.shelf = new Shelf(options);
-    this.places = new Places(options.atATime ?? AT_A_TIME, MOST_WAITING);
+    const { atATime = AT_A_TIME, atATimeOfOne = AT_A_TIME_OF_ONE } = options;
+    this.turns = new Turns({ atATime, atATimeOfOne });
   }
 
   /** Before the first checkout: reads what is kept, without what a berthd before this one left half done. */
@@ -60,7 +62,7 @@ export class RepositoryCache {
   }
 
   usage(): RepositoryUsage {
-    return { repositories: this.shelf.count, bytes: this.shelf.bytes, underWay: this.places.inUse };
+    return { repositories: this.shelf.count, bytes: this.shelf.bytes, underWay: this.turns.underWay };
   }
 
   /**
@@ -72,43 +74,52 @@ export class RepositoryCache {
    * @throws the signal's reason; nothing of the request is left then
    */
   async checkout(ask: CheckoutAsk): Promise<Result<Checkout>> {
-    const late = AbortSignal.timeout(this.limits.milliseconds);
     try {
-      const signal = AbortSignal.any([ask.signal, late]);
-      return { ok: true, value: await this.placed({ ...ask, signal }) };
+      return { ok: true, value: await this.given(ask) };
     } catch (error) {
-      const why = late.aborted && !ask.signal.aborted ? tooSlow(ask.repository, this.limits) : error;
-      if (why instanceof NotGiven) return refuse(why.refusal);
-      throw why;
+      if (error instanceof NotGiven) return refuse(error.refusal);
+      throw error;
     }
   }
 
   /** Takes away what was not used for the longest time, until the rest is within the bounds; nothing that is in use. */
   async evict(): Promise<void> {
     while (this.shelf.bytes > this.options.maxBytes) {
-      const key = this.shelf.oldest((one) => !this.locks.has(one));
+      const key = this.shelf.oldest((one) => !this.turns.isInUse(one));
       if (key === undefined) return;
       this.options.log.info({ repository: key }, "a repository is no longer kept: the cache has its size");
       await this.shelf.remove(key);
     }
   }
 
-  /** Everything that can be refused is, before anything is touched; then it waits for one of the places. */
-  private async placed(ask: CheckoutAsk): Promise<Checkout> {
+  /** Everything that can be refused is, before anything is touched; then it waits for its turn, and the host's time begins. */
+  private async given(ask: CheckoutAsk): Promise<Checkout> {
     const host = this.hostOf(ask.repository);
     checkToken(ask.token);
     await this.checkGit(ask.signal);
-    const giveBack = await this.places.take(ask.signal);
-    if (!giveBack) throw busy();
+    const turn = await this.turnOf(ask);
     try {
-      const tree = await this.alone(ask, () => this.treeOf(ask, host));
-      return { ...tree, remove: () => removeAll(tree.folder).finally(giveBack) };
+      const { milliseconds } = this.limits;
+      const tooLong = () => tooSlow(ask.repository, this.limits);
+      const tree = await within({ milliseconds, signal: ask.signal, tooLong }, (signal) =>
+        this.treeOf({ ...ask, signal }, host),
+      );
+      return { ...tree, remove: () => removeAll(tree.folder).finally(turn.giveBack) };
     } catch (error) {
-      giveBack();
+      turn.giveBack();
       throw error;
     } finally {
+      turn.unlock();
       await this.keepSize();
     }
+  }
+
+  private turnOf({ repository, owner, signal }: CheckoutAsk): Promise<Turn> {
+    const milliseconds = this.limits.waitMilliseconds;
+    const key = this.shelf.keyOf(repository);
+    return within({ milliseconds, signal, tooLong: () => noTurn(repository, this.limits) }, (until) =>
+      this.turns.take({ key, owner, signal: until }),
+    );
   }
 
   /** Also after a fault, which may have left more than there was. What goes wrong with it is no fault of the request's. */
@@ -120,21 +131,6 @@ export class RepositoryCache {
         { reason: (error as Error).message },
         "the repository cache does not keep its size",
       );
-    }
-  }
-
-  private async alone<T>({ repository, signal }: CheckoutAsk, act: () => Promise<T>): Promise<T> {
-    const key = this.shelf.keyOf(repository);
-    const lock = this.locks.get(key) ?? new Places(1, MOST_WAITING);
-    this.locks.set(key, lock);
-    let unlock: (() => void) | undefined;
-    try {
-      unlock = await lock.take(signal);
-      if (!unlock) throw busy();
-      return await act();
-    } finally {
-      unlock?.();
-      if (lock.inUse === 0) this.locks.delete(key);
     }
   }
 

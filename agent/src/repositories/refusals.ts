@@ -28,11 +28,28 @@ export const busy = () =>
     fix: "try again in a minute",
   });
 
+/** Nothing was asked of the host. */
+export const noTurn = (repository: Repository, { waitMilliseconds }: RepositoryLimits) =>
+  new NotGiven({
+    code: "busy",
+    message: `${nameOf(repository)} waited ${waitMilliseconds / 1000} seconds for its turn: others are under way on this node`,
+    allowed: "a few repositories at a time, fewer still of one owner, and each of them once at a time",
+    fix: "try again when those are done",
+  });
+
+export const tooSlowList = (repository: Repository, { listMilliseconds }: RepositoryLimits) =>
+  new NotGiven({
+    code: "over-limit",
+    message: `${nameOf(repository)}: the commit's files are not counted within ${listMilliseconds / 1000} seconds`,
+    allowed: `${listMilliseconds / 1000} seconds`,
+    fix: "take files and folders out of the branch, or try again when the node has less to do",
+  });
+
 export const unusable = (problem: string) =>
   new NotGiven({
     code: "closed",
     message: `this node cannot get repositories: ${problem}`,
-    allowed: "git 2.38 or later, with setpriv and prlimit of util-linux",
+    allowed: "git 2.38 or later, with setpriv and prlimit of util-linux and nice of coreutils",
     fix: "have the operator install them on the node",
   });
 

@@ -3,6 +3,8 @@ import type { Repository, RepositoryHost } from "../../../core/manager";
 
 export interface CheckoutAsk {
   repository: Repository;
+  /** Whose turns it takes, such as a tenant's name; one has a few at a time. */
+  owner: string;
   /** A name that git takes for a branch's; see `parseBranch`. @default the one that the host's HEAD names */
   branch?: string;
   /** Of the repository's host; used for this one alone, and kept nowhere. @default none: the repository is public */
@@ -13,7 +15,7 @@ export interface CheckoutAsk {
   onLine(line: string): void;
 }
 
-/** A working tree of one's own. Who gets it takes it away with `remove`, whatever happens: there are a few at a time. */
+/** A working tree of one's own. Who gets it takes it away with `remove`, whatever happens: there are a few at a time, fewer of one owner. */
 export interface Checkout {
   /** 40 hexadecimal digits. */
   commit: string;
@@ -45,6 +47,10 @@ export interface RepositoryUsage {
 export interface RepositoryLimits {
   /** From the first question to the whole working tree. @default 15 minutes */
   milliseconds: number;
+  /** Before that, for a turn. @default 15 minutes */
+  waitMilliseconds: number;
+  /** For counting the commit's files, of which git lists more than there are objects. @default 1 minute */
+  listMilliseconds: number;
   /** Of the repository on disk, and of each file that git writes. @default 2 GiB */
   repositoryBytes: number;
   /** Of the files of the commit. @default 4 GiB */
@@ -72,6 +78,8 @@ export interface RepositoryCacheOptions {
   limits?: Partial<RepositoryLimits>;
   /** Working trees at a time. @default 8 */
   atATime?: number;
+  /** Of those, for one owner. @default 3 */
+  atATimeOfOne?: number;
   log: { info(data: object, message: string): void; warn(data: object, message: string): void };
   /** Milliseconds since the epoch. @default Date.now */
   now?(): number;

@@ -2,10 +2,11 @@ import { type Asking, Bare } from "./bare";
 import { removeAll, removeLeftovers } from "./files";
 import { type Git, GitError } from "./git";
 import type { References } from "./references";
-import { failed, nameOf, noBranch, notGiven, tooLarge } from "./refusals";
+import { failed, nameOf, noBranch, notGiven, tooLarge, tooSlowList } from "./refusals";
 import type { Shelf } from "./shelf";
 import { lookAtTree, makeTree } from "./tree";
 import type { Checkout, CheckoutAsk, RepositoryCacheOptions, RepositoryLimits } from "./types";
+import { within } from "./within";
 
 type Tree = Omit<Checkout, "remove">;
 
@@ -123,7 +124,11 @@ export class Visit {
       throw tooLarge(repository, limits);
     }
     const from = shelf.place(this.key);
-    const files = await lookAtTree(git, { from, commit }, limits, signal);
+    const milliseconds = limits.listMilliseconds;
+    const files = await within(
+      { milliseconds, signal, tooLong: () => tooSlowList(repository, limits) },
+      (until) => lookAtTree(git, { from, commit }, limits, until),
+    );
     const defaultBranch = said.defaultBranch ?? (await this.bare(from).defaultBranch(signal));
     const folder = shelf.work();
     try {

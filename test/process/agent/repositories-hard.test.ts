@@ -60,7 +60,7 @@ function stuck(): { begun: boolean } {
 describe("many at once", () => {
   it("of one repository ask the host for its objects once, and each has a tree of its own", async () => {
     const commit = await host.commit("acme", "app", { a: "1" });
-    const cache = await cacheOf({ atATime: 20 });
+    const cache = await cacheOf({ atATime: 20, atATimeOfOne: 12 });
     const trees = await Promise.all(Array.from({ length: 12 }, () => treeOf(cache, "app")));
     expect(host.fetches).toBe(1);
     expect(new Set(trees.map((tree) => tree.folder)).size).toBe(12);
@@ -152,7 +152,7 @@ describe("a process that is killed in the middle", () => {
       (async () => {
         await cache.recover();
         for (const repository of repositories) {
-          const ask = { repository, signal: new AbortController().signal, onLine() {} };
+          const ask = { repository, owner: "alice", signal: new AbortController().signal, onLine() {} };
           console.log(JSON.stringify(await cache.checkout(ask)));
         }
       })();`;

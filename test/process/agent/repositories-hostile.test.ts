@@ -5,6 +5,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import { getPriority } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { must } from "../../lib/run";
@@ -14,6 +15,7 @@ import {
   askFor,
   cacheOf,
   folder,
+  gitThat,
   host,
   hostForEachTest,
   processes,
@@ -132,9 +134,7 @@ describe("the size of the cache", () => {
   it("counts what a fetch left that was cut off behind its pack: that repository is kept no more", async () => {
     await host.commit("acme", "app", { a: random() });
     const flag = join(folder, "hold");
-    const program = join(folder, "slow-git");
-    const script = `#!/bin/sh\ncase " $* " in *" pack-refs "*) [ ! -e ${flag} ] || sleep 600;; esac\nexec git "$@"\n`;
-    writeFileSync(program, script, { mode: 0o755 });
+    const program = gitThat(`case " $* " in *" pack-refs "*) [ ! -e ${flag} ] || sleep 600;; esac`);
     const cache = await cacheOf({ git: program });
     await (await treeOf(cache, "app")).remove();
     const commit = await host.commit("acme", "app", { a: random() });
@@ -169,5 +169,50 @@ describe("the size of the cache", () => {
     await rm(join(folder, "cache", name, "acme/other.git"), { recursive: true });
     expect(await treeOf(little, "app")).toMatchObject({ branch: "main" });
     expect(warnings).toEqual(["the repository cache does not keep its size"]);
+  });
+});
+
+describe("one owner", () => {
+  it("has a few turns, and shuts no repository for others while waiting for one of them", async () => {
+    for (const name of ["app", "other"]) await host.commit("acme", name, { name });
+    const cache = await cacheOf({ atATime: 3, atATimeOfOne: 2 });
+    const own = [await treeOf(cache, "app"), await treeOf(cache, "app")];
+    let given = false;
+    const third = treeOf(cache, "other").then((tree) => {
+      given = true;
+      return tree;
+    });
+    const theirs = await treeOf(cache, "other", { owner: "bob" });
+    expect(readFileSync(join(theirs.folder, "name"), "utf8")).toBe("other");
+    expect(given).toBe(false);
+    await own[0]?.remove();
+    await third;
+    expect(cache.usage().underWay).toBe(3);
+  });
+
+  it("who gets no turn in time is told that it was that, and the host is not asked", async () => {
+    await host.commit("acme", "app", { a: "1" });
+    const cache = await cacheOf({ atATimeOfOne: 1, limits: { waitMilliseconds: 300 } });
+    const first = await treeOf(cache, "app");
+    const asked = host.seen.length;
+    expect(await refusalOf(cache, "app")).toMatchObject({
+      code: "busy",
+      message: expect.stringMatching(/waited 0\.3 seconds for its turn/),
+    });
+    expect(host.seen).toHaveLength(asked);
+    await first.remove();
+    expect(await treeOf(cache, "app")).toMatchObject({ branch: "main" });
+  });
+
+  it("has no commit counted for longer than is allowed, and git goes behind all else", async () => {
+    await host.commit("acme", "app", { a: "1" });
+    const git = gitThat(`nice > ${folder}/nice; case " $* " in *" ls-tree "*) sleep 600;; esac`);
+    const cache = await cacheOf({ git, limits: { listMilliseconds: 300 } });
+    expect(await refusalOf(cache, "app")).toMatchObject({
+      code: "over-limit",
+      message: expect.stringMatching(/not counted within 0\.3 seconds/),
+    });
+    expect([processes(), underWay(), cache.usage().underWay]).toEqual([[], [], 0]);
+    expect(Number(readFileSync(join(folder, "nice"), "utf8"))).toBe(Math.min(19, getPriority() + 10));
   });
 });

@@ -1,5 +1,6 @@
 /** What the tests of the repository cache share: a cache in a folder of its own, and a Git host, for each test. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
@@ -45,6 +46,7 @@ export async function cacheOf(more: Partial<RepositoryCacheOptions> = {}): Promi
 
 export const askFor = (name: string, more: Partial<CheckoutAsk> = {}): CheckoutAsk => ({
   repository: host.repository("acme", name),
+  owner: "alice",
   signal: new AbortController().signal,
   onLine: () => {},
   ...more,
@@ -67,6 +69,13 @@ export async function refusalOf(cache: RepositoryCache, name: string, more: Part
   const given = await cache.checkout(askFor(name, more));
   if (given.ok) throw new Error(`it was given: ${given.value.folder}`);
   return given.refusal;
+}
+
+/** A git that does something before a command of its own: `sh` with `$*` for git's arguments. */
+export function gitThat(script: string): string {
+  const program = join(folder, `git-${randomUUID()}`);
+  writeFileSync(program, `#!/bin/sh\n${script}\nexec git "$@"\n`, { mode: 0o755 });
+  return program;
 }
 
 /** What is under way, on the disk. */
