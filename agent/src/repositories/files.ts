@@ -1,6 +1,6 @@
-/** Folders that git works in: made for its account, measured, and taken away. No link in them is followed. */
+/** Folders that git works in: made, measured, and taken away. No link in them is followed. */
 import type { Dirent } from "node:fs";
-import { chown, lstat, mkdir, readdir, rm } from "node:fs/promises";
+import { chmod, lchown, lstat, mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 /** Undefined for what has gone in the meantime. */
@@ -23,20 +23,40 @@ export const entries = async (folder: string): Promise<Dirent[]> =>
 
 export const removeAll = (path: string) => rm(path, { recursive: true, force: true });
 
-/** Makes the folder, and those above it that are missing below `top`, each for the account alone. */
-export async function makeFolder(
-  folder: string,
-  top: string,
-  account: { uid: number; gid: number } | undefined,
-): Promise<void> {
-  if (folder !== top) await makeFolder(dirname(folder), top, account);
+/**
+ * Makes the folder, and those above it that are missing below `top`: berthd's own, which git's account only passes through. So that
+ * account can put nothing in the place of what is in them, such as a link to a file of the system.
+ *
+ * @param passed whether git has another account
+ * @throws for one that is there, and is a link or somebody else's
+ */
+export async function makeFolder(folder: string, top: string, passed: boolean): Promise<void> {
+  if (folder !== top) await makeFolder(dirname(folder), top, passed);
   try {
     await mkdir(folder, { mode: 0o700 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    await checkOwn(folder);
   }
-  // Also of one that is there: a berthd before this one may have been killed in between, or have had another account.
-  if (account) await chown(folder, account.uid, account.gid);
+  // Also of one that is there: a berthd before this one may have been killed in between.
+  await chmod(folder, passed ? 0o711 : 0o700);
+}
+
+async function checkOwn(folder: string): Promise<void> {
+  const found = await lstat(folder);
+  if (!found.isDirectory() || found.uid !== process.geteuid?.())
+    throw new Error(
+      `${folder} is not a folder of berthd's own account: take it away, and berthd makes it anew`,
+    );
+}
+
+/** Makes a folder for git alone, below one of `makeFolder`. */
+export async function makeLeaf(
+  folder: string,
+  account: { uid: number; gid: number } | undefined,
+): Promise<void> {
+  await mkdir(folder, { mode: 0o700 });
+  if (account) await lchown(folder, account.uid, account.gid);
 }
 
 /** The paths of all that is no folder; folders that go meanwhile are no error. */

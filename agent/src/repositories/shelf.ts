@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { renameSync } from "node:fs";
-import { chmod, lstat, mkdir, utimes, writeFile } from "node:fs/promises";
+import { chmod, lstat, lutimes, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Repository } from "../../../core/manager";
-import { entries, makeFolder, removeAll, removeLeftovers, sizeOf } from "./files";
+import { entries, makeFolder, makeLeaf, removeAll, removeLeftovers, sizeOf } from "./files";
 import { TEMPLATE } from "./tree";
 import type { RepositoryCacheOptions } from "./types";
 
@@ -57,9 +57,11 @@ export class Shelf {
     return this.kept.has(key);
   }
 
-  /** Where something that is under way may be. */
-  work(): string {
-    return join(this.folder, WORK, randomUUID());
+  /** An empty folder of git's for something that is under way. */
+  async work(): Promise<string> {
+    const folder = this.aside();
+    await makeLeaf(folder, this.options.account);
+    return folder;
   }
 
   get template(): string {
@@ -69,9 +71,9 @@ export class Shelf {
   /** Puts a whole repository in the place of the one that is there, if there is one. */
   async put(key: string, from: string, at: number): Promise<void> {
     const { folder } = this;
-    await makeFolder(dirname(this.place(key)), folder, this.options.account);
+    await makeFolder(dirname(this.place(key)), folder, this.passed);
     const bytes = await sizeOf(from);
-    const aside = this.work();
+    const aside = this.aside();
     if (this.kept.delete(key)) renameSync(this.place(key), aside);
     renameSync(from, this.place(key));
     this.kept.set(key, { bytes, usedAt: at });
@@ -101,7 +103,7 @@ export class Shelf {
 
   /** At once out of its place, so that whoever comes next finds none. */
   async remove(key: string): Promise<void> {
-    const aside = this.work();
+    const aside = this.aside();
     this.kept.delete(key);
     renameSync(this.place(key), aside);
     await removeAll(aside);
@@ -110,8 +112,9 @@ export class Shelf {
   /** Reads what is there, without what a berthd before this one left half done. */
   async load(): Promise<void> {
     const { folder } = this;
+    await makeFolder(folder, folder, this.passed);
     for (const { name } of await entries(folder)) if (name.startsWith(WORK)) await this.clear(name);
-    await makeFolder(join(folder, WORK), folder, this.options.account);
+    await makeFolder(join(folder, WORK), folder, this.passed);
     await this.makeTemplate();
     this.kept.clear();
     for (const key of await this.keys()) {
@@ -134,6 +137,15 @@ export class Shelf {
         "what was left under way cannot be removed: remove it by hand",
       );
     }
+  }
+
+  /** A new path that nobody else knows. */
+  private aside(): string {
+    return join(this.folder, WORK, randomUUID());
+  }
+
+  private get passed(): boolean {
+    return this.options.account !== undefined;
   }
 
   private async makeTemplate(): Promise<void> {
@@ -164,6 +176,6 @@ export class Shelf {
 
   /** The time of a repository's folder is that of its last use, for the berthd after this one. */
   private stamp(key: string, at: number): Promise<void> {
-    return utimes(this.place(key), at / 1000, at / 1000);
+    return lutimes(this.place(key), at / 1000, at / 1000);
   }
 }

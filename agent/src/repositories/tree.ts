@@ -81,7 +81,7 @@ export interface TreeAsk {
   branch: string;
   /** Of the repository at its host. */
   url: string;
-  /** Where the tree is made; there is nothing yet. */
+  /** Where the tree is made; it is there, and empty. */
   folder: string;
   /** What its `.git` begins with; see `TEMPLATE`. */
   template: string;

@@ -59,7 +59,9 @@ export class Turns {
   }
 }
 
-const giveAll = (held: readonly ((() => void) | undefined)[]) => held.forEach((give) => give?.());
+function giveAll(held: readonly ((() => void) | undefined)[]): void {
+  for (const give of held) give?.();
+}
 
 async function taken(places: Places, signal: AbortSignal): Promise<() => void> {
   const giveBack = await places.take(signal);

@@ -90,7 +90,7 @@ export class Visit {
   /** In a folder of its own, so that a repository in its place is whole, and an old one stays until then. */
   private async fromNew(said: References, branch: string): Promise<string> {
     const { shelf, now } = this.options;
-    const folder = shelf.work();
+    const folder = await shelf.work();
     try {
       const bare = this.bare(folder);
       await bare.make(this.ask.signal);
@@ -130,7 +130,7 @@ export class Visit {
       (until) => lookAtTree(git, { from, commit }, limits, until),
     );
     const defaultBranch = said.defaultBranch ?? (await this.bare(from).defaultBranch(signal));
-    const folder = shelf.work();
+    const folder = await shelf.work();
     try {
       await makeTree(git, { from, branch, url: repository.url, folder, template: shelf.template }, signal);
     } catch (error) {

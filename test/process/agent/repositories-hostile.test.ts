@@ -3,7 +3,15 @@
  * nobody can take away, or one larger than was counted; a fault of a tree is an answer, not another download; what a fetch left behind
  * counts; and nobody takes all turns.
  */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { rm } from "node:fs/promises";
 import { getPriority } from "node:os";
 import { join } from "node:path";
@@ -214,5 +222,34 @@ describe("one owner", () => {
     });
     expect([processes(), underWay(), cache.usage().underWay]).toEqual([[], [], 0]);
     expect(Number(readFileSync(join(folder, "nice"), "utf8"))).toBe(Math.min(19, getPriority() + 10));
+  });
+});
+
+describe("a link that git's account could have put there", () => {
+  it("where a repository is marked is not written through: it counts as the mark", async () => {
+    const commit = await host.commit("acme", "app", { a: "1" });
+    const cache = await cacheOf();
+    await treeOf(cache, "app");
+    const bare = join(folder, "cache", host.repository("acme", "app").host, "acme/app.git");
+    symlinkSync(join(folder, "victim"), join(bare, "unclean"));
+    expect(await treeOf(cache, "app")).toMatchObject({ commit });
+    expect(host.fetches).toBe(2);
+    expect([existsSync(join(folder, "victim")), readdirSync(bare).includes("unclean")]).toEqual([
+      false,
+      false,
+    ]);
+  });
+
+  it("where folders are made is refused, and what it leads to stays as it is", async () => {
+    await host.commit("acme", "app", { a: "1" });
+    const cache = await cacheOf();
+    const victim = join(folder, "victim");
+    mkdirSync(victim, { mode: 0o755 });
+    const owners = join(folder, "cache", host.repository("acme", "app").host);
+    mkdirSync(owners);
+    symlinkSync(victim, join(owners, "acme"));
+    await expect(treeOf(cache, "app")).rejects.toThrow(/acme is not a folder of berthd's own/);
+    expect([readdirSync(victim), lstatSync(victim).mode & 0o777]).toEqual([[], 0o755]);
+    expect([underWay(), cache.usage().underWay]).toEqual([[], 0]);
   });
 });

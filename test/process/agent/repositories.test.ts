@@ -7,7 +7,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { must, run } from "../../lib/run";
 import { until } from "../../lib/until";
@@ -151,7 +151,13 @@ describe("a working tree", () => {
     for (const path of [join(tree.folder, "a"), bareOf("app"), join(bareOf("app"), "packed-refs")]) {
       expect(lstatSync(path)).toMatchObject(account);
     }
-    expect(lstatSync(join(folder, "cache")).mode & 0o777).toBe(0o700);
+    for (const path of [bareOf("app"), tree.folder]) expect(lstatSync(path).mode & 0o777).toBe(0o700);
+    const owners = dirname(bareOf("app"));
+    // What they are in is berthd's, so that git's account has nowhere to put a link.
+    for (const path of [owners, dirname(owners), join(folder, "cache"), join(folder, "cache/.work")]) {
+      const { uid, gid, mode } = lstatSync(path);
+      expect([path, uid, gid, mode & 0o777]).toEqual([path, 0, process.getgid?.(), 0o711]);
+    }
   });
 });
 
