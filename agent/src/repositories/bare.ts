@@ -2,7 +2,7 @@ import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isThere } from "./files";
 import type { Git } from "./git";
-import { type References, readReferences, sameReferences } from "./references";
+import { ReferenceList, type References, sameReferences } from "./references";
 
 /** After so many fetches all is put into one pack. */
 const MOST_PACKS = 40;
@@ -37,7 +37,9 @@ export class Bare {
   /** Asks the host, which looks at the token. @param head also which branch HEAD names, for which it lists all that it has */
   static async list(git: Git, { url, ...how }: Asking, head: boolean): Promise<References> {
     const what = head ? ["--", url, "HEAD", "refs/heads/*", "refs/tags/*"] : ["--heads", "--tags", "--", url];
-    return readReferences(await git.run(["ls-remote", "--symref", ...what], how));
+    const list = new ReferenceList();
+    await git.run(["ls-remote", "--symref", ...what], { ...how, onOutput: (part) => list.push(part) });
+    return list;
   }
 
   async make(signal: AbortSignal): Promise<void> {
@@ -91,7 +93,10 @@ export class Bare {
 
   private async references(signal: AbortSignal): Promise<References> {
     const format = "--format=%(objectname)%09%(refname)";
-    return readReferences(await this.run(["for-each-ref", format, "refs/heads", "refs/tags"], { signal }));
+    const list = new ReferenceList();
+    const onOutput = (part: Buffer) => list.push(part);
+    await this.run(["for-each-ref", format, "refs/heads", "refs/tags"], { signal, onOutput });
+    return list;
   }
 
   /** Whether something that a branch or tag led to before is led to by none now. */

@@ -29,7 +29,8 @@ const DEFAULT_LIMITS: RepositoryLimits = {
 };
 const AT_A_TIME = 8;
 const AT_A_TIME_OF_ONE = 3;
-/** In bytes; those of the known hosts have less than 256. */
+/** In bytes. Those of the known hosts have 20 to 256; a shorter one would be cut out of words that have nothing to do with it. */
+const SHORTEST_TOKEN = 8;
 const LONGEST_TOKEN = 4096;
 
 /**
@@ -165,8 +166,11 @@ export class RepositoryCache {
 }
 
 function checkToken(token: string | undefined): void {
-  const bytes = Buffer.byteLength(token ?? "none");
-  if (bytes === 0 || bytes > LONGEST_TOKEN) throw noToken(LONGEST_TOKEN);
+  if (token === undefined) return;
+  const bytes = Buffer.byteLength(token);
+  // With a control in it, it could not be found in what the host says.
+  if (bytes < SHORTEST_TOKEN || bytes > LONGEST_TOKEN || /[\p{Cc}\p{Cs}]/u.test(token))
+    throw noToken(SHORTEST_TOKEN, LONGEST_TOKEN);
 }
 
 function originOf({ host, port, insecure }: RepositoryHost): string {

@@ -3,8 +3,8 @@ import { localEnvironment } from "./environment";
 import { Said } from "./said";
 import type { RepositoryCacheOptions, RepositoryLimits } from "./types";
 
-/** Of what git prints to be read here: the references of a repository with a hundred thousand of them. */
-const MOST_OUTPUT = 16 * 2 ** 20;
+/** In bytes, of what git prints to be read here at once, such as a commit or a branch's name. */
+const MOST_OUTPUT = 2 ** 16;
 /** The first that dials the addresses it is told (`http.curloptResolve`). */
 const FLOOR = [2, 38] as const;
 
@@ -33,7 +33,7 @@ export class Git {
   ) {}
 
   /**
-   * @returns what it printed, at most 16 MiB
+   * @returns what it printed, at most 64 KiB
    * @throws GitError with the end of what it said; the signal's reason; what `onOutput` throws
    */
   run(args: readonly string[], run: GitRun): Promise<string> {

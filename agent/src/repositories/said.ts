@@ -57,13 +57,21 @@ export class Said {
     else if (this.count === MOST) this.onLine("(more lines are left out)");
   }
 
+  /** Without controls first: a secret with one in its middle would not be found. */
   private readable(): string {
-    const text = Buffer.concat(this.parts).toString("utf8");
-    return withoutSecrets(text, this.secrets)
-      .replace(/[\p{Cc}\p{Cs}]/gu, "")
-      .trimEnd();
+    const text = Buffer.concat(this.parts)
+      .toString("utf8")
+      .replace(/[\p{Cc}\p{Cs}]/gu, "");
+    return cut(withoutSecrets(text, this.secrets).trimEnd());
   }
 }
 
 const withoutSecrets = (text: string, secrets: readonly string[]) =>
-  secrets.reduce((cut, secret) => cut.replaceAll(secret, "[token]"), text);
+  secrets.reduce((rest, secret) => rest.replaceAll(secret, "[token]"), text);
+
+/** A byte that is no text stands as three. */
+function cut(line: string): string {
+  const bytes = Buffer.from(line);
+  if (bytes.length <= LONGEST) return line;
+  return new TextDecoder().decode(bytes.subarray(0, LONGEST), { stream: true });
+}

@@ -7,7 +7,7 @@ export interface CheckoutAsk {
   owner: string;
   /** A name that git takes for a branch's; see `parseBranch`. @default the one that the host's HEAD names */
   branch?: string;
-  /** Of the repository's host; used for this one alone, and kept nowhere. @default none: the repository is public */
+  /** Of the repository's host; used for this one alone, and kept nowhere: 8 to 4096 bytes. @default none: the repository is public */
   token?: string;
   /** Ends it: git and all that it started are killed, and what they left is taken away. */
   signal: AbortSignal;

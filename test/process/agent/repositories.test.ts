@@ -292,10 +292,13 @@ describe("a token", () => {
     }
   });
 
-  it.each(["", "x".repeat(5000)])("that is none is refused before anything is asked", async (token) => {
-    expect(await refusalOf(await cacheOf(), "app", { token })).toMatchObject({ code: "bad-request" });
-    expect(host.seen).toEqual([]);
-  });
+  it.each(["", "1234567", "gho_a\tb_token", "x".repeat(5000)])(
+    "that is none is refused before anything is asked",
+    async (token) => {
+      expect(await refusalOf(await cacheOf(), "app", { token })).toMatchObject({ code: "bad-request" });
+      expect(host.seen).toEqual([]);
+    },
+  );
 });
 
 describe("the host", () => {
@@ -349,7 +352,9 @@ describe("the host", () => {
       };
       for (const method of ["GET", "POST"]) {
         redirect(method);
-        expect(await refusalOf(cache, "app", { token: "gho_x" })).toMatchObject({ code: "not-found" });
+        expect(await refusalOf(cache, "app", { token: "gho_token_of_x" })).toMatchObject({
+          code: "not-found",
+        });
       }
       // As a host without git would, of which git reads files: other places in them are not followed either.
       host.instead = (request, response) => {

@@ -10,7 +10,7 @@ import {
   secretsOf,
 } from "../../../../agent/src/repositories/environment";
 import { Places } from "../../../../agent/src/repositories/places";
-import { branchNames, readReferences, sameReferences } from "../../../../agent/src/repositories/references";
+import { branchNames, ReferenceList, sameReferences } from "../../../../agent/src/repositories/references";
 import { Said } from "../../../../agent/src/repositories/said";
 import { Shelf } from "../../../../agent/src/repositories/shelf";
 import { TreeCount } from "../../../../agent/src/repositories/tree";
@@ -124,6 +124,15 @@ describe("what git and the host say", () => {
     const many = lines(["a line\n".repeat(100_000)]);
     expect(many).toHaveLength(300);
     expect(many.at(-1)).toBe("(more lines are left out)");
+  });
+
+  it("has no token with a control in its middle, and no more bytes than are allowed once it is text", () => {
+    const token = "gho_0123456789";
+    const told = lines([`remote: gho_01\u00002345\u009b6789 ${token}\n`], secretsOf(token));
+    expect(told).toEqual(["remote: [token] [token]"]);
+    const [line = ""] = lines([Buffer.alloc(4000, 0xff)]);
+    expect(Buffer.byteLength(line)).toBe(4095);
+    expect(line).toMatch(/^\ufffd+$/);
   });
 
   it("ends in an error with its last lines alone", () => {
@@ -249,6 +258,12 @@ describe("a turn", () => {
 });
 
 describe("branches and tags", () => {
+  function readReferences(text: string, size = 50): ReferenceList {
+    const list = new ReferenceList();
+    const all = Buffer.from(`${text}\n`);
+    for (let at = 0; at < all.length; at += size) list.push(all.subarray(at, at + size));
+    return list;
+  }
   const commit = (digit: string) => digit.repeat(40);
   const listed = [
     `ref: refs/heads/trunk\tHEAD`,
@@ -280,6 +295,21 @@ describe("branches and tags", () => {
   ])("are not the same with %s", (_, change) => {
     expect(sameReferences(readReferences(listed), readReferences(listed))).toBe(true);
     expect(sameReferences(readReferences(listed), readReferences(change(listed)))).toBe(false);
+  });
+
+  it("are refused where they are too many, before all of them are read", () => {
+    const list = new ReferenceList();
+    const name = (at: number) =>
+      Buffer.from(`${commit("a")}\trefs/tags/${at}\n${commit("b")}\trefs/tags/${at}^{}\n`);
+    for (let at = 0; at < 50_000; at++) list.push(name(at));
+    expect(() => list.push(name(50_000))).toThrow(/too many branches and tags/);
+  });
+
+  it.each(["\n", ""])("are refused where a name is too long, also one without an end: %j", (end) => {
+    const list = new ReferenceList();
+    expect(() => list.push(Buffer.from(`${commit("a")}\trefs/heads/${"x".repeat(1000)}${end}`))).toThrow(
+      /too long a name/,
+    );
   });
 
   it("are named in part where there are many", () => {
