@@ -97,7 +97,6 @@ export class RepositoryCache {
   private async given(ask: CheckoutAsk): Promise<Checkout> {
     const host = this.hostOf(ask.repository);
     checkToken(ask.token);
-    await this.checkGit(ask.signal);
     const turn = await this.turnOf(ask);
     try {
       const { milliseconds } = this.limits;
@@ -118,9 +117,10 @@ export class RepositoryCache {
   private turnOf({ repository, owner, signal }: CheckoutAsk): Promise<Turn> {
     const milliseconds = this.limits.waitMilliseconds;
     const key = this.shelf.keyOf(repository);
-    return within({ milliseconds, signal, tooLong: () => noTurn(repository, this.limits) }, (until) =>
-      this.turns.take({ key, owner, signal: until }),
-    );
+    return within({ milliseconds, signal, tooLong: () => noTurn(repository, this.limits) }, async (until) => {
+      await this.checkGit(until);
+      return this.turns.take({ key, owner, signal: until });
+    });
   }
 
   /** Also after a fault, which may have left more than there was. What goes wrong with it is no fault of the request's. */

@@ -3,6 +3,7 @@
  * nobody can take away, or one larger than was counted; a fault of a tree is an answer, not another download; what a fetch left behind
  * counts; and nobody takes all turns.
  */
+import { execFileSync } from "node:child_process";
 import {
   existsSync,
   lstatSync,
@@ -14,7 +15,7 @@ import {
 } from "node:fs";
 import { rm } from "node:fs/promises";
 import { getPriority } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { must } from "../../lib/run";
 import { until } from "../../lib/until";
@@ -33,6 +34,9 @@ import {
 } from "./repositories-rig";
 
 hostForEachTest();
+
+const asRoot = process.getuid?.() === 0;
+const bareOf = (name: string) => join(folder, `cache/${host.repository("acme", name).host}/acme/${name}.git`);
 
 /** A file in folders in folders, which no path of a checked-out tree could name. */
 async function pushDeep(name: string, depth: number, bytes: number): Promise<void> {
@@ -173,8 +177,7 @@ describe("the size of the cache", () => {
     const warnings: string[] = [];
     const log = { info: () => {}, warn: (_: object, message: string) => warnings.push(message) };
     const little = await cacheOf({ maxBytes: 1, log });
-    const { host: name } = host.repository("acme", "other");
-    await rm(join(folder, "cache", name, "acme/other.git"), { recursive: true });
+    await rm(bareOf("other"), { recursive: true });
     expect(await treeOf(little, "app")).toMatchObject({ branch: "main" });
     expect(warnings).toEqual(["the repository cache does not keep its size"]);
   });
@@ -226,14 +229,42 @@ describe("one owner", () => {
 });
 
 describe("a link that git's account could have put there", () => {
+  it.skipIf(!asRoot)(
+    "is not there: what git works in is its account's, and what that is in is berthd's",
+    async () => {
+      await host.commit("acme", "app", { a: "1" });
+      execFileSync("chmod", ["0711", folder]);
+      const account = { uid: 61_234, gid: 61_235 };
+      const umask = process.umask(0o077);
+      const cache = await cacheOf({ account }).finally(() => process.umask(umask));
+      const tree = await treeOf(cache, "app");
+      await host.commit("acme", "app", { a: "2" });
+      await treeOf(cache, "app");
+      const attributes = join(tree.folder, ".git/info/attributes");
+      for (const path of [
+        attributes,
+        join(tree.folder, "a"),
+        bareOf("app"),
+        join(bareOf("app"), "packed-refs"),
+      ]) {
+        expect(lstatSync(path)).toMatchObject(account);
+      }
+      for (const path of [bareOf("app"), tree.folder]) expect(lstatSync(path).mode & 0o777).toBe(0o700);
+      const owners = dirname(bareOf("app"));
+      for (const path of [owners, dirname(owners), join(folder, "cache"), join(folder, "cache/.work")]) {
+        const { uid, gid, mode } = lstatSync(path);
+        expect([path, uid, gid, mode & 0o777]).toEqual([path, 0, process.getgid?.(), 0o711]);
+      }
+    },
+  );
+
   it("where a repository is marked is not written through: it counts as the mark", async () => {
     const commit = await host.commit("acme", "app", { a: "1" });
     const cache = await cacheOf();
     await treeOf(cache, "app");
-    const bare = join(folder, "cache", host.repository("acme", "app").host, "acme/app.git");
+    const bare = bareOf("app");
     symlinkSync(join(folder, "victim"), join(bare, "unclean"));
     expect(await treeOf(cache, "app")).toMatchObject({ commit });
-    expect(host.fetches).toBe(2);
     expect([existsSync(join(folder, "victim")), readdirSync(bare).includes("unclean")]).toEqual([
       false,
       false,
@@ -245,7 +276,7 @@ describe("a link that git's account could have put there", () => {
     const cache = await cacheOf();
     const victim = join(folder, "victim");
     mkdirSync(victim, { mode: 0o755 });
-    const owners = join(folder, "cache", host.repository("acme", "app").host);
+    const owners = dirname(dirname(bareOf("app")));
     mkdirSync(owners);
     symlinkSync(victim, join(owners, "acme"));
     await expect(treeOf(cache, "app")).rejects.toThrow(/acme is not a folder of berthd's own/);

@@ -7,7 +7,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { must, run } from "../../lib/run";
 import { until } from "../../lib/until";
@@ -27,7 +27,6 @@ import {
 
 hostForEachTest();
 
-const asRoot = process.getuid?.() === 0;
 const bareOf = (name: string) => join(folder, `cache/${host.repository("acme", name).host}/acme/${name}.git`);
 /** The files below the folder that have the text in them. */
 const filesWith = async (text: string, below: string): Promise<string[]> =>
@@ -139,26 +138,6 @@ describe("a working tree", () => {
       await expect(git(next.folder, "cat-file", "-t", blob)).rejects.toThrow();
     },
   );
-
-  it.skipIf(!asRoot)("is that of git's own account, as is the cache", async () => {
-    await host.commit("acme", "app", { a: "1" });
-    execFileSync("chmod", ["0711", folder]);
-    const account = { uid: 61_234, gid: 61_235 };
-    const cache = await cacheOf({ account });
-    const tree = await treeOf(cache, "app");
-    await host.commit("acme", "app", { a: "2" });
-    await treeOf(cache, "app");
-    for (const path of [join(tree.folder, "a"), bareOf("app"), join(bareOf("app"), "packed-refs")]) {
-      expect(lstatSync(path)).toMatchObject(account);
-    }
-    for (const path of [bareOf("app"), tree.folder]) expect(lstatSync(path).mode & 0o777).toBe(0o700);
-    const owners = dirname(bareOf("app"));
-    // What they are in is berthd's, so that git's account has nowhere to put a link.
-    for (const path of [owners, dirname(owners), join(folder, "cache"), join(folder, "cache/.work")]) {
-      const { uid, gid, mode } = lstatSync(path);
-      expect([path, uid, gid, mode & 0o777]).toEqual([path, 0, process.getgid?.(), 0o711]);
-    }
-  });
 });
 
 describe("the second time", () => {

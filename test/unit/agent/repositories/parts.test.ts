@@ -1,6 +1,6 @@
 /**
- * The parts of the repository cache that need no git: what git is told and in what way, what of its words may be shown, who waits for
- * whom, and what a commit's files add up to.
+ * The parts of the repository cache that need no git: what git is told and in what way, what of its words may be shown, and what
+ * a commit's files add up to.
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -9,12 +9,10 @@ import {
   remoteEnvironment,
   secretsOf,
 } from "../../../../agent/src/repositories/environment";
-import { Places } from "../../../../agent/src/repositories/places";
 import { branchNames, ReferenceList, sameReferences } from "../../../../agent/src/repositories/references";
 import { Said } from "../../../../agent/src/repositories/said";
 import { Shelf } from "../../../../agent/src/repositories/shelf";
 import { TreeCount } from "../../../../agent/src/repositories/tree";
-import { Turns } from "../../../../agent/src/repositories/turns";
 import { NotGiven } from "../../../../agent/src/repositories/types";
 
 /** The settings in an environment, as git reads them: by name, the last one counts. */
@@ -139,121 +137,6 @@ describe("what git and the host say", () => {
     const said = new Said([]);
     said.push(Buffer.from(Array.from({ length: 100 }, (_, at) => `line ${at}\n`).join("")));
     expect(said.text).toBe("line 92; line 93; line 94; line 95; line 96; line 97; line 98; line 99");
-  });
-});
-
-describe("the places", () => {
-  const never = new AbortController().signal;
-
-  it("are given in the order of the asks, so many at a time", async () => {
-    const places = new Places(2, 10);
-    const order: number[] = [];
-    let most = 0;
-    await Promise.all(
-      Array.from({ length: 8 }, async (_, at) => {
-        const giveBack = await places.take(never);
-        order.push(at);
-        most = Math.max(most, places.inUse);
-        await new Promise((resolve) => setImmediate(resolve));
-        giveBack?.();
-        giveBack?.();
-      }),
-    );
-    expect([order, most, places.inUse]).toEqual([[0, 1, 2, 3, 4, 5, 6, 7], 2, 0]);
-  });
-
-  it("are refused where too many wait", async () => {
-    const places = new Places(1, 1);
-    const giveBack = await places.take(never);
-    const second = places.take(never);
-    expect(await places.take(never)).toBeUndefined();
-    giveBack?.();
-    expect(await second).toBeTypeOf("function");
-  });
-
-  it("are not kept for somebody who has left", async () => {
-    const places = new Places(1, 10);
-    const giveBack = await places.take(never);
-    const leaving = new AbortController();
-    const left = places.take(leaving.signal);
-    const after = places.take(never);
-    leaving.abort(new Error("gone"));
-    await expect(left).rejects.toThrow("gone");
-    giveBack?.();
-    (await after)?.();
-    expect(places.inUse).toBe(0);
-    await expect(places.take(leaving.signal)).rejects.toThrow("gone");
-    expect(places.inUse).toBe(0);
-  });
-});
-
-describe("a turn", () => {
-  const never = new AbortController().signal;
-  const soon = () => new Promise((resolve) => setImmediate(resolve));
-  /** Who has one, in the order in which they got it. */
-  function taking(turns: Turns) {
-    const got: string[] = [];
-    const take = async (owner: string, key: string, signal = never) => {
-      const turn = await turns.take({ owner, key, signal });
-      got.push(`${owner} ${key}`);
-      return turn;
-    };
-    return { got, take };
-  }
-
-  it("is one of an owner's few, and those of others are not behind all that one owner asked for", async () => {
-    const { got, take } = taking(new Turns({ atATime: 3, atATimeOfOne: 2 }));
-    const all = Array.from({ length: 6 }, (_, at) => take("alice", `a${at}`));
-    all.push(take("bob", "b0"), take("carol", "c0"));
-    await soon();
-    expect(got).toEqual(["alice a0", "alice a1", "bob b0"]);
-    (await all[0])?.giveBack();
-    await soon();
-    expect(got.at(-1)).toBe("carol c0");
-  });
-
-  it("holds no repository while it waits for another of the owner's own", async () => {
-    const { got, take } = taking(new Turns({ atATime: 8, atATimeOfOne: 1 }));
-    const first = await take("alice", "x");
-    const second = take("alice", "y");
-    await take("bob", "y");
-    expect(got).toEqual(["alice x", "bob y"]);
-    first.unlock();
-    first.giveBack();
-    await soon();
-    expect(got).toHaveLength(2);
-    expect(second).toBeInstanceOf(Promise);
-  });
-
-  it("of a repository is one at a time, and nothing is left of any", async () => {
-    const turns = new Turns({ atATime: 8, atATimeOfOne: 3 });
-    const { got, take } = taking(turns);
-    const first = await take("alice", "x");
-    const leaving = new AbortController();
-    const left = take("bob", "x", leaving.signal);
-    const last = take("carol", "x");
-    leaving.abort(new Error("gone"));
-    await expect(left).rejects.toThrow("gone");
-    expect([got, turns.isInUse("x"), turns.underWay]).toEqual([["alice x"], true, 1]);
-    for (let time = 0; time < 2; time++) first.unlock();
-    const turn = await last;
-    first.unlock();
-    expect([turns.isInUse("x"), turns.underWay]).toEqual([true, 2]);
-    turn.unlock();
-    for (const one of [first, turn, first]) one.giveBack();
-    expect([turns.isInUse("x"), turns.underWay]).toEqual([false, 0]);
-  });
-
-  it("is refused to an owner of whom too many wait, and to nobody else", async () => {
-    const turns = new Turns({ atATime: 8, atATimeOfOne: 1 });
-    const leaving = new AbortController();
-    const asks = Array.from({ length: 34 }, (_, at) =>
-      turns.take({ owner: "alice", key: `a${at}`, signal: leaving.signal }),
-    );
-    await expect(asks.at(-1)).rejects.toThrow(NotGiven);
-    expect(await turns.take({ owner: "bob", key: "b", signal: never })).toBeDefined();
-    leaving.abort(new Error("gone"));
-    expect((await Promise.allSettled(asks)).filter(({ status }) => status === "fulfilled")).toHaveLength(1);
   });
 });
 

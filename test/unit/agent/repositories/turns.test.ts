@@ -1,0 +1,120 @@
+/** Who waits for whom in the repository cache. */
+import { describe, expect, it } from "vitest";
+import { Places } from "../../../../agent/src/repositories/places";
+import { Turns } from "../../../../agent/src/repositories/turns";
+import { NotGiven } from "../../../../agent/src/repositories/types";
+
+describe("the places", () => {
+  const never = new AbortController().signal;
+
+  it("are given in the order of the asks, so many at a time", async () => {
+    const places = new Places(2, 10);
+    const order: number[] = [];
+    let most = 0;
+    await Promise.all(
+      Array.from({ length: 8 }, async (_, at) => {
+        const giveBack = await places.take(never);
+        order.push(at);
+        most = Math.max(most, places.inUse);
+        await new Promise((resolve) => setImmediate(resolve));
+        giveBack?.();
+        giveBack?.();
+      }),
+    );
+    expect([order, most, places.inUse]).toEqual([[0, 1, 2, 3, 4, 5, 6, 7], 2, 0]);
+  });
+
+  it("are refused where too many wait", async () => {
+    const places = new Places(1, 1);
+    const giveBack = await places.take(never);
+    const second = places.take(never);
+    expect(await places.take(never)).toBeUndefined();
+    giveBack?.();
+    expect(await second).toBeTypeOf("function");
+  });
+
+  it("are not kept for somebody who has left", async () => {
+    const places = new Places(1, 10);
+    const giveBack = await places.take(never);
+    const leaving = new AbortController();
+    const left = places.take(leaving.signal);
+    const after = places.take(never);
+    leaving.abort(new Error("gone"));
+    await expect(left).rejects.toThrow("gone");
+    giveBack?.();
+    (await after)?.();
+    expect(places.inUse).toBe(0);
+    await expect(places.take(leaving.signal)).rejects.toThrow("gone");
+    expect(places.inUse).toBe(0);
+  });
+});
+
+describe("a turn", () => {
+  const never = new AbortController().signal;
+  const soon = () => new Promise((resolve) => setImmediate(resolve));
+  /** Who has one, in the order in which they got it. */
+  function taking(turns: Turns) {
+    const got: string[] = [];
+    const take = async (owner: string, key: string, signal = never) => {
+      const turn = await turns.take({ owner, key, signal });
+      got.push(`${owner} ${key}`);
+      return turn;
+    };
+    return { got, take };
+  }
+
+  it("is one of an owner's few, and those of others are not behind all that one owner asked for", async () => {
+    const { got, take } = taking(new Turns({ atATime: 3, atATimeOfOne: 2 }));
+    const all = Array.from({ length: 6 }, (_, at) => take("alice", `a${at}`));
+    all.push(take("bob", "b0"), take("carol", "c0"));
+    await soon();
+    expect(got).toEqual(["alice a0", "alice a1", "bob b0"]);
+    (await all[0])?.giveBack();
+    await soon();
+    expect(got.at(-1)).toBe("carol c0");
+  });
+
+  it("holds no repository while it waits for another of the owner's own", async () => {
+    const { got, take } = taking(new Turns({ atATime: 8, atATimeOfOne: 1 }));
+    const first = await take("alice", "x");
+    const second = take("alice", "y");
+    await take("bob", "y");
+    expect(got).toEqual(["alice x", "bob y"]);
+    first.unlock();
+    first.giveBack();
+    await soon();
+    expect(got).toHaveLength(2);
+    expect(second).toBeInstanceOf(Promise);
+  });
+
+  it("of a repository is one at a time, and nothing is left of any", async () => {
+    const turns = new Turns({ atATime: 8, atATimeOfOne: 3 });
+    const { got, take } = taking(turns);
+    const first = await take("alice", "x");
+    const leaving = new AbortController();
+    const left = take("bob", "x", leaving.signal);
+    const last = take("carol", "x");
+    leaving.abort(new Error("gone"));
+    await expect(left).rejects.toThrow("gone");
+    expect([got, turns.isInUse("x"), turns.underWay]).toEqual([["alice x"], true, 1]);
+    for (let time = 0; time < 2; time++) first.unlock();
+    const turn = await last;
+    first.unlock();
+    expect([turns.isInUse("x"), turns.underWay]).toEqual([true, 2]);
+    turn.unlock();
+    for (const one of [first, turn, first]) one.giveBack();
+    expect([turns.isInUse("x"), turns.underWay]).toEqual([false, 0]);
+  });
+
+  it("is refused to an owner of whom too many wait, and to nobody else", async () => {
+    const turns = new Turns({ atATime: 8, atATimeOfOne: 1 });
+    const leaving = new AbortController();
+    const asks = Array.from({ length: 34 }, (_, at) =>
+      turns.take({ owner: "alice", key: `a${at}`, signal: leaving.signal }),
+    );
+    await expect(asks.at(-1)).rejects.toThrow(NotGiven);
+    expect(await turns.take({ owner: "bob", key: "b", signal: never })).toBeDefined();
+    leaving.abort(new Error("gone"));
+    expect((await Promise.allSettled(asks)).filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+  });
+});
