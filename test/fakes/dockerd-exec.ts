@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { Socket } from "node:net";
 import { constants } from "node:os";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { procSessions } from "../../agent/src/docker/sessions";
 import { Proc } from "../../agent/src/proc";
 import type { Mood } from "./dockerd";
@@ -123,10 +123,10 @@ export class FakeExecs {
       exec.running = false;
       exec.exitCode = code ?? 128 + constants.signals[signal ?? "SIGKILL"];
       const rest = new Promise((resolve) => setTimeout(resolve, REST_MS).unref());
-      void Promise.race([outputs, rest]).then(() => socket.end());
+      void Promise.race([outputs, rest]).then(() => socket.destroySoon());
     });
     // One that closes its outputs and runs on ends the connection, and nothing else.
-    void outputs.then(() => socket.end());
+    void outputs.then(() => socket.destroySoon());
   }
 
   /** Ends all that was begun, with whatever it runs in groups of its own. */
@@ -163,13 +163,16 @@ function cut(entry: string): [string, string] {
 function fail(exec: FakeExec, socket: Socket): void {
   Object.assign(exec, { running: false, exitCode: 127 });
   const why = `OCI runtime exec failed: exec failed: unable to start container process: exec: "${exec.body.Cmd[0]}": executable file not found in $PATH: unknown\r\n`;
-  socket.end(exec.body.Tty ? why : frame(1, why));
+  socket.write(exec.body.Tty ? why : frame(1, why));
+  socket.destroySoon();
 }
 
-function wireInput(socket: Socket, stdin: NodeJS.WritableStream, tty: boolean): void {
+/** As fast as the command reads. What it leaves stays in the connection, which breaks when it is closed. */
+function wireInput(socket: Socket, stdin: Writable, tty: boolean): void {
   socket.on("data", (bytes: Buffer) => {
-    stdin.write(bytes);
+    if (!stdin.write(bytes)) socket.pause();
   });
+  stdin.on("drain", () => socket.resume()).on("close", () => socket.pause());
   // Of a terminal dockerd closes the outputs instead.
   socket.on("end", () => (tty ? socket.end() : stdin.end()));
 }

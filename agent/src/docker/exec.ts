@@ -1,14 +1,14 @@
 /** A command in a container, from its start to its end. */
-import type { Readable } from "node:stream";
 import { begin, type Command, type Host } from "./command";
 import { raced } from "./dial";
 import { DockerError, short } from "./errors";
 import { type Output, readFrames } from "./frames";
+import { sendInput, untilBroken } from "./input";
 import { Kept } from "./kept";
 import { type Line, LineCutter } from "./lines";
 
 export interface ExecOptions {
-  /** What it reads; then its input ends. Default: nothing to read. */
+  /** What it reads; then its input ends. It need not read it all. Default: nothing to read. */
   stdin?: string | Buffer;
   /** With a terminal: what it writes is all in `stdout`. @default false */
   tty?: boolean;
@@ -55,8 +55,9 @@ export async function exec(
   const stop = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
   const outputs = new Outputs(options);
   try {
-    if (stdin !== undefined) running.socket.end(stdin);
-    await raced(outputs.read(running.socket, tty, running.what), stop);
+    const { socket, what } = running;
+    if (stdin !== undefined) sendInput(socket, stdin);
+    await raced(outputs.read(stdin === undefined ? socket : untilBroken(socket), tty, what), stop);
     const exitCode = await running.exitCode(stop);
     if (exitCode === undefined) throw gone(container);
     return { exitCode, ...outputs.result(), timedOut: false };
@@ -88,7 +89,7 @@ class Outputs {
     this.onLine = onLine;
   }
 
-  async read(stream: Readable, tty: boolean, what: string): Promise<void> {
+  async read(stream: AsyncIterable<unknown>, tty: boolean, what: string): Promise<void> {
     if (tty) for await (const bytes of stream) await this.take("stdout", bytes as Buffer);
     // What dockerd itself has to say is about this command.
     else

@@ -14,6 +14,8 @@ import { failureOf } from "../../lib/failure";
 import { until } from "../../lib/until";
 
 const WAIT_MS = 60_000;
+/** More than a command's pipe and the way there take. */
+const UNREAD = Buffer.alloc(3_000_000, "x");
 const proc = new Proc();
 let dockerd: FakeDockerd;
 let engine: Engine;
@@ -91,8 +93,31 @@ describe("a command", () => {
     expect([result.stdout.trim(), result.exitCode]).toEqual(["3000000", 0]);
     const none = await engine.exec(container, { argv: ["wc", "-c"] });
     expect(none.stdout.trim()).toBe("0");
-    const unread = await engine.exec(container, { argv: ["true"] }, { stdin });
-    expect(unread.exitCode).toBe(0);
+  });
+
+  it.each<[string, Command, number]>([
+    ["ends at once", { argv: ["true"] }, 0],
+    ["reads its beginning", { shell: "head -c 1 >/dev/null; exit 3" }, 3],
+    ["cannot be started", { argv: ["no-such-program"] }, 127],
+    ["closes its input and goes on", { shell: "exec <&-; sleep 0.3; echo done; exit 4" }, 4],
+    ["closes its outputs as well", { shell: "exec <&- >/dev/null 2>&1; sleep 0.3; exit 5" }, 5],
+  ])("that leaves input unread and %s has its exit code", async (_how, command, exitCode) => {
+    const result = await engine.exec(container, command, { stdin: UNREAD });
+    expect(result).toMatchObject({ exitCode, timedOut: false });
+  });
+
+  it("that leaves input unread loses nothing of what it writes, however slowly that is taken", async () => {
+    const lines: string[] = [];
+    const onLine = async ({ line }: ExecLine) => {
+      lines.push(line);
+      if (lines.length > 1) return;
+      // Its last words then wait on the way, behind those that were taken.
+      await until("the end of the connection", WAIT_MS, () => !the().running && !the().connected);
+    };
+    const result = await engine.exec(container, { shell: "seq 1 25000; exit 6" }, { stdin: UNREAD, onLine });
+    const all = Array.from({ length: 25_000 }, (_none, i) => String(i + 1));
+    expect(lines).toEqual(all);
+    expect(result).toMatchObject({ exitCode: 6, stdout: `${all.join("\n")}\n`, truncated: false });
   });
 
   it("with a terminal writes all into one output", async () => {
@@ -226,8 +251,11 @@ describe("a command that does not end", () => {
     expect(session()).toEqual([]);
   });
 
-  it("is told apart from a daemon that ends while it runs", async () => {
-    const result = failureOf(DockerError, engine.exec(container, stubborn));
+  it.each([
+    ["nothing", {}],
+    ["more than it takes", { stdin: UNREAD }],
+  ])("is told apart from a daemon that ends while it runs, and has %s to read", async (_what, options) => {
+    const result = failureOf(DockerError, engine.exec(container, stubborn, options));
     await begun();
     await dockerd.stop();
     const error = await result;
