@@ -53,6 +53,7 @@ interface State {
 const DETACH_KEYS = "ctrl-^,ctrl-@,ctrl-^,ctrl-@,ctrl-^";
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 1000;
+const longer = (pause: number) => Math.min(2 * pause, LONGEST_PAUSE_MS);
 /** From the hang-up of a terminal until what ignores it is killed. */
 const HANG_UP_MS = 2000;
 
@@ -120,9 +121,7 @@ export class Running {
       });
     } catch (error) {
       const mayRun = error instanceof DockerError && error.outcome === "unknown";
-      // It fails where dockerd is gone, which the first error says.
-      if (mayRun) await this.kill().catch(() => {});
-      throw error;
+      throw mayRun ? await this.killAfter(error) : error;
     }
     // Whoever reads from it has the error; later ones say that it is closed.
     this.connection.on("error", () => {});
@@ -159,7 +158,7 @@ export class Running {
 
   /** When it has ended: the end of its outputs may be earlier. Undefined: dockerd knows it no more. */
   async exitCode(signal: AbortSignal): Promise<number | undefined> {
-    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+    for (let pause = FIRST_PAUSE_MS; ; pause = longer(pause)) {
       const state = await this.state(signal);
       if (state === undefined) return undefined;
       if (state.exitCode !== null) return state.exitCode;
@@ -172,17 +171,26 @@ export class Running {
     const { read } = this.transport.deadlines;
     const late = AbortSignal.timeout(read);
     try {
-      for (;;) {
+      // Each look reads all of the node's processes at once, and nothing else goes on meanwhile.
+      for (let pause = FIRST_PAUSE_MS; ; pause = longer(pause)) {
         const state = await this.state(late);
         if (state === undefined) return undefined;
         const left = state.pid > 0 ? this.sessions.signal(state.container, state.pid, "SIGKILL") : 0;
         if (state.exitCode !== null && left === 0) return state.exitCode;
-        await after(FIRST_PAUSE_MS, undefined, { signal: late });
+        await after(pause, undefined, { signal: late });
       }
     } catch (error) {
       if (!late.aborted) throw error;
       throw new DockerError(`${this.what}: it still runs ${read / 1000} s after it was killed`, "unknown");
     }
+  }
+
+  /** After a failure. @returns that failure; its cause is why the command could not be ended, as where dockerd is gone */
+  async killAfter(failure: DockerError): Promise<DockerError> {
+    await this.kill().catch((cause: unknown) => {
+      failure.cause = cause;
+    });
+    return failure;
   }
 
   /**

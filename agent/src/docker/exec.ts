@@ -62,12 +62,8 @@ export async function exec(
     if (exitCode === undefined) throw gone(container);
     return { exitCode, ...outputs.result(), timedOut: false };
   } catch (error) {
-    const failed = error instanceof DockerError;
-    const exitCode = await running.kill().catch((cause: unknown) => {
-      // Where dockerd fails at all, the first error says so.
-      throw failed ? error : cause;
-    });
-    if (failed) throw error;
+    if (error instanceof DockerError) throw await running.killAfter(error);
+    const exitCode = await running.kill();
     signal?.throwIfAborted();
     if (!stop.aborted) throw error;
     return { exitCode, ...outputs.result(), timedOut: true };

@@ -187,6 +187,17 @@ describe("a command", () => {
 });
 
 describe("a command that does not end", () => {
+  const STILL_RUNS = /^run a command in container \w+: it still runs 1 s after it was killed$/;
+  /** An engine on whose node no signal helps; its deadline is a second. */
+  const unkillable = (look = () => {}) => {
+    const signal = () => {
+      look();
+      return 1;
+    };
+    const sessions = { leads: () => true, signal };
+    return new Engine({ socket: dockerd.socket, sessions, deadlines: { read: 1000 } });
+  };
+
   /** Processes of several groups of one session; the first ignores what can be ignored. */
   const stubborn: Command = {
     argv: [
@@ -261,6 +272,34 @@ describe("a command that does not end", () => {
     const error = await result;
     expect(error.outcome).toBe("unreachable");
     expect(error.message).toContain("cannot be reached");
+  });
+
+  it("and cannot be killed is looked for ever less often, and then said to run", async () => {
+    let looks = 0;
+    const engine = unkillable(() => looks++);
+    const error = await failureOf(DockerError, engine.exec(container, stubborn, { timeoutMs: 100 }));
+    expect([error.message, error.outcome]).toEqual([expect.stringMatching(STILL_RUNS), "unknown"]);
+    const asked = dockerd.calls.filter((call) => call === "GET /exec/ID/json").length;
+    // Each 5 ms it would be 200.
+    expect(Math.max(looks, asked)).toBeLessThan(12);
+    expect(looks).toBeGreaterThan(0);
+  });
+
+  it("and cannot be killed when a call failed is said to run by that error's cause", async () => {
+    const engine = unkillable();
+    dockerd.mood("POST /exec/ID/start", { kind: "deaf" }, 1);
+    const untold = await failureOf(DockerError, engine.exec(container, stubborn));
+    expect(untold).toMatchObject({
+      message: expect.stringContaining("gave no answer within 1 s"),
+      cause: { message: expect.stringMatching(STILL_RUNS) },
+    });
+    dockerd.mood("GET /exec/ID/json", { kind: "status", status: 500, message: "too many open files" }, 1);
+    const command = { shell: "exec >/dev/null 2>&1; sleep 1000" };
+    const unasked = await failureOf(DockerError, engine.exec(container, command));
+    expect(unasked).toMatchObject({
+      message: expect.stringContaining("too many open files"),
+      cause: { message: expect.stringMatching(STILL_RUNS) },
+    });
   });
 
   it("ends with its container, and is told apart from one that ended by itself", async () => {
