@@ -79,3 +79,16 @@ export function raced<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
 }
+
+/** The stream; the signal's reason where that ended it, which the stream tells as a connection that broke. */
+export async function* endedBy<T>(
+  signal: AbortSignal | undefined,
+  stream: AsyncIterable<T>,
+): AsyncGenerator<T> {
+  try {
+    yield* stream;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
+}

@@ -253,16 +253,8 @@ export class Engine {
    * @param signal ends the stream, which then throws the signal's reason.
    */
   async events(since: string, signal: AbortSignal): Promise<AsyncIterable<EngineEvent>> {
-    const stream = await this.transport.call<NodeJS.ReadableStream>("follow the events", {
-      method: "GET",
-      path: "/events",
-      query: { since, filters: JSON.stringify({ type: EVENT_TYPES }) },
-      fine: [200],
-      stream: true,
-      deadlineMs: this.deadlines.read,
-      signal,
-    });
-    return parseEvents(stream);
+    const query = { since, filters: JSON.stringify({ type: EVENT_TYPES }) };
+    return parseEvents(await this.transport.stream("follow the events", "/events", query, signal));
   }
 
   /** Runs a command in a container that runs, to its end. No error has a word of the command. */

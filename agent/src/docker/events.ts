@@ -18,7 +18,7 @@ export type EventType = (typeof EVENT_TYPES)[number];
 /** A line of the stream that is no JSON, or too long to be one. */
 const LONGEST_LINE = 2 ** 20;
 
-export async function* parseEvents(stream: NodeJS.ReadableStream): AsyncGenerator<EngineEvent> {
+export async function* parseEvents(stream: AsyncIterable<unknown>): AsyncGenerator<EngineEvent> {
   let rest = "";
   const decoder = new TextDecoder();
   for await (const chunk of stream) {

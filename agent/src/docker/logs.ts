@@ -1,5 +1,4 @@
 /** What a container's main process wrote, as dockerd kept it. */
-import type { Readable } from "node:stream";
 import { DockerError, garbage, short } from "./errors";
 import { type Output, type Piece, readFrames } from "./frames";
 import { Kept } from "./kept";
@@ -31,16 +30,15 @@ export async function readLogs(
   { since, follow = false, signal }: LogsOptions,
 ): Promise<AsyncIterable<LogLine>> {
   const what = `read the logs of container ${short(container)}`;
-  const stream = await transport.call<Readable>(what, {
-    method: "GET",
-    path: `/containers/${encodeURIComponent(container)}/logs`,
-    query: { stdout: true, stderr: true, timestamps: true, follow, ...(since !== undefined && { since }) },
-    fine: [200],
-    stream: true,
-    deadlineMs: transport.deadlines.read,
-    signal,
-  });
-  return parseLogs(stream, what);
+  const path = `/containers/${encodeURIComponent(container)}/logs`;
+  const query = {
+    stdout: true,
+    stderr: true,
+    timestamps: true,
+    follow,
+    ...(since !== undefined && { since }),
+  };
+  return parseLogs(await transport.stream(what, path, query, signal), what);
 }
 
 /** Of dockerd's own words. */

@@ -1,6 +1,6 @@
 /** The way to dockerd: one version that both speak, and a deadline and a clear error for every call. */
 import Docker from "dockerode";
-import { type Call, Connections, dial, raced, said } from "./dial";
+import { type Call, Connections, dial, endedBy, raced, said } from "./dial";
 import { DockerError } from "./errors";
 import type { Sessions } from "./sessions";
 
@@ -80,6 +80,22 @@ export class Transport {
       deadlineMs: this.deadlines.read,
       signal,
     });
+  }
+
+  /**
+   * What dockerd goes on sending, no faster than it is asked for.
+   *
+   * @param signal ends it, and its reason is then thrown
+   */
+  async stream(
+    what: string,
+    path: string,
+    query: Record<string, unknown>,
+    signal: AbortSignal | undefined,
+  ): Promise<AsyncIterable<unknown>> {
+    const { read } = this.deadlines;
+    const call: Call = { method: "GET", path, query, fine: [200], stream: true, deadlineMs: read, signal };
+    return endedBy(signal, await this.call<AsyncIterable<unknown>>(what, call));
   }
 
   async call<T>(what: string, call: Call): Promise<T> {

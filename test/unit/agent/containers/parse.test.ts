@@ -178,8 +178,7 @@ describe("events", () => {
           for (let i = 1; i < at.length; i++) yield Buffer.from(text.slice(at[i - 1], at[i]));
         }
         const found: string[] = [];
-        for await (const event of parseEvents(chunks() as unknown as NodeJS.ReadableStream))
-          found.push(event.at);
+        for await (const event of parseEvents(chunks())) found.push(event.at);
         expect(found).toEqual(["1700000000.000000001", "1700000000.000000002"]);
       }),
       { numRuns: 50 },

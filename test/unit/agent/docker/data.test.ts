@@ -52,14 +52,18 @@ describe("the logs of a container", () => {
     expect((await lines.next()).done).toBe(true);
   });
 
-  it("are followed until that is enough", async () => {
+  it.each([
+    ["while a line is waited for", true],
+    ["between two lines", false],
+  ])("are followed until that is enough, be it %s: the reader gets that reason", async (_when, waits) => {
     const id = dockerd.put();
     const enough = new AbortController();
-    const next = (await engine.logs(id, { follow: true, signal: enough.signal }))
-      [Symbol.asyncIterator]()
-      .next();
+    const lines = (await engine.logs(id, { follow: true, signal: enough.signal }))[Symbol.asyncIterator]();
+    dockerd.data.log(id, 1, `${T}.000000001Z`, "one\n");
+    await lines.next();
+    const next = waits ? lines.next() : undefined;
     enough.abort(new Error("enough"));
-    await expect(next).rejects.toThrow();
+    await expect(next ?? lines.next()).rejects.toThrow(/^enough$/);
     await until("the end of the connection", WAIT_MS, () => dockerd.data.following === 0);
   });
 

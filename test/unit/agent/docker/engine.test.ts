@@ -3,6 +3,7 @@
  * its deadline, and says whether dockerd refused, was not reached, or may have done it.
  */
 import { existsSync } from "node:fs";
+import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DockerError, Engine } from "../../../../agent/src/docker";
 import type { ContainerBody } from "../../../../core/containers";
@@ -94,6 +95,12 @@ describe("a dockerd that works", () => {
 });
 
 describe("a dockerd that does not", () => {
+  /** An archive of which no more comes. */
+  const unended = () => {
+    const archive = new Readable({ read() {} });
+    archive.push("begin");
+    return archive;
+  };
   const calls: [string, (on: Engine) => Promise<unknown>, string][] = [
     ["list", (on) => on.list(), "GET /containers/json"],
     ["inspect", (on) => on.inspect("x"), "GET /containers/ID"],
@@ -107,6 +114,7 @@ describe("a dockerd that does not", () => {
     ["terminal", (on) => on.execStream("x", { shell: "true" }), "POST /containers/ID/exec"],
     ["logs", (on) => on.logs("x"), "GET /containers/ID/logs"],
     ["stats", (on) => on.stats("x"), "GET /containers/ID/stats"],
+    ["archive", (on) => on.putArchive("x", "/app", unended()), "PUT /containers/ID/archive"],
     ["commit", (on) => on.commit("x", { repository: "x", tag: "x" }), "POST /commit"],
     ["images", (on) => on.images(), "GET /images/json"],
     ["remove image", (on) => on.removeImage("x"), "DELETE /images"],
@@ -193,7 +201,7 @@ describe("a dockerd that does not", () => {
 });
 
 describe("the stream of events", () => {
-  it("stays open without events beyond every deadline, and ends when told", async () => {
+  it("stays open without events beyond every deadline, and ends when told, with that reason", async () => {
     const end = new AbortController();
     const stream = await engine.events("0", end.signal);
     const seen: string[] = [];
@@ -205,7 +213,7 @@ describe("the stream of events", () => {
     dockerd.event("start", id);
     await until("the event", 30_000, () => seen.length === 1);
     end.abort(new Error("enough"));
-    await expect(reading).rejects.toThrow();
+    await expect(reading).rejects.toThrow(/^enough$/);
     await until("the end of the connection", 30_000, () => dockerd.following === 0);
   });
 });
