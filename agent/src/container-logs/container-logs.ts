@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
+import type { Line } from "../docker";
 import type { Logger } from "../log";
 import { InTurn } from "../waiting";
 import { ContainerLog, type LogItem, leastBytes } from "./container-log";
 import { listLogs, logPath } from "./files";
-import type { LogLine } from "./line";
+import { type LogLine, textOf } from "./line";
 import { filesToRemove } from "./prune";
 
 export interface ContainerLogsOptions {
@@ -84,16 +85,17 @@ export class ContainerLogs {
   }
 
   /**
-   * Adds a line; of one that is longer than 16 KiB the beginning, which says so. Resolves when there is room for the next:
-   * whoever does not wait for that loses lines. Those that are lost, also since the disk is full, leave a gap.
+   * Adds a line; one that was cut says so at its end. Resolves when there is room for the next: whoever does not wait for that
+   * loses lines. Those that are lost, also since the disk is full, leave a gap.
    *
+   * @param line as a command's and a container's are read; a longer one that was not cut is an error
    * @param at Unix time in milliseconds
    * @returns false: the log is not open, or has ended; no line is taken any more
    */
-  async append(id: string, line: string, at: number, source: LogLine["source"]): Promise<boolean> {
+  async append(id: string, line: Line, at: number, source: LogLine["source"]): Promise<boolean> {
     const log = this.living.get(id);
     if (!log || log.ended) return false;
-    this.count(await log.append({ line, timestamp: at, source }));
+    this.count(await log.append({ line: textOf(line), timestamp: at, source }));
     return true;
   }
 

@@ -2,4 +2,4 @@
 
 export type { LogItem } from "./container-log";
 export { ContainerLogs, type ContainerLogsOptions, type LogRange } from "./container-logs";
-export { cutLine, type LogLine, type LogSource, lineBytes } from "./line";
+export type { LogLine, LogSource } from "./line";

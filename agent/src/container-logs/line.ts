@@ -1,4 +1,5 @@
 /** A line of a container's log, and how it is written down. Pure. */
+import { type Line, LONGEST_LINE } from "../docker";
 
 /** What printed it: the set-up, or what the start command runs. */
 export type LogSource = "setup" | "start";
@@ -12,17 +13,18 @@ export interface LogLine {
   source: LogSource;
 }
 
-/** Bytes of UTF-8 of a line that are kept. */
-export const lineBytes = 16 * 1024;
-
-/** The line; of one that is longer than `lineBytes` the beginning, in whole characters, and a note of how long it is. */
-export function cutLine(line: string): string {
-  // No character takes more than 3 bytes for each of its places in a string.
-  if (line.length * 3 <= lineBytes) return line;
-  const bytes = Buffer.byteLength(line);
-  if (bytes <= lineBytes) return line;
-  const { read } = new TextEncoder().encodeInto(line.slice(0, lineBytes), new Uint8Array(lineBytes));
-  return `${line.slice(0, read)} [cut here: the line has ${bytes} bytes]`;
+/**
+ * The line; of one that was cut the beginning, and a note of how long it is.
+ *
+ * @throws Error for one that is too long and was not cut
+ */
+export function textOf({ line, cut }: Line): string {
+  // In bytes it may be longer: of what is no UTF-8 each byte has become a character of three.
+  if (line.length > LONGEST_LINE)
+    throw new Error(
+      `A line of ${line.length} characters is too long for a container's log: it keeps ${LONGEST_LINE} bytes of each, and takes lines that are cut to that.`,
+    );
+  return cut === undefined ? line : `${line} [cut here: the line has ${cut} bytes]`;
 }
 
 /**
@@ -32,7 +34,7 @@ export function cutLine(line: string): string {
  */
 export function recordOf({ seq, line, timestamp, source }: LogLine, after?: number): string {
   // Whoever reads the file looks for the numbers at its beginning.
-  return JSON.stringify({ seq, after, timestamp, source, line: cutLine(line) });
+  return JSON.stringify({ seq, after, timestamp, source, line });
 }
 
 /** Undefined: the record is damaged. */

@@ -4,17 +4,22 @@ import { StringDecoder } from "node:string_decoder";
 const FIRST_BYTES = 4096;
 
 export class Kept {
-  /** Whether there was more. */
-  cut = false;
   length = 0;
+  /** Bytes that it was given. */
+  total = 0;
   private bytes: Buffer = Buffer.alloc(0);
 
   constructor(private readonly most: number) {}
 
+  /** Whether there was more. */
+  get cut(): boolean {
+    return this.total > this.length;
+  }
+
   /** Copies: a piece of one byte would else hold the whole that it was read with. */
   add(piece: Buffer): void {
     const part = piece.subarray(0, this.most - this.length);
-    if (part.length < piece.length) this.cut = true;
+    this.total += piece.length;
     this.grow(this.length + part.length);
     this.length += part.copy(this.bytes, this.length);
   }
@@ -28,7 +33,7 @@ export class Kept {
 
   clear(): void {
     this.length = 0;
-    this.cut = false;
+    this.total = 0;
   }
 
   /** As UTF-8; a character that was cut through is left out. */

@@ -1,14 +1,14 @@
 /** Lines of a program's output, each with a bound. Pure. */
 import { Kept } from "./kept";
 
-/** Of a line: what comes after that is left out. */
+/** Bytes of a line: what comes after that is left out. */
 export const LONGEST_LINE = 16_384;
 
 export interface Line {
   /** Without its end. */
   line: string;
-  /** There was more than its first {@link LONGEST_LINE} bytes. */
-  cut?: true;
+  /** Bytes of the whole line, of which these are the first {@link LONGEST_LINE}. Default: nothing is left out. */
+  cut?: number;
 }
 
 const NEWLINE = 10;
@@ -38,9 +38,9 @@ export class LineCutter {
 
   private take(): Line {
     const line = this.kept.toString().replace(/\r$/, "");
-    const { cut } = this.kept;
+    const { cut, total } = this.kept;
     this.kept.clear();
     this.open = false;
-    return cut ? { line, cut } : { line };
+    return cut ? { line, cut: total } : { line };
   }
 }

@@ -5,7 +5,9 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, describe, expect, it } from "vitest";
-import { type LogItem, lineBytes } from "../../../../agent/src/container-logs";
+import type { LogItem } from "../../../../agent/src/container-logs";
+import { LONGEST_LINE } from "../../../../agent/src/docker";
+import { LineCutter } from "../../../../agent/src/docker/lines";
 import {
   all,
   append,
@@ -53,27 +55,39 @@ describe("a container's log", () => {
   });
 
   it.each([
-    ["letters", "x", 16_384],
-    ["characters of several bytes", "é", 8192],
-    ["characters of two places in a string", "😀", 4096],
-    ["control characters, which take six bytes in the file", "\u0001", 16_384],
+    ["letters", "x", "x".repeat(16_384)],
+    ["characters of several bytes", "é", "é".repeat(8192)],
+    ["characters of two places in a string", "😀", "😀".repeat(4096)],
+    ["control characters, which take six bytes in the file", "\u0001", "\u0001".repeat(16_384)],
+    ["bytes that are no characters", Buffer.from([0xff]), "\ufffd".repeat(16_384)],
   ])("has of a line of 100 MB of %s the first 16 KiB, and how long it was", async (_, letter, kept) => {
     const { logs, folder } = await logsOf([id], { maxBytes: 2 * MiB });
-    const size = 100_000_000;
-    const times = Math.floor(size / Buffer.byteLength(letter));
-    await append(logs, [letter.repeat(times), "next"]);
+    const cutter = new LineCutter();
+    const piece = Buffer.alloc(100_000, letter);
+    for (let n = 0; n < 1000; n++) expect([...cutter.push(piece)]).toEqual([]);
+    for (const line of cutter.push(Buffer.from("\nnext\n"))) await logs.append(id, line, 1, "start");
     const [, line, next] = await read(logs);
-    expect(line).toMatchObject({ line: `${letter.repeat(kept)} [cut here: the line has ${size} bytes]` });
+    expect(line).toMatchObject({ line: `${kept} [cut here: the line has 100000000 bytes]` });
     expect(next).toMatchObject({ line: "next" });
     await logs.end(id);
     expect(bytesIn(folder)).toBeLessThan(128 * 1024);
   });
 
+  it("takes no line that is longer, and goes on", async () => {
+    const { logs } = await logsOf([id]);
+    const line = "x".repeat(LONGEST_LINE + 1);
+    for (const one of [{ line }, { line, cut: 100_000 }])
+      await expect(logs.append(id, one, 1, "start")).rejects.toThrow("takes lines that are cut to that");
+    await append(logs, ["next"]);
+    const got = await read(logs);
+    expect([textOf(got), gapsOf(got)]).toEqual([["next"], []]);
+  });
+
   it("of the longest lines and characters is as large as it may be", async () => {
     const { logs, folder } = await logsOf([id], { maxBytes: 2 * MiB });
-    const line = "\u0001".repeat(lineBytes);
+    const line = "\u0001".repeat(LONGEST_LINE);
     for (let n = 0; n < 200; n++) {
-      await logs.append(id, line, n, "start");
+      await logs.append(id, { line }, n, "start");
       expect(bytesIn(folder)).toBeLessThan(2 * MiB);
     }
     const lines = linesOf(await read(logs));
@@ -84,9 +98,11 @@ describe("a container's log", () => {
   it("loses lines of a writer who does not wait, and says so", async () => {
     const { logs } = await logsOf([id]);
     const text = "x".repeat(100);
-    const appends = Array.from({ length: 50_000 }, (_, n) => logs.append(id, `${n} ${text}`, n, "start"));
+    const appends = Array.from({ length: 50_000 }, (_, n) =>
+      logs.append(id, { line: `${n} ${text}` }, n, "start"),
+    );
     expect(new Set(await Promise.all(appends))).toEqual(new Set([true]));
-    await logs.append(id, "last", 1, "start");
+    await logs.append(id, { line: "last" }, 1, "start");
     const got = await read(logs);
     const lines = linesOf(got);
     expect(lines.length).toBeLessThan(2000);

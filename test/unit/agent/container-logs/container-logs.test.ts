@@ -55,9 +55,9 @@ function following(logs: ContainerLogs, after?: number) {
 describe("a reader of a container's log", () => {
   it("gets each line with its time, its number and what printed it", async () => {
     const { logs } = await logsOf([id]);
-    expect(await logs.append(id, "Cloning …", 5, "setup")).toBe(true);
-    await logs.append(id, 'a "b"\n\u0000\u001b[0m\ud800', 6, "start");
-    await logs.append(id, "", 7, "start");
+    expect(await logs.append(id, { line: "Cloning …" }, 5, "setup")).toBe(true);
+    await logs.append(id, { line: 'a "b"\n\u0000\u001b[0m\ud800' }, 6, "start");
+    await logs.append(id, { line: "" }, 7, "start");
     const [at, ...lines] = await read(logs);
     expect(at).toEqual({ at: 0 });
     expect(lines).toMatchObject([
@@ -275,11 +275,11 @@ describe("the end of a log", () => {
     const { logs, folder } = await logsOf([id]);
     await append(logs, ["one"]);
     const ending = logs.end(id);
-    expect(await logs.append(id, "two", 1, "start")).toBe(false);
+    expect(await logs.append(id, { line: "two" }, 1, "start")).toBe(false);
     expect(() => logs.open(id)).toThrow("being ended");
     await Promise.all([ending, logs.end(id)]);
-    expect(await logs.append(id, "three", 1, "start")).toBe(false);
-    expect(await logs.append(other, "four", 1, "start")).toBe(false);
+    expect(await logs.append(id, { line: "three" }, 1, "start")).toBe(false);
+    expect(await logs.append(other, { line: "four" }, 1, "start")).toBe(false);
     await logs.end(other);
     expect(textOf(await read(logs))).toEqual(["one"]);
     expect(readdirSync(folder)).toEqual([`${id}.jsonl`]);
@@ -312,9 +312,9 @@ describe("the end of a log", () => {
     await append(logs, ["theirs"], other);
     await logs.close();
     const { logs: again } = await logsOf([other], { folder });
-    expect(await again.append(id, "late", 1, "start")).toBe(false);
+    expect(await again.append(id, { line: "late" }, 1, "start")).toBe(false);
     expect(textOf(await all(again.follow(id)))).toEqual(["mine"]);
-    expect(await again.append(other, "more", 1, "start")).toBe(true);
+    expect(await again.append(other, { line: "more" }, 1, "start")).toBe(true);
     const old = new Date(Date.now() - 25 * hour);
     for (const name of [id, other]) utimesSync(join(folder, `${name}.jsonl`), old, old);
     await again.prune();
@@ -358,7 +358,7 @@ describe("ids and files", () => {
     const { logs } = await logsOf([], { folder });
     for (const use of [logs.open, logs.has, logs.read, logs.follow])
       expect(() => use.call(logs, bad)).toThrow("8 characters of 0-9 and a-f");
-    expect(await logs.append(bad, "x", 1, "start")).toBe(false);
+    expect(await logs.append(bad, { line: "x" }, 1, "start")).toBe(false);
     await logs.end(bad);
     expect(readdirSync(folder)).toEqual([]);
     expect(readdirSync(outside)).toEqual(["logs"]);

@@ -46,7 +46,7 @@ export async function logsOf(
 
 /** Appends lines one after another, as a program does that waits for room. */
 export async function append(logs: ContainerLogs, lines: Iterable<string>, of = id): Promise<void> {
-  for (const line of lines) await logs.append(of, line, Date.now(), "start");
+  for (const line of lines) await logs.append(of, { line }, Date.now(), "start");
 }
 
 export async function all(items: AsyncIterable<LogItem>): Promise<LogItem[]> {

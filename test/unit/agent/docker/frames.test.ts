@@ -115,7 +115,7 @@ describe("lines", () => {
     const long = "ä".repeat(LONGEST_LINE);
     const [first, second] = cut(`x${long}\nshort\n`, [1000]);
     // Half a character is none.
-    expect(first).toEqual({ line: `x${"ä".repeat(LONGEST_LINE / 2 - 1)}`, cut: true });
+    expect(first).toEqual({ line: `x${"ä".repeat(LONGEST_LINE / 2 - 1)}`, cut: 2 * LONGEST_LINE + 1 });
     expect(second).toEqual({ line: "short" });
     expect(cut("y".repeat(LONGEST_LINE), [7])).toEqual([{ line: "y".repeat(LONGEST_LINE) }]);
   });
@@ -191,7 +191,7 @@ describe("a container's log", () => {
     );
     expect(lines.map(({ at, line, cut }) => [at, line.length, cut])).toEqual([
       [`${SECONDS}.000000002`, 7, undefined],
-      [`${SECONDS}.000000001`, LONGEST_LINE, true],
+      [`${SECONDS}.000000001`, LONGEST_LINE, 20_003],
       [`${SECONDS}.000000005`, 4, undefined],
     ]);
   });
