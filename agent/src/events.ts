@@ -335,7 +335,7 @@ export class EventLog {
     await handle?.close().catch(() => undefined);
   }
 
-  /** Writes what waits, once, brings it to the disk, and closes. */
+  /** Writes what waits, once, brings it to the disk unless it is left to the kernel, and closes. */
   async close(): Promise<void> {
     clearTimeout(this.timer);
     clearTimeout(this.soon);

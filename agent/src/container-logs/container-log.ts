@@ -1,6 +1,6 @@
 import { utimes } from "node:fs/promises";
 import { EventFollower, type Followed } from "../event-follow";
-import { type EventLine, EventLog, healEventLog } from "../events";
+import { type EventLine, EventLog } from "../events";
 import type { InTurn } from "../waiting";
 import { type LogLine, lineOf, recordOf } from "./line";
 
@@ -30,14 +30,14 @@ export class ContainerLog {
   private before: number | undefined;
   private ending: Promise<void> | undefined;
 
-  /** Reads the end of what is there, and cuts off half a line that a crash left. */
+  /** @param last number of the last line that is in the files; 0: none */
   constructor(
     private readonly file: string,
+    last: number,
     { maxBytes, now, reads }: { maxBytes: number; now: () => number; reads: InTurn },
   ) {
-    const { seq } = healEventLog(file);
     this.now = now;
-    this.log = new EventLog(file, seq, {
+    this.log = new EventLog(file, last, {
       maxBytes: maxBytes / (keep + 1) - overshoot,
       keep,
       recentBytes,
@@ -47,8 +47,8 @@ export class ContainerLog {
     this.follower = new EventFollower(this.log, reads);
     // Microseconds, and from there on by one: lines that a reader has seen and a power cut took, or a whole file that was
     // removed, are no reason to give a number twice.
-    this.next = Math.max(seq + 1, now() * 1000);
-    this.before = seq;
+    this.next = Math.max(last + 1, now() * 1000);
+    this.before = last;
   }
 
   /** A line could not be written, and why. */
@@ -59,6 +59,11 @@ export class ContainerLog {
   /** Lines that are not in the file yet. */
   get backlog(): number {
     return this.log.backlog;
+  }
+
+  /** Number of the last line; 0: there was none. */
+  get last(): number {
+    return this.log.last;
   }
 
   get ended(): boolean {

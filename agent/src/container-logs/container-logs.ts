@@ -1,10 +1,10 @@
-import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import type { Line } from "../docker";
+import { healEventLog } from "../events";
 import type { Logger } from "../log";
 import { InTurn } from "../waiting";
 import { ContainerLog, type LogItem, leastBytes } from "./container-log";
-import { listLogs, logPath } from "./files";
+import { listLogs, logPath, removeAll } from "./files";
 import { type LogLine, textOf } from "./line";
 import { filesToRemove } from "./prune";
 
@@ -37,6 +37,8 @@ export interface LogRange {
  */
 export class ContainerLogs {
   private readonly living = new Map<string, ContainerLog>();
+  /** Of containers that are gone: the number of the last line, by which their files are read. */
+  private readonly gone = new Map<string, number>();
   /** One block of one file at a time, however many read. */
   private readonly reads = new InTurn();
   private pruning: Promise<void> | undefined;
@@ -69,19 +71,26 @@ export class ContainerLogs {
   async restore(alive: Iterable<string>): Promise<void> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
     for (const id of alive) this.open(id);
-    await this.prune();
+    for (const { id } of await listLogs(this.folder))
+      if (!this.living.has(id)) this.gone.set(id, this.heal(id));
+    await this.tidy();
   }
 
   /** From now on lines of this container are taken. Changes nothing where that is so. */
   open(id: string): void {
     const living = this.living.get(id);
     if (living?.ended) throw new Error(`The log of container ${id} is being ended.`);
-    if (!living) this.living.set(id, this.make(id));
+    if (!living) this.living.set(id, this.make(id, this.heal(id)));
   }
 
-  private make(id: string): ContainerLog {
+  /** Cuts off half a line that a crash left. @returns number of the last line */
+  private heal(id: string): number {
+    return healEventLog(logPath(this.folder, id)).seq;
+  }
+
+  private make(id: string, last: number): ContainerLog {
     const { maxBytes, now, reads } = this;
-    return new ContainerLog(logPath(this.folder, id), { maxBytes, now, reads });
+    return new ContainerLog(logPath(this.folder, id), last, { maxBytes, now, reads });
   }
 
   /**
@@ -101,16 +110,19 @@ export class ContainerLogs {
 
   private count(bytes: number): void {
     this.written += bytes;
-    if (this.written < this.maxAll / 16) return;
-    this.prune().catch((error: unknown) =>
+    if (this.written >= this.maxAll / 16) void this.tidy();
+  }
+
+  private tidy(): Promise<void> {
+    return this.prune().catch((error: unknown) =>
       this.log.error({ err: error }, "old logs of containers could not be removed"),
     );
   }
 
   /** Whether there is a log, be it of a container that is gone. */
   has(id: string): boolean {
-    const path = logPath(this.folder, id);
-    return this.living.has(id) || existsSync(path) || existsSync(`${path}.1`);
+    logPath(this.folder, id); // Throws for what is no id.
+    return this.living.has(id) || this.gone.has(id);
   }
 
   /** The lines that are there now, the oldest first, as `follow` gives them. */
@@ -132,7 +144,7 @@ export class ContainerLogs {
   private of(id: string): ContainerLog {
     const living = this.living.get(id);
     if (living) return living;
-    const gone = this.make(id);
+    const gone = this.make(id, this.gone.get(id) ?? 0);
     gone.finish();
     return gone;
   }
@@ -141,7 +153,10 @@ export class ContainerLogs {
   async end(id: string): Promise<void> {
     const log = this.living.get(id);
     if (!log) return;
-    await log.end().finally(() => this.living.delete(id));
+    await log.end().finally(() => {
+      this.living.delete(id);
+      if (log.last > 0) this.gone.set(id, log.last);
+    });
     if (log.backlog > 0)
       this.log.error({ container: id, lines: log.backlog }, `the last lines are lost: ${log.problem}`);
   }
@@ -166,10 +181,18 @@ export class ContainerLogs {
     this.written = 0;
     const { maxAll, keepMs } = this;
     const alive = (id: string) => this.living.has(id);
+    const known = [...this.gone.keys()];
     const logs = await listLogs(this.folder);
-    for (const { path } of filesToRemove(logs, { maxAll, keepMs, now: this.now(), alive }))
-      await rm(path, { force: true });
-    for (const log of this.living.values()) log.retry();
+    const old = new Set(filesToRemove(logs, { maxAll, keepMs, now: this.now(), alive }));
+    const kept = new Set(
+      logs.filter(({ files }) => files.some((file) => !old.has(file))).map(({ id }) => id),
+    );
+    for (const id of known) if (!kept.has(id)) this.gone.delete(id);
+    try {
+      await removeAll(old);
+    } finally {
+      for (const log of this.living.values()) log.retry();
+    }
   }
 
   /** At the stop: writes what waits. */

@@ -1,4 +1,4 @@
-import { lstat, readdir } from "node:fs/promises";
+import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { mapLimit } from "../waiting";
 
@@ -58,4 +58,19 @@ async function fileAt(folder: string, name: string): Promise<(LogFile & { id: st
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw error;
   }
+}
+
+/** Removes those that are there. @throws AggregateError when it has tried all: why some could not be removed */
+export async function removeAll(files: Iterable<LogFile>): Promise<void> {
+  const failures: Error[] = [];
+  for (const { path } of files)
+    await rm(path, { force: true }).catch((error: Error) => {
+      failures.push(error);
+    });
+  const [first] = failures;
+  if (first)
+    throw new AggregateError(
+      failures,
+      `${failures.length} files could not be removed; the first: ${first.message}`,
+    );
 }

@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -321,6 +322,37 @@ describe("the end of a log", () => {
     expect([again.has(id), again.has(other)]).toEqual([false, true]);
   });
 
+  it("is where a crash's half line goes at the next start, and readers change nothing more", async () => {
+    const { logs, folder } = await logsOf([id]);
+    const file = join(folder, `${id}.jsonl`);
+    await append(logs, many(1, 3));
+    await logs.close();
+    const whole = statSync(file).size;
+    const tear = () => appendFileSync(file, '{"seq":9');
+    tear();
+    const { logs: again } = await logsOf([], { folder });
+    expect(statSync(file).size).toBe(whole);
+    tear();
+    for (const items of [again.read(id), again.follow(id), again.read(id)])
+      expect(textOf(await all(items))).toEqual(many(1, 3));
+    expect(statSync(file).size).toBeGreaterThan(whole);
+  });
+
+  it("lets a reader know that its last lines were lost", async () => {
+    const { logs, folder } = await logsOf([id]);
+    const file = join(folder, `${id}.jsonl`);
+    await append(logs, ["kept"]);
+    await logs.close();
+    renameSync(file, `${file}.1`);
+    mkdirSync(file);
+    await append(logs, ["lost"]);
+    await logs.end(id);
+    rmSync(file, { recursive: true });
+    const got = await all(logs.follow(id));
+    expect(textOf(got)).toEqual(["kept"]);
+    expect(gapsOf(got)).toHaveLength(1);
+  });
+
   it("is no end of reading for one who is in the middle of it", async () => {
     const { logs } = await logsOf([id]);
     await append(logs, numbered(1, 5000, "x".repeat(100)));
@@ -385,6 +417,33 @@ describe("ids and files", () => {
     await logs.prune();
     expect(readdirSync(folder)).toEqual(before);
     expect(readFileSync(target, "utf8")).toBe("precious");
+  });
+
+  it("that cannot be removed keep no other from going, nor the rest from being written", async () => {
+    const folder = newFolder();
+    const names = ["00000001", "00000002", "00000003"].map((name) => join(folder, `${name}.jsonl`));
+    for (const name of names) writeFileSync(name, "{}\n");
+    const [, stuck = ""] = names;
+    let late = 0;
+    // It is asked for the time between the look at the files and their end: by then a folder is in one's place.
+    const now = () => {
+      if (late > 0 && !statSync(stuck).isDirectory()) {
+        rmSync(stuck);
+        mkdirSync(stuck);
+      }
+      return Date.now() + late;
+    };
+    const { logs } = await logsOf([id], { folder, now });
+    const file = join(folder, `${id}.jsonl`);
+    mkdirSync(file);
+    await append(logs, many(1, 1000));
+    rmSync(file, { recursive: true });
+    late = 25 * hour;
+    await expect(logs.prune()).rejects.toThrow(/^1 files could not be removed; the first: .*00000002/);
+    await until("it is written", 30_000, () => logs.problems().length === 0);
+    expect(readdirSync(folder).toSorted()).toEqual(["00000002.jsonl", `${id}.jsonl`]);
+    late = 0;
+    await logs.prune();
   });
 
   it.each([
