@@ -388,8 +388,8 @@ describe("ids and files", () => {
     const outside = newFolder();
     const folder = join(outside, "logs");
     const { logs } = await logsOf([], { folder });
-    for (const use of [logs.open, logs.has, logs.read, logs.follow])
-      expect(() => use.call(logs, bad)).toThrow("8 characters of 0-9 and a-f");
+    for (const use of ["open", "has", "read", "follow"] as const)
+      expect(() => logs[use](bad)).toThrow("8 characters of 0-9 and a-f");
     expect(await logs.append(bad, { line: "x" }, 1, "start")).toBe(false);
     await logs.end(bad);
     expect(readdirSync(folder)).toEqual([]);
