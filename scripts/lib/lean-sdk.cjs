@@ -14,8 +14,8 @@ let lean = false;
 exports.leanSdk = () => {
   if (lean) return;
   lean = true;
-  // The solver before the modules that would load it.
-  for (const part of [lateArborist, cheapPromises, lateOutputs, quietLines]) {
+  // First what modules would load.
+  for (const part of [lateModules, cheapPromises, lateOutputs, quietLines]) {
     try {
       part(createRequire(require.resolve("@pulumi/pulumi/package.json")));
     } catch (error) {
@@ -146,21 +146,41 @@ function quietLines(sdk) {
 }
 
 /**
- * The SDK loads npm's dependency solver, which it uses to write a dynamic provider's code to the state: 0.2 s, as long as
- * all of the other modules together. Here it is loaded with the first use.
+ * What the program loads and seldom uses, a fifth of its modules: a module is loaded with its first use. The SDK takes npm's
+ * solver and its reader of package.json to write a dynamic provider's code to the state, and its automation API is for
+ * programs that call Pulumi; zod has a hundred languages.
  * @param {Sdk & {resolve?: (name: string) => string}} sdk
  */
-function lateArborist(sdk) {
-  const path = /** @type {NodeJS.Require} */ (sdk).resolve("@npmcli/arborist");
+function lateModules(sdk) {
+  late(sdk, "@npmcli/arborist", "names");
+  late(sdk, "normalize-package-data", "whole");
+  late(sdk, "./automation/index.js", "names");
+  late(/** @type {NodeJS.Require} */ (require), "zod/v4/locales", "names");
+}
+
+/**
+ * @param {Sdk & {resolve?: (name: string) => string}} sdk
+ * @param {string} name of a module
+ * @param {"names" | "whole"} used what whoever imports it uses of it: the names in it (import * as), or itself (import)
+ */
+function late(sdk, name, used) {
+  const path = /** @type {NodeJS.Require} */ (sdk).resolve(name);
   if (require.cache[path]) return;
+  /** @type {any} */
+  let loaded;
   const load = () => {
-    delete require.cache[path];
-    return sdk(path);
+    if (loaded === undefined) {
+      delete require.cache[path];
+      loaded = sdk(path);
+    }
+    return loaded;
   };
-  const late = new Proxy(class {}, {
+  // An import that finds no mark of an ES module makes an object of its own, with the module as `default`.
+  const stand = new Proxy(() => {}, {
+    apply: (_target, _self, args) => load()(...args),
     construct: (_target, args) => new (load())(...args),
-    // Asked of every module that is imported; it says no.
-    get: (_target, name) => (name === "__esModule" ? undefined : load()[name]),
+    get: (_target, key) => (key === "__esModule" ? used === "names" : load()[key]),
+    has: (_target, key) => key in load(),
   });
-  require.cache[path] = /** @type {any} */ ({ id: path, filename: path, loaded: true, exports: late });
+  require.cache[path] = /** @type {any} */ ({ id: path, filename: path, loaded: true, exports: stand });
 }

@@ -7,10 +7,19 @@
  */
 const { createHash } = require("node:crypto");
 const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require("node:fs");
-const { createRequire, findSourceMap } = require("node:module");
+const { createRequire, SourceMap } = require("node:module");
 const { homedir } = require("node:os");
 const { join } = require("node:path");
 const { leanSdk } = require("./lean-sdk.cjs");
+
+/**
+ * Of the files that were translated, by their path: read when a stack trace is. Node.js would read each as its file is loaded.
+ * @type {Map<string, string | SourceMap>}
+ */
+const sourceMaps = new Map();
+
+/** What ts-node writes into the code as its source map: it wants one. */
+const NO_MAP = "{}";
 
 /** Part of every name: raise it when the kept format or the options set here change. */
 const FORMAT = 1;
@@ -57,7 +66,7 @@ exports.create = ({ service, nodeModuleEmitKind }) => {
       for (const part of [common, fileName, code]) hash.update(`${part.length}:${part}`);
       const path = join(folder, `${hash.digest("hex")}.json`);
       const kept = read(path);
-      if (kept) return kept;
+      if (kept) return withMap(fileName, kept);
       const result = ts.transpileModule(code, {
         fileName,
         compilerOptions: options,
@@ -67,10 +76,20 @@ exports.create = ({ service, nodeModuleEmitKind }) => {
       const diagnostics = (result.diagnostics ?? []).filter((one) => one.file !== undefined);
       const { outputText, sourceMapText } = result;
       if (diagnostics.length === 0) keep(folder, path, { outputText, sourceMapText });
-      return { outputText, sourceMapText, diagnostics };
+      return { ...withMap(fileName, { outputText, sourceMapText }), diagnostics };
     },
   };
 };
+
+/**
+ * @param {string} fileName
+ * @param {Output} output
+ * @returns {Output}
+ */
+function withMap(fileName, { outputText, sourceMapText }) {
+  if (sourceMapText) sourceMaps.set(fileName, sourceMapText);
+  return { outputText, sourceMapText: NO_MAP };
+}
 
 /**
  * Maps stack traces back to TypeScript where somebody reads them. Pulumi takes one for each resource and shows none; the
@@ -83,7 +102,6 @@ function readableStacks() {
     // Another ts-node than the pinned one: it keeps its way.
     return;
   }
-  process.setSourceMapsEnabled(true);
   // Node.js's own default, which TypeScript sets to 100 as it loads.
   Error.stackTraceLimit = 10;
   Error.prepareStackTrace = (error, frames) => {
@@ -100,11 +118,20 @@ function readableStacks() {
 function inTypeScript(frame) {
   const text = String(frame);
   const file = frame.getFileName();
-  const map = file ? findSourceMap(file) : undefined;
+  const map = file ? sourceMapOf(file) : undefined;
   if (!map) return text;
   const found = map.findEntry((frame.getLineNumber() ?? 1) - 1, (frame.getColumnNumber() ?? 1) - 1);
   if (!("originalLine" in found)) return text;
   return text.replace(/:\d+:\d+(?=\)?$)/, `:${found.originalLine + 1}:${found.originalColumn + 1}`);
+}
+
+/** @param {string} file */
+function sourceMapOf(file) {
+  const map = sourceMaps.get(file);
+  if (typeof map !== "string") return map;
+  const read = new SourceMap(JSON.parse(map));
+  sourceMaps.set(file, read);
+  return read;
 }
 
 /**

@@ -104,6 +104,33 @@ describe("the lean SDK", () => {
     expect(outcome(program, false).out).toBe("[false,false,false]\n");
   });
 
+  it("loads what few programs use with its first use", { timeout: 60_000 }, () => {
+    const program = `
+      const zod = require("zod");
+      require("@pulumi/pulumi/runtime/closure/codePaths");
+      const loaded = (path) => Object.keys(require.cache).filter((one) => one.includes(path)).length;
+      const parts = ["pulumi/automation/", "zod/v4/locales/", "@npmcli/arborist/", "normalize-package-data/"];
+      const before = parts.map(loaded);
+      say(before.every((count) => count <= 2));
+      say([typeof pulumi.automation.LocalWorkspace.create, zod.z.locales.de().localeError({ code: "custom" })]);
+      const arborist = require("@npmcli/arborist");
+      say(new arborist.Arborist({ path: "/" }) instanceof arborist.Arborist);
+      const data = { name: "mine ", version: "1.0.0" };
+      require("normalize-package-data")(data);
+      say(data.name);
+      say(parts.map(loaded).every((count, at) => count > before[at]));
+      process.exit();`;
+    const { out, status, errors } = outcome(program, true);
+    expect({ errors, status }).toEqual({ errors: "", status: 0 });
+    expect(out.trim().split("\n")).toEqual([
+      "true",
+      expect.stringMatching(/^\["function","Ungültige Eingabe"\]$/),
+      "true",
+      '"mine"',
+      "true",
+    ]);
+  });
+
   it("sends an engine lines of debugging unless it is told that nobody asked, and warnings always", {
     timeout: 60_000,
   }, () => {
