@@ -6,7 +6,7 @@ import { type Kind, Watch } from "./watch";
 const SHORTEST_MS = 1_000;
 const LONGEST_MS = 10_000;
 /** Nothing is noticed later than by this part of what it took, down to {@link SHORTEST_MS}. */
-const PART = 5;
+const PART = 10;
 const GRID_MS = 500;
 
 /**
