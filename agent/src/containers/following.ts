@@ -13,7 +13,10 @@ export interface FollowingOptions {
   lookSeconds?: number;
   /** Seconds between two comparisons of dockerd's list with what is known, which also show whether it answers. @default 10 */
   probeSeconds?: number;
-  /** Milliseconds until the first try to follow the events again; doubled up to 16 times that. @default 250 */
+  /**
+   * Milliseconds until the first try to follow the events again; doubled up to 16 times that, until a stream has lasted
+   * as long as the longest of these waits. @default 250
+   */
   retryMs?: number;
   react(event: EngineEvent): void;
   /** Compares dockerd's list with what is known. @throws DockerError when dockerd does not answer */
@@ -30,6 +33,8 @@ export class Following {
   private readonly ended = new AbortController();
   private readonly loops: Promise<void>[] = [];
   private lost: string | undefined;
+  /** Where the events go on after an interruption. */
+  private since = "";
 
   constructor(private readonly options: FollowingOptions) {}
 
@@ -75,36 +80,56 @@ export class Following {
   }
 
   private async followEvents(): Promise<void> {
-    const { engine, look, react, unsure } = this.options;
     const signal = this.ended.signal;
     const first = this.options.retryMs ?? 250;
-    let since = sinceOf(Date.now());
+    const longest = first * 16;
+    this.since = sinceOf(Date.now());
     let wait = first;
     while (!signal.aborted) {
+      let opened = Number.POSITIVE_INFINITY;
       try {
-        const stream = await engine.events(since, signal);
-        // Asked now, so that no creation has to wait for it.
-        await engine.info(signal);
-        this.answers();
-        // What happened before the stream was open is told by a look at everything.
-        unsure();
-        look().catch((error: unknown) => this.gone(error));
-        wait = first;
-        let last = "";
-        for await (const event of stream) {
-          const mark = `${event.at} ${event.action} ${event.id}`;
-          if (event.at !== "") since = event.at;
-          if (mark !== last) react(event);
-          last = mark;
-        }
+        const stream = await this.open();
+        opened = performance.now();
+        await this.reactTo(stream);
         if (!signal.aborted) this.gone(new Error("dockerd ended its stream of events"));
       } catch (error) {
         if (signal.aborted) return;
         this.gone(error);
       }
       if (signal.aborted) return;
+      // One that ends as soon as it was opened may do so each time.
+      if (performance.now() - opened >= longest) wait = first;
       await pause(wait, signal);
-      wait = Math.min(wait * 2, first * 16);
+      wait = Math.min(wait * 2, longest);
+    }
+  }
+
+  private async open(): Promise<AsyncIterable<EngineEvent | undefined>> {
+    const { engine, look, unsure } = this.options;
+    const signal = this.ended.signal;
+    const stream = await engine.events(this.since, signal);
+    // Asked now, so that no creation has to wait for it.
+    await engine.info(signal);
+    this.answers();
+    // What happened before the stream was open is told by a look at everything.
+    unsure();
+    look().catch((error: unknown) => this.gone(error));
+    return stream;
+  }
+
+  private async reactTo(stream: AsyncIterable<EngineEvent | undefined>): Promise<void> {
+    const { engine, react, unsure } = this.options;
+    let last = "";
+    for await (const event of stream) {
+      if (event === undefined) {
+        engine.forget();
+        unsure();
+        continue;
+      }
+      if (event.at !== "") this.since = event.at;
+      const mark = `${event.at} ${event.action} ${event.id}`;
+      if (mark !== last) react(event);
+      last = mark;
     }
   }
 

@@ -250,9 +250,10 @@ export class Engine {
    * What happens to containers, and what may make older answers void, from a moment on.
    *
    * @param since seconds since the epoch, with up to nine decimals; events of that very moment come again.
+   * @returns the events; undefined stands for one that was missed, being too long to be read.
    * @param signal ends the stream, which then throws the signal's reason.
    */
-  async events(since: string, signal: AbortSignal): Promise<AsyncIterable<EngineEvent>> {
+  async events(since: string, signal: AbortSignal): Promise<AsyncIterable<EngineEvent | undefined>> {
     const query = { since, filters: JSON.stringify({ type: EVENT_TYPES }) };
     return parseEvents(await this.transport.stream("follow the events", "/events", query, signal));
   }

@@ -1,4 +1,5 @@
-/** dockerd's stream of events: JSON objects, one after the other. Pure but for the reading. */
+/** dockerd's stream of events: JSON objects, a line each. Pure but for the reading. */
+import { LineCutter } from "./lines";
 
 export interface EngineEvent {
   type: EventType;
@@ -15,22 +16,23 @@ export interface EngineEvent {
 export const EVENT_TYPES = ["container", "image", "network", "daemon"] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
-/** A line of the stream that is no JSON, or too long to be one. */
-const LONGEST_LINE = 2 ** 20;
+/** Bytes of an event that is read. It has all labels of its container, and that of an exec its command twice. */
+const LONGEST_EVENT = 2 ** 20;
+/** How the line of an exec begins, of which nobody here needs to know. */
+const EXEC = /^\{"(?:status|Type":"container","Action)":"exec_/;
 
-export async function* parseEvents(stream: AsyncIterable<unknown>): AsyncGenerator<EngineEvent> {
-  let rest = "";
-  const decoder = new TextDecoder();
+/**
+ * The events, each as soon as its line ends; undefined: one whose line is too long to be read, so that it was missed.
+ *
+ * @throws Error if a line is no event at all
+ */
+export async function* parseEvents(stream: AsyncIterable<unknown>): AsyncGenerator<EngineEvent | undefined> {
+  const cutter = new LineCutter(LONGEST_EVENT);
   for await (const chunk of stream) {
-    rest += typeof chunk === "string" ? chunk : decoder.decode(chunk as Uint8Array, { stream: true });
-    let end = rest.indexOf("\n");
-    while (end >= 0) {
-      const event = parseEvent(rest.slice(0, end));
-      rest = rest.slice(end + 1);
-      if (event !== undefined) yield event;
-      end = rest.indexOf("\n");
+    for (const { line, cut } of cutter.push(chunk as Buffer)) {
+      const event = cut === undefined ? parseEvent(line) : undefined;
+      if (event !== undefined || (cut !== undefined && !EXEC.test(line))) yield event;
     }
-    if (rest.length > LONGEST_LINE) throw new Error("dockerd's events make no sense: a line has no end");
   }
 }
 

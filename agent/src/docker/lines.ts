@@ -1,22 +1,27 @@
 /** Lines of a program's output, each with a bound. Pure. */
 import { Kept } from "./kept";
 
-/** Bytes of a line: what comes after that is left out. */
+/** Bytes of a line of output: what comes after that is left out. */
 export const LONGEST_LINE = 16_384;
 
 export interface Line {
   /** Without its end. */
   line: string;
-  /** Bytes of the whole line, of which these are the first {@link LONGEST_LINE}. Default: nothing is left out. */
+  /** Bytes of the whole line, of which these are the first, up to the bound. Default: nothing is left out. */
   cut?: number;
 }
 
 const NEWLINE = 10;
 
 export class LineCutter {
-  private readonly kept = new Kept(LONGEST_LINE);
+  private readonly kept: Kept;
   /** Whether a line has begun and not ended. */
   open = false;
+
+  /** @param longest bytes of a line */
+  constructor(longest = LONGEST_LINE) {
+    this.kept = new Kept(longest);
+  }
 
   /** The lines that end in it. */
   *push(bytes: Buffer): Generator<Line> {

@@ -178,10 +178,72 @@ describe("events", () => {
           for (let i = 1; i < at.length; i++) yield Buffer.from(text.slice(at[i - 1], at[i]));
         }
         const found: string[] = [];
-        for await (const event of parseEvents(chunks())) found.push(event.at);
+        for await (const event of parseEvents(chunks())) found.push(event?.at ?? "missed");
         expect(found).toEqual(["1700000000.000000001", "1700000000.000000002"]);
       }),
       { numRuns: 50 },
     );
+  });
+
+  describe("of which one is too long", () => {
+    const MiB = 2 ** 20;
+    /** `long` between two others, in pieces of so many characters. */
+    const read = async (long: Iterable<string>, size: number) => {
+      function* pieces() {
+        yield `${line("1700000000000000001")}\n`;
+        yield* long;
+        yield `\n${line("1700000000000000002")}\n`;
+      }
+      async function* chunks() {
+        for (const piece of pieces())
+          for (let at = 0; at < piece.length; at += size) yield Buffer.from(piece.slice(at, at + size));
+      }
+      const found: string[] = [];
+      for await (const event of parseEvents(chunks())) found.push(event?.at ?? "missed");
+      return found;
+    };
+    const others = ["1700000000.000000001", "1700000000.000000002"];
+    const missed = [others[0], "missed", others[1]];
+
+    it.each([1000, 65_536, 4 * MiB])(
+      "tells that one was missed, and goes on: in pieces of %i",
+      async (size) => {
+        const label = "x".repeat(MiB);
+        const start = `{"status":"start","id":"a","Type":"container","Action":"start","Actor":{"ID":"a","Attributes":{"l":"${label}"}}}`;
+        expect(await read([start], size)).toEqual(missed);
+        expect(await read(["x".repeat(MiB + 1)], size)).toEqual(missed);
+      },
+    );
+
+    it.each([
+      [
+        "an older dockerd",
+        '{"status":"exec_create: ',
+        '","id":"a","Type":"container","Action":"exec_create: ',
+      ],
+      ["a newer one", '{"Type":"container","Action":"exec_start: ', ""],
+    ])("passes over an exec, which says nothing of its container: %s", async (_, begin, middle) => {
+      const command = "\\u003c".repeat(MiB / 6);
+      const exec = `${begin}${command}${middle}${command}","Actor":{"ID":"a","Attributes":{}}}`;
+      for (const size of [1000, 65_536, 4 * MiB]) expect(await read([exec], size)).toEqual(others);
+    });
+
+    it("reads what is as long as may be", async () => {
+      const short = line("1700000000000000003");
+      const long = short.replace('"0"', `"${"0".repeat(MiB - short.length + 1)}"`);
+      expect(long.length).toBe(MiB);
+      for (const size of [65_536, 4 * MiB])
+        expect(await read([long], size)).toEqual([others[0], "1700000000.000000003", others[1]]);
+    });
+
+    it("keeps little of one that is longer than the memory", async () => {
+      function* endless() {
+        const piece = "x".repeat(MiB);
+        for (let n = 0; n < 500; n++) yield piece;
+      }
+      const before = process.memoryUsage().rss;
+      expect(await read(endless(), MiB)).toEqual(missed);
+      expect(process.memoryUsage().rss - before).toBeLessThan(400 * MiB);
+    });
   });
 });
