@@ -4,13 +4,19 @@ import { isAddress, isHost, isInside, readNetwork, sameAddress, specialRange } f
 import { lookupDns, lookupHere } from "./lookup";
 
 export interface ResolveOptions {
-  /** What the operator allows though it is none of the Internet's: hosts by name, addresses, networks (`10.0.0.0/8`). */
+  /**
+   * What the operator allows though it is none of the Internet's: hosts by name, addresses, networks (`10.0.0.0/8`). A
+   * network has none of this machine's addresses in it, unless all of it is this machine (`127.0.0.0/8`).
+   */
   allowed: readonly string[];
   /** The addresses of a name; throws if there is none. @default DNS; for a name in `allowed`, also the machine's own files */
   lookup?(host: string): Promise<string[]>;
   /** Addresses of this machine: behind its firewall, whatever their range. @default those of its interfaces */
   own?(): readonly string[];
 }
+
+/** Addresses that lead to this machine on each machine, or may: IPv4 ones in the spelling of IPv6 can be any. */
+const THIS_MACHINE = ["127.0.0.0/8", "0.0.0.0/8", "::1", "::", "::ffff:0:0/96"];
 
 /** Whoever has a name may give it thousands of addresses. */
 const mostAddresses = 8;
@@ -26,8 +32,9 @@ const mostAddresses = 8;
 export async function resolvePublic(host: string, options: ResolveOptions): Promise<Result<string[]>> {
   const name = host.replace(/^\[(.*)\]$/, "$1").toLowerCase();
   if (!isHost(name)) return refuse(noHost(host));
-  const listed = isListed(name, options.allowed);
-  const found = isAddress(name) ? given([name]) : await addressesOf(name, listed, options);
+  const literal = isAddress(name);
+  const listed = !literal && isListed(name, options.allowed);
+  const found = literal ? given([name]) : await addressesOf(name, listed, options);
   if (!found.ok || listed) return found;
   const wrong = wrongOnes(found.value, options);
   return wrong.length === 0 ? found : refuse(notAllowed(name, wrong));
@@ -38,8 +45,12 @@ export function isListed(host: string, allowed: readonly string[]): boolean {
   return allowed.some((entry) => sameAddress(entry) === sameAddress(host) || isWithin(host, [entry]));
 }
 
-const isWithin = (address: string, allowed: readonly string[]) =>
-  allowed.map(readNetwork).some((network) => "first" in network && isInside(network, address));
+const isWithin = (address: string, allowed: readonly string[]) => allowed.some(holds(address));
+
+const holds = (address: string) => (entry: string) => {
+  const network = readNetwork(entry);
+  return "first" in network && isInside(network, address);
+};
 
 async function addressesOf(
   name: string,
@@ -58,10 +69,15 @@ async function addressesOf(
 
 /** What is wrong with each address that is neither the Internet's nor allowed. */
 function wrongOnes(addresses: readonly string[], { allowed, own = ownAddresses }: ResolveOptions): string[] {
-  const mine = new Set(own().map(sameAddress));
+  const mine = [...THIS_MACHINE, ...own()];
   return addresses.flatMap((address) => {
-    if (isWithin(address, allowed)) return [];
-    const range = mine.has(sameAddress(address)) ? "this node's own" : specialRange(address);
+    const within = mine.filter(holds(address));
+    // Who lists a network thinks of the other machines in it.
+    const entries = within.length === 0 ? allowed : allowed.filter((entry) => isWithin(entry, within));
+    if (isWithin(address, entries)) return [];
+    const range = own().map(sameAddress).includes(sameAddress(address))
+      ? "this node's own"
+      : specialRange(address);
     return range === undefined ? [] : [`${address} (${range})`];
   });
 }

@@ -1,6 +1,7 @@
 /**
- * Which hosts berthd connects to for somebody else. Proves: of a name, all addresses count; what is private, special or
- * the node's own is refused unless the operator lists it; a name that is listed is not judged by its addresses. DNS is
+ * Which hosts berthd connects to for somebody else. Proves: of a name, all addresses count; what is private or special is
+ * refused unless the operator lists it, and the node's own unless just that is listed, not a network around it; a name
+ * that is listed is not judged by its addresses. DNS is
  * a table here; the real one is asked in test/process/agent/outgoing-dns.test.ts.
  */
 import type { LookupAddress } from "node:dns";
@@ -14,6 +15,8 @@ const names: Record<string, string[] | string> = {
   "mixed.example.org": ["93.184.215.14", "169.254.169.254"],
   "six.example.org": ["2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:10.0.0.1"],
   "mine.example.org": ["198.211.96.7"],
+  "inner.example.org": ["10.1.0.1"],
+  "loop.example.org": ["127.0.0.53"],
   "empty.example.org": [],
   "none.example.org": "ENODATA",
   "gone.example.org": "ENOTFOUND",
@@ -27,7 +30,7 @@ async function lookup(host: string): Promise<string[]> {
   if (typeof found === "string") throw Object.assign(new Error(`query ${found} ${host}`), { code: found });
   return found;
 }
-const own = () => ["198.211.96.7", "10.1.0.1"];
+const own = () => ["198.211.96.7", "10.1.0.1", "fd00:1::1"];
 const resolve = (host: string, allowed: string[] = []) => resolvePublic(host, { allowed, lookup, own });
 const addresses = (host: string, allowed?: string[]) =>
   resolve(host, allowed).then((found) => (found.ok ? found.value : found.refusal.code));
@@ -125,8 +128,17 @@ describe("what the operator lists", () => {
     ["internal.example.org", "10.0.0.0/8"],
     ["internal.example.org", "10.1.2.3"],
     ["mine.example.org", "198.211.96.7"],
+    ["mine.example.org", "198.211.96.7/32"],
+    ["mine.example.org", "mine.example.org"],
+    ["10.1.0.1", "10.1.0.1"],
+    ["10.1.0.2", "10.1.0.0/24"],
+    ["inner.example.org", "10.1.0.1"],
     ["127.0.0.1", "127.0.0.0/8"],
+    ["loop.example.org", "127.0.0.53"],
     ["[::1]", "::1"],
+    ["[fd00::7]", "fd00::/8"],
+    ["[fd00:1::1]", "FD00:1:0::1"],
+    ["[::ffff:10.0.0.9]", "::ffff:10.0.0.9"],
   ])("is connected to: %s by %s", async (host, entry) => {
     expect(Array.isArray(await addresses(host, ["192.0.2.1", entry]))).toBe(true);
   });
@@ -137,6 +149,17 @@ describe("what the operator lists", () => {
     ["mixed.example.org", "10.0.0.0/8"],
     ["127.0.0.1", "localhost"],
     ["127.0.0.1", "::/0"],
+    ["10.1.0.1", "10.0.0.0/8"],
+    ["10.1.0.1", "10.1.0.0/31"],
+    ["inner.example.org", "10.0.0.0/8"],
+    ["mine.example.org", "198.211.96.0/24"],
+    ["mine.example.org", "0.0.0.0/0"],
+    ["[fd00:1::1]", "fd00::/8"],
+    ["loop.example.org", "0.0.0.0/0"],
+    ["127.0.0.1", "126.0.0.0/7"],
+    ["0.0.0.0", "0.0.0.0/0"],
+    ["[::1]", "::/0"],
+    ["[::ffff:10.1.0.1]", "::/0"],
   ])("is only that: %s not by %s", async (host, entry) => {
     expect(await addresses(host, [entry])).toBe("not-allowed");
   });
