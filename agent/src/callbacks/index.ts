@@ -2,4 +2,4 @@
 
 export { type CallbackLimits, Callbacks, type CallbacksOptions } from "./callbacks";
 export { type CallbackMessage, signature } from "./message";
-export { type CallbackTarget, targetProblems } from "./target";
+export { type CallbackTarget, CallbackTargets, type TargetRules } from "./target";

@@ -13,6 +13,11 @@ export class Slots {
     }
   }
 
+  /** How many pieces of an owner's work wait. */
+  waiting(owner: string): number {
+    return this.owners.get(owner)?.waiting.length ?? 0;
+  }
+
   private enter(owner: string): Promise<void> | undefined {
     const line = this.owners.get(owner) ?? { busy: 0, waiting: [] };
     this.owners.set(owner, line);

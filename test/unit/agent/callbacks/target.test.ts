@@ -1,25 +1,35 @@
 /**
  * Where a tenant may have messages sent, judged before anything is. Proves: all that is wrong is said at once, by field,
- * with what to do; https to the Internet is taken, and http only to a host that the operator lists.
+ * with what to do; https to the Internet is taken, and http only to a host that the operator lists; nobody learns from
+ * it what the node's DNS and network have, but the operator, from the log; DNS is asked a few things at a time.
  */
 import { describe, expect, it } from "vitest";
-import { targetProblems } from "../../../../agent/src/callbacks";
-import { resolvePublic } from "../../../../agent/src/outgoing";
+import { CallbackTargets } from "../../../../agent/src/callbacks";
+import { type ResolveOptions, resolvePublic } from "../../../../agent/src/outgoing";
 
 const names: Record<string, string[]> = {
   "hooks.example.org": ["93.184.215.14"],
   "internal.example.org": ["10.1.2.3"],
+  "mine.example.org": ["198.211.96.7"],
+  "both.example.org": ["93.184.215.14", "10.1.2.3"],
 };
 const asked: string[] = [];
+const logged: object[] = [];
 
-function problems(url: string, secret = "secret123", allowed: string[] = []): Promise<string[]> {
-  const lookup = async (host: string) => {
-    asked.push(host);
-    return names[host] ?? [];
-  };
-  const resolve = (host: string) => resolvePublic(host, { allowed, lookup, own: () => [] });
-  return targetProblems({ url, secret }, { allowed, resolve });
+async function lookup(host: string): Promise<string[]> {
+  asked.push(host);
+  if (host.startsWith("slow")) throw Object.assign(new Error("late"), { code: "ETIMEOUT" });
+  return names[host] ?? [];
 }
+
+function targets(allowed: string[] = [], find: ResolveOptions["lookup"] = lookup): CallbackTargets {
+  const resolve = (host: string) =>
+    resolvePublic(host, { allowed, lookup: find, own: () => ["198.211.96.7"] });
+  return new CallbackTargets({ allowed, resolve, log: { warn: (data) => void logged.push(data) } });
+}
+
+const problems = (url: string, secret = "secret123", allowed: string[] = []) =>
+  targets(allowed).problems("tenant:web-ide", { url, secret });
 
 describe("a callback URL", () => {
   it.each([
@@ -46,12 +56,7 @@ describe("a callback URL", () => {
     ["https://user@hooks.example.org/", "has a user in it"],
     ["http://hooks.example.org/", "use https://"],
     ["http://internal.example.org/", "use https://"],
-    ["https://internal.example.org/", "10.1.2.3 (private)"],
-    ["https://127.0.0.1/", "loopback"],
-    ["https://0x7f000001/", "loopback"],
-    ["https://169.254.169.254/latest", "link-local"],
-    ["https://[::ffff:169.254.169.254]/", "spelling of IPv6"],
-    ["https://none.example.org/", "no address in DNS"],
+    ["https://a_b.example.org/", "is no host; allowed: a DNS name"],
     [`https://hooks.example.org/${"x".repeat(2048)}`, "longer than 2048"],
   ])("is refused with the reason: %s", async (url, why) => {
     const [first = "", ...rest] = await problems(url);
@@ -59,6 +64,58 @@ describe("a callback URL", () => {
     expect(first).toMatch(/^callbackUrl: /);
     expect(first).toContain(why);
     expect(first.length).toBeLessThan(400);
+  });
+
+  it("is refused with one text, whatever DNS and the network say of its host, and the log has it", async () => {
+    const reasons: [string, string, RegExp][] = [
+      ["https://none.example.org/", "not-found", /no address in DNS/],
+      ["https://slow.example.org/", "closed", /ETIMEOUT/],
+      ["https://internal.example.org/k3y", "not-allowed", /10\.1\.2\.3 \(private\)/],
+      ["https://mine.example.org/", "not-allowed", /198\.211\.96\.7 \(this node's own\)/],
+      ["https://both.example.org/", "not-allowed", /10\.1\.2\.3/],
+      ["https://198.211.96.7/", "not-allowed", /this node's own/],
+      ["https://127.0.0.1/", "not-allowed", /loopback/],
+      ["https://0x7f000001/", "not-allowed", /loopback/],
+      ["https://169.254.169.254/latest", "not-allowed", /link-local/],
+      ["https://[::ffff:169.254.169.254]/", "not-allowed", /spelling of IPv6/],
+    ];
+    const texts = new Set<string>();
+    for (const [url, code, reason] of reasons) {
+      logged.length = 0;
+      for (const text of await problems(url)) texts.add(text);
+      expect(logged).toEqual([{ owner: "tenant:web-ide", code, reason: expect.stringMatching(reason) }]);
+      expect(JSON.stringify(logged)).not.toContain("k3y");
+    }
+    expect([...texts]).toEqual([
+      expect.stringMatching(/^callbackUrl: this node sends nothing to that host; .*operator/),
+    ]);
+  });
+
+  it("is looked at with few others of the same owner at a time, and others' are not held up", async () => {
+    const answers: (() => void)[] = [];
+    const slow = async (host: string) => {
+      asked.push(host);
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return ["93.184.215.14"];
+    };
+    const judge = targets([], slow);
+    const ask = (owner: string) =>
+      judge.problems(owner, { url: `https://${owner}.example.org/`, secret: "x" });
+    asked.length = 0;
+    const all = Array.from({ length: 40 }, () => ask("many"));
+    // The places of those that wait are taken too.
+    for (const late of all.slice(36))
+      expect(await late).toEqual([expect.stringContaining("try again in a few seconds")]);
+    const other = ask("other");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(asked).toEqual([...Array(4).fill("many.example.org"), "other.example.org"]);
+    for (let done = 0; done < 37; done++) {
+      expect(answers.length).toBeGreaterThan(0);
+      expect(answers.length).toBeLessThanOrEqual(5);
+      answers.shift()?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await Promise.all([...all.slice(0, 36), other])).toEqual(Array(37).fill([]));
   });
 
   it("that is wrong in itself is not looked up", async () => {
@@ -79,7 +136,7 @@ describe("a callback secret", () => {
     async (secret) => {
       const said = await problems("https://127.0.0.1/", secret);
       expect(said).toEqual([
-        expect.stringMatching(/^callbackUrl: .*loopback/),
+        expect.stringMatching(/^callbackUrl: this node sends nothing/),
         "callbackSecret: allowed are 1 to 512 visible characters of ASCII",
       ]);
     },
