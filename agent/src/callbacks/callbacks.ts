@@ -45,6 +45,8 @@ interface Line {
   rows: CallbackRow[];
   trying?: CallbackRow;
   running: boolean;
+  /** Rows that are given up and not yet noted as gone. */
+  leaving: Set<Promise<void>>;
   /** In a row. */
   failures: number;
   /** When the first of them was. */
@@ -105,7 +107,7 @@ export class Callbacks {
   }
 
   private lineOf({ container }: CallbackRow): Line {
-    const line = this.lines.get(container) ?? { container, rows: [], running: false, failures: 0, since: 0 };
+    const line = this.lines.get(container) ?? newLine(container);
     this.lines.set(container, line);
     return line;
   }
@@ -114,7 +116,7 @@ export class Callbacks {
     const line = this.lineOf(row);
     line.rows.push(row);
     const surplus = this.surplus(line);
-    if (surplus) this.track(this.forget(surplus, "too many waited"));
+    if (surplus) this.giveUp(surplus);
     this.run(line);
   }
 
@@ -122,6 +124,13 @@ export class Callbacks {
   private surplus(line: Line): CallbackRow | undefined {
     if (line.rows.length > this.limits.container) return line.rows.find((row) => row !== line.trying);
     return this.size > this.limits.all ? oldestOfFullest([...this.lines.values()]) : undefined;
+  }
+
+  private giveUp(row: CallbackRow): void {
+    const { leaving } = this.lineOf(row);
+    const gone = this.forget(row, "too many waited").finally(() => leaving.delete(gone));
+    leaving.add(gone);
+    this.track(gone);
   }
 
   private run(line: Line): void {
@@ -138,13 +147,18 @@ export class Callbacks {
   }
 
   private async sendAll(line: Line): Promise<void> {
-    while (!this.ended.signal.aborted) {
-      const [row] = line.rows;
-      if (row === undefined) break;
-      await this.sendOne(line, row);
+    try {
+      while (!this.ended.signal.aborted) {
+        // A later berthd would send those after this one.
+        while (line.leaving.size > 0) await Promise.all(line.leaving);
+        const [row] = line.rows;
+        if (row === undefined) break;
+        await this.sendOne(line, row);
+      }
+    } finally {
+      line.running = false;
+      if (line.rows.length === 0) this.lines.delete(line.container);
     }
-    line.running = false;
-    if (line.rows.length === 0) this.lines.delete(line.container);
   }
 
   private async sendOne(line: Line, row: CallbackRow): Promise<void> {
@@ -186,19 +200,26 @@ export class Callbacks {
   }
 
   private async noted(row: CallbackRow, givenUp?: string): Promise<boolean> {
+    const wrong = await this.note(row, givenUp).catch((error: unknown) => (error as Error).message);
+    if (wrong !== undefined)
+      this.options.log.warn({ ...told(row), reason: wrong }, "a callback's end is not noted");
+    return wrong === undefined;
+  }
+
+  /** @returns why it is not written */
+  private async note(row: CallbackRow, givenUp?: string): Promise<string | undefined> {
     const written = await this.options.write((turn) => {
       turn.put("callbacks", { ...row, over: true });
       if (givenUp !== undefined) turn.log("callback-dropped", droppedEvent(row, givenUp));
       return fine;
     });
-    if (!written.ok)
-      this.options.log.warn(
-        { ...told(row), reason: written.refusal.message },
-        "a callback's end is not noted",
-      );
-    return written.ok;
+    return written.ok ? undefined : written.refusal.message;
   }
 }
+
+const newLine = (container: string): Line => ({
+  ...{ container, rows: [], running: false, leaving: new Set(), failures: 0, since: 0 },
+});
 
 type Untimed = Omit<CallbackMessage, "timestamp">;
 

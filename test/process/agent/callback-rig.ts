@@ -114,6 +114,8 @@ export class CallbackNode {
   options: Partial<CallbacksOptions> = {};
   /** Set: rows cannot be written. */
   full: Refusal | undefined;
+  /** Done before a row's end is written. */
+  beforeNote = async () => {};
   callbacks!: Callbacks;
   private store!: Store;
   private writer!: Writer<Turn>;
@@ -163,10 +165,11 @@ export class CallbackNode {
       own: () => [],
     });
 
-  private write(alive: { yes: boolean }, decide: (turn: Turn) => Result<void>): Promise<Result<void>> {
+  private async write(alive: { yes: boolean }, decide: (turn: Turn) => Result<void>): Promise<Result<void>> {
+    await this.beforeNote();
     // A process that is gone writes nothing more.
     if (!alive.yes) return new Promise(() => {});
-    if (this.full) return Promise.resolve({ ok: false, refusal: this.full });
+    if (this.full) return { ok: false, refusal: this.full };
     return this.writer.submit(decide);
   }
 
