@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Area } from "../../../../agent/src/http/areas";
 import { accountOf, forAll, type Identity, sees } from "../../../../agent/src/http/identity";
+import { countRequest, Rate } from "../../../../agent/src/http/rate";
 import { actsFor, answers, callerOf, identityOf, selfOf } from "../../../../agent/src/http/route";
 import { eventsIn, get, rawClient } from "../../../lib/stream-client";
 import { until } from "../../../lib/until";
@@ -288,5 +289,45 @@ describe("a token of a tenant", () => {
     for (let n = 0; n < 5; n++)
       seen.push((await made.call("GET", "/api/grants", { port, token: body.token })).status);
     expect(seen).toEqual([403, 403, 403, 429, 429]);
+  });
+
+  it("sends as many over all of its tokens, also over one in place of another", async () => {
+    const made = await withTenants({ now: () => 1_800_000_000_000 });
+    const port = made.servers.port as number;
+    const make = async (owner: string) => {
+      const body = { role: "tenant", owner, requests_per_minute: 4 };
+      return (await made.call("POST", "/api/tokens", { body })).body as { id: string; token: string };
+    };
+    const [one, two, other] = [await make("web-ide"), await make("web-ide"), await make("bench")];
+    const heir = (await made.call("POST", `/api/tokens/${one.id}/rotate`, { body: {} })).body;
+    const seen = [];
+    for (const { token } of [one, two, heir, one, one, two, heir, other])
+      seen.push((await made.call("GET", "/test/theirs", { port, token })).status);
+    expect(seen).toEqual([200, 200, 200, 200, 429, 429, 429, 200]);
+    const { error } = (await made.call("GET", "/test/theirs", { port, token: heir.token })).body;
+    expect(error.message).toContain("tenant:web-ide has sent");
+  });
+
+  it("sends as many as a program over all of its tokens; programs have as many with each", () => {
+    const rate = new Rate(() => 0);
+    const count = (role: "tenant" | "service", n: number) =>
+      countRequest(rate, { role, actor: `token:${n}`, ...(role === "tenant" && { tenant: "web-ide" }) });
+    for (let n = 0; n < 6000; n++) count("tenant", n % 3);
+    for (const n of [0, 1, 2, 3]) expect(() => count("tenant", n)).toThrow("tenant:web-ide has sent");
+    for (let n = 0; n < 12_000; n++) count("service", n % 2);
+    for (const n of [0, 1]) expect(() => count("service", n)).toThrow(`token:${n} has sent`);
+  });
+
+  it("is not refused with one token for what it sent with another that was made for a number of its own", async () => {
+    const made = await withTenants();
+    const port = made.servers.port as number;
+    const few = await made.call("POST", "/api/tokens", {
+      body: { role: "tenant", owner: "web-ide", requests_per_minute: 2 },
+    });
+    const { token } = await tokenOf(made);
+    const seen = [];
+    for (const one of [token, token, token, few.body.token, few.body.token, few.body.token, token])
+      seen.push((await made.call("GET", "/test/theirs", { port, token: one })).status);
+    expect(seen).toEqual([200, 200, 200, 200, 200, 429, 200]);
   });
 });
