@@ -40,6 +40,7 @@ interface Parts {
   containers: Containers;
   ledger: Ledger;
   creator: Creator;
+  tokens: Tokens;
   slices: NodeSlices;
   servers: Servers;
 }
@@ -152,7 +153,10 @@ export class Berthd {
         ...inventory.watch.state.warnings,
       ],
       busy: () => mig.look(),
-      onOpen: () => this.parts?.creator.recoverSoon(),
+      onOpen: () => {
+        this.parts?.creator.recoverSoon();
+        this.noteOrphans();
+      },
       onFatal: this.options.onFatal,
     });
     ledger = made;
@@ -186,6 +190,7 @@ export class Berthd {
       (...args) => made.saveTokens(...args),
       (what, name) => isNamed(this.node, what, name),
     );
+    tokens.endOrphans();
     const app = await makeApp({
       ledger: made,
       tokens,
@@ -213,7 +218,7 @@ export class Berthd {
       version,
     });
     const servers = new Servers({ app, paths, node: () => this.node, log });
-    return { store, events, limits, inventory, containers, ledger: made, creator, slices, servers };
+    return { store, events, limits, inventory, containers, ledger: made, creator, tokens, slices, servers };
   }
 
   private watchConfig(): void {
@@ -244,6 +249,8 @@ export class Berthd {
         this.node = next;
         log.info("node.json changed and is in force");
         parts.limits.accountsChanged();
+        parts.tokens.endOrphans();
+        this.noteOrphans();
         parts.creator.recoverSoon();
         parts.servers
           .apply()
@@ -255,7 +262,17 @@ export class Berthd {
     parts.limits.reload();
   }
 
+  /** Not before the ledger was open: an update of berthd that failed until then goes back to the ledger as it was before. */
+  private noteOrphans(): void {
+    const { parts } = this;
+    if (!parts || parts.ledger.closed() !== undefined) return;
+    const failed = (reason: unknown) =>
+      this.options.log.error({ reason }, "tokens of who left are ended, which could not be written down");
+    parts.tokens.noteOrphans().then((noted) => noted.ok || failed(noted.refusal.message), failed);
+  }
+
   private tidy(): void {
+    this.noteOrphans();
     this.parts?.slices.finish();
     try {
       this.parts?.store.prune(Date.now());

@@ -1,11 +1,12 @@
 /**
  * Tokens of berthd itself, a real process that is killed while it replaces one. Proves: the next berthd has the old token
  * alone, as it was, or both; never an old one that ends without the new one, nor a new one beside an old one that does
- * not know of it. Whatever was answered is kept.
+ * not know of it. Whatever was answered is kept. And those of who left the node's document end for good.
  */
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { setTimeout as after } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { until } from "../lib/until";
 import { bundle, makeNode, type Node } from "./berthd-process";
 
 const asRoot = process.getuid?.() === 0;
@@ -61,5 +62,78 @@ describe.runIf(asRoot)("a berthd that is killed while it replaces a token", { ti
         expect((await node.call("GET", "/api/whoami", { port, token: secret })).status).toBe(200);
     }
     expect([...seen].sort()).toEqual(["both", "the old one alone"]);
+  });
+});
+
+describe.runIf(asRoot)("tokens of who left", { timeout: 240_000 }, () => {
+  const tenants = [{ name: "web-ide" }, { name: "bench" }];
+  interface Token {
+    id: string;
+    token: string;
+  }
+
+  async function begin() {
+    const node = await makeNode(programs);
+    nodes.push(node);
+    const listen = { listen: "loopback", port: 0 };
+    const write = (more: object) => node.writeNode({ ...listen, ...more });
+    write({ tenants });
+    const berthd = await node.start();
+    const make = async (role: string, owner: string): Promise<Token> =>
+      (await node.call("POST", "/api/tokens", { body: { role, owner } })).body;
+    const all = [await make("tenant", "web-ide"), await make("tenant", "bench"), await make("user", "alice")];
+    return { node, write, berthd, all };
+  }
+  const revoked = async (node: Node) =>
+    (await node.call("GET", "/api/tokens")).body.tokens.flatMap((one: { id: string; revokedAt?: number }) =>
+      one.revokedAt === undefined ? [] : one.id,
+    );
+
+  it("are revoked when the document changes, and not where it cannot be read", async () => {
+    const { node, write, berthd, all } = await begin();
+    const [ide, , alice] = all as [Token, Token, Token];
+    for (const broken of [
+      "",
+      "{",
+      '{"stack":"test"}',
+      JSON.stringify({ stack: "test", node: "n1", users: 5 }),
+    ]) {
+      const before = berthd.output().split("node.json is not usable").length;
+      writeFileSync(node.paths.nodeFile, broken);
+      await until(
+        "it is refused",
+        30_000,
+        () => berthd.output().split("node.json is not usable").length > before,
+      );
+    }
+    rmSync(node.paths.nodeFile);
+    expect(await revoked(node)).toEqual([]);
+    write({ tenants: [{ name: "bench" }], users: [{ name: "bob", group: "staff" }] });
+    await until("both are revoked", 30_000, async () => (await revoked(node)).length === 2);
+    expect((await revoked(node)).sort()).toEqual([ide.id, alice.id].sort());
+    write({ tenants });
+    const changes = () => berthd.output().split("node.json changed and is in force").length - 1;
+    await until("it is in force", 30_000, () => changes() === 2);
+    expect(await revoked(node)).toHaveLength(2);
+    const port = Number(/"port":(\d+)/.exec(berthd.output())?.[1]);
+    const seen = all.map(({ token }) => node.call("GET", "/api/gpus", { port, token }));
+    // A good token of a tenant is refused by the route, not at the door.
+    expect((await Promise.all(seen)).map(({ status }) => status)).toEqual([401, 403, 401]);
+  });
+
+  it("are revoked by a berthd that starts after the change, and stay so", async () => {
+    const { node, write, berthd, all } = await begin();
+    const [ide] = all as [Token];
+    const again = async (before: typeof berthd) => {
+      before.child.kill("SIGKILL");
+      await before.ended;
+      return node.start();
+    };
+    write({ tenants: [{ name: "bench" }] });
+    const second = await again(berthd);
+    await until("it is revoked", 30_000, async () => (await revoked(node)).length === 1);
+    write({ tenants });
+    await again(second);
+    expect(await revoked(node)).toEqual([ide.id]);
   });
 });

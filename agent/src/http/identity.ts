@@ -54,7 +54,7 @@ export interface TokenStore {
 /** Writes them down, all or none. */
 export type SaveTokens = (
   tokens: readonly StoredToken[],
-  event?: LedgerEvent,
+  events?: readonly LedgerEvent[],
   by?: string,
 ) => Promise<Result<readonly StoredToken[]>>;
 
@@ -75,6 +75,8 @@ interface Made {
 /** The bearer tokens of one node: kept as SHA-256, compared in constant time. */
 export class Tokens {
   private readonly byHash = new Map<string, StoredToken>();
+  /** Hashes of those that ended with their owner, which is not written down yet. */
+  private readonly orphans = new Set<string>();
 
   constructor(
     store: TokenStore,
@@ -139,9 +141,9 @@ export class Tokens {
   async create(wanted: Wanted, by: string): Promise<Result<Made>> {
     if (!this.hasOwner(wanted)) return refuse(noOwner(wanted));
     const made = newToken(wanted, this.now());
-    const saved = await this.save([made.record], event("token-made", made.record), by);
+    const saved = await this.save([made.record], [event("token-made", made.record)], by);
     if (!saved.ok) return saved;
-    this.byHash.set(made.record.hash, made.record);
+    this.keep(made.record);
     return { ok: true, value: made };
   }
 
@@ -162,10 +164,10 @@ export class Tokens {
     );
     const ending = { replacedBy: made.record.id, expiresAt: Math.min(expiresAt, now + keepSeconds * 1000) };
     const saved = await this.change(token, ending, (old) =>
-      this.save([old, made.record], rotated(old, made.record), by),
+      this.save([old, made.record], [rotated(old, made.record)], by),
     );
     if (!saved.ok) return saved;
-    this.byHash.set(made.record.hash, made.record);
+    this.keep(made.record);
     return { ok: true, value: { ...made, old: { ...token, ...ending } } };
   }
 
@@ -200,9 +202,37 @@ export class Tokens {
     if (token.revokedAt !== undefined) return { ok: true, value: token };
     const revokedAt = this.now();
     const saved = await this.change(token, { revokedAt }, (revoked) =>
-      this.save([revoked], event("token-revoked", revoked), by),
+      this.save([revoked], [event("token-revoked", revoked)], by),
     );
     return saved.ok ? { ok: true, value: { ...token, revokedAt } } : saved;
+  }
+
+  /** Its owner may have left while it was written down. */
+  private keep(record: StoredToken): void {
+    this.byHash.set(record.hash, record);
+    this.endOrphans();
+  }
+
+  /**
+   * Ends, for good, the tokens of those whom the node does not have any more: somebody else may get the name one day.
+   * They are ended at once, and `noteOrphans` writes it down.
+   */
+  endOrphans(): void {
+    for (const token of this.byHash.values()) {
+      if (token.revokedAt !== undefined || this.hasOwner(token)) continue;
+      this.byHash.set(token.hash, { ...token, revokedAt: this.now() });
+      this.orphans.add(token.hash);
+    }
+  }
+
+  /** Writes down which tokens ended with their owner, all in one turn. What could not be written is there the next time. */
+  async noteOrphans(): Promise<Result<unknown>> {
+    const hashes = [...this.orphans];
+    const ended = hashes.flatMap((one) => this.byHash.get(one) ?? []);
+    if (ended.length === 0) return { ok: true, value: undefined };
+    const saved = await this.save(ended, ended.map(orphaned));
+    if (saved.ok) for (const one of hashes) this.orphans.delete(one);
+    return saved;
   }
 
   /** Changes a token at once, since a use in between would write it down as it was; and back where it is not written. */
@@ -276,6 +306,11 @@ function rotated(old: StoredToken, made: StoredToken): LedgerEvent {
     replaced_by: made.id,
   };
 }
+
+const orphaned = (token: StoredToken): LedgerEvent => ({
+  ...event("token-revoked", token),
+  message: `Token ${token.id}, role ${token.role}: the node has no ${token.role} ${token.owner} any more`,
+});
 
 function event(name: string, { id, role, owner, name: called }: StoredToken): LedgerEvent {
   return {

@@ -299,12 +299,12 @@ export class Ledger implements LedgerService {
   /** Keeps records of bearer tokens, all or none, in the same transactions as the grants. */
   saveTokens<T extends readonly StoredToken[]>(
     value: T,
-    event?: LedgerEvent,
+    events: readonly LedgerEvent[] = [],
     by?: string,
   ): Promise<Result<T>> {
     return this.writer.submit((turn) => {
       for (const token of value) turn.put("tokens", token);
-      if (event) turn.emit(event, by);
+      for (const event of events) turn.emit(event, by);
       return { ok: true, value };
     });
   }

@@ -1,7 +1,8 @@
 /**
  * Bearer tokens that are replaced, over a real database. Proves: the new one is for the same as the old one; the old one
  * ends when it was to end, never later than before; both are written together or not at all, and are there after a
- * restart; what cannot be replaced is refused with what to do, and nothing is changed then.
+ * restart; what cannot be replaced is refused with what to do, and nothing is changed then; those of who left end for
+ * good, whoever has the name later.
  */
 import { describe, expect, it } from "vitest";
 import { Tokens } from "../../../../agent/src/http";
@@ -204,6 +205,68 @@ describe("a token that is not to be replaced", () => {
     expect(new Map(heirs as [string, string][])).toEqual(
       new Map(ids.map((id, n) => [id, ids[n + 1] as string])),
     );
+  });
+});
+
+describe("a token of somebody who left", () => {
+  const of = (tokens: Tokens, owner: string) => tokens.create({ role: "user", owner }, "root").then(got);
+  const revoked = async (rig: Rig) =>
+    (await rig.events()).filter(({ event }) => event === "token-revoked").map((one) => one.token_id);
+
+  it("is ended for good, in one turn, with an event for each; those of others stay", async () => {
+    const { rig, tokens, users, clock, reread } = await kept();
+    users.add("bob");
+    const [one, two, other] = [await of(tokens, "alice"), await of(tokens, "alice"), await of(tokens, "bob")];
+    const program = got(await tokens.create({ role: "service", owner: "alice" }, "root"));
+    const all = [one, two, other, program].map(({ token }) => token);
+    const ids = [undefined, undefined, other.record.id, program.record.id];
+    tokens.endOrphans();
+    users.delete("alice");
+    clock.now += 1000;
+    tokens.endOrphans();
+    const { commits } = rig.store;
+    got(await tokens.noteOrphans());
+    expect(rig.store.commits).toBe(commits + 1);
+    users.add("alice");
+    for (const these of [tokens, reread()]) expect(known(these, ...all)).toEqual(ids);
+    const gone = [one, two].map(({ record }) => record.id);
+    expect((await revoked(rig)).sort()).toEqual(gone.sort());
+    tokens.endOrphans();
+    got(await tokens.noteOrphans());
+    expect(await revoked(rig)).toHaveLength(2);
+    const fresh = await of(tokens, "alice");
+    expect(known(tokens, fresh.token)).toEqual([fresh.record.id]);
+  });
+
+  it("is ended though that cannot be written yet", async () => {
+    const { rig, tokens, users, reread } = await kept();
+    const { token, record } = await of(tokens, "alice");
+    users.clear();
+    tokens.endOrphans();
+    users.add("alice");
+    const commit = rig.store.commit.bind(rig.store);
+    rig.store.commit = () => {
+      throw new StoreError("full", "the disk is full");
+    };
+    expect((await tokens.noteOrphans()).ok).toBe(false);
+    expect(known(tokens, token)).toEqual([undefined]);
+    rig.store.commit = commit;
+    got(await tokens.noteOrphans());
+    expect(known(reread(), token)).toEqual([undefined]);
+    expect(await revoked(rig)).toEqual([record.id]);
+  });
+
+  it("is ended, though it was made or replaced while they left", async () => {
+    const { tokens, users, reread } = await kept();
+    const first = await of(tokens, "alice");
+    const making = [of(tokens, "alice"), tokens.rotate(first.record.id, day, "root").then(got)];
+    users.clear();
+    tokens.endOrphans();
+    const made = await Promise.all(making);
+    users.add("alice");
+    got(await tokens.noteOrphans());
+    for (const these of [tokens, reread()])
+      expect(known(these, first.token, ...made.map(({ token }) => token))).toEqual(Array(3).fill(undefined));
   });
 });
 
