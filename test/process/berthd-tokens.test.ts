@@ -3,7 +3,7 @@
  * alone, as it was, or both; never an old one that ends without the new one, nor a new one beside an old one that does
  * not know of it. Whatever was answered is kept. And those of who left the node's document end for good.
  */
-import { rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as after } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../lib/until";
@@ -135,5 +135,35 @@ describe.runIf(asRoot)("tokens of who left", { timeout: 240_000 }, () => {
     write({ tenants });
     await again(second);
     expect(await revoked(node)).toEqual([ide.id]);
+  });
+
+  it("are written down once the ledger is open, in one turn: before that an update may go back to what it was", async () => {
+    const { node, write, berthd } = await begin();
+    const noted = () =>
+      readFileSync(node.paths.events, "utf8")
+        .split("\n")
+        .flatMap((line) => (line.includes('"token-revoked"') ? (JSON.parse(line) as { at: string }) : []));
+    berthd.child.kill("SIGKILL");
+    await berthd.ended;
+    const limits = readFileSync(node.paths.limitsFile, "utf8");
+    rmSync(node.paths.limitsLastGood);
+    node.writeLimits("{");
+    write({ tenants: [{ name: "bench" }] });
+    node.spawn();
+    const ended = (count: number) =>
+      until(
+        `${count} are revoked`,
+        30_000,
+        async () => (await revoked(node).catch(() => [])).length === count,
+      );
+    await ended(1);
+    write({});
+    await ended(2);
+    expect((await node.call("GET", "/ready")).status).toBe(503);
+    expect(noted()).toEqual([]);
+    node.writeLimits(limits);
+    await until("they are written down", 30_000, () => noted().length > 0);
+    expect(noted()).toHaveLength(2);
+    expect(new Set(noted().map(({ at }) => at)).size).toBe(1);
   });
 });

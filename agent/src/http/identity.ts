@@ -77,6 +77,7 @@ export class Tokens {
   private readonly byHash = new Map<string, StoredToken>();
   /** Hashes of those that ended with their owner, which is not written down yet. */
   private readonly orphans = new Set<string>();
+  private noting: Promise<Result<unknown>> | undefined;
 
   constructor(
     store: TokenStore,
@@ -199,15 +200,18 @@ export class Tokens {
   async revoke(id: string, by: string): Promise<Result<StoredToken>> {
     const token = this.find(id);
     if (!token) return refuse(unknown(id));
-    if (token.revokedAt !== undefined) return { ok: true, value: token };
-    const revokedAt = this.now();
+    // That it ended with its owner may not be written down yet.
+    if (token.revokedAt !== undefined && !this.orphans.has(token.hash)) return { ok: true, value: token };
+    const { revokedAt = this.now() } = token;
     const saved = await this.change(token, { revokedAt }, (revoked) =>
       this.save([revoked], [event("token-revoked", revoked)], by),
     );
-    return saved.ok ? { ok: true, value: { ...token, revokedAt } } : saved;
+    if (!saved.ok) return saved;
+    this.orphans.delete(token.hash);
+    return { ok: true, value: { ...token, revokedAt } };
   }
 
-  /** Its owner may have left while it was written down. */
+  /** Whose owner may have left while it was written down. */
   private keep(record: StoredToken): void {
     this.byHash.set(record.hash, record);
     this.endOrphans();
@@ -225,14 +229,27 @@ export class Tokens {
     }
   }
 
-  /** Writes down which tokens ended with their owner, all in one turn. What could not be written is there the next time. */
-  async noteOrphans(): Promise<Result<unknown>> {
-    const hashes = [...this.orphans];
-    const ended = hashes.flatMap((one) => this.byHash.get(one) ?? []);
-    if (ended.length === 0) return { ok: true, value: undefined };
-    const saved = await this.save(ended, ended.map(orphaned));
-    if (saved.ok) for (const one of hashes) this.orphans.delete(one);
-    return saved;
+  /**
+   * Writes down which tokens ended with their owner: all in one turn, each once, however often this is called. What could not
+   * be written is there the next time.
+   */
+  noteOrphans(): Promise<Result<unknown>> {
+    this.noting ??= this.noteAll().finally(() => {
+      this.noting = undefined;
+    });
+    return this.noting;
+  }
+
+  private async noteAll(): Promise<Result<unknown>> {
+    // Again for those that end meanwhile.
+    while (this.orphans.size > 0) {
+      const hashes = [...this.orphans];
+      const ended = hashes.flatMap((one) => this.byHash.get(one) ?? []);
+      const saved = await this.save(ended, ended.map(orphaned));
+      if (!saved.ok) return saved;
+      for (const one of hashes) this.orphans.delete(one);
+    }
+    return { ok: true, value: undefined };
   }
 
   /** Changes a token at once, since a use in between would write it down as it was; and back where it is not written. */
@@ -249,6 +266,7 @@ export class Tokens {
       const before = Object.keys(fields).map((field) => [field, token[field as keyof StoredToken]]);
       // Only those: others may have changed more of it meanwhile.
       this.byHash.set(hash, { ...changed, ...this.byHash.get(hash), ...Object.fromEntries(before) });
+      this.endOrphans();
     }
     return saved;
   }

@@ -256,6 +256,45 @@ describe("a token of somebody who left", () => {
     expect(await revoked(rig)).toEqual([record.id]);
   });
 
+  it("is written down once, however often that is asked for, and so are those that end meanwhile", async () => {
+    const { rig, tokens, users } = await kept();
+    users.add("bob");
+    const [one, two] = [await of(tokens, "alice"), await of(tokens, "bob")];
+    users.delete("alice");
+    tokens.endOrphans();
+    const noting = [tokens.noteOrphans(), tokens.noteOrphans()];
+    users.delete("bob");
+    tokens.endOrphans();
+    for (const noted of [...noting, tokens.noteOrphans()]) got(await noted);
+    expect(await revoked(rig)).toEqual([one.record.id, two.record.id]);
+  });
+
+  it("and is revoked by name before it is written down, is revoked when that is answered", async () => {
+    const { rig, tokens, users, reread } = await kept();
+    const { token, record } = await of(tokens, "alice");
+    users.clear();
+    tokens.endOrphans();
+    got(await tokens.revoke(record.id, "root"));
+    users.add("alice");
+    expect(known(reread(), token)).toEqual([undefined]);
+    got(await tokens.noteOrphans());
+    expect(await revoked(rig)).toEqual([record.id]);
+  });
+
+  it("is ended though they left while it was revoked, and that could not be written", async () => {
+    const { rig, tokens, users } = await kept();
+    const { token, record } = await of(tokens, "alice");
+    rig.store.commit = () => {
+      throw new StoreError("full", "the disk is full");
+    };
+    const revoking = tokens.revoke(record.id, "root");
+    users.clear();
+    tokens.endOrphans();
+    expect((await revoking).ok).toBe(false);
+    users.add("alice");
+    expect(known(tokens, token)).toEqual([undefined]);
+  });
+
   it("is ended, though it was made or replaced while they left", async () => {
     const { tokens, users, reread } = await kept();
     const first = await of(tokens, "alice");
