@@ -1,9 +1,9 @@
 import type { Result } from "../../../core/gpu";
+import { PlacesOfEach } from "../places";
 import type { CallbackRow, Turn } from "../store";
 import { pause } from "../waiting";
 import { bodyOf, type CallbackMessage } from "./message";
 import { type Send, type SendOptions, sender } from "./send";
-import { Slots } from "./slots";
 import type { CallbackTarget } from "./target";
 
 export interface CallbacksOptions extends SendOptions {
@@ -61,7 +61,7 @@ interface Line {
  */
 export class Callbacks {
   private readonly lines = new Map<string, Line>();
-  private readonly slots = new Slots(atOnce);
+  private readonly places = new PlacesOfEach(atOnce, Number.POSITIVE_INFINITY);
   private readonly ended = new AbortController();
   private readonly work = new Set<Promise<void>>();
   private readonly send: Send;
@@ -163,7 +163,7 @@ export class Callbacks {
 
   private async sendOne(line: Line, row: CallbackRow): Promise<void> {
     line.trying = row;
-    const wrong = await this.slots.run(row.owner, () => this.attempt(row));
+    const wrong = await this.attempt(row);
     line.trying = undefined;
     if (wrong !== undefined) return this.failed(line, row, wrong);
     line.failures = 0;
@@ -171,7 +171,12 @@ export class Callbacks {
   }
 
   private async attempt(row: CallbackRow): Promise<string | undefined> {
-    return this.ended.signal.aborted ? "berthd is stopping" : this.send(row, this.ended.signal);
+    const giveBack = await this.places.take(row.owner);
+    try {
+      return this.ended.signal.aborted ? "berthd is stopping" : await this.send(row, this.ended.signal);
+    } finally {
+      giveBack?.();
+    }
   }
 
   private async failed(line: Line, row: CallbackRow, wrong: string): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Refusal, Result } from "../../../core/gpu";
 import { isListed } from "../outgoing";
-import { Slots } from "./slots";
+import { PlacesOfEach } from "../places";
 
 /** Where messages go, and the secret that sender and receiver share. */
 export interface CallbackTarget {
@@ -29,7 +29,7 @@ const mostWaiting = 32;
  * DNS may know names that are nobody else's business, and so may its network. The operator's log has it.
  */
 export class CallbackTargets {
-  private readonly looks = new Slots(atOnce);
+  private readonly looks = new PlacesOfEach(atOnce, mostWaiting);
 
   constructor(private readonly rules: TargetRules) {}
 
@@ -59,9 +59,10 @@ export class CallbackTargets {
   }
 
   private async hostProblem(owner: string, host: string): Promise<string | undefined> {
-    if (this.looks.waiting(owner) >= mostWaiting)
+    const giveBack = await this.looks.take(owner);
+    if (giveBack === undefined)
       return `cannot be looked at now: ${atOnce + mostWaiting} others of yours are; try again in a few seconds`;
-    const found = await this.looks.run(owner, () => this.rules.resolve(host));
+    const found = await this.rules.resolve(host).finally(giveBack);
     return found.ok ? undefined : this.refused(owner, found.refusal);
   }
 

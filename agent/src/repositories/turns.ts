@@ -1,4 +1,4 @@
-import { Places } from "./places";
+import { Places, PlacesOfEach } from "../places";
 import { busy } from "./refusals";
 
 const MOST_WAITING = 256;
@@ -24,12 +24,13 @@ export interface Turn {
  */
 export class Turns {
   private readonly places: Places;
-  private readonly owners = new Map<string, Places>();
-  /** Those that somebody uses or waits for; each is one's at a time. */
-  private readonly repositories = new Map<string, Places>();
+  private readonly owners: PlacesOfEach;
+  /** Each is one's at a time. */
+  private readonly repositories = new PlacesOfEach(1, MOST_WAITING);
 
-  constructor(private readonly options: { atATime: number; atATimeOfOne: number }) {
-    this.places = new Places(options.atATime, MOST_WAITING);
+  constructor({ atATime, atATimeOfOne }: { atATime: number; atATimeOfOne: number }) {
+    this.places = new Places(atATime, MOST_WAITING);
+    this.owners = new PlacesOfEach(atATimeOfOne, MOST_OF_OWNER);
   }
 
   get underWay(): number {
@@ -37,7 +38,7 @@ export class Turns {
   }
 
   isInUse(key: string): boolean {
-    return this.repositories.has(key);
+    return this.repositories.isInUse(key);
   }
 
   /** @throws NotGiven where too many wait; the signal's reason */
@@ -45,11 +46,9 @@ export class Turns {
     const held: (() => void)[] = [];
     try {
       // First the owner's own: whoever has a repository waits for nothing of their own any more, while others wait for it.
-      held.push(
-        await inRow(this.owners, owner, new Places(this.options.atATimeOfOne, MOST_OF_OWNER), signal),
-      );
-      held.push(await inRow(this.repositories, key, new Places(1, MOST_WAITING), signal));
-      held.push(await taken(this.places, signal));
+      held.push(given(await this.owners.take(owner, signal)));
+      held.push(given(await this.repositories.take(key, signal)));
+      held.push(given(await this.places.take(signal)));
     } catch (error) {
       giveAll(held);
       throw error;
@@ -63,25 +62,7 @@ function giveAll(held: readonly ((() => void) | undefined)[]): void {
   for (const give of held) give?.();
 }
 
-async function taken(places: Places, signal: AbortSignal): Promise<() => void> {
-  const giveBack = await places.take(signal);
+function given(giveBack: (() => void) | undefined): () => void {
   if (!giveBack) throw busy();
   return giveBack;
-}
-
-/** A place in a row that is there for as long as somebody has one in it. */
-async function inRow(
-  rows: Map<string, Places>,
-  key: string,
-  empty: Places,
-  signal: AbortSignal,
-): Promise<() => void> {
-  const places = rows.get(key) ?? empty;
-  signal.throwIfAborted();
-  rows.set(key, places);
-  const giveBack = await taken(places, signal);
-  return () => {
-    giveBack();
-    if (places.inUse === 0 && rows.get(key) === places) rows.delete(key);
-  };
 }

@@ -1,53 +1,7 @@
 /** Who waits for whom in the repository cache. */
 import { describe, expect, it } from "vitest";
-import { Places } from "../../../../agent/src/repositories/places";
 import { Turns } from "../../../../agent/src/repositories/turns";
 import { NotGiven } from "../../../../agent/src/repositories/types";
-
-describe("the places", () => {
-  const never = new AbortController().signal;
-
-  it("are given in the order of the asks, so many at a time", async () => {
-    const places = new Places(2, 10);
-    const order: number[] = [];
-    let most = 0;
-    await Promise.all(
-      Array.from({ length: 8 }, async (_, at) => {
-        const giveBack = await places.take(never);
-        order.push(at);
-        most = Math.max(most, places.inUse);
-        await new Promise((resolve) => setImmediate(resolve));
-        giveBack?.();
-        giveBack?.();
-      }),
-    );
-    expect([order, most, places.inUse]).toEqual([[0, 1, 2, 3, 4, 5, 6, 7], 2, 0]);
-  });
-
-  it("are refused where too many wait", async () => {
-    const places = new Places(1, 1);
-    const giveBack = await places.take(never);
-    const second = places.take(never);
-    expect(await places.take(never)).toBeUndefined();
-    giveBack?.();
-    expect(await second).toBeTypeOf("function");
-  });
-
-  it("are not kept for somebody who has left", async () => {
-    const places = new Places(1, 10);
-    const giveBack = await places.take(never);
-    const leaving = new AbortController();
-    const left = places.take(leaving.signal);
-    const after = places.take(never);
-    leaving.abort(new Error("gone"));
-    await expect(left).rejects.toThrow("gone");
-    giveBack?.();
-    (await after)?.();
-    expect(places.inUse).toBe(0);
-    await expect(places.take(leaving.signal)).rejects.toThrow("gone");
-    expect(places.inUse).toBe(0);
-  });
-});
 
 describe("a turn", () => {
   const never = new AbortController().signal;
