@@ -1,6 +1,7 @@
 import type { Refusal, Result } from "../../../core/gpu";
 import { isListed } from "../outgoing";
 import { PlacesOfEach } from "../places";
+import { Rate } from "../rate";
 
 /** Where messages go, and the secret that sender and receiver share. */
 export interface CallbackTarget {
@@ -23,6 +24,8 @@ const SECRET = /^[\x21-\x7e]{1,512}$/;
 /** Looks at hosts for one owner: so many at a time, and so many more that wait. Each asks DNS. */
 const atOnce = 4;
 const mostWaiting = 32;
+/** Refusals a minute for one owner of which the log has the reason: who tries hosts on and on fills nobody's disk. */
+const mostNotes = 60;
 
 /**
  * Judges targets before a message is sent there. Whoever names a host is not told what becomes of it in DNS: this node's
@@ -30,6 +33,7 @@ const mostWaiting = 32;
  */
 export class CallbackTargets {
   private readonly looks = new PlacesOfEach(atOnce, mostWaiting);
+  private readonly notes = new Rate();
 
   constructor(private readonly rules: TargetRules) {}
 
@@ -69,7 +73,8 @@ export class CallbackTargets {
   private refused(owner: string, { code, message, allowed }: Refusal): string {
     // Of the text alone: nothing was asked.
     if (code === "bad-request") return `${message}; allowed: ${allowed}`;
-    this.rules.log.warn({ owner, code, reason: message }, "a callback URL is refused");
+    if (this.notes.take(owner, mostNotes) === 0)
+      this.rules.log.warn({ owner, code, reason: message }, "a callback URL is refused");
     return NOT_THERE;
   }
 }

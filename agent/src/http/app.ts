@@ -11,13 +11,14 @@ import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from "fa
 import type { Refusal } from "../../../core/gpu";
 import { issueText } from "../../../core/problems";
 import type { Logger } from "../log";
+import { Rate } from "../rate";
 import { type Area, areas } from "./areas";
 import { bodyLimit } from "./bodies";
 import { admit, type Entered, identify, presented, type Who } from "./door";
 import { Refused } from "./failures";
 import type { Identity } from "./identity";
 import type { StreamLimits } from "./open-streams";
-import { countRequest, Rate } from "./rate";
+import { countRequest } from "./rate";
 import { pathOf, pathPattern } from "./route";
 import { Streams } from "./streams";
 import { Tickets } from "./tickets";

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyRequest } from "fastify";
 import type { Metrics } from "../metrics";
+import type { Rate } from "../rate";
 import { notAllowed, Refused } from "./failures";
 import { network } from "./guests";
 import { accountOf, type Caller, type Identity, type Tokens } from "./identity";
-import type { Rate } from "./rate";
 import { pathOf } from "./route";
 import { type Ticket, type Tickets, ticketOf } from "./tickets";
 

@@ -91,6 +91,16 @@ describe("a callback URL", () => {
     ]);
   });
 
+  it("is refused as often as somebody tries, and the log has a few of an owner's", async () => {
+    const judge = targets();
+    const ask = (owner: string) => judge.problems(owner, { url: "https://127.0.0.1/", secret: "x" });
+    logged.length = 0;
+    for (let n = 0; n < 200; n++) expect(await ask("many")).toHaveLength(1);
+    expect(logged).toHaveLength(60);
+    await ask("other");
+    expect(logged.at(-1)).toMatchObject({ owner: "other" });
+  });
+
   it("is looked at with few others of the same owner at a time, and others' are not held up", async () => {
     const answers: (() => void)[] = [];
     const slow = async (host: string) => {
