@@ -16,6 +16,10 @@ export interface SendOptions {
 
 /** Of an answer; nothing in it is used, but a receiver that is cut off would take it for a failure. */
 const mostBytes = 64 * 1024;
+/** Answers before the answer (1xx); a receiver may send them for ever. */
+const mostInterim = 16;
+/** Characters of what went wrong: a receiver's certificate may have any number of names, and an error has them all. */
+const mostWords = 300;
 
 /** Sends to the addresses that were checked just now, wherever the name leads by then, and follows no redirect. */
 export function sender({ resolve, deadlineMs = 10_000 }: SendOptions): Send {
@@ -40,7 +44,7 @@ function judged(status: number): string | undefined {
 /** Of several addresses that all failed the message is empty. */
 function words(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
-  return message === "" ? (code ?? "no connection") : message;
+  return message === "" ? (code ?? "no connection") : message.slice(0, mostWords);
 }
 
 /** @returns the status of the answer */
@@ -65,9 +69,14 @@ function post(row: CallbackRow, addresses: readonly string[], signal: AbortSigna
 function answered(request: ClientRequest): Promise<number> {
   return new Promise((resolve, reject) => {
     let status: number | undefined;
+    let interim = 0;
     // Once the status is there, whatever becomes of the rest changes nothing.
     const end = (error: Error) => (status === undefined ? reject(error) : resolve(status));
     request.on("error", end).on("close", () => end(new Error("the connection ended without an answer")));
+    request.on("information", () => {
+      if (++interim > mostInterim)
+        request.destroy(new Error(`more than ${mostInterim} answers before the answer`));
+    });
     request.on("response", (answer) => {
       status = answer.statusCode;
       let bytes = 0;

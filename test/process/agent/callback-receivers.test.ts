@@ -120,6 +120,23 @@ describe("a receiver", () => {
     await failsWith(urlOf(odd), reason);
   });
 
+  it("that only says that it goes on is cut off soon, and asked again", async () => {
+    const busy = await raw((socket) => {
+      const more = () => void (socket.writable && socket.write("HTTP/1.1 102 Processing\r\n\r\n", more));
+      more();
+    });
+    await failsWith(urlOf(busy), "more than 16 answers before the answer");
+    await until("it is cut off", 20_000, () => busy.sockets.every(({ destroyed }) => destroyed));
+  });
+
+  it("that says a few times that it goes on has it", async () => {
+    const early = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+    const late = await raw((socket) => socket.end(`${early.repeat(16)}HTTP/1.1 204 No Content\r\n\r\n`));
+    await node.tell("a", urlOf(late));
+    await none();
+    expect(node.logged).toEqual([]);
+  });
+
   it("that is not there is asked again", async () => {
     const { port } = receiver;
     await receiver.close();
@@ -140,15 +157,6 @@ describe("a receiver", () => {
     it("that never answers is asked again", async () => {
       receiver.answer = () => {};
       await failsWith(urlOf(receiver), "no answer within 0.3 s");
-    });
-
-    it("that only says that it goes on is asked again", async () => {
-      const busy = await raw((socket) => {
-        const more = () => void (socket.writable && socket.write("HTTP/1.1 102 Processing\r\n\r\n", more));
-        more();
-      });
-      await failsWith(urlOf(busy), "no answer within 0.3 s");
-      await until("it is cut off", 20_000, () => busy.sockets.every(({ destroyed }) => destroyed));
     });
 
     it("whose answer has no end, byte by byte, has it", async () => {
@@ -248,7 +256,9 @@ describe("an address", () => {
 describe("over TLS", () => {
   it("a receiver is known by its name, not by its address", async () => {
     const [key, cert] = ["key.pem", "cert.pem"].map((file) => join(node.folder, file)) as [string, string];
-    const subject = ["-subj", "/CN=good.test", "-addext", "subjectAltName=DNS:good.test"];
+    const names = ["good.test", ...Array.from({ length: 100 }, (_, n) => `${"x".repeat(60)}.${n}.test`)];
+    const altNames = names.map((name) => `DNS:${name}`).join(",");
+    const subject = ["-subj", "/CN=good.test", "-addext", `subjectAltName=${altNames}`];
     const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     execFileSync("openssl", [...request, "-keyout", key, "-out", cert, "-days", "2", ...subject], {
       stdio: "pipe",
@@ -278,7 +288,7 @@ describe("over TLS", () => {
     expect(got).toEqual([`good.test:${port}`]);
     expect(node.logged.map(({ data }) => data)).toMatchObject([
       { container: "untrusted", reason: expect.stringContaining("self-signed") },
-      { container: "other", reason: expect.stringContaining("does not match certificate") },
+      { container: "other", reason: expect.stringMatching(/^(?=.{1,300}$).*does not match certificate/) },
     ]);
   });
 });
