@@ -1,8 +1,9 @@
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isThere } from "./files";
-import type { Git } from "./git";
+import { type Git, GitError } from "./git";
 import { ReferenceList, type References, sameReferences } from "./references";
+import { NotGiven } from "./types";
 
 /** After so many fetches all is put into one pack. */
 const MOST_PACKS = 40;
@@ -91,16 +92,22 @@ export class Bare {
     }
   }
 
+  /** @throws GitError where there are more than a host may have: some came between its list and the fetch. It is made anew then. */
   private async references(signal: AbortSignal): Promise<References> {
     const format = "--format=%(objectname)%09%(refname)";
     const list = new ReferenceList();
     const onOutput = (part: Buffer) => list.push(part);
-    await this.run(["for-each-ref", format, "refs/heads", "refs/tags"], { signal, onOutput });
+    try {
+      await this.run(["for-each-ref", format, "refs/heads", "refs/tags"], { signal, onOutput });
+    } catch (error) {
+      throw error instanceof NotGiven ? new GitError(error.message) : error;
+    }
     return list;
   }
 
   /** Whether something that a branch or tag led to before is led to by none now. */
   private async hasLeft(before: References, signal: AbortSignal): Promise<boolean> {
+    if (before.at.size === 0) return false;
     const after = await this.references(signal);
     const moved = [...before.at].filter(([name, id]) => after.at.get(name) !== id);
     if (moved.length === 0) return false;

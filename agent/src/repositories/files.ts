@@ -59,26 +59,27 @@ export async function makeLeaf(
   if (account) await lchown(folder, account.uid, account.gid);
 }
 
-/** The paths of all that is no folder; folders that go meanwhile are no error. */
-async function* filesBelow(folder: string): AsyncGenerator<string> {
+/** All that is below it; folders that go meanwhile are no error. */
+async function* below(folder: string): AsyncGenerator<{ path: string; isFolder: boolean }> {
   for (const entry of await entries(folder)) {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) yield* filesBelow(path);
-    else yield path;
+    const found = { path: join(folder, entry.name), isFolder: entry.isDirectory() };
+    yield found;
+    if (found.isFolder) yield* below(found.path);
   }
 }
 
-/** What the folder's files take on the disk, in bytes. */
+/** What the folder takes on the disk, in bytes. The folders in it count: git makes one for each '/' of a branch's name. */
 export async function sizeOf(folder: string): Promise<number> {
   let blocks = 0;
-  for await (const path of filesBelow(folder)) blocks += (await unlessGone(lstat(path)))?.blocks ?? 0;
+  for await (const { path } of below(folder)) blocks += (await unlessGone(lstat(path)))?.blocks ?? 0;
   return blocks * 512;
 }
 
 /** Locks, packs that were not finished and the like: what git leaves in its repository when it is killed. */
 export async function removeLeftovers(repository: string): Promise<void> {
   const objects = join(repository, "objects");
-  for await (const path of filesBelow(repository)) {
+  for await (const { path, isFolder } of below(repository)) {
+    if (isFolder) continue;
     // No branch and no tag may be called so.
     const lock = path.endsWith(".lock");
     const half = path.startsWith(`${objects}/`) && /\/(tmp_[^/]*|\.tmp-[^/]*|pack-[^/]*\.keep)$/.test(path);

@@ -62,6 +62,7 @@ export class Visit {
     const bare = this.bare(shelf.place(this.key));
     try {
       const fresh = await bare.has(said, this.ask.signal);
+      said.forget();
       if (!fresh) await this.fetch(bare);
       const commit = await this.settle(bare, said, branch);
       await shelf.used(this.key, now(), !fresh);
@@ -90,6 +91,7 @@ export class Visit {
   /** In a folder of its own, so that a repository in its place is whole, and an old one stays until then. */
   private async fromNew(said: References, branch: string): Promise<string> {
     const { shelf, now } = this.options;
+    said.forget();
     const folder = await shelf.work();
     try {
       const bare = this.bare(folder);

@@ -162,6 +162,21 @@ describe("the size of the cache", () => {
     expect(await treeOf(cache, "app")).toMatchObject({ commit });
   });
 
+  it("counts folders that a fetch left, which it makes for the names of branches: that repository is kept no more", async () => {
+    await host.commit("acme", "app", { a: random() });
+    await (await treeOf(await cacheOf(), "app")).remove();
+    const deep = `"$of/refs/heads/$(seq -s/ 40)"`;
+    const cut = `for of in "$@"; do case $of in --git-dir=*) of=\${of#*=}; mkdir -p ${deep};; esac; done; sleep 600`;
+    const cache = await cacheOf({ git: gitThat(`case " $* " in *" fetch "*) ${cut};; esac`) });
+    await host.commit("acme", "app", { a: random() });
+    const leaving = new AbortController();
+    const waits = cache.checkout(askFor("app", { signal: leaving.signal }));
+    await until("the folders are there", 30_000, () => processes().some((line) => /^sleep/.test(line)));
+    leaving.abort(new Error("gone"));
+    await expect(waits).rejects.toThrow("gone");
+    expect(cache.usage()).toEqual({ repositories: 0, bytes: 0, underWay: 0 });
+  });
+
   it("is kept after an answer that is a refusal, too", async () => {
     await host.commit("acme", "app", { a: random() });
     await (await treeOf(await cacheOf(), "app")).remove();
@@ -180,6 +195,25 @@ describe("the size of the cache", () => {
     await rm(bareOf("other"), { recursive: true });
     expect(await treeOf(little, "app")).toMatchObject({ branch: "main" });
     expect(warnings).toEqual(["the repository cache does not keep its size"]);
+  });
+});
+
+describe("a repository with more branches than a host may list", () => {
+  it("of which some came between the host's list and the fetch, is taken anew when they are gone", async () => {
+    await host.commit("acme", "app", { a: "1" });
+    const warnings: object[] = [];
+    const log = { info: () => {}, warn: (data: object) => warnings.push(data) };
+    const cache = await cacheOf({ log });
+    await (await treeOf(cache, "app")).remove();
+    // As a fetch would leave them.
+    const head = await git(bareOf("app"), "rev-parse", "HEAD");
+    const deep = Array.from({ length: 2000 }, (_, n) => `${head} refs/heads/${n}${"/a".repeat(130)}\n`);
+    writeFileSync(join(bareOf("app"), "packed-refs"), deep.join(""));
+    await host.commit("acme", "app", { a: "2" });
+    expect(await treeOf(cache, "app")).toMatchObject({ branch: "main" });
+    expect(warnings).toEqual([
+      expect.objectContaining({ reason: expect.stringMatching(/too many folders/) }),
+    ]);
   });
 });
 

@@ -188,6 +188,24 @@ describe("branches and tags", () => {
     expect(() => list.push(name(50_000))).toThrow(/too many branches and tags/);
   });
 
+  it.each([
+    ["in too many folders", 2083, "a/".repeat(119)],
+    ["with too long names", 7681, "x".repeat(490)],
+    ["with too long names", 4128, "é".repeat(480)],
+  ])("are refused %s: behind the first %i", (what, most, more) => {
+    const list = new ReferenceList();
+    const push = (at: number) =>
+      list.push(Buffer.from(`${commit("a")}\trefs/heads/${more}${String(at).padStart(5, "0")}\n`));
+    for (let at = 0; at < most; at++) push(at);
+    expect(() => push(most)).toThrow(`branches and tags ${what}`);
+  });
+
+  it("are not held any more when they are forgotten, but for the branch of HEAD", () => {
+    const read = readReferences(listed);
+    read.forget();
+    expect([read.at.size, read.defaultBranch]).toEqual([0, "trunk"]);
+  });
+
   it.each(["\n", ""])("are refused where a name is too long, also one without an end: %j", (end) => {
     const list = new ReferenceList();
     expect(() => list.push(Buffer.from(`${commit("a")}\trefs/heads/${"x".repeat(1000)}${end}`))).toThrow(
