@@ -29,6 +29,8 @@ const DEFAULT_LIMITS: RepositoryLimits = {
 };
 const AT_A_TIME = 8;
 const AT_A_TIME_OF_ONE = 3;
+/** Each is looked at when berthd starts, and whoever may name repositories of a large host has no end of small ones. */
+const MOST_KEPT = 4096;
 /** In bytes. Those of the known hosts have 20 to 256; a shorter one would be cut out of words that have nothing to do with it. */
 const SHORTEST_TOKEN = 8;
 const LONGEST_TOKEN = 4096;
@@ -85,10 +87,11 @@ export class RepositoryCache {
 
   /** Takes away what was not used for the longest time, until the rest is within the bounds; nothing that is in use. */
   async evict(): Promise<void> {
-    while (this.shelf.bytes > this.options.maxBytes) {
+    const { maxBytes, maxRepositories = MOST_KEPT } = this.options;
+    while (this.shelf.bytes > maxBytes || this.shelf.count > maxRepositories) {
       const key = this.shelf.oldest((one) => !this.turns.isInUse(one));
       if (key === undefined) return;
-      this.options.log.info({ repository: key }, "a repository is no longer kept: the cache has its size");
+      this.options.log.info({ repository: key }, "a repository is no longer kept: the cache is full");
       await this.shelf.remove(key);
     }
   }

@@ -11,6 +11,9 @@ const ENTRY = /^(\d{6}) \w+ [0-9a-f]+ +(\d+|-)\t(.+)$/s;
 const LONGEST_PATH = 2048;
 /** In bytes, as Linux has it. */
 const LONGEST_NAME = 255;
+/** In bytes, of the names at the top, which are held in memory with this much for each. */
+const MOST_TOP = 2 * 2 ** 20;
+const EACH = 64;
 /** In bytes: a path with what stands before it. */
 const LONGEST_ENTRY = LONGEST_PATH + 256;
 
@@ -18,6 +21,7 @@ const LONGEST_ENTRY = LONGEST_PATH + 256;
 export class TreeCount {
   private files = 0;
   private bytes = 0;
+  private topBytes = 0;
   /** The regular files at the top. */
   readonly top: string[] = [];
   private readonly pieces = new Pieces({
@@ -39,12 +43,26 @@ export class TreeCount {
     checkPath(entry.subarray(entry.indexOf("\t") + 1));
     this.files++;
     this.bytes += Number(size) || 0;
-    if (mode.startsWith("100") && !path.includes("/")) this.top.push(path);
+    if (mode.startsWith("100") && !path.includes("/")) this.atTop(path);
     const { treeFiles, treeBytes } = this.limits;
     if (this.files > treeFiles) throw tooMuch(`${treeFiles} files and folders`, this.limits);
     if (this.bytes > treeBytes) throw tooMuch(`${treeBytes} bytes`, this.limits);
   }
+
+  private atTop(name: string): void {
+    this.top.push(name);
+    this.topBytes += Buffer.byteLength(name) + EACH;
+    if (this.topBytes > MOST_TOP) throw tooManyAtTop();
+  }
 }
+
+const tooManyAtTop = () =>
+  new NotGiven({
+    code: "over-limit",
+    message: "the commit has too many files outside of folders",
+    allowed: `${MOST_TOP} bytes for their names, with ${EACH} for each`,
+    fix: "put them into folders",
+  });
 
 const tooMuch = (what: string, { treeFiles, treeBytes }: Pick<RepositoryLimits, "treeBytes" | "treeFiles">) =>
   new NotGiven({

@@ -72,6 +72,8 @@ export interface RepositoryCacheOptions {
   prefix?: readonly string[];
   /** What all repositories together may have on the disk. Those longest not used go first; one in use stays. */
   maxBytes: number;
+  /** How many there may be. @default 4096 */
+  maxRepositories?: number;
   hosts: readonly RepositoryHost[];
   /** The addresses that the host's name has now, those that may be dialled. Git dials them alone. */
   resolve(host: RepositoryHost): Promise<Result<string[]>>;

@@ -177,6 +177,17 @@ describe("the size of the cache", () => {
     expect(cache.usage()).toEqual({ repositories: 0, bytes: 0, underWay: 0 });
   });
 
+  it("is bounded in how many there are: what was not used for the longest time goes", async () => {
+    let time = 1_700_000_000_000;
+    const cache = await cacheOf({ maxRepositories: 2, now: () => (time += 1000) });
+    for (const name of ["one", "two", "three"]) {
+      await host.commit("acme", name, { a: "1" });
+      await (await treeOf(cache, name)).remove();
+    }
+    expect(cache.usage().repositories).toBe(2);
+    expect(["one", "two", "three"].map((name) => existsSync(bareOf(name)))).toEqual([false, true, true]);
+  });
+
   it("is kept after an answer that is a refusal, too", async () => {
     await host.commit("acme", "app", { a: random() });
     await (await treeOf(await cacheOf(), "app")).remove();

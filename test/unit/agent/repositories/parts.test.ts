@@ -265,6 +265,20 @@ describe("a commit's files", () => {
     expect(count(entry("100644", 1, path.slice(0, 100))).top.length).toBeLessThan(2);
   });
 
+  it.each([1, 40, 255])(
+    "are refused where too many are outside of folders, with names of %i letters",
+    (letters) => {
+      const made = new TreeCount({ treeFiles: 1e6, treeBytes: 1e9 });
+      const most = Math.floor((2 * 2 ** 20) / (letters + 64));
+      const push = (count: number, path: string) =>
+        made.push(Buffer.from(entry("100644", 1, path).repeat(count)));
+      push(most, "x".repeat(letters));
+      push(most, `folder/${"x".repeat(letters)}`);
+      expect(made.top).toHaveLength(most);
+      expect(() => push(1, "x".repeat(letters))).toThrow(/too many files outside of folders/);
+    },
+  );
+
   it("are refused before the end of a name that has none, without holding more than a little of it", () => {
     const made = new TreeCount(limits);
     const part = Buffer.alloc(1000, "a");
