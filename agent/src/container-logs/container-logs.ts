@@ -15,6 +15,8 @@ export interface ContainerLogsOptions {
   maxBytes?: number;
   /** Bytes of all logs together; a sixteenth more may stand there for a moment. @default 2 GiB */
   maxAll?: number;
+  /** How many logs of containers that are gone are kept; a moment more, until `prune`. @default 2000 */
+  maxGone?: number;
   /** How long the log of a container that is gone is kept, in milliseconds. @default 24 h */
   keepMs?: number;
   /** Unix time in milliseconds. @default Date.now */
@@ -47,6 +49,7 @@ export class ContainerLogs {
   private readonly folder: string;
   private readonly maxBytes: number;
   private readonly maxAll: number;
+  private readonly maxGone: number;
   private readonly keepMs: number;
   private readonly now: () => number;
   private readonly log: Pick<Logger, "error">;
@@ -55,6 +58,7 @@ export class ContainerLogs {
     this.folder = options.folder;
     this.maxBytes = options.maxBytes ?? 16 * 2 ** 20;
     this.maxAll = options.maxAll ?? 2 * 2 ** 30;
+    this.maxGone = options.maxGone ?? 2000;
     this.keepMs = options.keepMs ?? 24 * 3600_000;
     this.now = options.now ?? Date.now;
     this.log = options.log;
@@ -179,11 +183,11 @@ export class ContainerLogs {
 
   private async pruneNow(): Promise<void> {
     this.written = 0;
-    const { maxAll, keepMs } = this;
+    const { maxAll, maxGone, keepMs } = this;
     const alive = (id: string) => this.living.has(id);
     const known = [...this.gone.keys()];
     const logs = await listLogs(this.folder);
-    const old = new Set(filesToRemove(logs, { maxAll, keepMs, now: this.now(), alive }));
+    const old = new Set(filesToRemove(logs, { maxAll, maxGone, keepMs, now: this.now(), alive }));
     const kept = new Set(
       logs.filter(({ files }) => files.some((file) => !old.has(file))).map(({ id }) => id),
     );

@@ -9,8 +9,10 @@ function log(id: string, at: number, ...sizes: number[]): LogFiles {
   return { id, files, bytes: sizes.reduce((sum, bytes) => sum + bytes, 0), at };
 }
 
-const removed = (logs: LogFiles[], alive: string[], maxAll: number, now = 100) =>
-  filesToRemove(logs, { maxAll, keepMs: 50, now, alive: (id) => alive.includes(id) }).map(({ path }) => path);
+const removed = (logs: LogFiles[], alive: string[], maxAll: number, maxGone = 9) =>
+  filesToRemove(logs, { maxAll, maxGone, keepMs: 50, now: 100, alive: (id) => alive.includes(id) }).map(
+    ({ path }) => path,
+  );
 
 describe("the files that go", () => {
   it.each<[string, LogFiles[], string[], number, string[]]>([
@@ -35,6 +37,13 @@ describe("the files that go", () => {
     ["all, where nothing else helps", [log("a", 99, 5), log("b", 99, 5)], ["a", "b"], 0, ["a.0", "b.0"]],
   ])("are %s", (_, logs, alive, maxAll, expected) => {
     expect(removed(logs, alive, maxAll)).toEqual(expected);
+  });
+
+  it("are those of the containers that ended first, where more are gone than may be kept", () => {
+    const logs = [log("a", 70, 1, 1), log("b", 60, 1), log("c", 80, 1), log("d", 1, 1), log("e", 90, 1)];
+    expect(removed(logs, ["d"], 9, 4)).toEqual([]);
+    expect(removed(logs, ["d"], 9, 2)).toEqual(["b.0", "a.0", "a.1"]);
+    expect(removed(logs, ["d"], 9, 0)).toEqual(["b.0", "a.0", "a.1", "c.0", "e.0"]);
   });
 
   it("are none where there are no logs", () => {
