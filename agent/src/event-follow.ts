@@ -12,6 +12,11 @@ export type Followed = EventLine | { gap: { after: number; before: number } } | 
 const batch = 100;
 /** Bytes that are read from a file at a time. */
 const block = 64 * 1024;
+/** Bytes that are read to see where a line begins: at first, and at most, which is more than the longest line has. */
+const firstLook = 2048;
+const longestLook = 128 * 1024;
+/** Bytes of a line's beginning that have its number. */
+const head = 32;
 
 /** Hands on the lines of an event log, as many times as anybody asks. */
 export class EventFollower {
@@ -126,13 +131,19 @@ async function startOf(handle: FileHandle, after: number): Promise<number> {
   return low;
 }
 
-/** The first line that begins at this byte or later, as far as a block tells. */
+/** The first line that begins at this byte or later, as far as it is near: more is read only behind a line that is long. */
 async function seqAt(handle: FileHandle, from: number): Promise<{ at: number; seq: number } | undefined> {
-  const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(block), 0, block, from);
-  const begin = from === 0 ? 0 : buffer.subarray(0, bytesRead).indexOf(0x0a) + 1;
-  if (from > 0 && begin === 0) return undefined;
-  const numbers = numbersOf(buffer.toString("latin1", begin, Math.min(begin + 32, bytesRead)));
-  return numbers && { at: from + begin, seq: numbers.seq };
+  for (let size = firstLook; size <= longestLook; size *= 4) {
+    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(size), 0, size, from);
+    const begin = from === 0 ? 0 : buffer.subarray(0, bytesRead).indexOf(0x0a) + 1;
+    const whole = bytesRead < size || begin + head <= bytesRead;
+    if (whole && (begin > 0 || from === 0)) {
+      const numbers = numbersOf(buffer.toString("latin1", begin, Math.min(begin + head, bytesRead)));
+      return numbers && { at: from + begin, seq: numbers.seq };
+    }
+    if (bytesRead < size) return undefined;
+  }
+  return undefined;
 }
 
 function numbersOf(line: string): Pick<EventLine, "seq" | "after"> | undefined {

@@ -1,10 +1,11 @@
 /**
  * What hostile containers and slow readers cost. Proves: disk and memory stay bounded, whatever is printed and however
- * slowly it is read; the oldest lines go first, which readers are told, and the newest stay.
+ * slowly it is read, and all of a log is read with little more than its size; the oldest lines go first, which readers are told, and the newest stay.
  */
+import { open } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { LogItem } from "../../../../agent/src/container-logs";
 import { LONGEST_LINE } from "../../../../agent/src/docker";
 import { LineCutter } from "../../../../agent/src/docker/lines";
@@ -108,6 +109,35 @@ describe("a container's log", () => {
     expect(lines.length).toBeLessThan(2000);
     expect(lines.at(-1)).toMatchObject({ line: "last" });
     expect(gapsOf(got)).toEqual([{ gap: { after: lines.at(-2)?.seq, before: lines.at(-1)?.seq } }]);
+  });
+});
+
+describe("a reader of all of a log", () => {
+  /** Bytes that were asked of the files. */
+  async function bytesRead(act: () => Promise<unknown>): Promise<number> {
+    const handle = await open("/dev/null");
+    const spy = vi.spyOn(Object.getPrototypeOf(handle), "read");
+    await handle.close();
+    await act();
+    const sizes = spy.mock.calls.map(([, , size]) => size as number);
+    spy.mockRestore();
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  it.each<[string, number, Iterable<string>, number]>([
+    ["short ones", 2, numbered(1, 50_000), 50_000],
+    ["long ones", 4, numbered(1, 2000, "x".repeat(4000)), 2000],
+    ["the longest there are", 20, Array<string>(100).fill("\u0001".repeat(LONGEST_LINE)), 100],
+  ])("of lines that are %s reads at most %i times as much as there is", async (_, times, lines, count) => {
+    const { logs, folder } = await logsOf([id]);
+    await append(logs, lines);
+    await logs.end(id);
+    let got: LogItem[] = [];
+    const bytes = await bytesRead(async () => {
+      got = await read(logs);
+    });
+    expect(linesOf(got)).toHaveLength(count);
+    expect(bytes).toBeLessThan(times * bytesIn(folder));
   });
 });
 
