@@ -10,6 +10,7 @@ import { makeApp, Servers, Tokens } from "./http";
 import { MigGuard } from "./inventory";
 import { loadLibc } from "./libc";
 import type { Logger } from "./log";
+import { isManagedCreation, Manager } from "./manager";
 import { makeMetrics } from "./metrics";
 import { NodeSlices } from "./node-slices";
 import { type Notifier, notifier } from "./notify";
@@ -41,6 +42,7 @@ interface Parts {
   ledger: Ledger;
   creator: Creator;
   tokens: Tokens;
+  manager: Manager;
   slices: NodeSlices;
   servers: Servers;
 }
@@ -100,7 +102,8 @@ export class Berthd {
       lastGood: paths.limitsLastGood,
       account: (user) => {
         const found = this.node.users.find(({ name }) => name === user);
-        return { known: found !== undefined, ...(found?.group !== undefined && { group: found.group }) };
+        const known = found !== undefined || this.isTenant(user);
+        return { known, ...(found?.group !== undefined && { group: found.group }) };
       },
       onEvent: (level, event, message) => {
         log[level]({ event }, message);
@@ -150,11 +153,13 @@ export class Berthd {
       },
       problems: () => [
         ...(this.parts?.servers.problem === undefined ? [] : [this.parts.servers.problem]),
+        ...(this.parts?.manager.problems ?? []),
         ...inventory.watch.state.warnings,
       ],
       busy: () => mig.look(),
       onOpen: () => {
-        this.parts?.creator.recoverSoon();
+        // It has the creator recover first.
+        this.parts?.manager.recoverSoon();
         this.noteOrphans();
       },
       onFatal: this.options.onFatal,
@@ -178,6 +183,8 @@ export class Berthd {
       node: this.node.node,
       operations,
       isUser,
+      isManaged: isManagedCreation,
+      isTaken: (port) => manager.hasPort(port),
       addresses: ["127.0.0.1", ...(this.node.privateAddress === undefined ? [] : [this.node.privateAddress])],
       ports: () => this.node.ports?.containers ?? defaultContainerPorts,
       images: () => this.node.images ?? [],
@@ -185,6 +192,14 @@ export class Berthd {
     });
     if (operations.unhandled.length > 0)
       throw new Error(`Nobody brings operations to an end: ${operations.unhandled.join(", ")}`);
+    const manager: Manager = new Manager({
+      ...{ store, engine, containers, creator, operations, ledger: made, log },
+      write: (decide) => made.write(decide),
+      stack: this.node.stack,
+      config: () => this.node.manager,
+      ports: () => this.node.ports?.containers ?? defaultContainerPorts,
+      isTenant: (name) => this.isTenant(name),
+    });
     const tokens = new Tokens(
       store.tables.tokens,
       (...args) => made.saveTokens(...args),
@@ -213,12 +228,21 @@ export class Berthd {
       limitsProblem: () => limits.problem,
       containers,
       creator: { port: creator, schema: createSchema },
+      manager,
       log,
       metrics,
       version,
     });
     const servers = new Servers({ app, paths, node: () => this.node, log });
-    return { store, events, limits, inventory, containers, ledger: made, creator, tokens, slices, servers };
+    return {
+      ...{ store, events, limits, inventory, containers, ledger: made },
+      ...{ creator, manager, tokens, slices, servers },
+    };
+  }
+
+  /** Of the container manager's. */
+  private isTenant(name: string): boolean {
+    return this.node.manager !== undefined && isNamed(this.node, "tenant", name);
   }
 
   private watchConfig(): void {
@@ -251,7 +275,7 @@ export class Berthd {
         parts.limits.accountsChanged();
         parts.tokens.endOrphans();
         this.noteOrphans();
-        parts.creator.recoverSoon();
+        parts.manager.configChanged();
         parts.servers
           .apply()
           .catch((error: unknown) => log.error({ err: error }, "the sockets could not be changed"));
@@ -287,10 +311,10 @@ export class Berthd {
     clearTimeout(this.reloading);
     clearInterval(this.tidying);
     if (this.parts) {
-      const { servers, ledger, creator, containers, inventory, events, store } = this.parts;
+      const { servers, ledger, creator, manager, containers, inventory, events, store } = this.parts;
       const closed = servers.close(grace);
       // A creation under way still binds what it started.
-      await creator.close();
+      await Promise.all([manager.close(), creator.close()]);
       await ledger.stop();
       await closed;
       await containers.close();

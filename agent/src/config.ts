@@ -4,6 +4,7 @@ import { strategySchema } from "../../core/gpu";
 import { IMAGE, USER_NAME } from "../../core/names";
 import type { PortRange } from "../../core/net";
 import { issueTexts } from "../../core/problems";
+import { managerSchema } from "./manager/config";
 
 const listen = ["loopback", "private", "off"] as const;
 
@@ -46,6 +47,8 @@ export const nodeSchema = z
     ports: z.strictObject({ containers: z.strictObject({ start: port, end: port }) }).optional(),
     /** Images of which people may make containers, beside those of the stack's own containers on the node. */
     images: z.array(z.string().regex(IMAGE)).optional(),
+    /** The container manager, for tenants. Left out: this node has none. */
+    manager: managerSchema.optional(),
     /** How long a reservation without a container lasts, in seconds. */
     reserveSeconds: z.int().min(1).max(86_400).default(600),
   })

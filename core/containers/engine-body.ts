@@ -59,8 +59,9 @@ export function engineBody(spec: ContainerSpec) {
         Config: { "max-size": policy.logs.maxSize, "max-file": String(policy.logs.maxFiles) },
       },
       RestartPolicy: { Name: restartOf(spec) },
-      Mounts: spec.mounts?.map(({ type, source, target, readOnly = false }) => ({
+      Mounts: spec.mounts?.map(({ type, source, target, readOnly = false, propagation }) => ({
         ...{ Type: type, Source: source, Target: target, ReadOnly: readOnly },
+        ...(propagation === undefined ? {} : { BindOptions: { Propagation: propagation } }),
       })),
     }),
     NetworkingConfig: network?.address && {

@@ -22,4 +22,4 @@ export {
   WORKSPACE_INNER_PORTS,
   WORKSPACE_SERVICES,
 } from "./services";
-export type { ContainerSpec } from "./spec";
+export type { ContainerSpec, Mount } from "./spec";

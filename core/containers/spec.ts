@@ -69,6 +69,8 @@ export interface Mount<Text = string> {
   source: Text;
   target: string;
   readOnly?: boolean;
+  /** Of a bind: what is mounted below the source later is seen too. @default the engine's own */
+  propagation?: "rslave";
 }
 
 /** A port of the container that one address of the engine's host publishes. */

@@ -7,6 +7,7 @@ export {
   type ImageName,
   imageAllowed,
   imageText,
+  isImage,
   isImagePattern,
   type OwnImage,
   parseImageName,

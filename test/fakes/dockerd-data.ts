@@ -11,6 +11,8 @@ export class FakeData {
   /** @param images ids, by name */
   constructor(private readonly images: Map<string, string>) {}
 
+  /** Ids of images that can be brought, by their whole name. */
+  readonly registry = new Map<string, string>();
   /** Of containers, as dockerd frames them. */
   readonly logs = new Map<string, Buffer[]>();
   /** Answers of containers that run. */
@@ -70,6 +72,23 @@ export class FakeData {
     this.commits.push({ query, body: JSON.parse(body) });
     this.images.set(`${query.get("repo")}:${query.get("tag")}`, `sha256:${id}`);
     return [201, { Id: `sha256:${id}` }];
+  }
+
+  /** As the daemon does: that it failed is in what follows its 200. */
+  pull(
+    query: URLSearchParams,
+    response: { writeHead(status: 200): unknown; end(text: string): unknown },
+  ): void {
+    const name = `${query.get("fromImage")}:${query.get("tag")}`;
+    const id = this.registry.get(name);
+    const error = `manifest for ${name} not found: manifest unknown: manifest unknown`;
+    if (id !== undefined) {
+      this.images.set(name.replace(/^docker\.io\/(library\/)?/, ""), id);
+      this.images.set(id, id);
+    }
+    const end = id === undefined ? { errorDetail: { message: error }, error } : { status: `Digest: ${id}` };
+    response.writeHead(200);
+    response.end([{ status: "Pulling" }, end].map((line) => `${JSON.stringify(line)}\r\n`).join(""));
   }
 
   /** None of the images has a label. */

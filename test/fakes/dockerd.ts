@@ -253,6 +253,7 @@ export class FakeDockerd {
     if (path === "/containers/create") return this.create(query.get("name") ?? "", body, response);
     if (path === "/system/df") return json(response, 200, this.data.usage);
     if (path === "/commit") return json(response, ...this.data.commit(query, body, this.newId()));
+    if (path === "/images/create") return this.data.pull(query, response);
     if (path === "/images/json") return json(response, 200, this.data.list(query));
     if (method === "DELETE" && path.startsWith("/images/"))
       return json(response, ...this.data.removeImage(decodeURIComponent(path.slice("/images/".length))));

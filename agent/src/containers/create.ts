@@ -10,7 +10,7 @@ import { DockerError, type Engine, type IsolatedNetwork, short } from "../docker
 import { NotNoted, type Step } from "../operations";
 import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/ports";
 import { pause } from "../waiting";
-import type { CreatorOptions } from "./options";
+import type { CreatorOptions, Making } from "./options";
 import { type Prepared, prepare, type UnderWay } from "./prepare";
 import type { ContainerRecord } from "./record";
 import {
@@ -50,17 +50,19 @@ export class Creator implements CreatorPort<CreateRequest> {
    *
    * @param request as `createSchema` made it of a body.
    * @param signal whoever asked has gone: ends the wait for a grant, and what is there by then is taken away.
+   * @param making of the container manager's alone
    */
   async create(
     request: CreateRequest,
     caller: CreateCaller,
     signal?: AbortSignal,
+    making?: Making,
   ): Promise<Result<CreatedContainer>> {
     if (this.ended.signal.aborted)
       return refuse({ code: "closed", message: "berthd is ending", fix: "try again" });
-    const creation = randomBytes(8).toString("hex");
+    const creation = making?.creation ?? randomBytes(8).toString("hex");
     const over = this.options.containers.await(creation);
-    const work = this.prepareAndRun(creation, request, caller, signal);
+    const work = this.prepareAndRun(request, { creation, caller, signal, making });
     this.underWay.set(creation, {
       user: request.user,
       actor: caller.actor,
@@ -123,6 +125,7 @@ export class Creator implements CreatorPort<CreateRequest> {
     const left = {
       ...unstarted,
       isUser: this.options.isUser,
+      isManaged: this.options.isManaged,
       remove: (one: ContainerRecord) => this.removeOnce(one),
     };
     for (const work of [
@@ -143,24 +146,24 @@ export class Creator implements CreatorPort<CreateRequest> {
   }
 
   private async prepareAndRun(
-    creation: string,
     request: CreateRequest,
-    caller: CreateCaller,
-    signal: AbortSignal | undefined,
+    asked: Omit<Running, "step">,
   ): Promise<Result<CreatedContainer>> {
+    const { creation, caller } = asked;
     // Before anything is reserved: most mistakes show here.
-    const prepared = await this.prepare(creation, request, caller);
+    const prepared = await this.prepare(request, asked);
     if (!prepared.ok) return prepared;
     const { name } = prepared.value;
     const grant = grantNamed(request);
     const body = { name, actor: caller.actor, ...(grant === undefined ? {} : { grant }) };
     return this.options.operations.run("create", { id: creation, owner: request.user, body }, (step) =>
-      this.run(request, prepared.value, { creation, caller, signal, step }),
+      this.run(request, prepared.value, { ...asked, step }),
     );
   }
 
-  private prepare(creation: string, request: CreateRequest, caller: CreateCaller): Promise<Result<Prepared>> {
-    return prepare(creation, request, caller, { ...this.options, underWay: this.underWay });
+  private prepare(request: CreateRequest, asked: Omit<Running, "step">): Promise<Result<Prepared>> {
+    const { creation, caller, making } = asked;
+    return prepare(creation, request, caller, { ...this.options, underWay: this.underWay, making });
   }
 
   /** @throws DockerError when something may be left behind. */
@@ -179,7 +182,7 @@ export class Creator implements CreatorPort<CreateRequest> {
       held = found.value;
       if (!held.own) {
         // It may have waited for a day: limits, containers and dockerd are others by now.
-        const again = await this.prepare(running.creation, request, running.caller).catch((error: unknown) =>
+        const again = await this.prepare(request, running).catch((error: unknown) =>
           refuse(dockerRefusal(error)),
         );
         if (!again.ok) return this.giveBack(held, again.refusal);
@@ -196,7 +199,7 @@ export class Creator implements CreatorPort<CreateRequest> {
   private async grantFor(
     request: CreateRequest & Required<Pick<CreateRequest, "gpus">>,
     { name, containers }: Prepared,
-    { creation, caller, signal, step }: Running,
+    { creation, caller, signal, step, making }: Running,
   ): Promise<Result<Held>> {
     const { ledger } = this.options;
     const { user, gpus } = request;
@@ -208,7 +211,8 @@ export class Creator implements CreatorPort<CreateRequest> {
       user,
       ask: gpus,
       purpose: `container ${name}`,
-      containers,
+      // The manager bounds a tenant's containers itself; the ledger counts those with GPUs.
+      ...(making === undefined && { containers }),
       actor: caller.actor,
       idempotencyKey: grantKey(creation),
       ...(request.wait_seconds === undefined ? {} : { waitSeconds: request.wait_seconds }),
@@ -373,6 +377,7 @@ interface Running {
   creation: string;
   caller: CreateCaller;
   signal: AbortSignal | undefined;
+  making: Making | undefined;
   step: Step<"create">;
 }
 

@@ -4,7 +4,7 @@ export { Creator } from "./create";
 export type { Log } from "./log";
 export { Containers, type ObserveOptions } from "./observe";
 export { type OpenOptions, openContainers } from "./open";
-export type { CreatorOptions } from "./options";
+export type { CreatorOptions, Making } from "./options";
 export { type Processes, procProcesses } from "./processes";
 export type { ContainerKind, ContainerRecord, ContainerState } from "./record";
 export { type CreateRequest, createSchema } from "./request";

@@ -32,6 +32,8 @@ const TELLING = new Set([
 /** What dockerd said before of its images, networks and settings is over. */
 const MAKES_VOID = new Set([
   ...["image delete", "image untag", "image prune"],
+  // A name may be another image's now.
+  ...["image tag", "image pull", "image load", "image import"],
   ...["network destroy", "network prune", "daemon reload"],
 ]);
 /** Inspections at a time. */

@@ -1,3 +1,5 @@
+import type { Mount } from "../../../core/containers";
+import type { EffectiveLimits } from "../../../core/gpu";
 import type { PortRange } from "../../../core/net";
 import type { Engine } from "../docker";
 import type { Operations } from "../operations";
@@ -11,6 +13,17 @@ export type Ledger = Pick<
   | ("closed" | "reserve" | "usable" | "bind" | "bindOwn" | "unbind" | "releaseOf")
   | ("grant" | "grantOf" | "limitsOf" | "containerGone")
 >;
+
+/** What the container manager says of a container that it has made. It has noted it, and brings its own note to an end. */
+export interface Making {
+  /** Names the creation, and the container. */
+  creation: string;
+  /** In place of those of the request's user, who may be nobody: the manager has looked for room itself. */
+  limits: EffectiveLimits;
+  /** Addresses that its ports may be published on. */
+  addresses: readonly string[];
+  mounts: readonly Mount[];
+}
 
 export interface CreatorOptions {
   engine: Engine;
@@ -26,6 +39,10 @@ export interface CreatorOptions {
   addresses?: readonly string[];
   /** Host ports that containers may be published on. */
   ports(): PortRange;
+  /** Whether a creation is of the container manager's, which removes its containers itself. @default none is */
+  isManaged?(creation: string): boolean;
+  /** Whether a host port is one of the manager's, also while its container is stopped. @default none is */
+  isTaken?(port: number): boolean;
   /** Images, by id or digest, of which persons may make containers beside those of the stack on this node. @default none */
   images?(): readonly string[];
   /** The cgroup that holds all of a user; undefined: dockerd's own. */

@@ -2,7 +2,7 @@
 import { type Result, refuse } from "../../../core/gpu";
 import type { CreateCaller } from "../service/ports";
 import { imageFor } from "./images";
-import type { CreatorOptions } from "./options";
+import type { CreatorOptions, Making } from "./options";
 import { limitsOfPerson, notForPersons } from "./person";
 import { grantKey } from "./recover";
 import { beingUsed, noCdi, noWorkspace, tooMany, unknownUser, workspaceStopped } from "./refusals";
@@ -21,6 +21,7 @@ export interface UnderWay {
 export interface PrepareOptions extends CreatorOptions {
   /** By creation, in the order in which they came. */
   underWay: ReadonlyMap<string, UnderWay>;
+  making?: Making;
 }
 
 export interface Prepared {
@@ -47,15 +48,18 @@ export async function prepare(
     cgroupParent,
     containers: registry,
     engine,
+    isTaken,
     isUser,
     ledger,
+    making,
     node,
     ports,
     stack,
   } = options;
-  let limits = ledger.limitsOf(request.user);
+  let limits = making?.limits ?? ledger.limitsOf(request.user);
   // Limits may name people who are no users of this node, or not any more.
-  if (limits === undefined || !isUser(request.user)) return refuse(unknownUser(request.user));
+  if (limits === undefined || (making === undefined && !isUser(request.user)))
+    return refuse(unknownUser(request.user));
   const theirs = person === undefined ? undefined : notForPersons(request);
   if (theirs !== undefined) return refuse(theirs);
   const id = grantNamed(request);
@@ -74,15 +78,18 @@ export async function prepare(
   }
   const image = await imageFor(request, person !== undefined, options);
   if (!image.ok) return image;
-  const parent = cgroupParent?.(request.user, limits.group, info.cgroupDriver);
+  // A tenant has no slice: each container is bounded, and the manager promises no more than the node has.
+  const parent =
+    making === undefined ? cgroupParent?.(request.user, limits.group, info.cgroupDriver) : undefined;
   const context: SpecContext = {
     stack,
     node,
     creation,
     image: image.value,
     limits,
-    addresses: addresses ?? ["127.0.0.1"],
+    addresses: making?.addresses ?? addresses ?? ["127.0.0.1"],
     ports: ports(),
+    ...(making === undefined ? { isTaken } : { mounts: making.mounts }),
     ...(info.cpus === undefined ? {} : { cpus: info.cpus }),
     ...(parent === undefined ? {} : { cgroupParent: parent }),
   };

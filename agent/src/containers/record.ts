@@ -44,6 +44,9 @@ export interface ContainerRecord {
   /** Of the last end. */
   exitCode?: number;
   ports: readonly PublishedPort[];
+  /** Limits of its memory, in bytes, and of its CPUs; left out: it has none. */
+  memory?: number;
+  cpus?: number;
   /** Which creation of berthd's made it. */
   creation?: string;
   /** A grant's id, or the key of a declared one. */
@@ -88,6 +91,7 @@ export function recordOf(
     ...(startedAt === undefined ? {} : { startedAt }),
     ...(ended ? { finishedAt, exitCode: state.ExitCode } : {}),
     ports: portsOf(container),
+    ...sizeOf(container),
     ...(labels.creation === undefined ? {} : { creation: labels.creation }),
     ...(labels.grant === undefined ? {} : { grant: labels.grant }),
     ...(labels.token === undefined ? {} : { token: labels.token }),
@@ -180,6 +184,12 @@ function portsOf({ NetworkSettings, HostConfig }: Inspect): PublishedPort[] {
     );
   });
 }
+
+/** 0 is Docker's word for no limit. */
+const sizeOf = ({ HostConfig: { Memory = 0, NanoCpus = 0 } }: Inspect) => ({
+  ...(Memory > 0 && { memory: Memory }),
+  ...(NanoCpus > 0 && { cpus: NanoCpus / 1e9 }),
+});
 
 function isRunning(container: Inspect, living: ReadonlySet<string> | undefined): boolean {
   const { State: state } = container;

@@ -127,14 +127,16 @@ export async function takeAwayUnstarted(
 export async function removeOfThoseWhoLeft(
   options: Pick<RecoverOptions, "containers" | "log"> & {
     isUser(name: string): boolean;
+    isManaged?(creation: string): boolean;
     underWay(creation: string): boolean;
     /** As its owner would. */
     remove(record: ContainerRecord): Promise<Result<{ id: string }>>;
   },
 ): Promise<void> {
-  const { containers, isUser, log, remove, underWay } = options;
+  const { containers, isUser, isManaged, log, remove, underWay } = options;
   const left = containers.list().filter(({ creation, owner }) => {
-    return creation !== undefined && owner !== undefined && !isUser(owner) && !underWay(creation);
+    if (creation === undefined || owner === undefined || isManaged?.(creation)) return false;
+    return !isUser(owner) && !underWay(creation);
   });
   const problems = await mapLimit(left, PARALLEL, async (record): Promise<string[]> => {
     const { id, owner } = record;

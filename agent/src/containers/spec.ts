@@ -15,6 +15,7 @@ import {
   environment,
   LABEL,
   MAX_CONTAINER_NAME,
+  type Mount,
   unitLabels,
   variables,
 } from "../../../core/containers";
@@ -44,6 +45,10 @@ export interface SpecContext {
   addresses: readonly string[];
   /** Host ports that they may be published on: the others are Berth's own, Ray's and the users'. */
   ports: PortRange;
+  /** Whether one of these is another container's, also while that is stopped. @default none is */
+  isTaken?(port: number): boolean;
+  /** @default none */
+  mounts?: readonly Mount[];
   /** CPUs of the node; undefined: not known. */
   cpus?: number;
   /** On this node, by id or digest. */
@@ -116,6 +121,7 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
     shmBytes: shm,
     pids: request.pids,
     ports: request.ports,
+    mounts: context.mounts,
     network: { name: CREATED_NETWORK.name },
     stopSeconds: request.stop_seconds ?? DEFAULT_STOP_SECONDS,
   };
@@ -132,7 +138,7 @@ const hostname = (user: string, name: string) =>
 /** What is wrong with the ports that a request wants to publish. */
 function portProblems(
   { ports = [] }: CreateRequest,
-  { addresses, ports: range }: Pick<SpecContext, "addresses" | "ports">,
+  { addresses, ports: range, isTaken }: Pick<SpecContext, "addresses" | "ports" | "isTaken">,
 ): string[] {
   const taken = new Set<string>();
   return ports.flatMap(({ address, host, protocol }, index) => {
@@ -143,6 +149,7 @@ function portProblems(
       wrong.push(
         `ports[${index}].host: ${host} is none of ${range.start} to ${range.end} (berth:ports.containers)`,
       );
+    if (isTaken?.(host)) wrong.push(`ports[${index}].host: ${host} is another container's`);
     const place = `${address} ${host}/${protocol}`;
     if (taken.has(place)) wrong.push(`ports[${index}]: ${place} stands there twice`);
     taken.add(place);

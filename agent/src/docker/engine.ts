@@ -4,6 +4,7 @@
  */
 import type { Readable } from "node:stream";
 import type { ContainerBody } from "../../../core/containers";
+import type { ImageName } from "../../../core/manager";
 import { putArchive } from "./archive";
 import type { Command, Host } from "./command";
 import { DockerError, found, garbage, short, text } from "./errors";
@@ -18,6 +19,7 @@ import {
   removeImage,
 } from "./images";
 import { type LogLine, type LogsOptions, readLogs } from "./logs";
+import { pullImage } from "./pull";
 import { procSessions } from "./sessions";
 import type { Inspect, Summary } from "./shapes";
 import { readStats, type Stats } from "./stats";
@@ -296,6 +298,12 @@ export class Engine {
   /** @param labels `key` or `key=value`; those that have all of them. Default: all images */
   images(labels: readonly string[] = [], signal?: AbortSignal): Promise<ImageSummary[]> {
     return listImages(this.transport, labels, signal);
+  }
+
+  /** Brings an image from its registry; where the node has that version already, nothing is brought. */
+  async pull(image: ImageName, signal?: AbortSignal): Promise<void> {
+    await pullImage(this.transport, image, signal);
+    this.known.images.clear();
   }
 
   /** By a name or by its id. One that is gone is fine. @returns false: something needs it, and it stays */

@@ -15,13 +15,16 @@ export const statusOf: Record<Refusal["code"], number> = {
   closed: 503,
 };
 
+/** Seconds after which somebody who found the node full may try again. */
+const fullFor = "10";
+
 /** Thrown by a route: the answer is `{ error: refusal }` with the status of its code, or with `status`. */
 export class Refused extends Error {
   readonly statusCode: number;
   constructor(
     readonly refusal: Refusal,
     status?: number,
-    readonly headers: Record<string, string> = {},
+    readonly headers: Record<string, string> = refusal.code === "full" ? { "retry-after": fullFor } : {},
   ) {
     super(refusal.message);
     this.statusCode = status ?? statusOf[refusal.code];

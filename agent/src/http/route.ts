@@ -1,5 +1,6 @@
 import type { FastifyReply } from "fastify";
-import type { ZodType } from "zod";
+import { validatorCompiler } from "fastify-type-provider-zod";
+import type { output, ZodType } from "zod";
 import type { Result } from "../../../core/gpu";
 import { notAllowed, Refused } from "./failures";
 import { type Caller, forAll, type Identity } from "./identity";
@@ -48,6 +49,46 @@ const only = (...roles: Identity["role"][]) => ({
 // Before the body is read: who may not call sends no large one, and hears nothing of what would be right.
 export const adminOnly = only("admin");
 export const programOnly = only("admin", "service");
+
+/** For tenants, on a node that has a container manager; to all other tenants there is no such route. */
+export const tenantOnly = (isServed: () => boolean) => ({
+  config: { tenants: true },
+  onRequest: async (request: { identity: Identity | null }) => {
+    const identity = identityOf(request);
+    if (identity.role !== "tenant") throw notAllowed("This", identity.user ?? `role ${identity.role}`);
+    if (!isServed()) throw notAllowed("This", "tokens of role tenant");
+  },
+});
+
+/** For tenants as well, and for those of `roles`; left out: for everybody else. */
+export const tenantsToo = (isServed: () => boolean, ...roles: Identity["role"][]) => ({
+  config: { tenants: true },
+  onRequest: async (request: { identity: Identity | null }) => {
+    const { role, user } = identityOf(request);
+    if (role === "tenant" && !isServed()) throw notAllowed("This", "tokens of role tenant");
+    if (role !== "tenant" && roles.length > 0 && !roles.includes(role))
+      throw notAllowed("This", user ?? `role ${role}`);
+  },
+});
+
+/** The tenant that calls; undefined: it is somebody else. */
+export const tenantOf = ({ role, tenant }: Identity) => (role === "tenant" ? tenant : undefined);
+
+/** A body whose shape follows from who sends it, checked as that of a route is. @throws {Error} as such a route does */
+export function readBody<S extends ZodType>(schema: S, body: unknown): output<S> {
+  const read = validatorCompiler({ schema, method: "POST", url: "", httpPart: "body" })(body) as
+    | { value: output<S> }
+    | { error: unknown };
+  if ("value" in read) return read.value;
+  const wrong = new Error("the body is not right");
+  throw Object.assign(wrong, { validation: read.error, validationContext: "body", statusCode: 400 });
+}
+
+/** Of a route that calls {@link readBody}: what its schema says is for the document alone. */
+export const bodyReadLater = {
+  validatorCompiler: (part: Parameters<typeof validatorCompiler>[0]) =>
+    part.httpPart === "body" ? (value: unknown) => ({ value }) : validatorCompiler(part),
+};
 
 /** The caller, for what outlives its request. */
 export function callerOf<C extends Caller>(request: { caller: C | null }): C {

@@ -4,6 +4,7 @@ import type { ExplainedLimit } from "../../../core/limits";
 import type { NodeConfig } from "../config";
 import type { Containers } from "../containers";
 import type { EventFollower } from "../event-follow";
+import type { Manager } from "../manager";
 import type { Metrics } from "../metrics";
 import type { CreatorPort, LedgerService } from "../service";
 import type { Tokens } from "./identity";
@@ -28,6 +29,13 @@ export interface GpuFigures {
   memoryUsedMiB: number | null;
 }
 
+/** What the routes have of the container manager. */
+export type TenantManager = Pick<
+  Manager,
+  | ("config" | "size" | "create" | "claim" | "list" | "get" | "remove" | "removeAny" | "stop" | "start")
+  | ("pools" | "capacity" | "images")
+>;
+
 /** What the routes work with. */
 export interface RouteContext {
   ledger: ApiLedger;
@@ -47,6 +55,8 @@ export interface RouteContext {
   containers: Pick<Containers, "current" | "get" | "list">;
   /** Undefined: this node creates no containers. */
   creator?: { port: CreatorPort; schema: ZodType };
+  /** Undefined: this berthd has no container manager. One whose `config` is undefined serves nobody. */
+  manager?: TenantManager;
 }
 
 export type { EffectiveLimits, Grant, Inventory, Refusal };

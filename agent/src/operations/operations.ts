@@ -48,6 +48,11 @@ export class Operations {
     }
   }
 
+  /** Whether an operation of this id is under way, or was cut off and is not brought to an end yet. */
+  has(id: string): boolean {
+    return this.noted.has(id) || this.underWay.has(id);
+  }
+
   /** Says how operations of the kind are brought to an end. */
   handle(kind: OperationKind, recover: Recover): void {
     this.recovers.set(kind, recover);

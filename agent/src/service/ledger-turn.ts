@@ -11,6 +11,9 @@ import type { LedgerEvent } from "./types";
 
 export type LedgerWriter = Writer<LedgerTurn>;
 
+/** What other parts of berthd have of a turn. */
+export type WriteTurn = Pick<Turn, "put" | "log" | "onUndo" | "onWritten" | "now">;
+
 /** A turn in which GPUs are granted and given back. */
 export class LedgerTurn extends Turn {
   /** True: units may have become free, so that somebody who waits may get them. */

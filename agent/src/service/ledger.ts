@@ -18,7 +18,7 @@ import { Declared } from "./declared";
 import { healthOf } from "./health";
 import { HeldBack } from "./held-back";
 import { LedgerInput } from "./ledger-input";
-import { LedgerTurn, type LedgerWriter } from "./ledger-turn";
+import { LedgerTurn, type LedgerWriter, type WriteTurn } from "./ledger-turn";
 import type { LedgerOptions } from "./options";
 import type { SeenContainer } from "./ports";
 import { Queue, withdrawn } from "./queue";
@@ -292,7 +292,7 @@ export class Ledger implements LedgerService {
   }
 
   /** Writes rows of other parts of berthd in the same turns as the grants. */
-  write(decide: (turn: Pick<LedgerTurn, "put">) => Result<void>): Promise<Result<void>> {
+  write<T>(decide: (turn: WriteTurn) => Result<T>): Promise<Result<T>> {
     return this.writer.submit(decide);
   }
 

@@ -82,6 +82,14 @@ export const migrations: readonly Migration[] = [
       ) STRICT;
     `,
   },
+  {
+    version: 5,
+    name: "containers of the manager",
+    sql: `
+      CREATE TABLE managed (id TEXT PRIMARY KEY, gone_at INTEGER, body TEXT NOT NULL) STRICT;
+      CREATE INDEX managed_gone ON managed (gone_at) WHERE gone_at IS NOT NULL;
+    `,
+  },
 ];
 
 export const schemaVersion = Math.max(...migrations.map(({ version }) => version));

@@ -2,11 +2,25 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import type { ContainerRecord } from "../../containers";
+import { managedSchema } from "../../manager";
 import { Refused } from "../failures";
 import { forAll, type Identity, sees } from "../identity";
-import { actsFor, adminOnly, answers, goneSignal, granted, identityOf, selfOf } from "../route";
+import {
+  actsFor,
+  adminOnly,
+  answers,
+  bodyReadLater,
+  goneSignal,
+  granted,
+  identityOf,
+  readBody,
+  selfOf,
+  tenantOf,
+  tenantsToo,
+} from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
+import { managed, managedList, tenantCaller } from "./managed";
 
 const heldBack = z.object({
   containers: z.array(
@@ -64,7 +78,10 @@ function containerView(record: ContainerRecord): z.infer<typeof container> | und
 /** Containers of people, those that berthd makes for them, and those that Docker held back. */
 export function addContainers(fastify: FastifyInstance, context: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
-  const { ledger, creator, containers: known } = context;
+  const { ledger, creator, containers: known, manager } = context;
+  const isServed = () => manager?.config !== undefined;
+  /** Tenants see their own, by the ids of the manager; everybody else sees Berth's. */
+  const open = tenantsToo(isServed);
 
   app.get(
     "/api/held-back",
@@ -80,13 +97,20 @@ export function addContainers(fastify: FastifyInstance, context: RouteContext): 
   app.get(
     "/api/containers",
     {
+      ...open,
       schema: {
         querystring: containersQuery,
-        response: answers(200, containers, "Berth's containers on this node, as they were last seen."),
+        response: answers(
+          200,
+          manager === undefined ? containers : z.union([containers, managedList]),
+          "Berth's containers on this node, as they were last seen; to a tenant, its own.",
+        ),
       },
     },
     async (request) => {
       const identity = identityOf(request);
+      const tenant = tenantOf(identity);
+      if (tenant !== undefined) return { containers: manager?.list(tenant) ?? [] };
       const { user } = request.query;
       const whose = forAll(identity) ? user : actsFor(identity, user);
       await known.current();
@@ -97,14 +121,21 @@ export function addContainers(fastify: FastifyInstance, context: RouteContext): 
   app.get(
     "/api/containers/:id",
     {
+      ...open,
       schema: {
         params: s.idParams,
-        response: answers(200, container, "The container, by its whole id or its name."),
+        response: answers(
+          200,
+          manager === undefined ? container : z.union([container, managed]),
+          "The container, by its whole id or its name; to a tenant, by the id that it was given.",
+        ),
       },
     },
     async (request) => {
       const identity = identityOf(request);
       const { id } = request.params;
+      const tenant = tenantOf(identity);
+      if (tenant !== undefined && manager !== undefined) return granted(manager.get(tenant, id));
       await known.current();
       const record = known.get(id);
       const view = record && containerView(record);
@@ -122,14 +153,27 @@ export function addContainers(fastify: FastifyInstance, context: RouteContext): 
   app.post(
     "/api/containers",
     {
+      ...open,
+      ...bodyReadLater,
       schema: {
-        body: creator.schema,
-        response: answers(201, created, "It runs, with its grant."),
+        body: manager === undefined ? creator.schema : z.union([creator.schema, managedSchema]),
+        response: answers(
+          201,
+          manager === undefined ? created : z.union([created, managed]),
+          "It runs, with its grant; a tenant's was made, or taken from a pool.",
+        ),
       },
     },
     async (request, reply) => {
       const identity = identityOf(request);
-      const body = request.body as { user?: string };
+      const tenant = tenantOf(identity);
+      if (tenant !== undefined && manager !== undefined) {
+        const wish = readBody(managedSchema, request.body);
+        const given = granted(await manager.create(wish, tenantCaller(identity, tenant), goneSignal(reply)));
+        void reply.code(201);
+        return given;
+      }
+      const body = readBody(creator.schema, request.body) as { user?: string };
       const wanted = { ...body, user: actsFor(identity, body.user) };
       const made = granted(await creator.port.create(wanted, createCaller(identity), goneSignal(reply)));
       void reply.code(201);
@@ -139,9 +183,20 @@ export function addContainers(fastify: FastifyInstance, context: RouteContext): 
 
   app.delete(
     "/api/containers/:id",
-    { schema: { params: s.idParams, response: answers(200, removed, "It is gone, and its grant is over.") } },
-    async (request) =>
-      granted(await creator.port.remove(request.params.id, createCaller(identityOf(request)))),
+    {
+      ...open,
+      schema: { params: s.idParams, response: answers(200, removed, "It is gone, and its grant is over.") },
+    },
+    async (request) => {
+      const identity = identityOf(request);
+      const { id } = request.params;
+      const tenant = tenantOf(identity);
+      if (tenant !== undefined && manager !== undefined) return granted(await manager.remove(tenant, id));
+      // One of a tenant's goes as its tenant would have it go, whoever says so.
+      const creation = forAll(identity) ? known.get(id)?.creation : undefined;
+      const ofTenant = creation === undefined ? undefined : manager?.removeAny(creation);
+      return granted(await (ofTenant ?? creator.port.remove(id, createCaller(identity))));
+    },
   );
 }
 

@@ -6,7 +6,15 @@ import { answers, identityOf, selfOf } from "../route";
 import { roles } from "../schemas";
 import type { RouteContext } from "../types";
 
-export const health = z.object({ status: z.enum(["ok", "degraded"]), reasons: z.array(z.string()) });
+export const health = z.object({
+  status: z.enum(["ok", "degraded"]),
+  reasons: z.array(z.string()),
+  containerCount: z
+    .int()
+    .optional()
+    .describe("Of tenants and of the pools, where the node has a container manager."),
+  uptime: z.number().optional().describe("Of berthd, in seconds; likewise."),
+});
 
 const ready = z.object({ ready: z.boolean(), reason: z.string().optional() });
 
@@ -18,16 +26,18 @@ export const whoami = z.object({
 });
 
 /** How berthd is, and who calls. */
-export function addNode(fastify: FastifyInstance, { ledger, metrics }: RouteContext): void {
+export function addNode(fastify: FastifyInstance, { ledger, manager, metrics }: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
 
   app.get(
     "/health",
     { config: { open: true }, schema: { security: [], response: answers(200, health, "How berthd is.") } },
     async ({ identity }) => {
-      // A stranger learns whether it is well, and no more.
-      if (!identity) return { status: ledger.health().status, reasons: [] };
-      return ledger.health(forAll(identity) ? undefined : selfOf(identity));
+      const counts =
+        manager?.config === undefined ? {} : { containerCount: manager.size, uptime: process.uptime() };
+      // A stranger learns whether it is well, and no reason.
+      if (!identity) return { status: ledger.health().status, reasons: [], ...counts };
+      return { ...ledger.health(forAll(identity) ? undefined : selfOf(identity)), ...counts };
     },
   );
 

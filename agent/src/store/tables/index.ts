@@ -4,6 +4,7 @@ import { AnsweredKeys } from "./answered";
 import { CallbackRows } from "./callbacks";
 import { Counters } from "./counters";
 import { Grants } from "./grants";
+import { ManagedRows } from "./managed";
 import { OperationRows } from "./operations";
 import { Outbox } from "./outbox";
 import { TokenRecords } from "./tokens";
@@ -16,6 +17,7 @@ export function openTables(db: DatabaseSync) {
     tokens: new TokenRecords(db),
     operations: new OperationRows(db),
     callbacks: new CallbackRows(db),
+    managed: new ManagedRows(db),
     outbox: new Outbox(db),
     counters: new Counters(db),
   };
@@ -35,6 +37,7 @@ export type RowOf<Name extends TableName> = Extract<Put, { table: Name }>["row"]
 
 export type { Answered } from "./answered";
 export type { CallbackRow } from "./callbacks";
+export type { ManagedRow } from "./managed";
 export type { OperationRow } from "./operations";
 export type { OutboxLine } from "./outbox";
 export type { StoredToken } from "./tokens";

@@ -1,0 +1,71 @@
+/** Images of which the manager makes containers: by id, brought to the node where they are missing. */
+import { type Result, refuse } from "../../../core/gpu";
+import { parseImageName } from "../../../core/manager";
+import { DockerError, type Engine } from "../docker";
+import { PlacesOfEach } from "../places";
+import type { NodeMeasure } from "./measure";
+import { noImageHere } from "./refusals";
+
+/** So much has to be free before an image is brought. */
+const LEAST_FREE_MIB = 4096;
+
+export class Images {
+  /** By name. */
+  private readonly coming = new Map<string, Promise<Result<string>>>();
+  /** Each takes the node's network and disk: one at a time for each owner. */
+  private readonly places = new PlacesOfEach(1, Number.POSITIVE_INFINITY);
+
+  constructor(
+    private readonly engine: Pick<Engine, "imageId" | "pull">,
+    private readonly measure: Pick<NodeMeasure, "measure">,
+    private readonly ended: AbortSignal,
+  ) {}
+
+  /**
+   * The id of an image.
+   *
+   * @param image a name that the caller may have, or an id
+   * @param owner the tenant; empty: the pool
+   * @throws DockerError where dockerd does not answer
+   */
+  async resolve(image: string, owner = ""): Promise<Result<string>> {
+    const id = await this.engine.imageId(image);
+    return id === undefined ? this.bring(image, owner) : { ok: true, value: id };
+  }
+
+  /** Whoever wants one that is on its way waits for that one. */
+  private bring(image: string, owner: string): Promise<Result<string>> {
+    const under = this.coming.get(image);
+    if (under !== undefined) return under;
+    const work = this.bringInTurn(image, owner).finally(() => this.coming.delete(image));
+    this.coming.set(image, work);
+    return work;
+  }
+
+  private async bringInTurn(image: string, owner: string): Promise<Result<string>> {
+    const giveBack = await this.places.take(owner);
+    return this.bringNow(image).finally(giveBack);
+  }
+
+  private async bringNow(image: string): Promise<Result<string>> {
+    const name = parseImageName(image);
+    if (!name.ok) return refuse(noImageHere(image, "it is named by its id"));
+    if (this.measure.measure().diskFreeMiB < LEAST_FREE_MIB)
+      return refuse({
+        code: "full",
+        message: `image ${image} is not on this node, and the disk has no room to bring it`,
+        allowed: `${LEAST_FREE_MIB} MiB have to be free`,
+        fix: "take an image that the node has, or have the operator make room",
+      });
+    try {
+      await this.engine.pull(name.value, this.ended);
+    } catch (error) {
+      if (!(error instanceof DockerError) || error.outcome !== "refused") throw error;
+      return refuse(noImageHere(image, error.message));
+    }
+    const id = await this.engine.imageId(image);
+    return id === undefined
+      ? refuse(noImageHere(image, "its registry gave another one"))
+      : { ok: true, value: id };
+  }
+}

@@ -1,0 +1,377 @@
+/** Containers of tenants: made or taken from a pool, each its owner's alone, found again by the next berthd. */
+import { createHash } from "node:crypto";
+import { type Result, refuse } from "../../../core/gpu";
+import { capacity, needOf, type OwnImage } from "../../../core/manager";
+import { DockerError, type Engine } from "../docker";
+import type { Operations } from "../operations";
+import type { LedgerService } from "../service";
+import type { Store } from "../store";
+import { Book, type ManagedRow, type WriteTurn } from "./book";
+import type { ManagerConfig } from "./config";
+import { Images } from "./images";
+import { answer, Maker, type MakerOptions, MOST_OF_TENANT, reached, type Whose } from "./maker";
+import { NodeMeasure } from "./measure";
+import { type Given, type Key, Once } from "./once";
+import { PoolKeeper } from "./pool";
+import type { ManagedContainer, ManagedContainers } from "./ports";
+import { type RecoverOptions, recoverManaged } from "./recover";
+import { isLeaving, noContainer, notMadeYet, startsWithoutGpus, tooManyOf } from "./refusals";
+import {
+  type ClaimRequest,
+  type ManagedRequest,
+  patternsOf,
+  templateFor,
+  type Wanted,
+  wantedOf,
+  wantedOfTemplate,
+} from "./request";
+import { type ManagedView, managedOf, viewOf } from "./view";
+
+export interface ManagerOptions
+  extends Pick<
+    MakerOptions,
+    "write" | "stack" | "config" | "ports" | "setups" | "caches" | "log" | "mostOfTenant"
+  > {
+  store: Pick<Store, "tables" | "loaded">;
+  engine: Pick<Engine, "imageId" | "pull" | "exec" | "inspect" | "start" | "stop">;
+  containers: RecoverOptions["containers"] & Pick<import("../containers").Containers, "onEvent" | "tell">;
+  creator: MakerOptions["creator"] & RecoverOptions["creator"];
+  operations: Pick<Operations, "has">;
+  ledger: Pick<LedgerService, "closed">;
+  isTenant(name: string): boolean;
+  /** Of this node. @default as the kernel says it */
+  measure?: Pick<NodeMeasure, "measure">;
+  /** Milliseconds since the epoch. @default Date.now */
+  now?(): number;
+}
+
+/** Who asks, for a tenant. */
+export interface TenantCaller {
+  /** The tenant. */
+  owner: string;
+  /** As events name it. */
+  actor: string;
+}
+
+/** Between TERM and KILL. */
+const STOP_SECONDS = 10;
+
+export class Manager implements ManagedContainers {
+  private readonly book: Book;
+  private readonly maker: Maker;
+  private readonly pool: PoolKeeper;
+  private readonly once: Once;
+  private readonly now: () => number;
+  private readonly ended = new AbortController();
+  private readonly stopListening: () => void;
+  private recovering: Promise<void> | undefined;
+  private problem: string | undefined;
+
+  constructor(private readonly options: ManagerOptions) {
+    const { store, engine } = options;
+    this.now = options.now ?? Date.now;
+    const { book, now } = { book: new Book(store.tables.managed.all(), this.now()), now: this.now };
+    this.book = book;
+    const measure = options.measure ?? new NodeMeasure();
+    const images = new Images(engine, measure, this.ended.signal);
+    this.maker = new Maker({ ...options, book, measure, images });
+    this.pool = new PoolKeeper({ ...options, book, images, maker: this.maker, now });
+    this.once = new Once(store.tables.answered, book, now);
+    this.maker.onGone(() => this.pool.planSoon());
+    this.stopListening = options.containers.onEvent((event) => {
+      if (event.kind === "looked") this.recoverSoon();
+    });
+  }
+
+  /** Undefined: this node has no manager, by what the stack says now. */
+  get config(): ManagerConfig | undefined {
+    return this.options.config();
+  }
+
+  /** Containers that it has, those of the pools too. */
+  get size(): number {
+    return this.book.size;
+  }
+
+  /** What is wrong, for `health`. */
+  get problems(): string[] {
+    return [...this.pool.broken, ...(this.problem === undefined ? [] : [this.problem])];
+  }
+
+  /** Whether a port of the node is one of a container's, running or not. */
+  hasPort(port: number): boolean {
+    return this.book.ports().has(port);
+  }
+
+  // For a tenant
+
+  create(request: ManagedRequest, caller: TenantCaller, signal?: AbortSignal): Promise<Result<ManagedView>> {
+    const { owner } = caller;
+    return this.give("create", request, caller, signal, (config) =>
+      wantedOf(request, config, this.ownImages(owner)),
+    );
+  }
+
+  /** One of a template's pool; where none is ready, one that is made for it. */
+  claim(request: ClaimRequest, caller: TenantCaller, signal?: AbortSignal): Promise<Result<ManagedView>> {
+    return this.give("claim", request, caller, signal, (config) => {
+      const template = templateFor(request.template, config);
+      return template.ok ? { ok: true, value: wantedOfTemplate(template.value, request) } : template;
+    });
+  }
+
+  list(owner: string): ManagedView[] {
+    return this.book.of(owner).map((row) => this.view(row));
+  }
+
+  get(owner: string, id: string): Result<ManagedView> {
+    const row = this.of(owner, id);
+    return row.ok ? { ok: true, value: this.view(row.value) } : row;
+  }
+
+  find(owner: string, id: string): ManagedContainer | undefined {
+    const row = this.of(owner, id);
+    return row.ok ? managedOf(row.value) : undefined;
+  }
+
+  onGone(listener: (id: string) => void): () => void {
+    return this.maker.onGone(listener);
+  }
+
+  remove(owner: string, id: string): Promise<Result<{ id: string }>> {
+    return this.asked(() => this.maker.dispose(id, (row) => row.owner === owner));
+  }
+
+  /** As `remove`, for an operator: whoever has it. Undefined: it is none of the manager's. */
+  removeAny(id: string): Promise<Result<{ id: string }>> | undefined {
+    return this.book.get(id) && this.asked(() => this.maker.dispose(id));
+  }
+
+  stop(owner: string, id: string): Promise<Result<ManagedView>> {
+    return this.turnTo(owner, id, ({ container }) => this.options.engine.stop(container, STOP_SECONDS));
+  }
+
+  async start(owner: string, id: string): Promise<Result<ManagedView>> {
+    const row = this.of(owner, id);
+    // Another container may have them by now.
+    if (row.ok && row.value.gpus) return refuse(startsWithoutGpus(id));
+    return this.turnTo(owner, id, ({ container }) => this.options.engine.start(container));
+  }
+
+  pools() {
+    return this.pool.view();
+  }
+
+  capacity() {
+    const templates = (this.config?.templates ?? []).map((one) => ({ name: one.name, ...needOf(one) }));
+    const usual = { name: "default", memoryMiB: 512, cpus: 1, pids: 4096, diskMiB: 1024 };
+    const ready = new Map(this.pool.view().map((pool) => [pool.template, pool.ready]));
+    const [first, ...rooms] = capacity(this.maker.room(), [usual, ...templates]).templates;
+    return {
+      more: first?.more ?? 0,
+      bound: first?.bound ?? ("memory" as const),
+      templates: rooms.map((room) => ({ ...room, ready: ready.get(room.name) ?? 0 })),
+    };
+  }
+
+  images(owner: string | undefined) {
+    const { images, templates = [] } = this.config ?? {};
+    return {
+      default: images?.default ?? "",
+      allowed: this.config === undefined ? [] : patternsOf(this.config),
+      templates: templates.map(({ name, image }) => ({ name, image })),
+      own: owner === undefined ? [] : this.ownImages(owner).map(({ id, shown }) => ({ id, shown })),
+    };
+  }
+
+  // As berthd runs
+
+  /** Ends what is half-done, and keeps the pools from then on. */
+  recover(): Promise<void> {
+    const before = this.recovering?.catch(() => {}); // whoever began it hears of it
+    this.recovering = (before ?? Promise.resolve()).then(() => this.recoverNow());
+    return this.recovering;
+  }
+
+  /** For whoever does not wait for it. */
+  recoverSoon(): void {
+    this.recover().then(
+      () => {
+        this.problem = undefined;
+      },
+      (error: Error) => {
+        this.problem = `containers of tenants could not be looked after: ${error.message}`;
+        this.options.log.warn(
+          { error: error.message },
+          "containers of tenants could not be looked after; tried again later",
+        );
+      },
+    );
+  }
+
+  /** The stack says something else. */
+  configChanged(): void {
+    this.recoverSoon();
+    this.pool.planSoon();
+  }
+
+  /** Takes no more, and waits for what is under way. Before the creator is closed. */
+  async close(): Promise<void> {
+    this.stopListening();
+    this.ended.abort();
+    await this.pool.close();
+    await this.maker.close();
+    await this.recovering?.catch(() => {}); // whoever began it hears of it
+  }
+
+  private async recoverNow(): Promise<void> {
+    const { ledger, store } = this.options;
+    // The creator waits for the same.
+    if (ledger.closed() !== undefined || this.ended.signal.aborted) return;
+    const lost = store.loaded.lost !== undefined;
+    try {
+      await recoverManaged({ ...this.options, book: this.book, maker: this.maker, lost });
+    } finally {
+      this.pool.start();
+    }
+  }
+
+  /** What is wanted is taken from a pool or made, once for each key. */
+  private async give(
+    kind: "create" | "claim",
+    request: ManagedRequest | ClaimRequest,
+    caller: TenantCaller,
+    signal: AbortSignal | undefined,
+    decide: (config: ManagerConfig) => Result<Wanted>,
+  ): Promise<Result<ManagedView>> {
+    const { config } = this;
+    if (config === undefined)
+      return refuse({ code: "closed", message: "this node has no container manager" });
+    const key = keyFor(kind, request, caller);
+    // One with a key comes back for it.
+    const gone = key === undefined ? signal : undefined;
+    const given = await this.asked(() =>
+      this.once.run(key, async () => {
+        const wanted = decide(config);
+        if (!wanted.ok) return wanted;
+        const whose = { ...caller, ...(key !== undefined && { key }) };
+        return (await this.take(wanted.value, whose)) ?? this.make(wanted.value, whose, gone);
+      }),
+    );
+    return given.ok
+      ? { ok: true, value: this.view(this.book.get(given.value.row.id) ?? given.value.row) }
+      : given;
+  }
+
+  private async make(wanted: Wanted, whose: Whose, signal?: AbortSignal): Promise<Result<Given>> {
+    const made = await this.maker.make(wanted, whose, signal);
+    return made.ok ? { ok: true, value: { row: made.value, fromPool: false } } : made;
+  }
+
+  /** In one turn, without a word to dockerd. Undefined: none is ready. */
+  private async take(wanted: Wanted, whose: Whose & { owner: string }): Promise<Result<Given> | undefined> {
+    const { template } = wanted;
+    if (template === undefined || this.pool.next(template) === undefined) return undefined;
+    reached("manager:before-claim");
+    const taken = await this.options.write<ManagedRow | undefined>((turn) => {
+      const row = this.pool.next(template);
+      if (row === undefined) return { ok: true, value: undefined };
+      return this.handOut(turn, row, wanted, whose);
+    });
+    reached("manager:after-claim");
+    if (!taken.ok) return taken;
+    if (taken.value === undefined) return undefined;
+    this.pool.planSoon();
+    return { ok: true, value: { row: taken.value, fromPool: true } };
+  }
+
+  private handOut(
+    turn: WriteTurn,
+    row: ManagedRow,
+    { name, env, pool }: Wanted,
+    { owner, key, actor }: Whose & { owner: string },
+  ): Result<ManagedRow> {
+    const { mostOfTenant: most = MOST_OF_TENANT } = this.options;
+    if (this.book.of(owner).length >= most) return refuse(tooManyOf(owner, most));
+    const { id, container, template } = row;
+    const claimed: ManagedRow = {
+      ...row,
+      ...{ owner, name: name ?? id, claimedAt: turn.now },
+      ...(env !== undefined && { env }),
+      ...(pool && { pool }),
+      ...(key !== undefined && { key: { account: key.account, key: key.key } }),
+    };
+    this.book.put(turn, claimed);
+    if (key !== undefined) answer(turn, key, id);
+    turn.log("managed-claimed", { managed: id, owner, container, template, by: actor });
+    return { ok: true, value: claimed };
+  }
+
+  private of(owner: string, id: string): Result<ManagedRow> {
+    const row = this.book.get(id);
+    return row === undefined || row.owner !== owner ? refuse(noContainer(id)) : { ok: true, value: row };
+  }
+
+  private async turnTo(
+    owner: string,
+    id: string,
+    act: (row: { container: string }) => Promise<void>,
+  ): Promise<Result<ManagedView>> {
+    const row = this.of(owner, id);
+    if (!row.ok) return row;
+    const { container, state } = row.value;
+    if (state === "leaving") return refuse(isLeaving(id));
+    if (container === undefined || state !== "ready") return refuse(notMadeYet(id));
+    return this.asked(async () => {
+      await act({ container });
+      await this.options.containers.tell(container);
+      return this.get(owner, id);
+    });
+  }
+
+  /** A dockerd that does not do it is an answer. */
+  private async asked<T>(work: () => Promise<Result<T>>): Promise<Result<T>> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof DockerError)) throw error;
+      const { message, outcome } = error;
+      return refuse({
+        code: outcome === "refused" ? "conflict" : "closed",
+        message,
+        fix: "try again; if it stays so, tell the operator of the node",
+      });
+    }
+  }
+
+  private view(row: ManagedRow): ManagedView {
+    const { containers, setups } = this.options;
+    const record = containers.get(row.container ?? "");
+    return viewOf(row, record, this.config?.url ?? "", setups?.phaseOf(row.id));
+  }
+
+  private ownImages(owner: string): readonly OwnImage[] {
+    return this.options.setups?.imagesOf?.(owner) ?? [];
+  }
+}
+
+function keyFor(
+  kind: "create" | "claim",
+  { idempotency_key: key, ...request }: ManagedRequest | ClaimRequest,
+  { owner }: TenantCaller,
+): Key | undefined {
+  if (key === undefined) return undefined;
+  const fingerprint = createHash("sha256")
+    .update(JSON.stringify([kind, sorted(request)]))
+    .digest("hex");
+  return { account: `tenant:${owner}`, key, fingerprint };
+}
+
+/** With the keys of each object in one order. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.entries(value)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, inner]) => [key, sorted(inner)]);
+}

@@ -1,0 +1,77 @@
+/** What the container manager refuses, in words. Pure. */
+import type { Refusal } from "../../../core/gpu";
+
+/** Somebody else's is not told from none, by whatever id. */
+export const noContainer = (id: string): Refusal => ({
+  code: "not-found",
+  message: `There is no container ${id}.`,
+  fix: "See yours: GET /api/containers",
+});
+
+export const tooManyOf = (owner: string, most: number): Refusal => ({
+  code: "over-limit",
+  message: `${owner} has ${most} containers, those to come included`,
+  allowed: `${most} containers of one tenant`,
+  fix: "delete one that is not needed any more",
+});
+
+export const noTemplate = (name: string | undefined, names: readonly string[]): Refusal => ({
+  code: name === undefined ? "bad-request" : "not-found",
+  message:
+    name === undefined
+      ? "the request names no template, and the node has none or several"
+      : `there is no template ${name} on this node`,
+  allowed: names.join(", ") || "none: this node has no templates",
+  fix: "name one of them, or create a container: POST /api/containers",
+});
+
+export const isLeaving = (id: string): Refusal => ({
+  code: "conflict",
+  message: `container ${id} is being deleted`,
+  fix: "create another one",
+});
+
+export const notMadeYet = (id: string): Refusal => ({
+  code: "conflict",
+  message: `container ${id} is still being made`,
+  fix: "try again when its status is running",
+});
+
+export const startsWithoutGpus = (id: string): Refusal => ({
+  code: "conflict",
+  message: `container ${id} has GPUs, which it gave back as it stopped: it cannot be started again`,
+  allowed: "containers without GPUs",
+  fix: "create another one with the same GPUs",
+});
+
+export const otherRequest = (key: string): Refusal => ({
+  code: "conflict",
+  message: `The idempotency key ${JSON.stringify(key)} was used for another request.`,
+  fix: "Send the same request again, or take a new key.",
+});
+
+export const keyIsOver = (key: string): Refusal => ({
+  code: "conflict",
+  message: `The container that was asked for with the idempotency key ${JSON.stringify(key)} was deleted.`,
+  fix: "Take a new key for another container.",
+});
+
+export const gpusAreTaken: Refusal = {
+  code: "bad-request",
+  message: "gpus: a container of a tenant asks for GPUs, and brings no grant",
+  allowed: 'an ask, such as {"kind": "mig", "count": 1}',
+};
+
+export const noImageHere = (image: string, why: string): Refusal => ({
+  code: "not-found",
+  message: `image ${image} is not on this node, and cannot be brought: ${why}`,
+  fix: "see that the name is right, or have the operator bring it to the node",
+});
+
+export const ending: Refusal = { code: "closed", message: "berthd is ending", fix: "try again" };
+
+/** Of whoever asked and did not wait. */
+export const callerWent: Refusal = {
+  code: "conflict",
+  message: "whoever asked for the container has gone, and nothing of it is left",
+};

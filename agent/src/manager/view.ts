@@ -1,0 +1,68 @@
+/** What the API tells a tenant of a container. Pure. */
+import type { ContainerRecord } from "../containers";
+import type { ManagedRow } from "./book";
+import type { ManagedContainer } from "./ports";
+
+/** `unknown`: dockerd was not asked yet, or does not know it any more. */
+export type ManagedStatus = "creating" | "running" | "stopped" | "removing" | "unknown";
+
+export interface ManagedView {
+  id: string;
+  name: string;
+  status: ManagedStatus;
+  image: string;
+  /** Of its first port; null: it publishes none. */
+  hostPort: number | null;
+  /** Ports of the node, by those of the container. */
+  ports: Record<string, number>;
+  /** It stood ready before it was asked for. */
+  fromPool: boolean;
+  pool: boolean;
+  template?: string;
+  memoryMiB: number;
+  cpus: number;
+  createdAt: number;
+  logsUrl: string;
+  terminalUrl: string;
+  setup?: { phase: string; status: string; message?: string };
+}
+
+export function viewOf(
+  row: ManagedRow,
+  record: Pick<ContainerRecord, "state"> | undefined,
+  url: string,
+  setup: ManagedView["setup"],
+): ManagedView {
+  const { id, name, image, template, memoryMiB, cpus, pooled, pool = false, claimedAt, createdAt } = row;
+  const base = `${url.replace(/\/+$/, "")}/api/containers/${id}`;
+  return {
+    ...{ id, name, status: statusOf(row, record), image, hostPort: row.ports[0]?.host ?? null },
+    ports: portsOf(row),
+    ...{ fromPool: pooled, pool, memoryMiB, cpus, createdAt: claimedAt ?? createdAt },
+    ...(template !== undefined && { template }),
+    logsUrl: `${base}/logs`,
+    terminalUrl: `${base.replace(/^http/, "ws")}/terminal`,
+    ...(setup !== undefined && { setup }),
+  };
+}
+
+export const portsOf = ({ ports }: ManagedRow): Record<number, number> =>
+  Object.fromEntries(ports.map(({ container, host }) => [container, host]));
+
+function statusOf({ state }: ManagedRow, record: Pick<ContainerRecord, "state"> | undefined): ManagedStatus {
+  if (state === "making" || state === "warming") return "creating";
+  if (state === "leaving") return "removing";
+  if (record === undefined) return "unknown";
+  return record.state === "running" ? "running" : record.state === "removing" ? "removing" : "stopped";
+}
+
+/** For the parts that work in it; undefined: nothing can be run in it yet. */
+export function managedOf(row: ManagedRow): ManagedContainer | undefined {
+  const { id, owner, name, container, image, state, template, env = {} } = row;
+  if (owner === undefined || container === undefined) return undefined;
+  return {
+    ...{ id, owner, name, container, image, hostPort: row.ports[0]?.host ?? 0, ports: portsOf(row), env },
+    state: state === "ready" || state === "leaving" ? state : "making",
+    ...(template !== undefined && { template }),
+  };
+}

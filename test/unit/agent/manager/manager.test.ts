@@ -1,0 +1,379 @@
+/**
+ * Containers of tenants, over a real database and the real creator, with a fake dockerd. Proves: what a tenant asks for is what
+ * Docker is told, and nothing more; each container is its owner's alone; ports have one owner, rest for a while, and stay over
+ * restarts; a node that is full says so; the same key gives the same container; images are those that are allowed.
+ */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { managedSchema } from "../../../../agent/src/manager";
+import type { Result } from "../../../../core/gpu";
+import { until } from "../../../lib/until";
+import { configOf, ManagerRig, NODE, PYTHON, SOON, template } from "./rig";
+
+let rig: ManagerRig;
+beforeEach(async () => {
+  rig = new ManagerRig();
+  await rig.start();
+});
+afterEach(() => rig.close());
+
+function given<T>(result: Result<T>): T {
+  if (!result.ok) throw new Error(result.refusal.message);
+  return result.value;
+}
+const code = (result: Result<unknown>) => (result.ok ? "ok" : result.refusal.code);
+const only = () => {
+  const [container, ...more] = rig.dockerd.containers.values();
+  if (container === undefined || more.length > 0) throw new Error(`${more.length} more`);
+  return container;
+};
+
+describe("a container of a tenant", () => {
+  it("is made with the defaults, and says where it is reached", async () => {
+    const made = given(await rig.create());
+    expect(made).toMatchObject({
+      ...{ name: "app", status: "running", image: "node:24-slim", hostPort: 20_000, ports: { 3000: 20_000 } },
+      ...{ fromPool: false, pool: false, memoryMiB: 512, cpus: 1 },
+      logsUrl: `http://node.test:8080/api/containers/${made.id}/logs`,
+      terminalUrl: `ws://node.test:8080/api/containers/${made.id}/terminal`,
+    });
+    expect(made.id).toMatch(/^[0-9a-f]{8}$/);
+    const { body } = only();
+    expect(body).toMatchObject({
+      ...{ Image: NODE, Entrypoint: ["sleep"], Cmd: ["infinity"], Tty: false },
+      Labels: { "berth.owner": "web", "berth.creation": made.id, "berth.component": "container" },
+      HostConfig: {
+        ...{ Init: true, Memory: 512 * 2 ** 20, NanoCpus: 1e9, PidsLimit: 4096, Privileged: false },
+        PortBindings: { "3000/tcp": [{ HostIp: "127.0.0.1", HostPort: "20000" }] },
+      },
+    });
+    expect(rig.problems()).toEqual([]);
+  });
+
+  it("is made as the request says; what is to be in its environment is in no place of Docker's", async () => {
+    rig.config = configOf({ publish: { address: "10.0.0.4" } });
+    const made = given(
+      await rig.create({
+        ...{
+          image: "python:3.13",
+          ports: [8000, { container: 5353, protocol: "udp" }],
+          memory: "1GiB",
+          cpus: 0.5,
+        },
+        ...{ env: { TOKEN: "secret-1" }, volumeName: "o-r-node_modules", pool: true },
+      }),
+    );
+    expect(made).toMatchObject({
+      ports: { 8000: 20_000, 5353: 20_001 },
+      memoryMiB: 1024,
+      cpus: 0.5,
+      pool: true,
+    });
+    const { body } = only();
+    expect(body).toMatchObject({
+      Image: PYTHON,
+      HostConfig: {
+        ...{ Memory: 2 ** 30, NanoCpus: 5e8 },
+        PortBindings: {
+          "8000/tcp": [{ HostIp: "10.0.0.4", HostPort: "20000" }],
+          "5353/udp": [{ HostIp: "10.0.0.4", HostPort: "20001" }],
+        },
+        Mounts: [{ Type: "volume", Source: "berth-test-web.o-r-node_modules", Target: "/app/node_modules" }],
+      },
+    });
+    expect(JSON.stringify(body)).not.toContain("secret-1");
+    expect(rig.manager.find("web", made.id)?.env).toEqual({ TOKEN: "secret-1" });
+    expect(JSON.stringify([rig.lines, await rig.rig.events(), made])).not.toContain("secret-1");
+  });
+
+  it("is listed and looked at from memory, without a word to dockerd", async () => {
+    const made = given(await rig.create());
+    const before = rig.dockerd.calls.length;
+    expect(rig.manager.list("web")).toEqual([made]);
+    expect(given(rig.manager.get("web", made.id))).toEqual(made);
+    expect(rig.dockerd.calls).toHaveLength(before);
+  });
+
+  it("stops, keeps its ports and its room, and starts again", async () => {
+    const { id } = given(await rig.create());
+    expect(given(await rig.manager.stop("web", id))).toMatchObject({ status: "stopped", hostPort: 20_000 });
+    expect(given(await rig.create()).hostPort).toBe(20_001);
+    expect(given(await rig.manager.start("web", id)).status).toBe("running");
+  });
+
+  it("is deleted with what is in it, once its set-up was ended", async () => {
+    const { id } = given(await rig.create());
+    const ended: string[] = [];
+    rig.setups = {
+      phaseOf: (of) => (of === id ? { phase: "cloning", status: "running" } : undefined),
+      end: async (of) => {
+        ended.push(`${of} with ${rig.dockerd.containers.size}`);
+      },
+      mainImage: () => undefined,
+    };
+    await rig.restart();
+    expect(given(rig.manager.get("web", id)).setup).toEqual({ phase: "cloning", status: "running" });
+    const gone: string[] = [];
+    rig.manager.onGone((of) => gone.push(of));
+    const [first, second] = await Promise.all([rig.manager.remove("web", id), rig.manager.remove("web", id)]);
+    expect([first, second]).toEqual([{ ok: true, value: { id } }, first]);
+    expect([ended, gone]).toEqual([[`${id} with 1`], [id]]);
+    expect([rig.dockerd.containers.size, rig.manager.list("web")]).toEqual([0, []]);
+    expect(code(await rig.manager.remove("web", id))).toBe("not-found");
+  });
+
+  it("that dockerd cannot delete now is shown as such, and is deleted when it can", async () => {
+    const { id } = given(await rig.create());
+    rig.dockerd.mood("DELETE /containers/ID", { kind: "status", status: 500, message: "busy" }, 1);
+    expect(code(await rig.manager.remove("web", id))).not.toBe("ok");
+    expect(given(rig.manager.get("web", id)).status).toBe("removing");
+    expect(code(await rig.manager.start("web", id))).toBe("conflict");
+    await rig.manager.recover();
+    expect([rig.rows(), rig.dockerd.containers.size]).toEqual([[], 0]);
+  });
+
+  it("leaves nothing where its caller goes or dockerd fails", async () => {
+    rig.dockerd.mood("POST /containers/ID/start", { kind: "slow", ms: 100 }, 1);
+    const going = new AbortController();
+    const asked = rig.create({}, "web", going.signal);
+    await until("it is being started", SOON, () => rig.dockerd.calls.includes("POST /containers/ID/start"));
+    going.abort();
+    expect(code(await asked)).toBe("conflict");
+    rig.dockerd.mood("POST /containers/ID/start", { kind: "status", status: 500, message: "no" }, 1);
+    expect(code(await rig.create())).toBe("conflict");
+    expect([rig.rows(), rig.dockerd.containers.size]).toEqual([[], 0]);
+  });
+});
+
+describe("another tenant", () => {
+  it("is told of a container what it is told of none, and changes nothing of it", async () => {
+    const { id } = given(await rig.create({ env: { A: "b" } }));
+    const none = id === "00000000" ? "00000001" : "00000000";
+    const { manager } = rig;
+    for (const act of [
+      (of: string) => manager.get("bench", of),
+      (of: string) => manager.remove("bench", of),
+      (of: string) => manager.stop("bench", of),
+      (of: string) => manager.start("bench", of),
+    ]) {
+      const [theirs, nobodys] = [await act(id), await act(none)];
+      expect(JSON.stringify(theirs)).toBe(JSON.stringify(nobodys).replaceAll(none, id));
+      expect(theirs).toMatchObject({
+        refusal: { code: "not-found", message: `There is no container ${id}.` },
+      });
+    }
+    expect([manager.list("bench"), manager.find("bench", id)]).toEqual([[], undefined]);
+    expect(given(manager.get("web", id)).status).toBe("running");
+    // By Docker's id and by Docker's name there is none, whoever asks.
+    const { Id, Name } = only();
+    for (const other of [Id, Name.slice(1), "", "__proto__"])
+      expect(code(manager.get("web", other))).toBe("not-found");
+  });
+
+  it("has as many as it may, and no more", async () => {
+    rig.mostOfTenant = 2;
+    await rig.restart();
+    const all = await Promise.all([rig.create(), rig.create(), rig.create(), rig.create({}, "bench")]);
+    expect(all.map(code).sort()).toEqual(["ok", "ok", "ok", "over-limit"]);
+    expect(rig.manager.list("web")).toHaveLength(2);
+  });
+
+  it("that the stack names no more has no containers", async () => {
+    given(await rig.create());
+    const { id } = given(await rig.create({}, "bench"));
+    rig.tenants = ["bench"];
+    await rig.manager.recover();
+    expect(rig.rows().map((row) => row.id)).toEqual([id]);
+    await rig.agreed();
+  });
+});
+
+describe("ports of the node", () => {
+  it("go to one container each, however many are asked for at a time", async () => {
+    const all = await Promise.all(Array.from({ length: 12 }, () => rig.create({ ports: [80, 443] })));
+    const hosts = all.flatMap((one) => Object.values(given(one).ports));
+    expect(hosts.sort()).toEqual(Array.from({ length: 24 }, (_, index) => 20_000 + index));
+    await rig.agreed();
+  });
+
+  it("rest for a minute after a delete, also over a restart", async () => {
+    const { id } = given(await rig.create());
+    given(await rig.manager.remove("web", id));
+    expect(given(await rig.create()).hostPort).toBe(20_001);
+    await rig.restart();
+    expect(given(await rig.create()).hostPort).toBe(20_002);
+    rig.later = 61_000;
+    expect(given(await rig.create()).hostPort).toBe(20_000);
+  });
+
+  it("stay over a restart, and those of containers that others made are not given", async () => {
+    rig.dockerd.put({
+      Config: { Labels: { "berth.owner": "alice" } },
+      HostConfig: { PortBindings: { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "20001" }] } },
+    });
+    const first = given(await rig.create());
+    await rig.restart();
+    expect(given(rig.manager.get("web", first.id)).ports).toEqual({ 3000: 20_000 });
+    expect(given(await rig.create()).hostPort).toBe(20_002);
+  });
+
+  it("that are all taken are said to be", async () => {
+    rig.range = { start: 20_000, end: 20_001 };
+    given(await rig.create());
+    expect(await rig.create({ ports: [1, 2] })).toMatchObject({ refusal: { code: "full" } });
+    given(await rig.create());
+    expect(rig.manager.hasPort(20_001)).toBe(true);
+  });
+});
+
+describe("a node", () => {
+  it.each([
+    [512, 30],
+    [1024, 15],
+    [2048, 7],
+  ])("of 16 GB takes containers of %i MB: %i, and then says that it is full", async (memory, most) => {
+    const all = await Promise.all(Array.from({ length: most + 3 }, () => rig.create({ memory, cpus: 0.1 })));
+    expect(all.filter(({ ok }) => ok)).toHaveLength(most);
+    for (const one of all)
+      if (!one.ok)
+        expect(one.refusal).toMatchObject({
+          code: "full",
+          message: expect.stringContaining("MiB of memory"),
+        });
+    const [first] = rig.manager.list("web");
+    given(await rig.manager.remove("web", first?.id ?? ""));
+    expect(code(await rig.create({ memory, cpus: 0.1 }))).toBe("ok");
+    expect(rig.manager.capacity()).toMatchObject({ bound: "memory" });
+  });
+
+  it("counts what others have been promised", async () => {
+    rig.dockerd.put({ Config: { Labels: { "berth.owner": "alice" } }, HostConfig: { Memory: 14 * 2 ** 30 } });
+    await rig.restart();
+    const all = await Promise.all([1, 2, 3].map(() => rig.create()));
+    expect(all.map(code).sort()).toEqual(["full", "ok", "ok"]);
+  });
+
+  it("says of what it could never hold that it is impossible", async () => {
+    expect(code(await rig.create({ memory: "64GiB" }))).toBe("impossible");
+  });
+
+  it("without a manager makes nothing", async () => {
+    rig.config = undefined;
+    expect(code(await rig.create())).toBe("closed");
+  });
+});
+
+describe("an idempotency key", () => {
+  const key = { idempotency_key: "k-1" };
+  it("gives the same container, also to requests of one moment and to the next berthd", async () => {
+    const [one, two] = await Promise.all([rig.create(key), rig.create(key)]);
+    expect(given(two)).toEqual(given(one));
+    await rig.restart();
+    expect(given(await rig.create(key)).id).toBe(given(one).id);
+    expect(rig.dockerd.containers.size).toBe(1);
+  });
+
+  it("is its tenant's, and is of one request", async () => {
+    const { id } = given(await rig.create(key));
+    expect(given(await rig.create(key, "bench")).id).not.toBe(id);
+    expect(await rig.create({ ...key, memory: 1024 })).toMatchObject({ refusal: { code: "conflict" } });
+    given(await rig.manager.remove("web", id));
+    expect(await rig.create(key)).toMatchObject({
+      refusal: { code: "conflict", message: expect.stringContaining("was deleted") },
+    });
+  });
+
+  it("can be used again where the container was not made", async () => {
+    rig.dockerd.mood("POST /containers/create", { kind: "status", status: 500, message: "no" }, 1);
+    expect(code(await rig.create(key))).toBe("conflict");
+    expect(code(await rig.create(key))).toBe("ok");
+  });
+
+  it("keeps a container whose caller goes, for when it comes back", async () => {
+    rig.dockerd.mood("POST /containers/ID/start", { kind: "slow", ms: 50 }, 1);
+    const going = new AbortController();
+    const asked = rig.create(key, "web", going.signal);
+    await until("it is being started", SOON, () => rig.dockerd.calls.includes("POST /containers/ID/start"));
+    going.abort();
+    expect(given(await rig.create(key)).id).toBe(given(await asked).id);
+  });
+});
+
+describe("an image", () => {
+  it("is one of those that are allowed, by whatever spelling; else dockerd is asked for nothing", async () => {
+    const before = rig.dockerd.calls.length;
+    for (const image of [
+      "alpine:3",
+      "docker.io/evil/node:24",
+      `node@sha256:${"0".repeat(64)}x`,
+      "../x",
+      NODE,
+    ])
+      expect(["not-allowed", "bad-request"]).toContain(code(await rig.create({ image })));
+    expect(rig.dockerd.calls).toHaveLength(before);
+    for (const image of ["docker.io/library/node:24-slim", "node:24-slim"])
+      expect(given(await rig.create({ image })).image).toBe("node:24-slim");
+  });
+
+  it("of a tenant's own is theirs alone", async () => {
+    rig.setups = {
+      ...{ phaseOf: () => undefined, end: async () => {}, mainImage: () => undefined },
+      imagesOf: (owner) => (owner === "web" ? [{ id: PYTHON, shown: "o-r:main" }] : []),
+    };
+    await rig.restart();
+    given(await rig.create({ image: "o-r:main" }));
+    expect(only().body?.Image).toBe(PYTHON);
+    for (const image of ["o-r:main", PYTHON])
+      expect(code(await rig.create({ image }, "bench"))).toBe("not-allowed");
+    expect([rig.manager.images("web").own, rig.manager.images("bench").own]).toEqual([
+      [{ id: PYTHON, shown: "o-r:main" }],
+      [],
+    ]);
+  });
+
+  it("that the node does not have is brought once, and one that cannot be had is said to be missing", async () => {
+    rig.dockerd.data.registry.set("docker.io/library/node:22", `sha256:${"cc".repeat(32)}`);
+    const all = await Promise.all([1, 2].map(() => rig.create({ image: "node:22" })));
+    expect(all.map(code)).toEqual(["ok", "ok"]);
+    expect(rig.dockerd.calls.filter((call) => call === "POST /images/create")).toHaveLength(1);
+    expect(await rig.create({ image: "node:nope" })).toMatchObject({
+      refusal: { code: "not-found", message: expect.stringContaining("manifest unknown") },
+    });
+    rig.measured = { ...rig.measured, diskFreeMiB: 3000 };
+    expect(code(await rig.create({ image: "node:23" }))).toBe("full");
+  });
+});
+
+describe("a request", () => {
+  it.each([
+    [{}, "name"],
+    [{ name: "" }, "name"],
+    [{ name: "x".repeat(129) }, "name"],
+    [{ name: "a\nb" }, "name"],
+    [{ name: "a", ports: [0] }, "ports"],
+    [{ name: "a", ports: [80, { container: 80, protocol: "udp" }] }, "ports"],
+    [{ name: "a", ports: Array.from({ length: 17 }, (_, n) => n + 1) }, "ports"],
+    [{ name: "a", ports: [{ container: 80, host: 22 }] }, "ports"],
+    [{ name: "a", memory: 4 }, "memory"],
+    [{ name: "a", memory: "much" }, "memory"],
+    [{ name: "a", cpus: 0 }, "cpus"],
+    [{ name: "a", volumeName: "../etc" }, "volumeName"],
+    [{ name: "a", volumeName: "/etc" }, "volumeName"],
+    [{ name: "a", env: { NVIDIA_VISIBLE_DEVICES: "all" } }, "env"],
+    [{ name: "a", gpus: { grant: "g1" } }, "gpus"],
+    [{ name: "a", user: "alice" }, ""],
+    [{ name: "a", command: ["sh"] }, ""],
+    [{ name: "a", mounts: [] }, ""],
+  ])("%j is refused", (body, at) => {
+    const read = managedSchema.safeParse(body);
+    expect(read.success).toBe(false);
+    expect(read.error?.issues.map(({ path }) => String(path[0] ?? ""))).toContain(at);
+  });
+
+  it("names a template of the node, whose size it has", async () => {
+    rig.config = configOf({ templates: [template({ name: "big", memory: "2GiB", targetSize: 0 })] });
+    expect(given(await rig.create({ template: "big" }))).toMatchObject({ memoryMiB: 2048, template: "big" });
+    expect(await rig.create({ template: "other" })).toMatchObject({
+      refusal: { code: "not-found", allowed: "big" },
+    });
+  });
+});
