@@ -83,7 +83,7 @@ export class ManagerRig {
     await this.begin();
   }
 
-  private async begin(): Promise<void> {
+  async begin(): Promise<void> {
     const log = logInto(this.lines);
     const short = { read: 5000, create: 5000, start: 5000, stop: 5000, remove: 5000, write: 5000 };
     this.engine = new Engine({ socket: this.dockerd.socket, deadlines: short });
@@ -138,7 +138,8 @@ export class ManagerRig {
     await this.manager.recover();
   }
 
-  private async end(): Promise<void> {
+  /** As a berthd that ends well. */
+  async end(): Promise<void> {
     await Promise.all([this.manager.close(), this.creator.close()]);
     await this.rig.crash();
     await this.containers.close();

@@ -1,0 +1,128 @@
+/**
+ * Managers that were cut off, over a real database and the real creator, with a fake dockerd. Proves: the next one brings rows and
+ * containers to agree; what somebody took away is gone; what nobody has is removed; and where the ledger was lost, a tenant keeps
+ * what is labelled as theirs. That a real process dies there: test/process/manager-kill.test.ts.
+ */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Result } from "../../../../core/gpu";
+import { until } from "../../../lib/until";
+import { configOf, ManagerRig, NODE, SOON, template } from "./rig";
+
+let rig: ManagerRig;
+beforeEach(() => {
+  rig = new ManagerRig();
+});
+afterEach(() => rig.close());
+
+function given<T>(result: Result<T>): T {
+  if (!result.ok) throw new Error(result.refusal.message);
+  return result.value;
+}
+const labelled = (owner: string, creation: string) => ({
+  Config: {
+    Image: NODE,
+    Labels: { "berth.owner": owner, "berth.component": "container", "berth.creation": creation },
+  },
+});
+
+describe("the next manager", () => {
+  it.each([
+    ["create", 0],
+    ["start", 0],
+  ])("ends a making that was cut off while dockerd had to %s", async (step, left) => {
+    await rig.start();
+    const call = step === "create" ? "POST /containers/create" : "POST /containers/ID/start";
+    rig.dockerd.mood(call, { kind: "hang" });
+    void rig.create().catch(() => {});
+    await until("it is at it", SOON, () => rig.dockerd.calls.includes(call));
+    await rig.kill();
+    await rig.agreed();
+    expect(rig.manager.list("web")).toHaveLength(left);
+  });
+
+  it("gives one that runs to whoever asked for it, where its making was cut off at the end", async () => {
+    await rig.start();
+    rig.dockerd.mood("POST /containers/ID/start", { kind: "deaf" });
+    void rig.create({ name: "mine", idempotency_key: "k" }).catch(() => {});
+    await until("it runs", SOON, () =>
+      [...rig.dockerd.containers.values()].some(({ State }) => State.Running),
+    );
+    await rig.kill();
+    await rig.agreed();
+    expect(rig.manager.list("web")).toMatchObject([{ name: "mine", status: "running" }]);
+    expect(given(await rig.create({ name: "mine", idempotency_key: "k" }))).toEqual(
+      rig.manager.list("web")[0],
+    );
+  });
+
+  it("ends a delete, and keeps the pool at its target", async () => {
+    rig.config = configOf({ templates: [template()] });
+    await rig.start();
+    await rig.ready(2);
+    const { id } = given(await rig.claim());
+    await rig.ready(2);
+    rig.dockerd.mood("POST /containers/ID/stop", { kind: "hang" });
+    void rig.manager.remove("web", id).catch(() => {});
+    await until("it is at it", SOON, () => rig.dockerd.calls.includes("POST /containers/ID/stop"));
+    await rig.kill();
+    await rig.agreed();
+    await rig.ready(2);
+    expect([rig.manager.list("web"), rig.dockerd.containers.size]).toEqual([[], 2]);
+  });
+
+  it("goes on to warm up what was not ready, and counts it", async () => {
+    rig.config = configOf({ templates: [template({ health: { command: ["false"], timeoutSeconds: 600 } })] });
+    await rig.start();
+    await until(
+      "both warm up",
+      SOON,
+      () => rig.rows().filter(({ state }) => state === "warming").length === 2,
+    );
+    await rig.restart();
+    const before = rig.dockerd.execs.all.length;
+    await until("both are asked again", SOON, () => rig.dockerd.execs.all.length >= before + 2);
+    expect(rig.dockerd.containers.size).toBe(2);
+  });
+
+  it("has no container that somebody else took away, and none that nobody has", async () => {
+    await rig.start();
+    const { id } = given(await rig.create());
+    given(await rig.create());
+    const docker = rig.manager.find("web", id)?.container ?? "";
+    rig.dockerd.take(docker);
+    const orphan = rig.dockerd.put(labelled("web", "0a0b0c0d"));
+    const persons = rig.dockerd.put(labelled("alice", "00112233445566aa"));
+    rig.tenants = [...rig.tenants];
+    await rig.restart();
+    expect(rig.manager.list("web")).toHaveLength(1);
+    expect([rig.dockerd.containers.has(orphan), rig.manager.get("web", id).ok]).toEqual([false, false]);
+    // Whether alice is a user is the creator's to say, and not the manager's.
+    expect(rig.lines.filter(({ message }) => message.includes("nobody has"))).toHaveLength(1);
+    expect(persons).toHaveLength(64);
+  });
+
+  it("keeps tenants' containers where the ledger was lost, and removes those of the pool", async () => {
+    rig.config = configOf({ templates: [template({ targetSize: 1 })] });
+    await rig.start();
+    await rig.ready(1);
+    const mine = given(await rig.create({ ports: [80], memory: 1024 }));
+    const before = rig.rows().map(({ id }) => id);
+    await rig.end();
+    for (const file of ["ledger.db", "ledger.db-wal", "ledger.db-shm"])
+      rmSync(join(rig.folder, file), { force: true });
+    await rig.begin();
+    await rig.ready(1);
+    await rig.agreed();
+    expect(rig.manager.list("web")).toMatchObject([
+      { id: mine.id, ports: mine.ports, memoryMiB: 1024, status: "running" },
+    ]);
+    expect(
+      rig
+        .rows()
+        .filter(({ id }) => before.includes(id))
+        .map(({ id }) => id),
+    ).toEqual([mine.id]);
+  });
+});
