@@ -238,13 +238,12 @@ export class FakeDockerd {
   ): unknown {
     if (path === "/version") return json(response, 200, { ApiVersion: this.api, MinAPIVersion: "1.24" });
     if (path === "/info") {
-      const cdi = this.cdi ? ["/etc/cdi", "/var/run/cdi"] : [];
       return json(response, 200, {
         ID: "fake",
         ServerVersion: "26.1.5",
         CgroupDriver: "cgroupfs",
         CgroupVersion: "2",
-        CDISpecDirs: cdi,
+        CDISpecDirs: this.cdi ? ["/etc/cdi", "/var/run/cdi"] : [],
         NCPU: this.cpus,
       });
     }
@@ -254,6 +253,7 @@ export class FakeDockerd {
     if (path === "/system/df") return json(response, 200, this.data.usage);
     if (path === "/commit") return json(response, ...this.data.commit(query, body, this.newId()));
     if (path === "/images/create") return this.data.pull(query, response);
+    if (path.startsWith("/volumes/")) return json(response, 204);
     if (path === "/images/json") return json(response, 200, this.data.list(query));
     if (method === "DELETE" && path.startsWith("/images/"))
       return json(response, ...this.data.removeImage(decodeURIComponent(path.slice("/images/".length))));

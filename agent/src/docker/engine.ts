@@ -26,6 +26,7 @@ import { readStats, type Stats } from "./stats";
 import { openTerminal, type Terminal, type TerminalOptions } from "./terminal";
 import { type Deadlines, type EngineOptions, Transport } from "./transport";
 import { type DiskUsage, readDiskUsage } from "./usage";
+import { removeVolume } from "./volumes";
 
 export interface EngineInfo {
   /** Of this dockerd's data: another one means that all containers are others. */
@@ -311,6 +312,11 @@ export class Engine {
     const removed = await removeImage(this.transport, reference);
     this.known.images.clear();
     return removed;
+  }
+
+  /** With what is in it. One that is gone is fine. @returns false: a container has it, and it stays */
+  removeVolume(name: string): Promise<boolean> {
+    return removeVolume(this.transport, name);
   }
 
   diskUsage(signal?: AbortSignal): Promise<DiskUsage> {

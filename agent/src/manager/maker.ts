@@ -7,6 +7,7 @@ import { SYSTEM } from "../../../core/containers";
 import { type EffectiveLimits, type Refusal, type Result, refuse } from "../../../core/gpu";
 import { admit, chooseHostPorts, type NodeRoom } from "../../../core/manager";
 import type { PortRange } from "../../../core/net";
+import { Slots } from "../callbacks";
 import type { Containers, CreateRequest, Creator, Log, Making } from "../containers";
 import { DockerError } from "../docker";
 import { fault } from "../operations";
@@ -18,6 +19,7 @@ import type { NodeMeasure } from "./measure";
 import type { PackageCaches, Setups } from "./ports";
 import { callerWent, ending, noContainer, tooManyOf } from "./refusals";
 import { VOLUME_PATH, type Wanted } from "./request";
+import type { Volumes } from "./volumes";
 
 /** Containers that one tenant may have, those to come included. */
 export const MOST_OF_TENANT = 500;
@@ -29,16 +31,20 @@ export interface MakerOptions {
   containers: Pick<Containers, "get" | "list">;
   images: Images;
   measure: Pick<NodeMeasure, "measure">;
-  stack: string;
+  volumes: Volumes;
   /** Undefined: the node has no manager any more. */
   config(): ManagerConfig | undefined;
   /** Ports of the node that containers may have. */
   ports(): PortRange;
-  setups?: Setups;
+  /** They need the manager themselves, so they come later. @default none */
+  setups?(): Setups | undefined;
   caches?: PackageCaches;
   log: Log;
   mostOfTenant?: number;
 }
+
+/** Containers that Docker makes at a time for one tenant. */
+const AT_ONCE = 4;
 
 /** Whose a container is to be. */
 export interface Whose {
@@ -63,6 +69,7 @@ export class Maker {
   private readonly underWay = new Map<string, UnderWay>();
   private readonly leaving = new Map<string, Promise<Result<{ id: string }>>>();
   private readonly listeners = new Set<(id: string) => void>();
+  private readonly slots = new Slots(AT_ONCE);
   private ended = false;
 
   constructor(private readonly options: MakerOptions) {}
@@ -110,7 +117,9 @@ export class Maker {
     reached("manager:after-note");
     const abort = new AbortController();
     const stop = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
-    const done = this.create(noted.value, image.value, { wanted, whose, signal: stop });
+    const done = this.slots.run(whose.owner ?? "", () =>
+      this.create(noted.value, image.value, { wanted, whose, signal: stop }),
+    );
     this.underWay.set(id, { abort, done });
     try {
       return await done;
@@ -119,8 +128,12 @@ export class Maker {
     }
   }
 
-  private async resolve({ image }: Wanted, { owner }: Whose): Promise<Result<string>> {
+  /** What takes its time before anything is noted: the image, and room for a volume. */
+  private async resolve({ image, volumeName }: Wanted, { owner }: Whose): Promise<Result<string>> {
+    const { volumes } = this.options;
     try {
+      if (owner !== undefined && volumeName !== undefined)
+        await volumes.makeRoom(owner, volumes.nameOf(owner, volumeName));
       return await this.options.images.resolve(image, owner);
     } catch (error) {
       if (error instanceof DockerError) return refuse({ code: "closed", message: error.message });
@@ -130,7 +143,7 @@ export class Maker {
 
   /** In one turn: room, ports, the row, and what the key was answered with. */
   private note(turn: WriteTurn, id: string, wanted: Wanted, whose: Whose): Result<ManagedRow> {
-    const { book, config, mostOfTenant: most = MOST_OF_TENANT } = this.options;
+    const { book, config, volumes, mostOfTenant: most = MOST_OF_TENANT } = this.options;
     const { owner, hash, key } = whose;
     if (config() === undefined) return refuse(ending);
     if (owner !== undefined && book.of(owner).length >= most) return refuse(tooManyOf(owner, most));
@@ -139,6 +152,12 @@ export class Maker {
     const hosts = this.hostPorts(wanted.ports.length, turn.now);
     if (!hosts.ok) return hosts;
     const { memoryMiB, cpus, pids, diskMiB, env, template, volumeName } = wanted;
+    const volume =
+      volumeName === undefined || owner === undefined ? undefined : volumes.nameOf(owner, volumeName);
+    if (volume !== undefined) {
+      const used = volumes.use(turn, owner ?? "", volume);
+      if (!used.ok) return used;
+    }
     const row: ManagedRow = {
       id,
       ...(owner !== undefined && { owner }),
@@ -149,7 +168,7 @@ export class Maker {
       ...{ memoryMiB, cpus, pids, diskMiB },
       gpus: wanted.gpus !== undefined,
       ...(env !== undefined && { env }),
-      ...(volumeName !== undefined && owner !== undefined && { volume: this.volume(owner, volumeName) }),
+      ...(volume !== undefined && { volume }),
       ...(template !== undefined && { template: template.name }),
       ...(hash !== undefined && { hash }),
       pooled: owner === undefined,
@@ -168,10 +187,6 @@ export class Maker {
     const others = containers.list().flatMap((record) => record.ports.map(({ host }) => host));
     const used = new Set([...book.ports(), ...others]);
     return chooseHostPorts({ range: ports(), used, quarantined: book.resting(), count, now });
-  }
-
-  private volume(owner: string, name: string): string {
-    return `berth-${this.options.stack}-${owner}.${name}`;
   }
 
   private async create(
@@ -304,7 +319,7 @@ export class Maker {
       const now = await this.change(id, (row) => ({ ...row, state: "leaving" }));
       if (!now.ok) return now;
     }
-    await setups?.end(id);
+    await setups?.()?.end(id);
     const container =
       book.get(id)?.container ?? containers.list().find(({ creation }) => creation === id)?.id;
     if (container !== undefined) {

@@ -26,14 +26,13 @@ import {
   wantedOfTemplate,
 } from "./request";
 import { type ManagedView, managedOf, viewOf } from "./view";
+import { Volumes } from "./volumes";
 
 export interface ManagerOptions
-  extends Pick<
-    MakerOptions,
-    "write" | "stack" | "config" | "ports" | "setups" | "caches" | "log" | "mostOfTenant"
-  > {
+  extends Pick<MakerOptions, "write" | "config" | "ports" | "setups" | "caches" | "log" | "mostOfTenant"> {
   store: Pick<Store, "tables" | "loaded">;
-  engine: Pick<Engine, "imageId" | "pull" | "exec" | "inspect" | "start" | "stop">;
+  stack: string;
+  engine: Pick<Engine, "imageId" | "pull" | "exec" | "inspect" | "start" | "stop" | "removeVolume">;
   containers: RecoverOptions["containers"] & Pick<import("../containers").Containers, "onEvent" | "tell">;
   creator: MakerOptions["creator"] & RecoverOptions["creator"];
   operations: Pick<Operations, "has">;
@@ -41,6 +40,8 @@ export interface ManagerOptions
   isTenant(name: string): boolean;
   /** Of this node. @default as the kernel says it */
   measure?: Pick<NodeMeasure, "measure">;
+  /** Of one tenant. @default 64 */
+  mostVolumes?: number;
   /** Milliseconds since the epoch. @default Date.now */
   now?(): number;
 }
@@ -74,7 +75,9 @@ export class Manager implements ManagedContainers {
     this.book = book;
     const measure = options.measure ?? new NodeMeasure();
     const images = new Images(engine, measure, this.ended.signal);
-    this.maker = new Maker({ ...options, book, measure, images });
+    const rows = store.tables.volumes.all();
+    const volumes = new Volumes({ ...options, rows, book, most: options.mostVolumes });
+    this.maker = new Maker({ ...options, book, measure, images, volumes });
     this.pool = new PoolKeeper({ ...options, book, images, maker: this.maker, now });
     this.once = new Once(store.tables.answered, book, now);
     this.maker.onGone(() => this.pool.planSoon());
@@ -347,11 +350,11 @@ export class Manager implements ManagedContainers {
   private view(row: ManagedRow): ManagedView {
     const { containers, setups } = this.options;
     const record = containers.get(row.container ?? "");
-    return viewOf(row, record, this.config?.url ?? "", setups?.phaseOf(row.id));
+    return viewOf(row, record, this.config?.url ?? "", setups?.()?.phaseOf(row.id));
   }
 
   private ownImages(owner: string): readonly OwnImage[] {
-    return this.options.setups?.imagesOf?.(owner) ?? [];
+    return this.options.setups?.()?.imagesOf?.(owner) ?? [];
   }
 }
 

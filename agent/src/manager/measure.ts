@@ -6,6 +6,8 @@ import { readIfThere } from "../proc";
 const MiB = 2 ** 20;
 /** The free disk changes by itself; what was measured a while ago is measured again. */
 const MEASURE_MS = 10_000;
+/** Processes promised for each that the kernel takes: few containers come near to what they may have. */
+const PIDS_PROMISED = 4;
 /** Where the kernel does not say how many it takes. */
 const USUAL_PIDS = 32_768;
 
@@ -33,7 +35,9 @@ export class NodeMeasure {
     this.last = {
       memoryMiB: totalmem() / MiB,
       cpus: availableParallelism(),
-      pids: Math.min(numberIn("/proc/sys/kernel/pid_max"), numberIn("/proc/sys/kernel/threads-max")),
+      pids:
+        PIDS_PROMISED *
+        Math.min(numberIn("/proc/sys/kernel/pid_max"), numberIn("/proc/sys/kernel/threads-max")),
       diskFreeMiB: this.diskFree(),
       at: now,
     };

@@ -15,6 +15,13 @@ export const tooManyOf = (owner: string, most: number): Refusal => ({
   fix: "delete one that is not needed any more",
 });
 
+export const tooManyVolumes = (owner: string, most: number): Refusal => ({
+  code: "over-limit",
+  message: `${owner} has ${most} volumes, and containers have all of them`,
+  allowed: `${most} volumes of one tenant`,
+  fix: "name one that is there, or delete a container that has one",
+});
+
 export const noTemplate = (name: string | undefined, names: readonly string[]): Refusal => ({
   code: name === undefined ? "bad-request" : "not-found",
   message:
@@ -55,12 +62,6 @@ export const keyIsOver = (key: string): Refusal => ({
   message: `The container that was asked for with the idempotency key ${JSON.stringify(key)} was deleted.`,
   fix: "Take a new key for another container.",
 });
-
-export const gpusAreTaken: Refusal = {
-  code: "bad-request",
-  message: "gpus: a container of a tenant asks for GPUs, and brings no grant",
-  allowed: 'an ask, such as {"kind": "mig", "count": 1}',
-};
 
 export const noImageHere = (image: string, why: string): Refusal => ({
   code: "not-found",

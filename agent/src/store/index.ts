@@ -3,5 +3,13 @@ export { StoreError } from "./errors";
 export { type InstanceLock, takeLock } from "./lock";
 export { schemaVersion } from "./migrations";
 export { Store } from "./store";
-export type { Answered, CallbackRow, ManagedRow, OperationRow, StoredToken, Tables } from "./tables";
+export type {
+  Answered,
+  CallbackRow,
+  ManagedRow,
+  OperationRow,
+  StoredToken,
+  Tables,
+  VolumeRow,
+} from "./tables";
 export { type Batch, Turn, Writer } from "./writer";

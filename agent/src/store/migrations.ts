@@ -84,10 +84,11 @@ export const migrations: readonly Migration[] = [
   },
   {
     version: 5,
-    name: "containers of the manager",
+    name: "containers and volumes of the manager",
     sql: `
       CREATE TABLE managed (id TEXT PRIMARY KEY, gone_at INTEGER, body TEXT NOT NULL) STRICT;
       CREATE INDEX managed_gone ON managed (gone_at) WHERE gone_at IS NOT NULL;
+      CREATE TABLE volumes (name TEXT PRIMARY KEY, owner TEXT NOT NULL, used_at INTEGER NOT NULL) STRICT;
     `,
   },
 ];

@@ -78,7 +78,7 @@ function connect(file: string): DatabaseSync {
 }
 
 function load(
-  { grants, tokens, operations, callbacks, managed, outbox, counters }: Tables,
+  { grants, tokens, operations, callbacks, managed, volumes, outbox, counters }: Tables,
   { floor }: OpenOptions,
 ): Loaded {
   // berthd reads these as it starts. A row that is not as it should be is found here, where the file is moved aside for
@@ -87,6 +87,7 @@ function load(
   operations.all();
   callbacks.all();
   managed.all();
+  volumes.all();
   outbox.after(floor?.event ?? 0);
   const { nextToken, nextEvent } = counters.get();
   return {

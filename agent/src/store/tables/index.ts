@@ -8,6 +8,7 @@ import { ManagedRows } from "./managed";
 import { OperationRows } from "./operations";
 import { Outbox } from "./outbox";
 import { TokenRecords } from "./tokens";
+import { VolumeRows } from "./volumes";
 
 /** A new table needs a migration, a module, and a line here. */
 export function openTables(db: DatabaseSync) {
@@ -18,6 +19,7 @@ export function openTables(db: DatabaseSync) {
     operations: new OperationRows(db),
     callbacks: new CallbackRows(db),
     managed: new ManagedRows(db),
+    volumes: new VolumeRows(db),
     outbox: new Outbox(db),
     counters: new Counters(db),
   };
@@ -41,3 +43,4 @@ export type { ManagedRow } from "./managed";
 export type { OperationRow } from "./operations";
 export type { OutboxLine } from "./outbox";
 export type { StoredToken } from "./tokens";
+export type { VolumeRow } from "./volumes";

@@ -10,6 +10,7 @@ import type { ContainerRecord } from "../../../../agent/src/containers";
 import { EventFollower } from "../../../../agent/src/event-follow";
 import { makeApp, Servers, type StreamLimits, Tokens } from "../../../../agent/src/http";
 import { type Area, areas } from "../../../../agent/src/http/areas";
+import type { TenantManager } from "../../../../agent/src/http/types";
 import type { Logger } from "../../../../agent/src/log";
 import { makeMetrics } from "../../../../agent/src/metrics";
 import { type AgentPaths, agentPaths, userSocket } from "../../../../agent/src/paths";
@@ -170,6 +171,10 @@ export interface ApiOptions extends RigOptions {
   streams?: Partial<StreamLimits>;
   /** Routes beside those of the product. */
   area?: Area;
+  /** @default the node has none */
+  manager?: TenantManager;
+  /** Containers that are known beside those of everybody. */
+  known?: readonly ContainerRecord[];
   /** For tokens and tickets, and for what is counted by the minute. */
   now?(): number;
 }
@@ -180,6 +185,8 @@ export async function makeApi({
   log = pino({ level: "silent" }),
   streams,
   area,
+  manager,
+  known = [],
   now,
   ...options
 }: ApiOptions = {}): Promise<Api> {
@@ -215,6 +222,7 @@ export async function makeApi({
     record({ id: "w1", name: "berth-w1", kind: "workspace", owner: "bob", health: "healthy" }),
     record({ id: "r1", name: "berth-r1", kind: "own", owner: "system" }),
     record({ id: "o1", name: "others", kind: "other" }),
+    ...known,
   ];
   const app = await makeApp({
     ledger,
@@ -253,6 +261,7 @@ export async function makeApi({
             : { ok: false, refusal: { code: "not-found", message: `there is no container ${id}` } },
       },
     },
+    ...(manager !== undefined && { manager }),
     log,
     metrics: makeMetrics({
       grants: () => ledger.live(),

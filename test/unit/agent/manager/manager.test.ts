@@ -343,6 +343,31 @@ describe("an image", () => {
   });
 });
 
+describe("a volume", () => {
+  const volumes = () => rig.rig.store.tables.volumes.all().map(({ name }) => name);
+  it("is its tenant's, whoever else names one so, and stays when its container goes", async () => {
+    const { id } = given(await rig.create({ volumeName: "v" }));
+    given(await rig.create({ volumeName: "v" }, "bench"));
+    given(await rig.manager.remove("web", id));
+    expect(volumes()).toEqual(["berth-test-web.v", "berth-test-bench.v"]);
+  });
+
+  it("makes room for another where there are as many as may be, unless a container has each", async () => {
+    rig.mostVolumes = 2;
+    await rig.restart();
+    const [a] = [given(await rig.create({ volumeName: "a" })), given(await rig.create({ volumeName: "b" }))];
+    expect(await rig.create({ volumeName: "c" })).toMatchObject({ refusal: { code: "over-limit" } });
+    expect(code(await rig.create({ volumeName: "c" }, "bench"))).toBe("ok");
+    given(await rig.manager.remove("web", a.id));
+    expect(code(await rig.create({ volumeName: "c" }))).toBe("ok");
+    expect(rig.dockerd.urls).toContain("/volumes/berth-test-web.a");
+    expect(volumes().sort()).toEqual(["berth-test-bench.c", "berth-test-web.b", "berth-test-web.c"]);
+    await rig.restart();
+    expect(code(await rig.create({ volumeName: "a" }))).toBe("over-limit");
+    expect(code(await rig.create({ volumeName: "b" }))).toBe("ok");
+  });
+});
+
 describe("a request", () => {
   it.each([
     [{}, "name"],

@@ -45,6 +45,7 @@ export class ManagerRig {
   measured = { memoryMiB: 15_990, cpus: 16, pids: 4_000_000, diskFreeMiB: 200_000, at: 0 };
   setups: Setups | undefined;
   mostOfTenant: number | undefined;
+  mostVolumes: number | undefined;
   /** What is added to the clock, in milliseconds. */
   later = 0;
   rig!: Rig;
@@ -130,8 +131,9 @@ export class ManagerRig {
       ports: () => this.range,
       isTenant: (name) => this.tenants.includes(name),
       measure: { measure: () => this.measured },
-      ...(this.setups !== undefined && { setups: this.setups }),
+      setups: () => this.setups,
       ...(this.mostOfTenant !== undefined && { mostOfTenant: this.mostOfTenant }),
+      mostVolumes: this.mostVolumes,
       now: this.now,
     });
     this.containers.follow();

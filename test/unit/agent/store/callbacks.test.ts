@@ -36,7 +36,9 @@ describe("callbacks", () => {
     write(first, { grants: [grant(1)], nextToken: 2, events: [event(1)] });
     first.close();
     const db = new DatabaseSync(file);
-    db.exec("DROP TABLE callbacks; DROP TABLE managed; DELETE FROM migrations WHERE version > 3");
+    db.exec(
+      "DROP TABLE callbacks; DROP TABLE managed; DROP TABLE volumes; DELETE FROM migrations WHERE version > 3",
+    );
     db.close();
     const store = opened();
     expect(store.loaded).toMatchObject({ nextToken: 2, nextEvent: 2, live: [grant(1)] });
