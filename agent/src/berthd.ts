@@ -158,7 +158,7 @@ export class Berthd {
       ],
       busy: () => mig.look(),
       onOpen: () => {
-        // It has the creator recover first.
+        this.parts?.creator.recoverSoon();
         this.parts?.manager.recoverSoon();
         this.noteOrphans();
       },
@@ -275,6 +275,7 @@ export class Berthd {
         parts.limits.accountsChanged();
         parts.tokens.endOrphans();
         this.noteOrphans();
+        parts.creator.recoverSoon();
         parts.manager.configChanged();
         parts.servers
           .apply()

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { strategySchema } from "../../core/gpu";
+import { templatesSchema } from "../../core/manager";
 import { IMAGE, USER_NAME } from "../../core/names";
 import type { PortRange } from "../../core/net";
 import { issueTexts } from "../../core/problems";
-import { managerSchema } from "./manager/config";
 
 const listen = ["loopback", "private", "off"] as const;
 
@@ -12,6 +12,46 @@ const listen = ["loopback", "private", "off"] as const;
 export const defaultContainerPorts: Readonly<PortRange> = { start: 20_000, end: 29_999 };
 
 const port = z.int().min(1).max(65_535);
+const address = z.union([z.ipv4(), z.ipv6()]);
+const file = z.string().regex(/^\/[^\0\r\n]{1,4095}$/, "is no path of a file");
+const word = z.string().min(1).max(512);
+
+/** The container manager of a node: containers that tenants ask for. */
+export const managerSchema = z.strictObject({
+  /** A listener of its own, for tenants alone. */
+  listen: z.strictObject({
+    address,
+    port: z.int().min(0).max(65_535),
+    /** PEM; read again when they change. Left out: plain HTTP. */
+    tls: z.strictObject({ certificate: file, key: file }).optional(),
+  }),
+  /** Where containers' ports are published. */
+  publish: z.strictObject({ address }),
+  /** How back-ends reach the manager, without a slash at its end. */
+  url: z
+    .string()
+    .max(512)
+    .regex(/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*[^\s?#/])?$/, "is no address of HTTP"),
+  templates: templatesSchema,
+  images: z.strictObject({ default: word, allowed: z.array(word).max(256) }),
+  repositories: z.strictObject({
+    hosts: z
+      .array(
+        z.strictObject({
+          host: word,
+          port: port.optional(),
+          insecure: z.boolean().optional(),
+          internal: z.boolean().optional(),
+        }),
+      )
+      .max(64),
+  }),
+  /** Hosts and networks that callbacks may go to although they are none of the Internet's. */
+  callbacks: z.strictObject({ allowed: z.array(word).max(256) }),
+  /** Memory that tenants' containers leave alone. */
+  reserveMiB: z.int().min(0),
+  mainImages: z.strictObject({ unusedHours: z.int().min(1) }),
+});
 
 /** `node.json`: what the stack says of a node. Written by the stack; berthd only reads it. */
 export const nodeSchema = z
@@ -34,21 +74,34 @@ export const nodeSchema = z
         }),
       )
       .default([]),
-    /** Whose programs may hold tokens of role `tenant`; none is a user too. No setting of the stack writes them yet. */
-    tenants: z.array(z.strictObject({ name: z.string().regex(USER_NAME) })).default([]),
+    /**
+     * Whose programs may hold tokens of role `tenant`; none is a user too. `tokenHash`: SHA-256, in hex, of the token that the
+     * stack gave out; another one replaces it, and the one before stays good for a while.
+     */
+    tenants: z
+      .array(
+        z.strictObject({
+          name: z.string().regex(USER_NAME),
+          tokenHash: z
+            .string()
+            .regex(/^[0-9a-f]{64}$/, "is no SHA-256 in hex")
+            .optional(),
+        }),
+      )
+      .default([]),
+    /** Left out: the node has no container manager. */
+    manager: managerSchema.optional(),
     /** The TCP API: `loopback`, the node's private address, or none. */
     listen: z.enum(listen).default("loopback"),
     port: z.int().min(0).max(65535).default(9700),
     /** Required for `listen: private`. */
-    privateAddress: z.union([z.ipv4(), z.ipv6()]).optional(),
+    privateAddress: address.optional(),
     /**
      * `containers`: host ports that berthd's own containers may be published on. Left out: `defaultContainerPorts`.
      */
     ports: z.strictObject({ containers: z.strictObject({ start: port, end: port }) }).optional(),
     /** Images of which people may make containers, beside those of the stack's own containers on the node. */
     images: z.array(z.string().regex(IMAGE)).optional(),
-    /** The container manager, for tenants. Left out: this node has none. */
-    manager: managerSchema.optional(),
     /** How long a reservation without a container lasts, in seconds. */
     reserveSeconds: z.int().min(1).max(86_400).default(600),
   })
@@ -77,12 +130,15 @@ export const nodeSchema = z
       once(names, name, ["users", index, "name"]);
       if (uid !== undefined) once(uids, `${uid}`, ["users", index, "uid"]);
     });
-    node.tenants.forEach(({ name }, index) => {
+    const hashes = new Map<string, string>();
+    node.tenants.forEach(({ name, tokenHash }, index) => {
       once(names, name, ["tenants", index, "name"]);
+      if (tokenHash !== undefined) once(hashes, tokenHash, ["tenants", index, "tokenHash"]);
     });
   });
 
 export type NodeConfig = z.infer<typeof nodeSchema>;
+export type ManagerConfig = z.infer<typeof managerSchema>;
 
 /** Whether `node.json` names this user, or this tenant. */
 export function isNamed({ users, tenants }: NodeConfig, what: "user" | "tenant", name: string): boolean {

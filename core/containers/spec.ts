@@ -70,7 +70,7 @@ export interface Mount<Text = string> {
   target: string;
   readOnly?: boolean;
   /** Of a bind: what is mounted below the source later is seen too. @default the engine's own */
-  propagation?: "rslave";
+  propagation?: "rslave" | "rprivate";
 }
 
 /** A port of the container that one address of the engine's host publishes. */

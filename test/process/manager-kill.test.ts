@@ -13,6 +13,7 @@ import { managerFaultPoints } from "../../agent/src/manager";
 import { faultPoints } from "../../agent/src/operations";
 import { FakeDockerd } from "../fakes/dockerd";
 import { until } from "../lib/until";
+import { configOf } from "../unit/agent/manager/rig";
 import { type Berthd, bundle, makeNode, type Node } from "./berthd-process";
 
 const SOON = 60_000;
@@ -59,7 +60,7 @@ describe.runIf(asRoot)("a berthd with a container manager that is killed", () =>
   const write = (templates: object[]) =>
     node.writeNode({
       ...{ listen: "loopback", port: 0, tenants: [{ name: "web" }] },
-      manager: { url: "http://node.test:8080", templates, reserveMiB: 0 },
+      manager: configOf({ templates, reserveMiB: 0 }),
     });
 
   async function start(fault?: string): Promise<void> {

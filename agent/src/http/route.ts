@@ -86,8 +86,10 @@ export function readBody<S extends ZodType>(schema: S, body: unknown): output<S>
 
 /** Of a route that calls {@link readBody}: what its schema says is for the document alone. */
 export const bodyReadLater = {
-  validatorCompiler: (part: Parameters<typeof validatorCompiler>[0]) =>
-    part.httpPart === "body" ? (value: unknown) => ({ value }) : validatorCompiler(part),
+  validatorCompiler: (part: { schema: unknown; httpPart?: string }) =>
+    part.httpPart === "body"
+      ? (value: unknown) => ({ value })
+      : validatorCompiler(part as Parameters<typeof validatorCompiler>[0]),
 };
 
 /** The caller, for what outlives its request. */

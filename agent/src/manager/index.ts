@@ -1,6 +1,5 @@
 /** The container manager: containers of tenants, and the pools that they are taken from. */
 
-export { type ManagerConfig, managerSchema } from "./config";
 export { managerFaultPoints } from "./faults";
 export { isManagedCreation } from "./maker";
 export { Manager, type ManagerOptions, type TenantCaller } from "./manager";

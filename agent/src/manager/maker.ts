@@ -8,11 +8,11 @@ import { type EffectiveLimits, type Refusal, type Result, refuse } from "../../.
 import { admit, chooseHostPorts, type NodeRoom } from "../../../core/manager";
 import type { PortRange } from "../../../core/net";
 import { Slots } from "../callbacks";
+import type { ManagerConfig } from "../config";
 import type { Containers, CreateRequest, Creator, Log, Making } from "../containers";
 import { DockerError } from "../docker";
 import { fault } from "../operations";
 import type { Book, ManagedRow, WriteTurn } from "./book";
-import type { ManagerConfig } from "./config";
 import type { ManagerFaultPoint } from "./faults";
 import type { Images } from "./images";
 import type { NodeMeasure } from "./measure";
@@ -239,7 +239,8 @@ export class Maker {
 
   private makingOf({ id, owner = SYSTEM, volume }: ManagedRow): Making {
     const { caches, config } = this.options;
-    const cache = caches?.mountFor(id);
+    // Both stand in one place.
+    const cache = volume === undefined ? caches?.mountFor(id) : undefined;
     return {
       creation: id,
       limits: noLimits(owner),
@@ -282,7 +283,9 @@ export class Maker {
       turn.onWritten(() => {
         for (const listener of this.listeners) listener(id);
       });
-      return { ...row, state: "gone", goneAt: turn.now };
+      // What is secret goes with it; the rest is kept for its ports.
+      const { env: _, ...kept } = row;
+      return { ...kept, state: "gone", goneAt: turn.now };
     });
     reached("manager:after-forget");
     return gone;

@@ -2,12 +2,12 @@
 import { createHash } from "node:crypto";
 import { type Result, refuse } from "../../../core/gpu";
 import { capacity, needOf, type OwnImage } from "../../../core/manager";
+import type { ManagerConfig } from "../config";
 import { DockerError, type Engine } from "../docker";
 import type { Operations } from "../operations";
 import type { LedgerService } from "../service";
 import type { Store } from "../store";
 import { Book, type ManagedRow, type WriteTurn } from "./book";
-import type { ManagerConfig } from "./config";
 import { Images } from "./images";
 import { answer, Maker, type MakerOptions, MOST_OF_TENANT, reached, type Whose } from "./maker";
 import { NodeMeasure } from "./measure";
@@ -96,6 +96,11 @@ export class Manager implements ManagedContainers {
     return this.book.size;
   }
 
+  /** Of all of them, whoever has them. */
+  ids(): string[] {
+    return this.book.all().map(({ id }) => id);
+  }
+
   /** What is wrong, for `health`. */
   get problems(): string[] {
     return [...this.pool.broken, ...(this.problem === undefined ? [] : [this.problem])];
@@ -158,7 +163,9 @@ export class Manager implements ManagedContainers {
     const row = this.of(owner, id);
     // Another container may have them by now.
     if (row.ok && row.value.gpus) return refuse(startsWithoutGpus(id));
-    return this.turnTo(owner, id, ({ container }) => this.options.engine.start(container));
+    const started = await this.turnTo(owner, id, ({ container }) => this.options.engine.start(container));
+    if (started.ok) this.options.setups?.()?.started?.(id);
+    return started;
   }
 
   pools() {
@@ -229,6 +236,8 @@ export class Manager implements ManagedContainers {
 
   private async recoverNow(): Promise<void> {
     const { ledger, store } = this.options;
+    // A node without a manager, and without anything left of one.
+    if (this.config === undefined && this.book.size === 0) return;
     // The creator waits for the same.
     if (ledger.closed() !== undefined || this.ended.signal.aborted) return;
     const lost = store.loaded.lost !== undefined;

@@ -13,11 +13,11 @@ import {
   type Template,
   templateHash,
 } from "../../../core/manager";
+import type { ManagerConfig } from "../config";
 import type { Containers, Log } from "../containers";
 import type { Engine } from "../docker";
 import { pause } from "../waiting";
 import type { Book, ManagedRow } from "./book";
-import type { ManagerConfig } from "./config";
 import type { Images } from "./images";
 import type { Maker } from "./maker";
 import { wantedOfTemplate } from "./request";

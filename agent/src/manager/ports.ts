@@ -35,6 +35,8 @@ export interface Setups {
   phaseOf(id: string): { phase: string; status: string; message?: string } | undefined;
   /** Before a container is removed: ends a set-up under way. */
   end(id: string): Promise<void>;
+  /** A container that was stopped was started again. */
+  started?(id: string): void;
   /** The tenant's main image of a repository, if there is one. */
   mainImage(owner: string, repository: Repository): string | undefined;
   /** All main images of a tenant. */
@@ -42,10 +44,10 @@ export interface Setups {
 }
 
 export interface CacheMount {
-  /** A folder of the node, which is there. */
+  /** A folder of the node. */
   source: string;
   target: string;
-  propagation: "rslave";
+  propagation: "rslave" | "rprivate";
 }
 
 /** What the manager has of the dependency caches. */

@@ -13,7 +13,7 @@ import {
   type Template,
 } from "../../../core/manager";
 import { CONTAINER_NAME } from "../../../core/names";
-import type { ManagerConfig } from "./config";
+import type { ManagerConfig } from "../config";
 import { noTemplate } from "./refusals";
 
 const MiB = 2 ** 20;

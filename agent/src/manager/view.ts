@@ -42,9 +42,15 @@ export function viewOf(
     ...(template !== undefined && { template }),
     logsUrl: `${base}/logs`,
     terminalUrl: `${base.replace(/^http/, "ws")}/terminal`,
-    ...(setup !== undefined && { setup }),
+    ...(setup !== undefined && { setup: setupOf(setup) }),
   };
 }
+
+/** Whatever else is known of it. */
+const setupOf = ({ phase, status, message }: NonNullable<ManagedView["setup"]>) => ({
+  ...{ phase, status },
+  ...(message !== undefined && { message }),
+});
 
 export const portsOf = ({ ports }: ManagedRow): Record<number, number> =>
   Object.fromEntries(ports.map(({ container, host }) => [container, host]));

@@ -173,8 +173,9 @@ describe.runIf(asRoot)("the container manager over HTTP", () => {
 
   it("answers 503 where the node is full, and when to try again", async () => {
     const before = rig.measured;
-    rig.measured = { ...before, memoryMiB: 1100 };
-    const refused = await create();
+    rig.measured = { ...before, memoryMiB: 2048 };
+    // One stands ready, and has half of what there is.
+    const refused = await create({ memory: 600 });
     rig.measured = before;
     expect([refused.status, refused.headers["retry-after"], refused.body.error.code]).toEqual([
       503,

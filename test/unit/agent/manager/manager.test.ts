@@ -83,6 +83,8 @@ describe("a container of a tenant", () => {
     expect(JSON.stringify(body)).not.toContain("secret-1");
     expect(rig.manager.find("web", made.id)?.env).toEqual({ TOKEN: "secret-1" });
     expect(JSON.stringify([rig.lines, await rig.rig.events(), made])).not.toContain("secret-1");
+    given(await rig.manager.remove("web", made.id));
+    expect(JSON.stringify(rig.rig.store.tables.managed.all())).not.toContain("secret-1");
   });
 
   it("is listed and looked at from memory, without a word to dockerd", async () => {

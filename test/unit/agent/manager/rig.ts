@@ -2,15 +2,14 @@
  * A container manager over a real database, the real writer and the real creator, with a fake dockerd, and with a node of 16 GB
  * that is not this one. Its tenants are `web` and `bench`.
  */
+import { type ManagerConfig, managerSchema } from "../../../../agent/src/config";
 import { Containers, Creator } from "../../../../agent/src/containers";
 import { Engine } from "../../../../agent/src/docker";
 import {
   isManagedCreation,
   type ManagedRequest,
   Manager,
-  type ManagerConfig,
   managedSchema,
-  managerSchema,
   type Setups,
 } from "../../../../agent/src/manager";
 import { Operations } from "../../../../agent/src/operations";
@@ -33,7 +32,18 @@ export const template = (more: object = {}) => ({
 });
 
 export const configOf = (more: object = {}): ManagerConfig =>
-  managerSchema.parse({ url: "http://node.test:8080", ...more });
+  managerSchema.parse({
+    listen: { address: "127.0.0.1", port: 0 },
+    publish: { address: "127.0.0.1" },
+    url: "http://node.test:8080",
+    templates: [],
+    images: { default: "node:24-slim", allowed: ["node:*", "python:*"] },
+    repositories: { hosts: [] },
+    callbacks: { allowed: [] },
+    reserveMiB: 1024,
+    mainImages: { unusedHours: 168 },
+    ...more,
+  });
 
 export class ManagerRig {
   readonly dockerd = new FakeDockerd();
