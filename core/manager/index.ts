@@ -20,6 +20,16 @@ export {
   startCommand,
 } from "./install";
 export {
+  type Generation,
+  type PackageBounds,
+  type PackagesOf,
+  packagesBelow,
+  packagesHaveRoom,
+  packagesKey,
+  packagesName,
+  packagesToRemove,
+} from "./packages";
+export {
   afterFailure,
   type BackOff,
   claimable,

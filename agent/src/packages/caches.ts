@@ -1,0 +1,358 @@
+import { chmodSync, mkdirSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import type { Result } from "../../../core/gpu";
+import {
+  type PackageBounds,
+  type PackagesOf,
+  packagesBelow,
+  packagesHaveRoom,
+  packagesKey,
+  packagesName,
+  packagesToRemove,
+} from "../../../core/manager";
+import { InTurn } from "../waiting";
+import { type PlaceState, Places } from "./places";
+import { noRoom, notKept } from "./refusals";
+import { ATTACH, COPY, DETACH, ENDS, FILL, MEASURE, PROBE, REMOVE } from "./scripts";
+import { Shelf } from "./shelf";
+import { type ScriptError, Tools } from "./tools";
+import type {
+  Attached,
+  Kept,
+  PackageCachesOptions,
+  PackageLimits,
+  PackagesMount,
+  PackagesUsage,
+} from "./types";
+
+const TARGET = "/app/node_modules";
+const GIB = 2 ** 30;
+const DEFAULT_BOUNDS: PackageBounds = {
+  maxBytes: 20 * GIB,
+  maxBytesOfOne: 10 * GIB,
+  maxOfOne: 200,
+  unusedMs: 7 * 24 * 3_600_000,
+};
+const DEFAULT_LIMITS: PackageLimits = {
+  treeBytes: 2 * GIB,
+  treeEntries: 250_000,
+  copyMilliseconds: 5 * 60_000,
+  freeBytes: 2 * GIB,
+};
+/** Mounting takes milliseconds, and removing what a tenant wrote as long as that is large. */
+const MOUNT_MS = 30_000;
+const REMOVE_MS = 10 * 60_000;
+/** In the options of a mount, colons and commas have a meaning. */
+const FOLDER = /^\/[A-Za-z0-9._/-]+$/;
+
+/**
+ * What stands at `/app/node_modules` of each managed container: below, never written, what an installation of the same owner, repository
+ * and branch left; above it a folder of the container's own. So no container sees what another one writes.
+ *
+ * Where the node has no overlays, each container gets a copy instead.
+ */
+export class PackageCaches {
+  private readonly folder: string;
+  private readonly tools: Tools;
+  private readonly places: Places;
+  private readonly shelf: Shelf;
+  private readonly bounds: PackageBounds;
+  private readonly limits: PackageLimits;
+  private way: PlaceState["way"] | undefined;
+  /** By container: what is done with it, one after another. */
+  private readonly turns = new Map<string, InTurn>();
+  /** By container: ends what is copied out of it. */
+  private readonly copies = new Map<string, AbortController>();
+  /** One copy into the caches at a time: the disk is everybody's. */
+  private readonly copying = new InTurn();
+
+  constructor(private readonly options: PackageCachesOptions) {
+    const folder = resolve(options.folder);
+    if (!FOLDER.test(folder))
+      throw new Error(`${folder}: the folder of packages has letters, digits and . _ / - in its name alone`);
+    this.folder = folder;
+    this.tools = new Tools(options.prefix);
+    this.places = new Places(folder);
+    this.shelf = new Shelf({ ...options, folder }, (one) => this.remove(one));
+    this.bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+  }
+
+  /**
+   * Before all else, and before a set-up goes on: reads what is kept, mounts again what a restart of the node took away, and removes
+   * the folders of containers that are gone.
+   *
+   * @param ids of the containers that are there
+   */
+  async recover(ids: Iterable<string>): Promise<void> {
+    mkdirSync(join(this.folder, "empty"), { recursive: true, mode: 0o700 });
+    await this.shelf.load();
+    this.way = await this.probe();
+    const there = new Set(ids);
+    for (const id of this.places.ids())
+      await this.said(id, there.has(id) ? () => this.again(id) : () => this.detach(id));
+    await this.evict();
+  }
+
+  /**
+   * The mount of a container that is about to be made, also of one that nobody has yet. Makes its folder.
+   *
+   * @param id 8 hexadecimal digits
+   */
+  mountFor(id: string): PackagesMount {
+    if (this.way === undefined) throw new Error("packages were not recovered yet");
+    const { target } = this.places.of(id);
+    const state = this.places.state(id) ?? { way: this.way };
+    mkdirSync(target, { recursive: true, mode: 0o755 });
+    // Whoever works in the container, whatever berthd's umask is.
+    chmodSync(target, 0o755);
+    this.places.note(id, state);
+    return {
+      source: target,
+      target: TARGET,
+      propagation: state.way === "overlay" ? "rslave" : "rprivate",
+    };
+  }
+
+  /**
+   * Puts what is kept below the packages of a container, once: later calls give what the first one did. A node that cannot do it
+   * says so in its log, and the container begins with an empty folder.
+   *
+   * @throws where `mountFor` did not make the container's folder
+   */
+  attach(id: string, of: PackagesOf): Promise<Attached> {
+    return this.turn(id, async () => {
+      const state = this.stateOf(id);
+      if (state.attached) return this.attached(state.attached, of);
+      const below = this.below(of);
+      const attached = {
+        name: packagesName(of.repository),
+        ...(below && { cache: below.cache, generation: below.number }),
+      };
+      this.places.note(id, { ...state, attached });
+      if (await this.said(id, () => this.put(id, { ...state, attached }))) return this.attached(attached, of);
+      this.shelf.giveBack(id);
+      this.places.note(id, state);
+      return { name: attached.name };
+    });
+  }
+
+  /**
+   * Keeps a container's packages for later ones of the same owner, repository, branch and image: right after an installation,
+   * before anything else runs in the container. What the main branch's installation left also stands below other branches'.
+   *
+   * @param of as it was given to `attach`
+   * @param fingerprint what the packages depend on, such as a digest of the lock file: the same one again is not kept again
+   * @returns refusals: `over-limit` for what is too large or takes too long; `busy` where somebody writes in it meanwhile; `full`
+   * where there is no room
+   * @throws the signal's reason
+   */
+  keep(
+    id: string,
+    of: PackagesOf,
+    { fingerprint, signal }: { fingerprint: string; signal?: AbortSignal },
+  ): Promise<Result<Kept>> {
+    return this.turn(id, async () => {
+      this.stateOf(id);
+      if (this.below(of)?.fingerprint === fingerprint)
+        return { ok: true, value: { kept: false, why: "unchanged" } };
+      const gone = new AbortController();
+      this.copies.set(id, gone);
+      const until = signal ? AbortSignal.any([signal, gone.signal]) : gone.signal;
+      try {
+        return await this.oneCopy(() => this.copy(id, of, fingerprint, until), until);
+      } catch (error) {
+        until.throwIfAborted();
+        return notKept(error, this.limits);
+      } finally {
+        this.copies.delete(id);
+      }
+    });
+  }
+
+  /** When a container is gone: takes its folder away, with all that it wrote there. May be called again. */
+  async detach(id: string): Promise<void> {
+    this.copies.get(id)?.abort(new Error(`the container ${id} is gone`));
+    await this.turn(id, async () => {
+      const { target, folder } = this.places.of(id);
+      const said = await this.tools.run(DETACH, [target, folder], { milliseconds: REMOVE_MS });
+      if (said !== "") this.options.log.warn({ id }, "the packages of a container that is gone were in use");
+      this.shelf.giveBack(id);
+    });
+    this.turns.delete(id);
+  }
+
+  /** Removes what is too old or too much; nothing that stands below a container's packages. */
+  async evict(): Promise<void> {
+    for (const one of packagesToRemove(this.shelf.all, { ...this.bounds, now: this.now() })) {
+      const { owner, name, branch, number } = one;
+      this.options.log.info({ owner, name, branch, generation: number }, "kept packages are removed");
+      await this.shelf.remove(one);
+    }
+  }
+
+  usage(): PackagesUsage {
+    const caches = this.shelf.all.map(({ cache: _, number, fingerprint: __, ...one }) => ({
+      ...one,
+      generation: number,
+    }));
+    return {
+      bytes: caches.reduce((sum, { bytes }) => sum + bytes, 0),
+      caches,
+      containers: this.places.ids().length,
+    };
+  }
+
+  /** What each container wrote itself, in bytes on the disk, by id. It reads all folders: seconds, where there are many packages. */
+  async measure(): Promise<Map<string, number>> {
+    const text = await this.tools.run(MEASURE, [this.places.folder], { milliseconds: REMOVE_MS });
+    const lines = text.split("\n").filter(Boolean);
+    return new Map(
+      lines.map((line) => {
+        const [bytes = "", id = ""] = line.split("\t");
+        return [id, Number(bytes)];
+      }),
+    );
+  }
+
+  private turn<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const turn = this.turns.get(id) ?? new InTurn();
+    this.turns.set(id, turn);
+    return turn.run(work);
+  }
+
+  private stateOf(id: string): PlaceState {
+    const state = this.places.state(id);
+    if (!state) throw new Error(`the container ${id} has no folder of packages`);
+    return state;
+  }
+
+  private below(of: PackagesOf) {
+    return packagesBelow(of)
+      .map((cache) => this.shelf.newest(cache))
+      .find((one) => one !== undefined);
+  }
+
+  private attached(attached: NonNullable<PlaceState["attached"]>, of: PackagesOf): Attached {
+    const { name, cache = "", generation = 0 } = attached;
+    const below = this.shelf.get(cache, generation);
+    if (!below) return { name };
+    const branch = cache === packagesKey(of) ? "own" : "main";
+    return { name, from: { generation, branch, fingerprint: below.fingerprint } };
+  }
+
+  /** Also again, when it was mounted already. */
+  private async put(id: string, { way, attached }: PlaceState): Promise<void> {
+    const { cache = "", generation = 0 } = attached ?? {};
+    const below = this.shelf.get(cache, generation);
+    if (below) await this.shelf.use(id, below);
+    const { target, upper, work, aside } = this.places.of(id);
+    const tree = below ? this.shelf.tree(below) : join(this.folder, "empty");
+    if (way === "overlay") {
+      await this.tools.run(ATTACH, [tree, upper, work, target], { milliseconds: MOUNT_MS });
+      return;
+    }
+    const milliseconds = this.limits.copyMilliseconds;
+    await this.tools.run(FILL, [tree, aside, target], { milliseconds });
+  }
+
+  /** Waits for those before it no longer than its signal lets it; a copy that has begun ends by itself then. */
+  private oneCopy<T>(copy: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let begun = false;
+      const leave = () => {
+        if (!begun) reject(signal.reason);
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      this.copying
+        .run(() => {
+          signal.throwIfAborted();
+          begun = true;
+          return copy();
+        })
+        .then(resolve, reject)
+        .finally(() => signal.removeEventListener("abort", leave));
+    });
+  }
+
+  /** After a restart of berthd or of the node. */
+  private async again(id: string): Promise<void> {
+    const state = this.stateOf(id);
+    if (!state.attached) return;
+    const { cache, generation } = state.attached;
+    const below = this.shelf.get(cache ?? "", generation ?? 0);
+    if (state.way === "overlay") return this.put(id, state);
+    if (below) await this.shelf.use(id, below);
+  }
+
+  private async copy(
+    id: string,
+    of: PackagesOf,
+    fingerprint: string,
+    signal: AbortSignal,
+  ): Promise<Result<Kept>> {
+    await this.evict();
+    if (!(await this.hasRoom(of.owner))) return noRoom();
+    const work = await this.shelf.work();
+    try {
+      const { treeBytes, treeEntries, copyMilliseconds: milliseconds } = this.limits;
+      const args = [this.places.of(id).target, join(work, "tree"), String(treeBytes), String(treeEntries)];
+      const said = await this.tools.run(COPY, args, { milliseconds, signal });
+      const [bytes = 0, entries = 0] = said.trim().split(" ").map(Number);
+      // The folder itself is one.
+      if (entries <= 1) return { ok: true, value: { kept: false, why: "empty" } };
+      const { owner, repository, branch } = of;
+      const note = { owner, name: packagesName(repository), branch, fingerprint, bytes, entries };
+      const generation = await this.shelf.put(packagesKey(of), work, note);
+      await this.evict();
+      return { ok: true, value: { kept: true, generation, bytes, entries } };
+    } finally {
+      await this.remove(work);
+    }
+  }
+
+  private async hasRoom(owner: string): Promise<boolean> {
+    if (!packagesHaveRoom(this.shelf.all, owner, this.bounds)) return false;
+    const { bavail, bsize } = await statfs(this.folder);
+    return bavail * bsize >= this.limits.freeBytes + this.limits.treeBytes;
+  }
+
+  private async probe(): Promise<PlaceState["way"]> {
+    try {
+      await this.tools.run(PROBE, [this.folder], { milliseconds: MOUNT_MS });
+      return "overlay";
+    } catch (error) {
+      const { code, message } = error as ScriptError;
+      if (code !== ENDS.notShared && code !== ENDS.noOverlay) throw error;
+      const reason =
+        code === ENDS.notShared
+          ? "mounts in it do not reach containers: it is in no shared mount"
+          : `overlays cannot be had there: ${message}`;
+      this.options.log.warn({ folder: this.folder, reason }, "each container gets a copy of kept packages");
+      return "copy";
+    }
+  }
+
+  /** What goes wrong with one container is no fault of others'. */
+  private async said(id: string, act: () => Promise<void>): Promise<boolean> {
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      this.options.log.warn(
+        { id, reason: (error as Error).message },
+        "a container's packages are not as they should be",
+      );
+      return false;
+    }
+  }
+
+  private async remove(folder: string): Promise<void> {
+    await this.tools.run(REMOVE, [folder], { milliseconds: REMOVE_MS });
+  }
+
+  private now(): number {
+    return (this.options.now ?? Date.now)();
+  }
+}

@@ -1,0 +1,11 @@
+/** Packages that a back-end's project depends on: kept when they are installed, and put below those of later containers. */
+export { PackageCaches } from "./caches";
+export type {
+  Attached,
+  CacheUsage,
+  Kept,
+  PackageCachesOptions,
+  PackageLimits,
+  PackagesMount,
+  PackagesUsage,
+} from "./types";
