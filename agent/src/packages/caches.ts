@@ -11,10 +11,10 @@ import {
   packagesName,
   packagesToRemove,
 } from "../../../core/manager";
-import { InTurn } from "../waiting";
+import { InTurn, mapLimit } from "../waiting";
 import { type PlaceState, Places } from "./places";
 import { noRoom, notKept } from "./refusals";
-import { ATTACH, COPY, DETACH, ENDS, FILL, MEASURE, PROBE, REMOVE } from "./scripts";
+import { ENDS } from "./scripts";
 import { Shelf } from "./shelf";
 import { type ScriptError, Tools } from "./tools";
 import type {
@@ -43,6 +43,8 @@ const DEFAULT_LIMITS: PackageLimits = {
 /** Mounting takes milliseconds, and removing what a tenant wrote as long as that is large. */
 const MOUNT_MS = 30_000;
 const REMOVE_MS = 10 * 60_000;
+/** Containers whose packages are mounted or removed at the start of berthd. */
+const AT_A_TIME = 4;
 /** In the options of a mount, colons and commas have a meaning. */
 const FOLDER = /^\/[A-Za-z0-9._/-]+$/;
 
@@ -64,6 +66,8 @@ export class PackageCaches {
   private readonly turns = new Map<string, InTurn>();
   /** By container: ends what is copied out of it. */
   private readonly copies = new Map<string, AbortController>();
+  /** Containers that are gone, whose folders are still there. */
+  private readonly leaving = new Set<string>();
   /** One copy into the caches at a time: the disk is everybody's. */
   private readonly copying = new InTurn();
 
@@ -72,7 +76,7 @@ export class PackageCaches {
     if (!FOLDER.test(folder))
       throw new Error(`${folder}: the folder of packages has letters, digits and . _ / - in its name alone`);
     this.folder = folder;
-    this.tools = new Tools(options.prefix);
+    this.tools = new Tools(folder, options.prefix);
     this.places = new Places(folder);
     this.shelf = new Shelf({ ...options, folder }, (one) => this.remove(one));
     this.bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
@@ -87,11 +91,14 @@ export class PackageCaches {
    */
   async recover(ids: Iterable<string>): Promise<void> {
     mkdirSync(join(this.folder, "empty"), { recursive: true, mode: 0o700 });
+    this.tools.write();
     await this.shelf.load();
     this.way = await this.probe();
     const there = new Set(ids);
-    for (const id of this.places.ids())
-      await this.said(id, there.has(id) ? () => this.again(id) : () => this.detach(id));
+    await mapLimit(this.places.ids(), AT_A_TIME, async (id) => {
+      if (there.has(id)) await this.said(id, () => this.again(id));
+      else await this.detach(id);
+    });
     await this.evict();
   }
 
@@ -132,7 +139,7 @@ export class PackageCaches {
       };
       this.places.note(id, { ...state, attached });
       if (await this.said(id, () => this.put(id, { ...state, attached }))) return this.attached(attached, of);
-      this.shelf.giveBack(id);
+      await this.shelf.giveBack(id);
       this.places.note(id, state);
       return { name: attached.name };
     });
@@ -145,7 +152,7 @@ export class PackageCaches {
    * @param of as it was given to `attach`
    * @param fingerprint what the packages depend on, such as a digest of the lock file: the same one again is not kept again
    * @returns refusals: `over-limit` for what is too large or takes too long; `busy` where somebody writes in it meanwhile; `full`
-   * where there is no room
+   * where there is no room; `closed` for what cannot be copied
    * @throws the signal's reason
    */
   keep(
@@ -171,25 +178,23 @@ export class PackageCaches {
     });
   }
 
-  /** When a container is gone: takes its folder away, with all that it wrote there. May be called again. */
+  /**
+   * When a container is gone: takes its folder away, with all that it wrote there. May be called again. What cannot be removed is
+   * said in the log, and tried again by `evict`.
+   */
   async detach(id: string): Promise<void> {
     this.copies.get(id)?.abort(new Error(`the container ${id} is gone`));
     await this.turn(id, async () => {
-      const { target, folder } = this.places.of(id);
-      const said = await this.tools.run(DETACH, [target, folder], { milliseconds: REMOVE_MS });
-      if (said !== "") this.options.log.warn({ id }, "the packages of a container that is gone were in use");
-      this.shelf.giveBack(id);
+      this.leaving.add(id);
+      if (await this.said(id, () => this.takeAway(id))) this.leaving.delete(id);
     });
     this.turns.delete(id);
   }
 
-  /** Removes what is too old or too much; nothing that stands below a container's packages. */
+  /** From time to time: removes what is too old or too much; nothing that stands below a container's packages. */
   async evict(): Promise<void> {
-    for (const one of packagesToRemove(this.shelf.all, { ...this.bounds, now: this.now() })) {
-      const { owner, name, branch, number } = one;
-      this.options.log.info({ owner, name, branch, generation: number }, "kept packages are removed");
-      await this.shelf.remove(one);
-    }
+    for (const id of [...this.leaving]) await this.detach(id);
+    await this.removeKept();
   }
 
   usage(): PackagesUsage {
@@ -206,7 +211,7 @@ export class PackageCaches {
 
   /** What each container wrote itself, in bytes on the disk, by id. It reads all folders: seconds, where there are many packages. */
   async measure(): Promise<Map<string, number>> {
-    const text = await this.tools.run(MEASURE, [this.places.folder], { milliseconds: REMOVE_MS });
+    const text = await this.tools.run("measure", [this.places.folder], { milliseconds: REMOVE_MS });
     const lines = text.split("\n").filter(Boolean);
     return new Map(
       lines.map((line) => {
@@ -250,11 +255,11 @@ export class PackageCaches {
     const { target, upper, work, aside } = this.places.of(id);
     const tree = below ? this.shelf.tree(below) : join(this.folder, "empty");
     if (way === "overlay") {
-      await this.tools.run(ATTACH, [tree, upper, work, target], { milliseconds: MOUNT_MS });
+      await this.tools.run("attach", [tree, upper, work, target], { milliseconds: MOUNT_MS });
       return;
     }
     const milliseconds = this.limits.copyMilliseconds;
-    await this.tools.run(FILL, [tree, aside, target], { milliseconds });
+    await this.tools.run("fill", [tree, aside, target], { milliseconds });
   }
 
   /** Waits for those before it no longer than its signal lets it; a copy that has begun ends by itself then. */
@@ -292,23 +297,31 @@ export class PackageCaches {
     fingerprint: string,
     signal: AbortSignal,
   ): Promise<Result<Kept>> {
-    await this.evict();
+    await this.removeKept();
     if (!(await this.hasRoom(of.owner))) return noRoom();
     const work = await this.shelf.work();
     try {
       const { treeBytes, treeEntries, copyMilliseconds: milliseconds } = this.limits;
       const args = [this.places.of(id).target, join(work, "tree"), String(treeBytes), String(treeEntries)];
-      const said = await this.tools.run(COPY, args, { milliseconds, signal });
+      const said = await this.tools.run("copy", args, { milliseconds, signal });
       const [bytes = 0, entries = 0] = said.trim().split(" ").map(Number);
       // The folder itself is one.
       if (entries <= 1) return { ok: true, value: { kept: false, why: "empty" } };
       const { owner, repository, branch } = of;
       const note = { owner, name: packagesName(repository), branch, fingerprint, bytes, entries };
       const generation = await this.shelf.put(packagesKey(of), work, note);
-      await this.evict();
+      await this.removeKept();
       return { ok: true, value: { kept: true, generation, bytes, entries } };
     } finally {
       await this.remove(work);
+    }
+  }
+
+  private async removeKept(): Promise<void> {
+    for (const one of packagesToRemove(this.shelf.all, { ...this.bounds, now: this.now() })) {
+      const { owner, name, branch, number } = one;
+      this.options.log.info({ owner, name, branch, generation: number }, "kept packages are removed");
+      await this.shelf.remove(one);
     }
   }
 
@@ -320,7 +333,7 @@ export class PackageCaches {
 
   private async probe(): Promise<PlaceState["way"]> {
     try {
-      await this.tools.run(PROBE, [this.folder], { milliseconds: MOUNT_MS });
+      await this.tools.run("probe", [this.folder], { milliseconds: MOUNT_MS });
       return "overlay";
     } catch (error) {
       const { code, message } = error as ScriptError;
@@ -348,8 +361,15 @@ export class PackageCaches {
     }
   }
 
+  private async takeAway(id: string): Promise<void> {
+    const { target, folder } = this.places.of(id);
+    const said = await this.tools.run("detach", [target, folder], { milliseconds: REMOVE_MS });
+    if (said !== "") this.options.log.warn({ id }, "the packages of a container that is gone were in use");
+    await this.shelf.giveBack(id);
+  }
+
   private async remove(folder: string): Promise<void> {
-    await this.tools.run(REMOVE, [folder], { milliseconds: REMOVE_MS });
+    await this.tools.run("remove", [folder], { milliseconds: REMOVE_MS });
   }
 
   private now(): number {

@@ -12,6 +12,8 @@ export const noRoom = () =>
     fix: "delete containers that nobody needs, or have the operator make room on the node's disk",
   });
 
+/** In characters, of what a program said. */
+const MOST_SAID = 500;
 const smaller = "leave out packages that the project does not need, or have the operator raise the limit";
 
 function words(
@@ -46,10 +48,15 @@ function words(
       message: "the packages changed while they were copied",
       fix: "see that nothing writes into node_modules when the installation has ended, and set up again",
     };
-  return undefined;
+  return {
+    code: "closed",
+    // It names places in the packages, in printable characters.
+    message: `the packages cannot be copied: ${error.message.slice(-MOST_SAID)}`,
+    fix: "see that no path in node_modules has more than 4095 bytes, and that the node's disk has room",
+  };
 }
 
-/** @throws what is the node's fault */
+/** @throws what is no script's end */
 export function notKept(error: unknown, limits: PackageLimits) {
   const refusal = words(error, limits);
   if (refusal === undefined) throw error;

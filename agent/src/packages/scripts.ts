@@ -1,5 +1,6 @@
 /**
- * What is done on the node with root's rights among files that tenants write, as scripts for bash. None of the programs follows a
+ * What is done on the node with root's rights among files that tenants write, as files for bash: in an argument, systemd would put
+ * its own values for dollars. None of the programs follows a
  * link in them, nor one that is put in a folder's place meanwhile: GNU tar, find, du and rm go from folder to folder by open handles.
  */
 
@@ -22,7 +23,7 @@ umask 022
 const MOUNT = `mount -t overlay berth-packages -o "nosuid,nodev,redirect_dir=on,lowerdir=$1,upperdir=$2,workdir=$3" "$4"`;
 
 /** FOLDER: whether mounts in it reach containers, and overlays can be had on its disk. A folder in it must be able to change its name. */
-export const PROBE = `${HEAD}case $(findmnt --noheadings --output PROPAGATION --target "$1") in
+const PROBE = `${HEAD}case $(findmnt --noheadings --output PROPAGATION --target "$1") in
 *shared*) ;;
 *) exit ${ENDS.notShared} ;;
 esac
@@ -33,7 +34,8 @@ mkdir -p "$probe/lower/a" "$probe/upper" "$probe/work" "$probe/merged"
 set -- "$probe/lower" "$probe/upper" "$probe/work" "$probe/merged"
 ends=0
 if ${MOUNT}; then
-  mv -T "$4/a" "$4/b" || ends=${ENDS.noOverlay}
+  # mv would copy where a folder cannot be renamed.
+  perl -e 'rename $ARGV[0], $ARGV[1] or die "a folder below cannot be renamed: $!\\n"' "$4/a" "$4/b" || ends=${ENDS.noOverlay}
   umount "$4"
 else
   ends=${ENDS.noOverlay}
@@ -43,13 +45,13 @@ exit "$ends"
 `;
 
 /** LOWER UPPER WORK TARGET: nothing where something is mounted there already. */
-export const ATTACH = `${HEAD}if mountpoint --quiet "$4"; then exit 0; fi
+const ATTACH = `${HEAD}if mountpoint --quiet "$4"; then exit 0; fi
 mkdir -p "$2" "$3"
 ${MOUNT}
 `;
 
 /** TREE ASIDE TARGET, where overlays cannot be had. A name in TARGET is made by a rename, whatever somebody put there before. */
-export const FILL = `${HEAD}renice -n 10 $$ >/dev/null
+const FILL = `${HEAD}renice -n 10 $$ >/dev/null
 rm -rf --one-file-system -- "$2"
 mkdir "$2"
 cp -a --reflink=auto -- "$1/." "$2"
@@ -58,7 +60,7 @@ rm -rf --one-file-system -- "$2"
 `;
 
 /** TARGET FOLDER: takes the container's folder away. Prints \`lazy\` where somebody still works in it. */
-export const DETACH = `${HEAD}while mountpoint --quiet "$1"; do
+const DETACH = `${HEAD}while mountpoint --quiet "$1"; do
   if ! umount "$1"; then umount --lazy "$1"; echo lazy; fi
 done
 rm -rf --one-file-system -- "$2"
@@ -68,7 +70,7 @@ rm -rf --one-file-system -- "$2"
  * SOURCE TREE BYTES ENTRIES: copies files, folders and links, as root's, without setuid bits and capabilities. Prints the bytes on
  * the disk and the number of entries, when both are on the disk for good.
  */
-export const COPY = `${HEAD}renice -n 10 $$ >/dev/null
+const COPY = `${HEAD}renice -n 10 $$ >/dev/null
 source=$1 tree=$2 bytes=$3 entries=$4
 mkdir "$tree"
 at_most_bytes() {
@@ -101,12 +103,22 @@ rm -- "$tree.entries"
 `;
 
 /** FOLDER: the bytes on the disk of each container's folder, without what stands below its packages; a line each, with its id. */
-export const MEASURE = `${HEAD}renice -n 10 $$ >/dev/null
+const MEASURE = `${HEAD}renice -n 10 $$ >/dev/null
 cd "$1"
 # Of what goes while it is counted, du says 1.
 find . -mindepth 1 -maxdepth 1 -type d -printf '%P\\0' | du --files0-from=- --summarize --one-file-system --block-size=1 || [ $? = 1 ]
 `;
 
 /** FOLDER… */
-export const REMOVE = `${HEAD}rm -rf --one-file-system -- "$@"
+const REMOVE = `${HEAD}rm -rf --one-file-system -- "$@"
 `;
+
+export const SCRIPTS = {
+  probe: PROBE,
+  attach: ATTACH,
+  fill: FILL,
+  detach: DETACH,
+  copy: COPY,
+  measure: MEASURE,
+  remove: REMOVE,
+};

@@ -68,8 +68,10 @@ export class Shelf {
     await this.stamp(one);
   }
 
-  giveBack(container: string): void {
+  async giveBack(container: string): Promise<void> {
+    const one = this.kept.get(this.users.get(container) ?? "");
     this.users.delete(container);
+    if (one) await this.stamp(one);
   }
 
   /** An empty folder for the next generation, which nobody else knows. */

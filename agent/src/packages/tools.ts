@@ -1,4 +1,7 @@
 import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { replaceFile } from "../files";
+import { SCRIPTS } from "./scripts";
 
 /** In bytes, of what a script prints. */
 const MOST_OUTPUT = 2 ** 18;
@@ -21,20 +24,54 @@ export interface ScriptRun {
   signal?: AbortSignal;
 }
 
-/** Runs scripts of `scripts.ts` where the node's mounts are. */
+/**
+ * What runs a program in the node's own mount namespace, for a berthd that systemd gave one of its own: a service for each, which
+ * is no part of berthd's and has a bound of its own.
+ */
+export const throughSystemd = (slice: string): string[] => [
+  ...["systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--service-type=exec", `--slice=${slice}`],
+  ...[
+    "--setenv=LC_ALL=C",
+    "--property=MemoryMax=1G",
+    "--property=TasksMax=64",
+    "--property=TimeoutStopSec=5",
+  ],
+  "--",
+];
+
+/** Runs the scripts of `scripts.ts` where the node's mounts are. */
 export class Tools {
-  /** @param prefix a program and its arguments, which runs the program after them in the node's own mount namespace */
-  constructor(private readonly prefix: readonly string[] = []) {}
+  private readonly folder: string;
+
+  /**
+   * @param top where their folder is
+   * @param prefix a program and its arguments, which runs the program after them in the node's own mount namespace
+   */
+  constructor(
+    top: string,
+    private readonly prefix: readonly string[] = [],
+  ) {
+    this.folder = join(top, "scripts");
+  }
+
+  /** Puts them there, before the first runs. */
+  write(): void {
+    for (const [name, text] of Object.entries(SCRIPTS)) replaceFile(this.file(name), text, 0o600);
+  }
 
   /**
    * @returns what it printed, at most 256 KiB
    * @throws ScriptError with the end of what it said; the signal's reason; a time-out's error
    */
-  run(script: string, args: readonly string[], { milliseconds, signal }: ScriptRun): Promise<string> {
+  run(
+    script: keyof typeof SCRIPTS,
+    args: readonly string[],
+    { milliseconds, signal }: ScriptRun,
+  ): Promise<string> {
     const late = AbortSignal.timeout(milliseconds);
     const until = signal ? AbortSignal.any([signal, late]) : late;
     until.throwIfAborted();
-    const [program = "", ...rest] = [...this.prefix, "bash", "-c", script, "berth-packages", ...args];
+    const [program = "", ...rest] = [...this.prefix, "bash", this.file(script), ...args];
     const child = spawn(program, rest, {
       stdio: ["pipe", "pipe", "pipe"],
       // The script kills its process group.
@@ -63,5 +100,9 @@ export class Tools {
         else reject(until.aborted ? until.reason : new ScriptError(code, said));
       });
     });
+  }
+
+  private file(script: string): string {
+    return join(this.folder, `${script}.sh`);
   }
 }

@@ -1,5 +1,4 @@
 import type { PackageBounds } from "../../../core/manager";
-import type { Logger } from "../log";
 
 /** What a container is given when it is made. */
 export interface PackagesMount {
@@ -70,14 +69,14 @@ export interface PackageCachesOptions {
   /** Its own, made if it is not there; letters, digits and `._/-` alone. Overlays need a disk of ext4, xfs or btrfs. */
   folder: string;
   /**
-   * What runs a program in the node's own mount namespace, where dockerd is: its arguments come after these. It hands on standard
-   * input, output and exit status. @default nothing: berthd is in it
+   * What runs a program in the node's own mount namespace, where dockerd is, such as `throughSystemd`: the program and its arguments
+   * come after these. It hands on standard input, output and exit status. @default nothing: berthd is in it
    */
   prefix?: readonly string[];
   /** @default 20 GiB in all, half of it and 200 caches of one owner, a week unused */
   bounds?: Partial<PackageBounds>;
   limits?: Partial<PackageLimits>;
-  log: Pick<Logger, "info" | "warn">;
+  log: { info(data: object, message: string): void; warn(data: object, message: string): void };
   /** Milliseconds since the epoch. @default Date.now */
   now?(): number;
 }

@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
@@ -71,7 +70,8 @@ export function nodeForEachTest(one: Way): void {
   afterEach(async () => {
     await Promise.all(containers.splice(0).map((container) => container.end()));
     await node.end();
-    await rm(folder, { recursive: true, force: true });
+    // Some of it is deeper than a path can say.
+    await must("rm", ["-rf", folder]);
   });
 }
 
@@ -86,12 +86,14 @@ export async function cachesOf(
   ids: readonly string[] = [],
   more: Partial<PackageCachesOptions> = {},
 ): Promise<PackageCaches> {
-  const warn = (data: object, message: string) => warnings.push(`${message}: ${JSON.stringify(data)}`);
+  const warn = (data: object, message: string) => {
+    warnings.push(`${message}: ${JSON.stringify(data)}`);
+  };
   const caches = new PackageCaches({
     folder: kept(),
     prefix: node.enter,
     limits: { freeBytes: 0, treeBytes: 2 ** 26 },
-    log: { info: () => {}, warn: warn as PackageCachesOptions["log"]["warn"] },
+    log: { info: () => {}, warn },
     ...more,
   });
   await caches.recover(ids);
