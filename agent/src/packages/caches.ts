@@ -318,7 +318,10 @@ export class PackageCaches {
   }
 
   private async removeKept(): Promise<void> {
-    for (const one of packagesToRemove(this.shelf.all, { ...this.bounds, now: this.now() })) {
+    for (;;) {
+      // Anew each time: a container may have got one meanwhile.
+      const [one] = packagesToRemove(this.shelf.all, { ...this.bounds, now: this.now() });
+      if (!one) return;
       const { owner, name, branch, number } = one;
       this.options.log.info({ owner, name, branch, generation: number }, "kept packages are removed");
       await this.shelf.remove(one);
