@@ -7,7 +7,7 @@ import {
   REGISTRY_PORTS,
   REGISTRY_PULL_PORT,
   rayPorts,
-  userRange,
+  userRanges,
 } from "../config";
 import { volumeName } from "../core/containers";
 import { bracketed } from "../core/net";
@@ -33,7 +33,7 @@ export function firewallOptions(plan: Plan, node: PlannedNode): FirewallOptions 
     allowSsh: plan.firewall.allowSsh,
     sshPort: node.sshPort,
     allowUsers: plan.firewall.allowUsers,
-    userPorts: [userRange(plan)],
+    userPorts: userRanges(plan),
     clusterAddresses: clusterNetworks(plan),
     clusterPorts: rayPorts(plan),
     ...(plan.ray.enabled ? { rayUid: RAY_UID } : {}),
@@ -132,7 +132,7 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
     privateAddress: node.privateAddress,
     ...(node.privateInterface === undefined ? {} : { privateInterface: node.privateInterface }),
     ports: [
-      at("berth:ports.users", "the users' blocks", userRange(plan)),
+      ...userRanges(plan).map((range) => at("berth:ports.users", "the users' blocks", range)),
       at("berth:ports.containers", "the ports of containers", containers),
       ...(plan.ray.enabled
         ? [
@@ -141,6 +141,9 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
           ]
         : []),
       ...(agent === undefined ? [] : [at("berth:agent.port", "berthd's API", one(agent))]),
+      ...(plan.manager?.nodes.includes(node.name)
+        ? [at("berth:manager.port", "the container manager", one(plan.manager.port))]
+        : []),
       ...(node.role === "head" ? [at("fixed", "the image registry", REGISTRY_PORTS)] : []),
     ],
     base: baseOptions(node),

@@ -7,7 +7,7 @@ import { hasWorkspace } from "./users/resolve";
 
 /** What a configuration that is not refused should not be followed without knowing. Told in each preview and update. Pure. */
 export function cautionsOf(config: StackConfig): string[] {
-  return [...serviceCautions(config), ...gpuCautions(config)];
+  return [...serviceCautions(config), ...managerCautions(config), ...gpuCautions(config)];
 }
 
 /** The option that gives up what keeps two people of one node apart in a browser. */
@@ -18,6 +18,41 @@ function serviceCautions({ workspaces: { services } }: StackConfig): string[] {
       "address, and a browser sends the cookies of an address to each of its ports. Whoever is signed in and opens a " +
       "neighbour's link hands over the sign-in, and the neighbour can act as them. Take the key out, and people reach " +
       "their services through SSH, at a name of their own",
+  ];
+}
+
+/** What back-ends of a stack give up: encryption, and ports that only few reach. */
+function managerCautions({ manager, ports, users }: StackConfig): string[] {
+  if (!manager) return [];
+  const { listen, plainHttp, publish, allow, repositories } = manager;
+  const whom = allow?.join(", ") ?? "everybody";
+  return [
+    ...(listen === "public" && plainHttp
+      ? [
+          `berth:manager.plainHttp is true: port ${manager.port} is open to ${whom} without encryption. Whoever is on the way reads ` +
+            "the tenants' tokens, and with them has all of their containers. Give the manager a certificate (berth:manager.tls), or " +
+            "let it listen on loopback behind a proxy with TLS",
+        ]
+      : []),
+    ...(publish === "public"
+      ? [
+          `berth:manager.publish is "public": what containers publish is open to ${whom}, as their programs serve it, with no sign-in ` +
+            "of Berth's before it",
+        ]
+      : []),
+    ...repositories.hosts.flatMap(({ host, insecure }, i) =>
+      insecure
+        ? [
+            `berth:manager.repositories.hosts[${i}].insecure is true: tokens of repositories go to ${host} without encryption`,
+          ]
+        : [],
+    ),
+    ...(users.length === 0 && ports.containers === undefined
+      ? [
+          "berth:ports.containers is left out: containers of back-ends have the ports 10000-20000 as long as the stack has no users, " +
+            "and 20000-29999 with the first one. Write the key, so that no container's port changes then",
+        ]
+      : []),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { checkDigitalocean } from "./digitalocean/check";
 import { checkGpu } from "./gpu/check";
 import { checkMachines, checkNodes } from "./machines/check";
+import { checkManager } from "./manager/check";
 import { checkFabric, checkFirewall, checkNetwork, checkPorts, checkReach } from "./network/check";
 import type { PortPlan } from "./network/ports";
 import type { Problem, Report } from "./problems";
@@ -36,5 +37,6 @@ export function validate(config: StackConfig, ports: PortPlan, validateSetup: Se
   checkFabric(config, report);
   checkRuntime(config, report);
   checkGpu(config, report);
+  checkManager(config, report);
   return problems;
 }

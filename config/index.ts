@@ -12,8 +12,9 @@ export {
   REGISTRY_PULL_PORT,
   rayPorts,
   servedByHead,
-  userRange,
+  userRanges,
 } from "./network/openings";
+export type { ManagerPlan } from "./manager/plan";
 export { FIRST_EPHEMERAL_PORT, PORTS_PER_USER, REGISTRY_PORTS } from "./network/ports";
 export { findPlaceholders, isPlaceholder } from "./placeholders";
 export type {

@@ -3,6 +3,7 @@ import { declaredGpus, nodeLimits, nodeRuntime, userAsk } from "./gpu/resolve";
 import { parseAddressPair } from "./machines/addresses";
 import { type Access, resolveAccess } from "./machines/resolve";
 import { parseHostKey } from "./machines/ssh-keys";
+import { managerPlan } from "./manager/resolve";
 import { type PortPlan, userPorts } from "./network/ports";
 import { defaultAllowSsh, defaultAllowUsers } from "./network/resolve";
 import { FIRST_UID, type KeyPlan, type Plan, type PlannedNode, type UserPlan } from "./plan";
@@ -25,6 +26,8 @@ export function makePlan(stack: string, config: StackConfig, ports: PortPlan): P
   const head = nodes.find((node) => node.role === "head");
   if (!head) throw new Error("unreachable: the check accepted a stack without a head");
   const { digitalocean } = config;
+  const allowUsers = config.firewall.allowUsers ?? defaultAllowUsers(config, nodes);
+  const manager = managerPlan(config, allowUsers);
   return {
     stack,
     network: { cidr: config.network.cidr, gateway: hostAddress(cidr, 1), registry: hostAddress(cidr, 2) },
@@ -34,7 +37,7 @@ export function makePlan(stack: string, config: StackConfig, ports: PortPlan): P
     users: config.users.map((user) => userPlan(config, ports, user)),
     firewall: {
       allowSsh: config.firewall.allowSsh ?? defaultAllowSsh(config),
-      allowUsers: config.firewall.allowUsers ?? defaultAllowUsers(config, nodes),
+      allowUsers,
       rules: config.firewall.rules,
     },
     ray: { enabled: config.ray.enabled, access: config.ray.access ?? "all" },
@@ -57,6 +60,7 @@ export function makePlan(stack: string, config: StackConfig, ports: PortPlan): P
     },
     limits: nodeLimits(config),
     agent: config.agent,
+    ...(manager ? { manager } : {}),
     production: config.production,
   };
 }

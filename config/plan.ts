@@ -3,6 +3,7 @@ import type { LimitsDocument } from "../core/limits";
 import type { AgentConfig } from "./agent/schema";
 import type { DeclaredGpuPlan } from "./gpu/resolve";
 import type { GpuConfig } from "./gpu/schema";
+import type { ManagerPlan } from "./manager/plan";
 import type { PortPlan, UserPorts } from "./network/ports";
 import type { FabricConfig } from "./network/schema";
 import type { RuntimeConfig } from "./runtime/schema";
@@ -40,6 +41,8 @@ export interface Plan {
   limits: LimitsDocument;
   /** The daemon of each node. */
   agent: AgentConfig;
+  /** Containers that back-ends ask for; left out where there are none. */
+  manager?: ManagerPlan;
   /** What holds data is protected, images go by digest. */
   production: boolean;
 }

@@ -3,6 +3,7 @@ import { agent } from "./agent/schema";
 import { digitalocean, digitaloceanNode } from "./digitalocean/schema";
 import { gpu, limitsDocument } from "./gpu/schema";
 import { baremetalDefaults, baremetalNode, localNode } from "./machines/schema";
+import { manager } from "./manager/schema";
 import { firewall, network, ports } from "./network/schema";
 import { ray } from "./ray/schema";
 import { runtime } from "./runtime/schema";
@@ -40,6 +41,8 @@ export const stackSchema = z.strictObject({
   limits: limitsDocument,
   /** The daemon of each node. */
   agent: agent.default(agent.parse({})),
+  /** Containers that back-ends ask for; none when left out. */
+  manager: manager.optional(),
   /** True: what holds data is protected, images go by digest. */
   production: z.boolean().default(false),
 });

@@ -121,6 +121,10 @@ function tell(issue: ShapeIssue, found: unknown, values: unknown): { problem: st
       allowed: `${EXPECTED[expected] ?? expected}${quotes}`,
     };
   }
+  // Schemas of core say in one sentence what is wrong and, behind a colon, what is allowed.
+  const [, wrong, right] = /^(.+?): (.+)$/s.exec(message) ?? [];
+  if ((code === "custom" || code === "invalid_format") && wrong !== undefined && right !== undefined)
+    return { problem: wrong, allowed: right };
   if (code !== "too_small" && code !== "too_big") return { problem: "has another shape", allowed: message };
   const small = code === "too_small";
   const range = rangeText(boundsAt(stackSchema, path, values), origin);

@@ -1,17 +1,13 @@
 import { peoplesFolders } from "../components/host/storage/guard";
-import { ConfigError, loadConfig, type Plan, PORTS_PER_USER } from "../config";
+import { ConfigError, loadConfig, nodeOpenings, type Plan, userRanges } from "../config";
 import { type Facts, isWorld, type OpenRange } from "./rules";
 
-const NFS = 2049;
-
 /** The blocks of all users. */
-function userRange({ ports: { users } }: Plan): OpenRange {
-  return { protocol: "tcp", start: users.start, end: users.start + PORTS_PER_USER * users.blocks - 1 };
-}
+const blocks = (plan: Plan): OpenRange[] => userRanges(plan).map((range) => ({ protocol: "tcp", ...range }));
 
 /**
  * What the configuration opens to everybody: SSH by `firewall.allowSsh` and `digitalocean.allowSshFrom`, the users' ports
- * by `firewall.allowUsers`, NFS by the exports of a node, and any other port by `firewall.rules`.
+ * by `firewall.allowUsers`, NFS by the exports of a node, what back-ends use by `manager`, and any other port by `firewall.rules`.
  */
 export function openRanges(plan: Plan): OpenRange[] {
   const { allowSsh, allowUsers, rules } = plan.firewall;
@@ -21,13 +17,13 @@ export function openRanges(plan: Plan): OpenRange[] {
     end: port,
   });
   const ssh = [...allowSsh, ...(plan.digitalocean?.allowSshFrom ?? [])];
-  const exported = plan.nodes.flatMap(({ storage }) => storage.nfs?.server?.exports ?? []);
+  const served = plan.nodes.flatMap((node) => nodeOpenings(plan, node)).filter(({ from }) => from.some(isWorld));
   return [
     ...(ssh.some(isWorld)
       ? [...new Set(plan.nodes.map(({ sshPort }) => sshPort))].map((port) => one(port))
       : []),
-    ...(allowUsers.some(isWorld) ? [userRange(plan)] : []),
-    ...(exported.some(({ to }) => to.some(isWorld)) ? [one(NFS)] : []),
+    ...(allowUsers.some(isWorld) ? blocks(plan) : []),
+    ...served.flatMap(({ ports, protocol }) => ports.map((range) => ({ protocol, ...range }))),
     ...rules.filter(({ from }) => from.some(isWorld)).map(({ port, protocol }) => one(port, protocol)),
   ];
 }
@@ -44,7 +40,7 @@ export function factsOf(stack: string, config: Record<string, string>): Facts {
       stack,
       production: plan.production,
       open: openRanges(plan),
-      published: publicly ? [userRange(plan)] : [],
+      published: publicly ? blocks(plan) : [],
       sudo: plan.users.filter(({ sudo }) => sudo).map(({ name }) => name),
       folders: Object.fromEntries(plan.nodes.map(({ name, storage }) => [name, peoplesFolders(storage)])),
     };

@@ -103,13 +103,32 @@ function checkAllowSsh(config: StackConfig, report: Report): void {
   );
 }
 
-/** Ports can be published on an address of the machine's own alone. */
 function checkWorkspaceAddress(config: StackConfig, report: Report): void {
   if (config.workspaces.address !== "public") return;
+  const used = config.nodes.filter(({ name }) => config.users.some((user) => user.node === name));
+  checkPublicAddress(
+    config,
+    used.map(({ name }) => name),
+    "workspaces.address",
+    report,
+  );
+}
+
+/**
+ * Ports can be published on an address of the machine's own alone.
+ *
+ * @param nodes names of those that are to publish at their public address
+ * @param at the key that says so
+ */
+export function checkPublicAddress(
+  config: StackConfig,
+  nodes: readonly string[],
+  at: string,
+  report: Report,
+): void {
   const rule = '"private", or nodes whose public address is on the machine itself';
   for (const [i, node] of config.nodes.entries()) {
-    if (!config.users.some((user) => user.node === node.name)) continue;
-    const at = "workspaces.address";
+    if (!nodes.includes(node.name)) continue;
     if (node.kind === "digitalocean" && node.reservedIp)
       report(
         at,

@@ -1,6 +1,6 @@
 import type { PortRange } from "../../core/net";
 import type { Plan, PlannedNode } from "../plan";
-import { PORTS_PER_USER, REGISTRY_PORTS } from "./ports";
+import { blocksOf, REGISTRY_PORTS } from "./ports";
 
 /** Who may reach which ports of the stack's machines: one list for every firewall. Pure. */
 
@@ -41,9 +41,18 @@ export function rayPorts(plan: Plan): PortRange[] {
   return [...Object.values(others).map(single), workers];
 }
 
-/** The blocks of all users. */
-export function userRange({ ports: { users } }: Plan): PortRange {
-  return { start: users.start, end: users.start + PORTS_PER_USER * users.blocks - 1 };
+/** The blocks of all users; none in a stack without users. */
+export const userRanges = ({ ports }: Plan): PortRange[] => blocksOf(ports);
+
+/** Where back-ends reach a node's container manager, and who reaches what its containers publish. */
+function managerOpenings({ manager, ports }: Plan, node: PlannedNode): Opening[] {
+  if (!manager?.nodes.includes(node.name)) return [];
+  const { listen, publish } = manager.from;
+  const all: Opening[] = [
+    { what: "the container manager", protocol: "tcp", ports: [single(manager.port)], from: listen },
+    { what: "containers of back-ends", protocol: "tcp", ports: [ports.containers], from: publish },
+  ];
+  return all.filter(({ from }) => from.length > 0);
 }
 
 /** What a node serves to others besides SSH, Ray and workspaces. */
@@ -80,6 +89,7 @@ export function nodeOpenings(plan: Plan, node: PlannedNode): Opening[] {
           },
         ]
       : []),
+    ...managerOpenings(plan, node),
   ];
 }
 
@@ -90,7 +100,7 @@ export function openings(plan: Plan): Opening[] {
   const all: Opening[] = [
     { what: "SSH", protocol: "tcp", ports: [single(22)], from: ssh },
     { what: "Ray", protocol: "tcp", ports: rayPorts(plan), from: clusterNetworks(plan) },
-    { what: "workspaces", protocol: "tcp", ports: [userRange(plan)], from: plan.firewall.allowUsers },
+    { what: "workspaces", protocol: "tcp", ports: userRanges(plan), from: plan.firewall.allowUsers },
     ...droplets.flatMap((node) => nodeOpenings(plan, node)),
     ...plan.firewall.rules.map(({ port, protocol, from }) => ({
       what: `port ${port}`,

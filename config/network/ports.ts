@@ -24,14 +24,20 @@ export interface RayPorts {
 
 /** @example { ...defaultPorts, users: { start: 12000, blocks: 50 } } */
 export interface PortPlan {
+  /** No blocks in a stack without users. */
   users: { start: number; blocks: number };
   containers: PortRange;
   ray: RayPorts;
   /** berthd's HTTP API; left out where it listens on no port. */
   agent?: number;
+  /** The container manager; left out where there is none. */
+  manager?: number;
   /** The image registry on the head; left out where the operator's computer serves all nodes. */
   registry?: PortRange;
 }
+
+/** The ports of containers beside back-ends' alone: what is the users' elsewhere. */
+export const PORTS_WITHOUT_USERS: PortRange = { start: 10000, end: 20000 };
 
 /** Ports in one user's block. 100 each: room for the user's own servers beside Berth's. */
 export const PORTS_PER_USER = 100;
@@ -80,6 +86,10 @@ export function userPorts(plan: PortPlan, index: number): UserPorts {
   return { ...servicePorts(base), block: { start: base, end: base + PORTS_PER_USER - 1 } };
 }
 
+/** The blocks of all users as one range; none in a stack without users. */
+export const blocksOf = ({ users: { start, blocks } }: Pick<PortPlan, "users">): PortRange[] =>
+  blocks === 0 ? [] : [{ start, end: start + PORTS_PER_USER * blocks - 1 }];
+
 export interface NamedRange extends PortRange {
   /** Configuration path, such as `berth:ports.ray.client`. */
   path: string;
@@ -98,12 +108,7 @@ export function namedRanges(plan: PortPlan): NamedRange[] {
   const { workers, ...rayPorts } = plan.ray;
   return [
     one("ssh", "the node's SSH", 22),
-    {
-      path: "berth:ports.users",
-      what: "the users' blocks",
-      start: plan.users.start,
-      end: plan.users.start + PORTS_PER_USER * plan.users.blocks - 1,
-    },
+    ...blocksOf(plan).map((blocks) => ({ path: "berth:ports.users", what: "the users' blocks", ...blocks })),
     { path: "berth:ports.containers", what: "the ports of containers", ...plan.containers },
     ...Object.entries(rayPorts).map(([key, port]) =>
       one(`berth:ports.ray.${key}`, `Ray's ${key} port`, port),
@@ -111,6 +116,7 @@ export function namedRanges(plan: PortPlan): NamedRange[] {
     { path: "Ray's head metrics", what: "Ray's head metrics", ...RAY_HEAD_METRICS },
     ...(plan.registry ? [{ path: "the image registry", what: "the image registry", ...plan.registry }] : []),
     ...(plan.agent === undefined ? [] : [one("berth:agent.port", "berthd's API", plan.agent)]),
+    ...(plan.manager === undefined ? [] : [one("berth:manager.port", "the container manager", plan.manager)]),
     { path: "berth:ports.ray.workers", what: "Ray's worker ports", ...workers },
   ];
 }

@@ -2,17 +2,20 @@ import { inherit } from "../inherit";
 import type { PlannedNode } from "../plan";
 import type { NodeConfig, StackConfig } from "../schema";
 import { servedByHead } from "./openings";
-import { defaultPorts, type PortPlan, REGISTRY_PORTS } from "./ports";
+import { defaultPorts, PORTS_WITHOUT_USERS, type PortPlan, REGISTRY_PORTS } from "./ports";
 
 /** Ports, and who may reach them, where the stack does not say. Pure. */
 
 export function mergePorts(config: StackConfig): PortPlan {
   const { users, containers, ray } = config.ports;
+  const people = config.users.length > 0;
+  const free = config.manager && !people ? PORTS_WITHOUT_USERS : defaultPorts.containers;
   return {
-    users: inherit(defaultPorts.users, users),
-    containers: containers ?? defaultPorts.containers,
+    users: { ...inherit(defaultPorts.users, users), ...(people ? {} : { blocks: 0 }) },
+    containers: containers ?? free,
     ray: inherit(defaultPorts.ray, ray),
     ...(config.agent.listen === "off" ? {} : { agent: config.agent.port }),
+    ...(config.manager ? { manager: config.manager.port } : {}),
     ...(servedByHead(config) ? { registry: REGISTRY_PORTS } : {}),
   };
 }

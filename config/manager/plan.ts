@@ -1,0 +1,21 @@
+import type { RepositoryHost, Template } from "../../core/manager";
+import type { ManagerConfig } from "./schema";
+
+/** The container manager, with every default filled in. */
+export interface ManagerPlan extends Pick<ManagerConfig, "listen" | "port" | "publish" | "tenants" | "urls"> {
+  /** Names of the nodes that have it, in the stack's order. */
+  nodes: string[];
+  /** Files of the node. @default none: plain HTTP */
+  tls?: { certificate: string; key: string };
+  /**
+   * Networks that may reach it, and the ports that containers publish. On loopback nobody else does.
+   * @example { listen: ["10.88.0.0/24"], publish: ["0.0.0.0/0", "::/0"] }
+   */
+  from: { listen: string[]; publish: string[] };
+  templates: Template[];
+  images: { default: string; allowed: string[] };
+  repositories: { hosts: RepositoryHost[] };
+  callbacks: { allowed: string[] };
+  reserveMiB: number;
+  mainImages: { unusedHours: number };
+}
