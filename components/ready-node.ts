@@ -81,7 +81,7 @@ function stagesArgs({ plan, node, registry, servers }: ReadyNodeArgs) {
     },
     ...(node.dial ? { dial: node.dial } : {}),
     after: node instanceof BaremetalNode ? [node.adopted] : [],
-    base: baseOptions(node.plan),
+    base: baseOptions(plan, node.plan),
     firewall: firewallOptions(plan, node.plan),
     storage:
       servers.length === 0

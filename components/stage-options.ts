@@ -24,8 +24,11 @@ import { RAY_UID } from "./ray/plan";
 /** From the plan to what each host stage of a node is asked. Pure. */
 
 /** A droplet's user data tells it to keep itself up to date; bare metal is told here; local nodes are images. */
-export function baseOptions(node: PlannedNode): BaseOptions {
-  return node.kind === "baremetal" ? { securityUpdates: true } : {};
+export function baseOptions(plan: Pick<Plan, "manager">, node: PlannedNode): BaseOptions {
+  return {
+    ...(node.kind === "baremetal" ? { securityUpdates: true } : {}),
+    ...(plan.manager?.nodes.includes(node.name) ? { manager: true } : {}),
+  };
 }
 
 export function firewallOptions(plan: Plan, node: PlannedNode): FirewallOptions {
@@ -146,7 +149,7 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
         : []),
       ...(node.role === "head" ? [at("fixed", "the image registry", REGISTRY_PORTS)] : []),
     ],
-    base: baseOptions(node),
+    base: baseOptions(plan, node),
     firewall: firewallOptions(plan, node),
     storage: storageOptions(plan, node),
     ...(plan.dockerFirst && node.autoExec ? { login: node.autoExec.login } : {}),

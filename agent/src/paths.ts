@@ -23,6 +23,8 @@ export interface AgentPaths {
   socket: string;
   /** Holds one folder per user, each with that user's socket. */
   usersFolder: string;
+  /** The cache of repositories, in a folder that git's own account may pass through. All of it can be fetched again. */
+  repositories: string;
 }
 
 /**
@@ -49,6 +51,7 @@ export function agentPaths(root: string = process.env.BERTH_AGENT_ROOT || "/"): 
     runFolder,
     socket: join(runFolder, "berthd.sock"),
     usersFolder: join(runFolder, "users"),
+    repositories: join(root, "var/cache/berth/repositories"),
   };
 }
 

@@ -11,6 +11,7 @@ const WATCHDOG_SECONDS = 30;
  */
 const WRITES = [
   "/var/lib/berth",
+  "-/var/cache/berth",
   "/var/log/berth",
   "/run/berth",
   "/etc/systemd/system",

@@ -1,5 +1,6 @@
 /** What every node has before anything else: packages, time, limits of the journal, SSH, kernel settings. Pure. */
 import { securityUpdates } from "../../cloud-init/files";
+import { MANAGER_STEP } from "./manager";
 import { scriptsOf } from "./script";
 import { heredoc, quoteAll } from "./shell";
 import { SSHD_STEP } from "./sshd";
@@ -13,6 +14,8 @@ export interface BaseOptions {
    * For machines whose user data does not see to it. @default false
    */
   securityUpdates?: boolean;
+  /** True: the node has the container manager, and gets what that needs. @default false */
+  manager?: boolean;
 }
 
 /**
@@ -52,6 +55,7 @@ export function renderBase(options: BaseOptions & { node: string }): string {
       SSHD_STEP,
       SYSCTL_STEP,
       updates(options.securityUpdates ?? false),
+      ...(options.manager ? [MANAGER_STEP] : []),
     ],
   });
 }

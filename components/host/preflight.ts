@@ -8,6 +8,7 @@
 import type { PortRange } from "../../config";
 import { type BaseOptions, basePackages, TIMEZONE } from "./base";
 import type { FirewallOptions } from "./firewall";
+import { MANAGER_PROBLEMS } from "./manager";
 import { loginProblem, rayAccountProblem } from "./login";
 import { checkRange } from "./networks";
 import { distributionCheck } from "./node-ready";
@@ -90,6 +91,7 @@ export function renderPreflight(options: PreflightOptions & { node: string }): s
                 'if [ -n "$login_problem" ]; then problem "$login_problem"; fi',
               ]),
           ...(options.firewall.rayUid === undefined ? [] : [rayAccountProblem(options.firewall.rayUid)]),
+          ...(options.base?.manager ? [MANAGER_PROBLEMS] : []),
           fstabProblems(options.storage ?? {}),
         ].join("\n"),
       },
@@ -169,6 +171,7 @@ function packages(base: BaseOptions, storage: StorageOptions, runtime: RuntimeOp
   const wanted = [
     ...basePackages,
     ...(base.securityUpdates ? ["unattended-upgrades"] : []),
+    ...(base.manager ? ["git"] : []),
     ...(/^apt_install (.+)$/m.exec(step)?.[1] ?? "").split(" ").filter((name) => name !== ""),
   ];
   return `packages=(${[...new Set(wanted)].join(" ")}) engine=(${engine})\n${script("preflight-packages.sh")}`;

@@ -18,6 +18,10 @@ export function checkManager(config: StackConfig, report: Report): void {
   for (const check of CHECKS) check(config, config.manager, report);
 }
 
+/** Its git does not take addresses to dial; see components/host/manager.ts. */
+const OLD_GIT = /^ubuntu-22-/;
+const MODERN = '"debian-13-x64", "ubuntu-24-04-x64" or newer; or manager.nodes without this one';
+
 const checkPlaces: Checked = (config, manager, report) => {
   const names = config.nodes.map(({ name }) => name);
   for (const [i, name] of (manager.nodes ?? []).entries()) {
@@ -27,6 +31,9 @@ const checkPlaces: Checked = (config, manager, report) => {
     else if ((manager.nodes?.indexOf(name) ?? i) < i)
       report(path, name, "stands in the list already", "each node once");
   }
+  for (const [i, node] of config.nodes.entries())
+    if (node.kind === "digitalocean" && managerNodes(config).includes(node.name) && OLD_GIT.test(node.image))
+      report(`nodes[${i}].image`, node.image, "has an older git than the container manager needs", MODERN);
   for (const key of ["listen", "publish"] as const)
     if (manager[key] === "public")
       checkPublicAddress(config, managerNodes(config), `manager.${key}`, report);

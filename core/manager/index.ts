@@ -2,6 +2,7 @@
 export { parseBranch } from "./branch";
 export { admit, type Bound, capacity, type Need, type NodeRoom, type TemplateRoom } from "./capacity";
 export { environmentProblems, environmentSchema } from "./environment";
+export { GIT_ACCOUNT } from "./git-account";
 export { chooseHostPorts, type HostPortsInput, quarantine } from "./host-ports";
 export {
   type ImageName,

@@ -14,8 +14,8 @@ import type { Logger } from "../log";
 import { Rate } from "../rate";
 import { type Area, areas } from "./areas";
 import { bodyLimit } from "./bodies";
-import { admit, type Entered, identify, presented, type Who } from "./door";
-import { Refused } from "./failures";
+import { admit, type Entered, identify, isTenants, presented, toManager, type Who } from "./door";
+import { noSuchPath, Refused } from "./failures";
 import type { Identity } from "./identity";
 import type { StreamLimits } from "./open-streams";
 import { countRequest } from "./rate";
@@ -61,6 +61,10 @@ export interface App {
   introduce(socket: Socket, who: Who): void;
   /** Whose token or ticket a request over TCP brings; undefined: none that is good. */
   presented(request: IncomingMessage): Identity | undefined;
+  /** Takes over what node.json says of tenants' tokens. False: one could not be written down. */
+  declareTokens(): Promise<boolean>;
+  /** What is wrong with those tokens. */
+  tokenProblems(): string[];
   readonly streams: Streams;
 }
 
@@ -115,11 +119,13 @@ export async function makeApp(options: AppOptions): Promise<App> {
     transform: jsonSchemaTransform,
   });
 
+  const managers = ({ raw }: FastifyRequest) => toManager(connections.get(raw.socket)?.());
   app.addHook("onRequest", async (request) => {
-    const caller = identify(request, connections.get(request.raw.socket), door);
+    const who = connections.get(request.raw.socket);
+    const caller = identify(request, who, door);
     // A ticket was counted when it was made. Whoever shows no token has only what is open to all, and few connections.
     if (caller && !caller.ticket) countRequest(requests, caller.identity);
-    request.caller = admit(request, caller);
+    request.caller = admit(request, caller, who?.());
     request.identity = request.caller?.identity ?? null;
   });
 
@@ -131,7 +137,7 @@ export async function makeApp(options: AppOptions): Promise<App> {
       void reply.code(410).send({ error: refusal });
       return;
     }
-    const methods = known(path);
+    const methods = known(path, managers(request));
     const refusal: Refusal =
       methods.length > 0
         ? {
@@ -139,11 +145,7 @@ export async function makeApp(options: AppOptions): Promise<App> {
             message: `${request.method} is not offered here.`,
             allowed: methods.join(", "),
           }
-        : {
-            code: "not-found",
-            message: `There is no ${path} in this API.`,
-            allowed: "the paths of /openapi.json",
-          };
+        : noSuchPath(path).refusal;
     if (methods.length > 0) void reply.header("allow", methods.join(", "));
     void reply.code(methods.length > 0 ? 405 : 404).send({ error: refusal });
   };
@@ -163,13 +165,13 @@ export async function makeApp(options: AppOptions): Promise<App> {
   });
 
   for (const add of options.areas ?? areas) add(app, { ...options, tickets, streams });
-  app.get("/openapi.json", { schema: { hide: true }, config: { open: true } }, async (_request, reply) => {
+  app.get("/openapi.json", { schema: { hide: true }, config: { open: true } }, async (request, reply) => {
     void reply.type("application/json; charset=utf-8");
-    return openapi;
+    return managers(request) ? openapi.tenants : openapi.all;
   });
   await app.ready();
   // Once: everybody may ask for it, and gets the same bytes.
-  const openapi = Buffer.from(JSON.stringify(app.swagger()));
+  const openapi = documents(app.swagger(), known);
   return {
     fastify: app,
     handle: (request, response) => app.routing(request, response),
@@ -177,6 +179,8 @@ export async function makeApp(options: AppOptions): Promise<App> {
       connections.set(socket, who);
     },
     presented: (request) => presented(request, door),
+    declareTokens: () => options.tokens.declare(options.node().tenants),
+    tokenProblems: () => options.tokens.declaredProblems(options.node().tenants),
     streams,
   };
 }
@@ -237,20 +241,41 @@ function movedTo(path: string): string | undefined {
   return old ? `/api${(old[1] ?? "").replace(/^\/pool(?=\/|$)/, "/declared")}` : undefined;
 }
 
-/** Which methods a path has, by the routes that were added; of several that match, the one that names most of it. */
-function knownPaths(app: FastifyInstance): (path: string) => string[] {
-  const routes = new Map<string, { pattern: RegExp; parameters: number; methods: string[] }>();
-  app.addHook("onRoute", ({ url, method }) => {
+/** Which methods a path has; `tenants`: at the container manager's listener. */
+type KnownPaths = (path: string, tenants: boolean) => string[];
+
+/** By the routes that were added; of several that match, the one that names most of the path. */
+function knownPaths(app: FastifyInstance): KnownPaths {
+  interface Known {
+    pattern: RegExp;
+    parameters: number;
+    methods: { name: string; tenants: boolean }[];
+  }
+  const routes = new Map<string, Known>();
+  app.addHook("onRoute", ({ url, method, config }) => {
     const route = routes.get(url) ?? {
       pattern: pathPattern(url),
       parameters: url.split(":").length,
       methods: [],
     };
-    route.methods.push(...[method].flat());
+    route.methods.push(...[method].flat().map((name) => ({ name, tenants: isTenants(config) })));
     routes.set(url, route);
   });
-  return (path) => {
+  return (path, tenants) => {
     const matching = [...routes.values()].filter(({ pattern }) => pattern.test(path));
-    return matching.sort((a, b) => a.parameters - b.parameters)[0]?.methods ?? [];
+    const [first] = matching.sort((a, b) => a.parameters - b.parameters);
+    return (first?.methods ?? []).filter((one) => !tenants || one.tenants).map(({ name }) => name);
   };
+}
+
+/** The OpenAPI document, whole and with the paths alone that the container manager's listener has. */
+function documents(whole: object, known: KnownPaths): { all: Buffer; tenants: Buffer } {
+  const { paths = {} } = whole as { paths?: Record<string, Record<string, unknown>> };
+  const theirs = Object.entries(paths).flatMap(([path, operations]) => {
+    const methods = known(path, true);
+    const kept = Object.entries(operations).filter(([method]) => methods.includes(method.toUpperCase()));
+    return kept.length > 0 ? [[path, Object.fromEntries(kept)] as const] : [];
+  });
+  const bytes = (document: object) => Buffer.from(JSON.stringify(document));
+  return { all: bytes(whole), tenants: bytes({ ...whole, paths: Object.fromEntries(theirs) }) };
 }

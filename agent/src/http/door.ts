@@ -1,18 +1,21 @@
 import type { IncomingMessage } from "node:http";
-import type { FastifyRequest } from "fastify";
+import type { FastifyContextConfig, FastifyRequest } from "fastify";
 import type { Metrics } from "../metrics";
 import type { Rate } from "../rate";
-import { notAllowed, Refused } from "./failures";
+import { noSuchPath, notAllowed, Refused } from "./failures";
 import { network } from "./guests";
 import { accountOf, type Caller, type Identity, type Tokens } from "./identity";
 import { pathOf } from "./route";
 import { type Ticket, type Tickets, ticketOf } from "./tickets";
 
-/** Who is at the other end of a connection, decided anew for each request; `tcp`: by its token. */
+/**
+ * Who is at the other end of a connection, decided anew for each request; `tcp`: by its token. `tenants`: it came to the container
+ * manager's own listener, where there is nobody and nothing else.
+ */
 export type Connection =
   | { kind: "known"; identity: Identity }
   | { kind: "stranger"; why: string }
-  | { kind: "tcp" };
+  | { kind: "tcp"; tenants?: boolean };
 
 /** Says who that is now: users come and go while a connection is open. */
 export type Who = () => Connection;
@@ -67,15 +70,30 @@ export function identify(
       fix: "Use the socket of your workspace, or ask the operator to declare you in berth:users.",
     });
   }
-  return overTcp(request, ticket, options);
+  const forTenants = connection.tenants === true;
+  const entered = overTcp(request, ticket, options, forTenants);
+  if (forTenants && entered && entered.identity.role !== "tenant") throw notForTenants(entered.identity);
+  return entered;
 }
+
+/** Whether there is a route at the container manager's listener: for tenants, or open to all. */
+export const isTenants = ({ tenants, open }: FastifyContextConfig = {}) => tenants === true || open === true;
+
+/** Whether the connection came to the container manager's listener. */
+export const toManager = (connection: Connection | undefined) =>
+  connection?.kind === "tcp" && connection.tenants === true;
 
 /**
  * Who calls, as a route has it. A tenant reaches those routes alone that say so; to what is open to all it is a stranger.
- * @throws {Refused} 403
+ * @throws {Refused} 403; 404 where the others are not there at all
  */
-export function admit({ routeOptions, is404 }: FastifyRequest, caller: Entered | null): Entered | null {
+export function admit(
+  { routeOptions, is404, url }: FastifyRequest,
+  caller: Entered | null,
+  connection: Connection | undefined,
+): Entered | null {
   const { tenants, open } = routeOptions.config;
+  if (toManager(connection) && !is404 && !isTenants(routeOptions.config)) throw noSuchPath(pathOf(url));
   if (caller?.identity.role !== "tenant" || tenants === true) return caller;
   if (open === true || is404) return null;
   throw notAllowed("This", "tokens of role tenant");
@@ -85,6 +103,7 @@ function overTcp(
   request: FastifyRequest,
   ticket: string | undefined,
   { tokens, tickets, tries, mostTries, metrics }: DoorOptions,
+  forTenants: boolean,
 ): Entered | null {
   const header = request.headers.authorization;
   if (ticket !== undefined) {
@@ -120,8 +139,7 @@ function overTcp(
         header === undefined
           ? "A bearer token is missing."
           : "The bearer token is unknown, expired or revoked.",
-      allowed: "Authorization: Bearer berth_…",
-      fix: "Make one on the node: berth token create",
+      ...(forTenants ? tenantsToken : anyToken),
     },
     401,
     { "www-authenticate": 'Bearer realm="berthd"' },
@@ -145,6 +163,24 @@ function byTicket(
 }
 
 const entered = ({ identity, holds, origin }: Ticket): Entered => ({ identity, holds, ticket: { origin } });
+
+const anyToken = {
+  allowed: "Authorization: Bearer berth_…",
+  fix: "Make one on the node: berth token create",
+};
+
+const tenantsToken = {
+  allowed: "Authorization: Bearer TOKEN, of a tenant (DOCKER_API_SECRET)",
+  fix: "Ask the operator, who sees it with: npm run status -- --env NODE",
+};
+
+const notForTenants = ({ role }: Identity) =>
+  new Refused({
+    code: "not-allowed",
+    message: `Tokens of role ${role} are not taken at the container manager's port.`,
+    allowed: "tokens of tenants",
+    fix: "Use berthd's socket or its own port on the node, and replace this token if the way here was not encrypted: berth token rotate",
+  });
 
 function isStill(identity: Identity, now: Connection): boolean {
   return now.kind === "known" && now.identity.role === identity.role && now.identity.user === identity.user;

@@ -31,6 +31,13 @@ export class Refused extends Error {
   }
 }
 
+export const noSuchPath = (path: string) =>
+  new Refused({
+    code: "not-found",
+    message: `There is no ${path} in this API.`,
+    allowed: "the paths of /openapi.json",
+  });
+
 /** What somebody who may not do this is told. */
 export function notAllowed(what: string, who: string): Refused {
   return new Refused({

@@ -44,7 +44,10 @@ export const root: Identity = { role: "admin", actor: "root" };
 
 /** What every token begins with, so that one that was leaked is found by scanners. */
 const prefix = "berth_";
-const shape = /^berth_[A-Za-z0-9_-]{43}$/;
+/** The second form is that of tokens that come with the stack. */
+const shape = /^(berth_[A-Za-z0-9_-]{43}|[0-9a-f]{64})$/;
+/** How long the stack's token before stays good, as with `berth token rotate`. */
+const keepDeclared = 86_400_000;
 /** A use is written down so often at most, in milliseconds. */
 const noteEvery = 60_000;
 
@@ -64,6 +67,15 @@ interface Wanted {
   name?: string;
   expiresInSeconds?: number;
   requestsPerMinute?: number;
+  /** In place of one that came with the stack. */
+  declared?: boolean;
+}
+
+/** A tenant as node.json names it. */
+interface DeclaredTenant {
+  name: string;
+  /** SHA-256, in hex. */
+  tokenHash?: string;
 }
 
 /** A token that is shown this once, and what is kept of it. */
@@ -117,6 +129,57 @@ export class Tokens {
     return { role, ...(standsForOwner(role) && { [role]: owner }), ...known };
   }
 
+  /**
+   * Takes over the tokens that the stack gave out, by their hashes. One that is not known yet replaces the tenant's declared tokens of
+   * before, which stay good for a day. One that is known stays as it is: what was revoked or replaced here is not brought back.
+   *
+   * @returns false: one could not be written down
+   */
+  async declare(tenants: readonly DeclaredTenant[]): Promise<boolean> {
+    let whole = true;
+    for (const { name: owner, tokenHash } of tenants) {
+      if (tokenHash === undefined || this.byHash.has(tokenHash)) continue;
+      const createdAt = this.now();
+      const id = tokenHash.slice(0, idLength);
+      const record: StoredToken = {
+        ...{ id, hash: tokenHash, role: "tenant", owner, name: "stack", createdAt, declared: true },
+      };
+      const before = this.list().filter((token) => token.declared === true && this.isOpen(token, owner));
+      const [last] = before;
+      const ending = ({ expiresAt = Infinity }: StoredToken) => ({
+        replacedBy: id,
+        expiresAt: Math.min(expiresAt, createdAt + keepDeclared),
+      });
+      const saved = await this.change(before, ending, (changed) =>
+        this.save([...changed, record], [last ? rotated(last, record) : event("token-made", record)], "stack"),
+      );
+      if (saved.ok) this.keep(record);
+      else whole = false;
+    }
+    return whole;
+  }
+
+  /** What is wrong with the tokens that the stack gave out: back-ends were told of them. */
+  declaredProblems(tenants: readonly DeclaredTenant[]): string[] {
+    return tenants.flatMap(({ name, tokenHash }) => {
+      const token = tokenHash === undefined ? undefined : this.byHash.get(tokenHash);
+      const why =
+        token === undefined
+          ? tokenHash !== undefined && "could not be written down yet"
+          : token.revokedAt !== undefined
+            ? "was revoked"
+            : token.replacedBy !== undefined && `was replaced by ${token.replacedBy} on this node`;
+      const mend = token && ": raise tokenVersion of this tenant in berth:manager.tenants, and run npm run up";
+      return why ? [`the stack's token of tenant ${name} ${why}${mend ?? ""}`] : [];
+    });
+  }
+
+  /** A token of this tenant that is good, and has none in its place. */
+  private isOpen(token: StoredToken, tenant: string): boolean {
+    const theirs = token.role === "tenant" && token.owner === tenant;
+    return theirs && token.replacedBy === undefined && this.isGood(token);
+  }
+
   /** Whether the token of this id is still good. */
   holds(id: string): boolean {
     const token = this.find(id);
@@ -164,8 +227,10 @@ export class Tokens {
       now,
     );
     const ending = { replacedBy: made.record.id, expiresAt: Math.min(expiresAt, now + keepSeconds * 1000) };
-    const saved = await this.change(token, ending, (old) =>
-      this.save([old, made.record], [rotated(old, made.record)], by),
+    const saved = await this.change(
+      [token],
+      () => ending,
+      ([old = token]) => this.save([old, made.record], [rotated(old, made.record)], by),
     );
     if (!saved.ok) return saved;
     this.keep(made.record);
@@ -203,8 +268,10 @@ export class Tokens {
     // That it ended with its owner may not be written down yet.
     if (token.revokedAt !== undefined && !this.orphans.has(token.hash)) return { ok: true, value: token };
     const { revokedAt = this.now() } = token;
-    const saved = await this.change(token, { revokedAt }, (revoked) =>
-      this.save([revoked], [event("token-revoked", revoked)], by),
+    const saved = await this.change(
+      [token],
+      () => ({ revokedAt }),
+      (revoked) => this.save(revoked, revoked.map((one) => event("token-revoked", one)), by),
     );
     if (!saved.ok) return saved;
     this.orphans.delete(token.hash);
@@ -252,23 +319,27 @@ export class Tokens {
     return { ok: true, value: undefined };
   }
 
-  /** Changes a token at once, since a use in between would write it down as it was; and back where it is not written. */
+  /** Changes tokens at once, since a use in between would write one down as it was; and back where they are not written. */
   private async change<T>(
-    token: StoredToken,
-    fields: Partial<StoredToken>,
-    save: (changed: StoredToken) => Promise<Result<T>>,
+    tokens: readonly StoredToken[],
+    fieldsOf: (token: StoredToken) => Partial<StoredToken>,
+    save: (changed: readonly StoredToken[]) => Promise<Result<T>>,
   ): Promise<Result<T>> {
-    const { hash } = token;
-    const changed = { ...token, ...fields };
-    this.byHash.set(hash, changed);
+    const changes = tokens.map((token) => ({ token, fields: fieldsOf(token) }));
+    const changed = changes.map(({ token, fields }) => ({ ...token, ...fields }));
+    for (const one of changed) this.byHash.set(one.hash, one);
     const saved = await save(changed);
     if (!saved.ok) {
-      const before = Object.keys(fields).map((field) => [field, token[field as keyof StoredToken]]);
-      // Only those: others may have changed more of it meanwhile.
-      this.byHash.set(hash, { ...changed, ...this.byHash.get(hash), ...Object.fromEntries(before) });
+      for (const { token, fields } of changes) this.changeBack(token, Object.keys(fields));
       this.endOrphans();
     }
     return saved;
+  }
+
+  /** Only these fields: others may have changed more of it meanwhile. */
+  private changeBack(token: StoredToken, fields: readonly string[]): void {
+    const before = fields.map((field) => [field, token[field as keyof StoredToken]]);
+    this.byHash.set(token.hash, { ...token, ...this.byHash.get(token.hash), ...Object.fromEntries(before) });
   }
 }
 
@@ -295,13 +366,19 @@ const usersThere = {
 
 const tenantsThere = {
   allowed: "the tenants that /etc/berth/agent/node.json names",
-  fix: "Name one of them as owner, or add yours to that file: no setting of the stack does so yet.",
+  fix: "Name one of them as owner, or add yours to berth:manager.tenants of the stack, and run npm run up.",
 };
 
-function newToken({ role, owner, name, expiresInSeconds, requestsPerMinute }: Wanted, now: number): Made {
+/** Characters of a token's id, which are hexadecimal digits. */
+const idLength = 12;
+
+function newToken(
+  { role, owner, name, expiresInSeconds, requestsPerMinute, declared }: Wanted,
+  now: number,
+): Made {
   const token = prefix + randomBytes(32).toString("base64url");
   const record = {
-    id: randomBytes(6).toString("hex"),
+    id: randomBytes(idLength / 2).toString("hex"),
     hash: hash("sha256", token, "hex"),
     role,
     createdAt: now,
@@ -309,6 +386,7 @@ function newToken({ role, owner, name, expiresInSeconds, requestsPerMinute }: Wa
     ...(name !== undefined && { name }),
     ...(requestsPerMinute !== undefined && { requestsPerMinute }),
     ...(expiresInSeconds !== undefined && { expiresAt: now + expiresInSeconds * 1000 }),
+    ...(declared === true && { declared }),
   };
   return { token, record };
 }

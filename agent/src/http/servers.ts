@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { type IncomingMessage, type Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Refusal } from "../../../core/gpu";
@@ -11,10 +11,13 @@ import type { AgentPaths } from "../paths";
 import { userSocket } from "../paths";
 import type { App } from "./app";
 import { Bodies, bytesOf } from "./bodies";
-import type { Connection, Who } from "./door";
-import { Guests } from "./guests";
-import { accountOf, root } from "./identity";
+import { type Connection, toManager, type Who } from "./door";
+import type { Guests } from "./guests";
+import { accountOf, type Identity, root } from "./identity";
+import { crowded, lastWord, noRoom, refuse } from "./last-words";
 import { listening, removeStale } from "./sockets";
+import { TcpListeners } from "./tcp-listeners";
+import { Connections, type Encryption, httpServer } from "./tls";
 import { Turns } from "./turns";
 
 export interface ServersOptions {
@@ -22,6 +25,17 @@ export interface ServersOptions {
   paths: AgentPaths;
   node(): NodeConfig;
   log: Logger;
+  /** Between two looks at a certificate, in milliseconds. @default 5000 */
+  certificateEvery?: number;
+}
+
+/** What a server is made with. */
+interface Listener {
+  /** Who came; undefined: there is no room for them. */
+  meet(socket: Socket): Who | undefined;
+  /** On TCP, where connections are counted by what they show. */
+  guests?: Guests;
+  tls?: Encryption | undefined;
 }
 
 /** A whole request has to be here within so many milliseconds; what the answer takes is not counted. */
@@ -37,24 +51,36 @@ const retryAfter = 2000;
 /** Connections at a time: nobody takes them all. `account`: to the main socket, which has no other limit, for root. */
 const most = { account: 128, user: 256 };
 
-/** Where berthd listens: the main socket, one socket for each user, and TCP. */
+/** Where berthd listens: the main socket, one socket for each user, TCP, and TCP for tenants alone. */
 export class Servers {
   private main: Server | undefined;
-  private tcp: { server: Server; at: string } | undefined;
+  private readonly tcp: TcpListeners;
   private readonly users = new Map<string, Server>();
   private again: NodeJS.Timeout | undefined;
-  /** Set: why the TCP API is not there although the stack wants it. */
-  problem: string | undefined;
   private readonly open = new Map<Server, Set<Socket>>();
   private readonly turns = new Turns();
   private readonly bodies = new Bodies();
-  private readonly guests = new Guests();
   /** Connections to the main socket, by uid; strangers together. */
   private readonly accounts = new Map<number | "strangers", number>();
   private applying: Promise<void> = Promise.resolve();
   private closing = false;
 
-  constructor(private readonly options: ServersOptions) {}
+  constructor(private readonly options: ServersOptions) {
+    this.tcp = new TcpListeners({
+      ...options,
+      make: (door, guests, tls) => {
+        const who = () => ({ kind: "tcp" as const, tenants: door === "manager" });
+        return this.makeServer({ meet: (socket) => (guests.enter(socket) ? who : undefined), guests, tls });
+      },
+      end: (server) => this.end(server),
+    });
+  }
+
+  /** Why something that the stack wants is not as it should be. */
+  get problem(): string | undefined {
+    const all = [...this.tcp.problems, ...this.options.app.tokenProblems()];
+    return all.length > 0 ? all.join("; ") : undefined;
+  }
 
   async start(): Promise<void> {
     const { paths } = this.options;
@@ -102,37 +128,19 @@ export class Servers {
     }
     if (this.closing) return;
     clearTimeout(this.again);
-    try {
-      await this.applyTcp();
-      this.problem = undefined;
-    } catch (error) {
-      // The address may come up later; who is on the node is served all the same.
-      const why = `the API cannot be offered over TCP: ${(error as Error).message}`;
-      if (this.problem !== why) log.error({ err: error }, "the API cannot be offered over TCP; tried again");
-      this.problem = why;
-      if (!this.closing) this.again = setTimeout(() => void this.apply(), retryAfter).unref();
-    }
+    const known = await app.declareTokens();
+    const whole = await this.tcp.apply();
+    if (!(known && whole) && !this.closing) this.again = setTimeout(() => void this.apply(), retryAfter).unref();
   }
 
-  private async applyTcp(): Promise<void> {
-    const { listen, port, privateAddress } = this.options.node();
-    const host = listen === "off" ? undefined : listen === "loopback" ? "127.0.0.1" : privateAddress;
-    const at = host === undefined ? undefined : `${host} ${port}`;
-    if (at === this.tcp?.at) return;
-    if (this.tcp) await this.end(this.tcp.server);
-    this.tcp = undefined;
-    if (host === undefined || at === undefined) return;
-    const server = this.makeServer((socket) =>
-      this.guests.enter(socket) ? () => ({ kind: "tcp" }) : undefined,
-    );
-    await listening(server, () => server.listen(port, host));
-    this.tcp = { server, at };
-    this.options.log.info({ address: server.address() }, "the API is offered over TCP, to bearers of tokens");
-  }
-
-  /** The TCP port that is really open; undefined: none. */
+  /** The TCP port of the API that is really open; undefined: none. */
   get port(): number | undefined {
-    return (this.tcp?.server.address() as AddressInfo | null | undefined)?.port;
+    return this.tcp.port("api");
+  }
+
+  /** The same of the container manager. */
+  get managerPort(): number | undefined {
+    return this.tcp.port("manager");
   }
 
   private isUser(name: string): boolean {
@@ -170,7 +178,7 @@ export class Servers {
     return who;
   }
 
-  private makeServer(meet: (socket: Socket) => Who | undefined): Server {
+  private makeServer({ meet, guests, tls }: Listener): Server {
     const { app } = this.options;
     const callers = new WeakMap<Socket, Who>();
     const begin = (request: IncomingMessage, response: ServerResponse): void => {
@@ -179,7 +187,7 @@ export class Servers {
       // What comes with the rest of a chunk, of a connection that was ended meanwhile.
       if (!who || socket.destroyed) return;
       // Now, not when its turn comes: what waits is kept as well.
-      const refusal = this.refusalOf(request, response, who());
+      const refusal = this.refusalOf(request, response, who(), guests && { guests, tcp: connections.tcp(socket) });
       this.turns.take({
         socket,
         response,
@@ -194,10 +202,8 @@ export class Servers {
       });
     };
     const limits = { requestTimeout, headersTimeout, keepAliveTimeout, connectionsCheckingInterval };
-    const server = createServer(
-      { ...limits, noDelay: true, shouldUpgradeCallback: (request) => app.streams.upgradable(request) },
-      begin,
-    );
+    const shouldUpgradeCallback = (request: IncomingMessage) => app.streams.upgradable(request);
+    const server = httpServer({ ...limits, noDelay: true, shouldUpgradeCallback }, tls, begin);
     server.on("upgrade", (request, stream, head) => {
       const socket = stream as Socket;
       // The connection is not HTTP's any more: an error of it would end berthd.
@@ -218,25 +224,30 @@ export class Servers {
     const sockets = new Set<Socket>();
     this.open.set(server, sockets);
     server.once("close", () => this.open.delete(server));
-    server.on("connection", (socket: Socket) => {
+    const known = (socket: Socket) => {
       sockets.add(socket);
       socket.once("close", () => sockets.delete(socket));
-      const who = meet(socket);
-      if (!who) {
-        lastWord(socket, "503 Service Unavailable", {
-          code: "busy",
-          message: "There are as many connections to berthd as your account, or all together, may have.",
-          allowed: `${most.account} of an account at a time, ${this.guests.allowed} over TCP; accounts that are not users of this node have theirs together`,
-          fix: "Close some, then ask again.",
-        });
-        return;
-      }
-      callers.set(socket, who);
-      app.introduce(socket, who);
-      if (who().kind === "stranger") socket.setTimeout(strangerTimeout);
+    };
+    const connections = new Connections(server, tls !== undefined, {
+      entered: (socket) => {
+        known(socket);
+        const who = meet(socket);
+        if (who) callers.set(socket, who);
+        else if (tls) socket.destroy();
+        else lastWord(socket, "503 Service Unavailable", crowded(most.account, guests));
+        return who !== undefined;
+      },
+      ready: (socket, tcp) => {
+        const who = callers.get(tcp);
+        if (!who) return;
+        if (socket !== tcp) known(socket);
+        callers.set(socket, who);
+        app.introduce(socket, who);
+        if (who().kind === "stranger") socket.setTimeout(strangerTimeout);
+      },
     });
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-      if (error.code === "ECONNRESET" || !socket.writable) {
+      if (error.code === "ECONNRESET" || !socket.writable || !connections.speaks(socket as Socket)) {
         socket.destroy();
         return;
       }
@@ -254,30 +265,19 @@ export class Servers {
     request: IncomingMessage,
     response: ServerResponse,
     caller: Connection,
+    over: { guests: Guests; tcp: Socket } | undefined,
   ): Refusal | undefined {
     const { socket } = request;
     const tcp = caller.kind === "tcp";
     const identity = tcp
-      ? this.options.app.presented(request)
+      ? this.presented(request, caller)
       : caller.kind === "known"
         ? caller.identity
         : undefined;
-    const crowded = tcp && identity ? this.guests.prove(socket, accountOf(identity)) : undefined;
-    if (crowded) {
+    const full = over && identity ? over.guests.prove(over.tcp, accountOf(identity)) : undefined;
+    if (over && full) {
       response.setHeader("connection", "close");
-      return crowded === "account"
-        ? {
-            code: "busy",
-            message: "Your account has as many connections to berthd as it may have.",
-            allowed: this.guests.allowed,
-            fix: "Close some, then ask again.",
-          }
-        : {
-            code: "busy",
-            message: "All accounts together have as many connections to berthd as they may have.",
-            allowed: this.guests.allowed,
-            fix: "Ask on a connection that you have, or again in a while.",
-          };
+      return noRoom(full, over.guests);
     }
     const bytes = bytesOf(request);
     // An operator sends what a stack needs, and could do worse.
@@ -303,12 +303,18 @@ export class Servers {
     return undefined;
   }
 
+  /** Whose token a request brings; at the container manager's listener nobody's but a tenant's counts. */
+  private presented(request: IncomingMessage, caller: Connection): Identity | undefined {
+    const identity = this.options.app.presented(request);
+    return toManager(caller) && identity?.role !== "tenant" ? undefined : identity;
+  }
+
   private async listenUnix(path: string, meet: (socket: Socket) => Who | undefined): Promise<Server> {
     // The folder is root's alone, so that nobody puts a socket of their own in its place.
     mkdirSync(dirname(path), { recursive: true });
     chmodSync(dirname(path), 0o755);
     await removeStale(path);
-    const server = this.makeServer(meet);
+    const server = this.makeServer({ meet });
     await listening(server, () => server.listen(path));
     // Whoever reaches it may connect: the peer's credentials, or the folder it lies in, say who that is.
     chmodSync(path, 0o666);
@@ -335,6 +341,7 @@ export class Servers {
     this.closing = true;
     clearTimeout(this.again);
     this.options.app.streams.close();
+    this.tcp.close();
     await setImmediate();
     const late = setTimeout(() => {
       for (const sockets of this.open.values()) for (const socket of sockets) socket.destroy();
@@ -343,7 +350,7 @@ export class Servers {
     const { paths } = this.options;
     const servers = [
       ...(this.main ? [{ server: this.main, path: paths.socket }] : []),
-      ...(this.tcp ? [{ server: this.tcp.server }] : []),
+      ...this.tcp.servers.map((server) => ({ server })),
       ...[...this.users].map(([user, server]) => ({ server, path: userSocket(paths, user) })),
     ];
     await Promise.all(
@@ -359,19 +366,4 @@ export class Servers {
     );
     clearTimeout(late);
   }
-}
-
-/** What is left of the request is read and forgotten, so that its sender hears the answer. */
-function refuse(response: ServerResponse, refusal: Refusal): void {
-  response.writeHead(503, { "content-type": "application/json; charset=utf-8" });
-  response.end(JSON.stringify({ error: refusal }));
-}
-
-/** An answer without a request that could be read; the connection ends with it. */
-function lastWord(socket: Socket, status: string, refusal: Refusal): void {
-  const body = JSON.stringify({ error: refusal });
-  socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
-  );
-  socket.destroySoon();
 }

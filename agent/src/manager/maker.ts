@@ -7,11 +7,11 @@ import { SYSTEM } from "../../../core/containers";
 import { type EffectiveLimits, type Refusal, type Result, refuse } from "../../../core/gpu";
 import { admit, chooseHostPorts, type NodeRoom } from "../../../core/manager";
 import type { PortRange } from "../../../core/net";
-import { Slots } from "../callbacks";
 import type { ManagerConfig } from "../config";
 import type { Containers, CreateRequest, Creator, Log, Making } from "../containers";
 import { DockerError } from "../docker";
 import { fault } from "../operations";
+import { PlacesOfEach } from "../places";
 import type { Book, ManagedRow, WriteTurn } from "./book";
 import type { ManagerFaultPoint } from "./faults";
 import type { Images } from "./images";
@@ -69,7 +69,7 @@ export class Maker {
   private readonly underWay = new Map<string, UnderWay>();
   private readonly leaving = new Map<string, Promise<Result<{ id: string }>>>();
   private readonly listeners = new Set<(id: string) => void>();
-  private readonly slots = new Slots(AT_ONCE);
+  private readonly places = new PlacesOfEach(AT_ONCE, Number.POSITIVE_INFINITY);
   private ended = false;
 
   constructor(private readonly options: MakerOptions) {}
@@ -117,9 +117,8 @@ export class Maker {
     reached("manager:after-note");
     const abort = new AbortController();
     const stop = signal === undefined ? abort.signal : AbortSignal.any([abort.signal, signal]);
-    const done = this.slots.run(whose.owner ?? "", () =>
-      this.create(noted.value, image.value, { wanted, whose, signal: stop }),
-    );
+    const create = () => this.create(noted.value, image.value, { wanted, whose, signal: stop });
+    const done = this.places.take(whose.owner ?? "").then((giveBack) => create().finally(giveBack));
     this.underWay.set(id, { abort, done });
     try {
       return await done;

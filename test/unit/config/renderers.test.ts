@@ -34,7 +34,7 @@ const files = { folder: "/nonexistent", operatorKey: "/nonexistent/id", knownHos
 function renderAll(plan: Plan): void {
   for (const node of plan.nodes) {
     const address = node.privateAddress ?? "10.110.0.2";
-    renderBase({ ...baseOptions(node), node: node.name });
+    renderBase({ ...baseOptions(plan, node), node: node.name });
     renderFirewall({ ...firewallOptions(plan, node), node: node.name });
     renderStorage({ ...storageOptions(plan, node), node: node.name });
     renderFabric({ ...fabricSpec(node), node: node.name });

@@ -44,6 +44,7 @@ const token = z.object({
   revokedAt: s.time.optional(),
   replacedBy: z.string().optional().describe("Id of the token that was made in its place."),
   lastUsedAt: s.time.optional(),
+  declared: z.boolean().optional().describe("It came with the stack, or was made in place of such a one."),
 });
 
 export const tokens = z.object({ tokens: z.array(token) });

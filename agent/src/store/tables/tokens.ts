@@ -19,6 +19,8 @@ const shape = z.looseObject({
   /** Id of the token that was made in its place. */
   replacedBy: z.string().optional(),
   lastUsedAt: z.number().optional(),
+  /** It came with the stack, in node.json, or was made in place of such a one. */
+  declared: z.boolean().optional(),
 });
 
 /** A bearer token as it is kept: never the token itself. */

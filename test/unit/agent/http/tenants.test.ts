@@ -222,7 +222,7 @@ describe("a token of a tenant", () => {
             code: "unknown-user",
             message: `${owner} is not a tenant of this node.`,
             allowed: "the tenants that /etc/berth/agent/node.json names",
-            fix: expect.stringContaining("no setting of the stack does so yet"),
+            fix: expect.stringContaining("berth:manager.tenants of the stack"),
           },
         },
       });
