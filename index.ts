@@ -25,6 +25,6 @@ async function configured() {
 export = async () => {
   const { plan, secrets, cautions } = await configured();
   for (const caution of cautions) pulumi.log.warn(caution);
-  const { nodes, users, ray, credentials } = new Cluster("berth", { plan, secrets });
-  return { nodes, users, ray, credentials };
+  const { nodes, users, ray, managers, tenantTokens, credentials } = new Cluster("berth", { plan, secrets });
+  return { nodes, users, ray, managers, tenantTokens, credentials };
 };

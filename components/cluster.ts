@@ -8,6 +8,7 @@ import { type ClusterTransform, checkTransform } from "./cluster-transform";
 import { Account } from "./digitalocean";
 import { type GpuPool, nodePool, RAY_KEY, workspaceKey } from "./gpu";
 import { Image, type ImageName } from "./images";
+import { type ManagerInfo, managerInfos, tenantTokens, tokenHashes } from "./manager";
 import { BaremetalNode, DropletNode, LocalNode, located, type Node, standsOn } from "./node";
 import { RayNode, rayAddresses, rayGeneration } from "./ray";
 import { type ReadyNode, readyNode } from "./ready-node";
@@ -56,6 +57,10 @@ export class Cluster extends pulumi.ComponentResource {
   /** By name. */
   readonly users: Record<string, pulumi.Output<UserInfo>>;
   readonly ray: pulumi.Output<{ address: string; client: string; dashboard: string }> | undefined;
+  /** By node, what a back-end needs of its container manager; undefined in a stack without one. */
+  readonly managers: Record<string, ManagerInfo> | undefined;
+  /** Secret; by node, the token of each tenant. */
+  readonly tenantTokens: Record<string, Record<string, pulumi.Output<string>>> | undefined;
   /** Secret; by user. */
   readonly credentials: pulumi.Output<Record<string, UserCredentials>>;
 
@@ -95,12 +100,11 @@ export class Cluster extends pulumi.ComponentResource {
     const agentImage = registry.serve(images.agent);
     const hosts = ready.map((host) => ({ ...host, agent: this.agent(host, agentImage) }));
     const pools = new Map(hosts.map((host) => [host, this.pool(host)]));
-    if (plan.ray.enabled) {
+    if (images.ray) {
       const image = registry.serve(images.ray);
       for (const host of hosts) this.rayNode(host, image, pools.get(host));
     }
-    // The workspace image is large, so a stack without users does not push it.
-    const image = plan.users.length > 0 ? registry.serve(images.workspace) : undefined;
+    const image = images.workspace ? registry.serve(images.workspace) : undefined;
     const workspaces = image ? hosts.flatMap((host) => this.workspaces(host, image, pools.get(host))) : [];
 
     this.nodes = Object.fromEntries(
@@ -112,23 +116,33 @@ export class Cluster extends pulumi.ComponentResource {
     this.users = Object.fromEntries(workspaces.map(({ user, info }) => [user, info]));
     this.ray = plan.ray.enabled ? this.located.apply(rayAddresses) : undefined;
     this.credentials = this.allCredentials();
+    this.managers = managerInfos(plan, nodes, this.seed);
+    this.tenantTokens =
+      this.managers &&
+      Object.fromEntries(
+        Object.keys(this.managers).map((node) => [node, tenantTokens(plan, { name: node }, this.seed)]),
+      );
     this.registerOutputs({
       nodes: this.nodes,
       users: this.users,
       ray: this.ray,
+      managers: this.managers,
+      tenantTokens: this.tenantTokens,
       credentials: this.credentials,
     });
   }
 
-  /** Everything built here, parents first; the image of local nodes only where there are such. */
+  /** Everything built here, parents first, but no image that the stack does not use: those of Ray and of workspaces are large. */
   private images() {
+    const { plan } = this;
     const image = (which: ImageName, after: pulumi.Resource[]) =>
       new Image(`${this.cluster}-image-${which}`, which, { parent: this, dependsOn: after });
     const node = this.operator ? image("node", []) : undefined;
     const registry = image("registry", node ? [node] : []);
     const agent = image("agent", [registry]);
-    const ray = image("ray", [agent]);
-    return { node, registry, agent, ray, workspace: image("workspace", [ray]) };
+    const ray = plan.ray.enabled ? image("ray", [agent]) : undefined;
+    const workspace = plan.users.length > 0 ? image("workspace", [ray ?? agent]) : undefined;
+    return { node, registry, agent, ray, workspace };
   }
 
   /** The engine on this computer, named so that nothing reaches it by default. */
@@ -277,7 +291,7 @@ export class Cluster extends pulumi.ComponentResource {
     const { node, stages } = host;
     return new Agent(
       `${cluster}-${node.plan.name}-agent`,
-      { plan, node, image },
+      { plan, node, image, tokenHashes: tokenHashes(plan, node.plan, this.seed) },
       { parent: this, dependsOn: [stages] },
     );
   }

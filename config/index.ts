@@ -3,6 +3,7 @@ export type { PortRange } from "../core/net";
 export { RAY_USER } from "./gpu/resolve";
 export { type LoadOptions, loadConfig } from "./load";
 export { isPublicKey, PLAIN_PATH, parseHostKey } from "./machines/ssh-keys";
+export type { ManagerPlan } from "./manager/plan";
 export { freePool, POOL_CANDIDATES } from "./network/docker-networks";
 export {
   clusterNetworks,
@@ -14,7 +15,6 @@ export {
   servedByHead,
   userRanges,
 } from "./network/openings";
-export type { ManagerPlan } from "./manager/plan";
 export { FIRST_EPHEMERAL_PORT, PORTS_PER_USER, REGISTRY_PORTS } from "./network/ports";
 export { findPlaceholders, isPlaceholder } from "./placeholders";
 export type {

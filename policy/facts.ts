@@ -17,7 +17,9 @@ export function openRanges(plan: Plan): OpenRange[] {
     end: port,
   });
   const ssh = [...allowSsh, ...(plan.digitalocean?.allowSshFrom ?? [])];
-  const served = plan.nodes.flatMap((node) => nodeOpenings(plan, node)).filter(({ from }) => from.some(isWorld));
+  const served = plan.nodes
+    .flatMap((node) => nodeOpenings(plan, node))
+    .filter(({ from }) => from.some(isWorld));
   return [
     ...(ssh.some(isWorld)
       ? [...new Set(plan.nodes.map(({ sshPort }) => sshPort))].map((port) => one(port))

@@ -1,5 +1,5 @@
 /**
- * @file `npm run status`: what is up, as a table or JSON; and, only when asked for, one user's secrets.
+ * @file `npm run status`: what is up, as a table or JSON; and, only when asked for, the secrets of one user or back-end.
  */
 import { readArgs, UsageError } from "./lib/args.mjs";
 import { expectedOf } from "./lib/containers.mjs";
@@ -7,6 +7,7 @@ import { credentialText } from "./lib/credentials.mjs";
 import { askOperator, readDeployment } from "./lib/down.mjs";
 import { askNodes, assemble, problemsOf } from "./lib/live.mjs";
 import { runMain } from "./lib/main.mjs";
+import { envFile, managerEnv } from "./lib/manager-env.mjs";
 import { ROOT, stackDir } from "./lib/paths.mjs";
 import { handleSignals, run } from "./lib/process.mjs";
 import { requirePulumi, toolEnvironment } from "./lib/pulumi-env.mjs";
@@ -18,12 +19,15 @@ import { readCluster } from "./lib/up.mjs";
 const RAY_TOKEN = "/var/lib/berth/ray/token";
 
 const HELP = `npm run status -- [--stack NAME] [--json] [--credentials USER] [--ray-token]
+              [--env NODE [--tenant NAME]]
 
 What is up: nodes, workspaces, Ray, and why what is down is down; how to reach it from this computer.
 
   --json               JSON: {stack, nodes, users, ray, down} (with npm run -s)
   --credentials USER   prints that user's passwords and tokens instead; with --json under the output's names
   --ray-token          prints the token that Ray's dashboard asks for instead
+  --env NODE           prints what a back-end needs of that node's container manager instead, its token too, as an env file
+  --tenant NAME        with --env: which back-end; needed where the node has several
   --stack NAME         the stack; default dev
 
 Exit codes: 0 all is up, 3 something is down, 1 it cannot be told, 2 wrong options, 130 stopped by Ctrl-C.
@@ -32,16 +36,18 @@ Exit codes: 0 all is up, 3 something is down, 1 it cannot be told, 2 wrong optio
 await runMain(async () => {
   const { stack, help, flags, values } = readArgs(process.argv.slice(2), {
     flags: ["json", "ray-token"],
-    values: ["credentials"],
+    values: ["credentials", "env", "tenant"],
   });
   if (help) {
     process.stdout.write(HELP);
     return 0;
   }
+  if (values.tenant && !values.env) throw new UsageError("--tenant: goes with --env NODE.");
   handleSignals();
   const { env, at } = toolEnvironment();
   requirePulumi(env);
   if (values.credentials) return printCredentials(env, stack, values.credentials, flags.has("json"));
+  if (values.env) return printEnv(env, stack, values.env, values.tenant, flags.has("json"));
   const outputs = await readCluster(env, stack, stackDir(at, stack));
   const warn = (/** @type {string} */ line) => process.stderr.write(`${line}\n`);
   if (flags.has("ray-token")) return printRayToken(env, outputs, stackDir(at, stack));
@@ -67,8 +73,7 @@ await runMain(async () => {
  * @param {boolean} json
  */
 async function printCredentials(env, stack, user, json) {
-  const args = ["stack", "output", "credentials", "--show-secrets", "--json", "--stack", stack];
-  const all = JSON.parse((await run("pulumi", args, { env, cwd: ROOT, deadlineMs: 60_000 })).stdout);
+  const all = await secretOutputs(env, stack, ["credentials"]);
   if (!Object.hasOwn(all, user)) {
     throw new UsageError(
       `--credentials: stack ${stack} has no user ${JSON.stringify(user)}. Its users: ${Object.keys(all).join(", ") || "none"}.`,
@@ -77,6 +82,30 @@ async function printCredentials(env, stack, user, json) {
   const text = json ? JSON.stringify(all[user], null, 2) : credentialText(all[user]);
   process.stdout.write(`${text.trimEnd()}\n`);
   return 0;
+}
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} stack
+ * @param {string} node
+ * @param {string | undefined} tenant
+ * @param {boolean} json
+ */
+async function printEnv(env, stack, node, tenant, json) {
+  const found = managerEnv(await secretOutputs(env, stack), { stack, node, ...(tenant && { tenant }) });
+  process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : envFile(found));
+  return 0;
+}
+
+/**
+ * The stack's outputs, or one of them, with their secrets.
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} stack
+ * @param {string[]} name
+ */
+async function secretOutputs(env, stack, name = []) {
+  const args = ["stack", "output", ...name, "--show-secrets", "--json", "--stack", stack];
+  return JSON.parse((await run("pulumi", args, { env, cwd: ROOT, deadlineMs: 60_000 })).stdout);
 }
 
 /**

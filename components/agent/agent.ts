@@ -16,6 +16,12 @@ export interface AgentArgs {
    * @example "10.88.0.2:5000/berth/agent@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
    */
   image: pulumi.Input<string>;
+  /**
+   * Of the back-ends that the node serves, by their names: SHA-256 of each one's token, in hex.
+   * @default none
+   * @example { "web-ide": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef" }
+   */
+  tokenHashes?: pulumi.Input<Record<string, string>>;
 }
 
 /**
@@ -26,7 +32,7 @@ export interface AgentArgs {
  * Footprint: on the node `berthd.service`; the program in `/usr/local/lib/berth/agent`, with links to it in `/usr/local/bin` and the
  * folders of shell completion; documents in `/etc/berth/agent`, the ledger in `/var/lib/berth/agent`, logs in `/var/log/berth`;
  * `/run/berth` with a folder for each user's socket, which `/etc/tmpfiles.d/berth-agent.conf` makes at each start; the port of the API
- * (9700) unless `listen` is `off`. berthd itself adds `berth*.slice` units, and for declared GPUs a stand-in for nvidia-smi and
+ * (9700) unless `listen` is `off`; with the container manager its port too (8080), and its cache in `/var/cache/berth`. berthd itself adds `berth*.slice` units, and for declared GPUs a stand-in for nvidia-smi and
  * `/etc/cdi/berth-declared.json`; with the first container that it makes for somebody, the Docker network `berth-containers` (bridge
  * `berth-ct0`). 130 MB on the disk, twice that while it is upgraded; less than 120 MB of memory at rest.
  * All of it stays when the resource goes; a server that leaves the stack is cleaned by its `BaremetalNode`.
@@ -47,8 +53,11 @@ export class Agent extends pulumi.ComponentResource {
       node,
       {
         create: onMachine(node, script),
-        stdin: node.privateAddress
-          .apply((address) => known(agentDocuments(plan, node.plan, address)))
+        stdin: pulumi
+          .all([node.address, node.privateAddress, args.tokenHashes ?? {}])
+          .apply(([address, privateAddress, hashes]) =>
+            known(agentDocuments(plan, node.plan, { address, privateAddress }, hashes)),
+          )
           .apply(agentInput),
       },
       { parent: this },

@@ -1,4 +1,5 @@
 import { hasWorkspace, type Plan, type PlannedNode } from "../../config";
+import { managerDocument, managerOf, type NodeAddresses } from "../manager";
 import type { AgentDocuments } from "./options";
 
 /** People with a workspace on the node, stopped ones too. */
@@ -9,10 +10,21 @@ export function nodeUsers(plan: Pick<Plan, "users">, node: Pick<PlannedNode, "na
 /**
  * What a node's berthd is told, from the plan. Pure.
  *
- * @param privateAddress where the API listens when the stack opens it to its nodes
+ * @param at where the API listens when the stack opens it to its nodes, and where the container manager does
+ * @param tokenHashes of tenants, by their names
  */
-export function agentDocuments(plan: Plan, node: PlannedNode, privateAddress: string): AgentDocuments {
+export function agentDocuments(
+  plan: Plan,
+  node: PlannedNode,
+  at: NodeAddresses,
+  tokenHashes: Readonly<Record<string, string>> = {},
+): AgentDocuments {
   const { images, listen, port } = plan.agent;
+  const manager = managerDocument(plan, node, at);
+  const tenants = managerOf(plan, node)?.tenants.map(({ name }) => {
+    const tokenHash = tokenHashes[name];
+    return { name, ...(tokenHash === undefined ? {} : { tokenHash }) };
+  });
   return {
     node: {
       stack: plan.stack,
@@ -24,9 +36,11 @@ export function agentDocuments(plan: Plan, node: PlannedNode, privateAddress: st
         .map(({ name, uid, group }) => ({ name, uid, group }))
         // Another order in the configuration is no change.
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
+      ...(tenants ? { tenants: tenants.sort((a, b) => (a.name < b.name ? -1 : 1)) } : {}),
+      ...(manager ? { manager } : {}),
       listen,
       port,
-      ...(listen === "private" ? { privateAddress } : {}),
+      ...(listen === "private" ? { privateAddress: at.privateAddress } : {}),
       ports: { containers: { start: plan.ports.containers.start, end: plan.ports.containers.end } },
       ...(images ? { images } : {}),
     },

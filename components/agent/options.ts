@@ -1,4 +1,5 @@
 /** What the agent stage is told. Pure. */
+import type { ManagerDocument } from "../manager";
 
 /** `node.json`: what berthd knows of its node from the stack. Read by agent/src/config.ts. */
 export interface NodeDocument {
@@ -10,6 +11,10 @@ export interface NodeDocument {
   memoryLimitMiB?: number;
   /** Who may ask on this node. `uid`: of the workspace's processes, which use that user's socket. */
   users: { name: string; uid?: number; group?: string }[];
+  /** Back-ends that have containers of their own; `tokenHash`: SHA-256 of the token that the stack gives them. */
+  tenants?: { name: string; tokenHash?: string }[];
+  /** Containers that back-ends ask for. @default the node has no container manager */
+  manager?: ManagerDocument;
   /** The API over TCP. */
   listen: "loopback" | "private" | "off";
   port: number;

@@ -8,8 +8,8 @@
 import type { PortRange } from "../../config";
 import { type BaseOptions, basePackages, TIMEZONE } from "./base";
 import type { FirewallOptions } from "./firewall";
-import { MANAGER_PROBLEMS } from "./manager";
 import { loginProblem, rayAccountProblem } from "./login";
+import { MANAGER_PROBLEMS } from "./manager";
 import { checkRange } from "./networks";
 import { distributionCheck } from "./node-ready";
 import { METADATA } from "./outgoing";

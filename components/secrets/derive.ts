@@ -126,5 +126,11 @@ export const workspaceHostKey = (seed: string, user: string) =>
 export const rayToken = (seed: string, generation: string) =>
   deriveToken(seed, generation === "" ? "ray/token" : `ray/token/${generation}`);
 
+/**
+ * A back-end's token on one node: nobody who learns the one of another node can use it here. Another version gives another token.
+ */
+export const tenantToken = (seed: string, node: string, tenant: { name: string; tokenVersion: number }) =>
+  deriveToken(seed, `manager/${node}/${tenant.name}/${tenant.tokenVersion}`);
+
 /** Who may push images into the stack's registry. */
 export const registryPassword = (seed: string) => derivePassword(seed, "registry/push");

@@ -7,6 +7,7 @@ export {
   rayToken,
   registryPassword,
   type SshKeyPair,
+  tenantToken,
   type UserCredentials,
   userCredentials,
   workspaceHostKey,

@@ -27,7 +27,12 @@ const checkPlaces: Checked = (config, manager, report) => {
   for (const [i, name] of (manager.nodes ?? []).entries()) {
     const path = `manager.nodes[${i}]`;
     if (!names.includes(name))
-      report(path, name, "is no node of this stack", `some of ${names.join(", ")}; all of them without the key`);
+      report(
+        path,
+        name,
+        "is no node of this stack",
+        `some of ${names.join(", ")}; all of them without the key`,
+      );
     else if ((manager.nodes?.indexOf(name) ?? i) < i)
       report(path, name, "stands in the list already", "each node once");
   }
@@ -35,8 +40,7 @@ const checkPlaces: Checked = (config, manager, report) => {
     if (node.kind === "digitalocean" && managerNodes(config).includes(node.name) && OLD_GIT.test(node.image))
       report(`nodes[${i}].image`, node.image, "has an older git than the container manager needs", MODERN);
   for (const key of ["listen", "publish"] as const)
-    if (manager[key] === "public")
-      checkPublicAddress(config, managerNodes(config), `manager.${key}`, report);
+    if (manager[key] === "public") checkPublicAddress(config, managerNodes(config), `manager.${key}`, report);
   checkNetworks("manager.allow", manager.allow, report);
 };
 
@@ -71,7 +75,12 @@ function checkFile(part: "certificate" | "key", path: string | undefined, report
   if (!PLAIN_PATH.test(path) || !path.startsWith("/") || path.split("/").includes(".."))
     report(`manager.tls.${part}`, path, "is no path of a file", rule);
   else if (UNSEEN.test(path))
-    report(`manager.tls.${part}`, path, "lies where berthd sees nothing", `${rule}; not below /home, /root or /tmp`);
+    report(
+      `manager.tls.${part}`,
+      path,
+      "lies where berthd sees nothing",
+      `${rule}; not below /home, /root or /tmp`,
+    );
 }
 
 function checkUrl(node: string, text: string, encrypted: boolean, report: Report): void {
@@ -109,7 +118,12 @@ const checkTenants: Checked = ({ users }, { tenants }, report) => {
     reportTwin(tenants, i, { list: "manager.tenants", what: "tenant", report });
     const user = users.findIndex((one) => one.name === name);
     if (user >= 0)
-      report(path, name, `is the name of users[${user}] too`, "a name that no user has, removed ones included");
+      report(
+        path,
+        name,
+        `is the name of users[${user}] too`,
+        "a name that no user has, removed ones included",
+      );
   }
 };
 
@@ -142,7 +156,12 @@ const checkHosts: Checked = (_config, { repositories: { hosts }, callbacks }, re
   }
   for (const [i, entry] of callbacks.allowed.entries())
     if (!isHost(entry) && "problem" in readNetwork(entry))
-      report(`manager.callbacks.allowed[${i}]`, entry, "is neither a host nor a network", `a DNS name, ${NETWORK_RULE}`);
+      report(
+        `manager.callbacks.allowed[${i}]`,
+        entry,
+        "is neither a host nor a network",
+        `a DNS name, ${NETWORK_RULE}`,
+      );
 };
 
 /** What the manager starts beside containers is in a slice of this name. */

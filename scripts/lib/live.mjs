@@ -16,7 +16,8 @@ const ASK_MS = 10_000;
  *   urls: {code: string, jupyter: string, tensorboard: string}, tunnel?: string}} OutputUser `tunnel`: the command that
  *   `urls` need on the person's own computer; left out where the node publishes the services
  * @typedef {{address: string, dashboard: string}} OutputRay
- * @typedef {{nodes?: OutputNode[], users?: OutputUser[], ray?: OutputRay}} Outputs
+ * @typedef {{nodes?: OutputNode[], users?: OutputUser[], ray?: OutputRay,
+ *   managers?: Record<string, {DOCKER_HOST: string, DOCKER_HOST_URL: string}>}} Outputs
  *
  * @typedef {"up" | "out" | "unreachable"} NodeState `out`: it answers, and `npm run node` took it out of the cluster
  * @typedef {Pick<import("../node/plan.mjs").Mark, "since" | "reason" | "by" | "keep">} Out

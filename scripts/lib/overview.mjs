@@ -36,6 +36,10 @@ export function overview(outputs, { stack, folder }) {
       lines.push(`Keys made for SSH:     ${shellQuote(folder)}/user-${key}  (ssh -i KEY …)`);
     }
   }
+  for (const [node, manager] of Object.entries(outputs.managers ?? {}))
+    lines.push(
+      `Container manager:     ${manager.DOCKER_HOST_URL}  (for back-ends: npm run -s status -- --env ${node}${option})`,
+    );
   const [tunnel, then] = dashboardLines(outputs, { stack, folder });
   if (tunnel !== undefined) lines.push(`Ray dashboard:         ${tunnel}`, `                       ${then}`);
   lines.push(

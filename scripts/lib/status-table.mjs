@@ -32,6 +32,14 @@ export function statusTable({ nodes, users, ray }, outputs, where) {
     const tunnels = tunnelText(users);
     if (tunnels) parts.push(tunnels);
   }
+  const managers = Object.entries(outputs.managers ?? {});
+  if (managers.length > 0)
+    parts.push(
+      table(
+        ["CONTAINER MANAGER", "URL", "CONTAINERS AT"],
+        managers.map(([name, { DOCKER_HOST, DOCKER_HOST_URL }]) => [name, DOCKER_HOST_URL, DOCKER_HOST]),
+      ),
+    );
   if (ray) {
     const [tunnel, then] = dashboardLines(outputs, where);
     const dashboard = tunnel === undefined ? "" : `\nIts dashboard: ${tunnel}\n               ${then}`;

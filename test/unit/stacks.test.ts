@@ -13,7 +13,7 @@ import { findPlaceholders } from "../../config/placeholders";
 import { plainSecretsInStackFile } from "../../policy/rules";
 
 const root = join(__dirname, "../..");
-const names = ["dev", "cloud", "metal"];
+const names = ["dev", "cloud", "metal", "manager", "manager-dev"];
 const fileOf = (stack: string) => readFileSync(join(root, `Pulumi.${stack}.yaml`), "utf8");
 
 /** The values as Pulumi hands them to the program: by full key, structured ones as JSON. */
@@ -90,8 +90,44 @@ describe.each(names)("Pulumi.%s.yaml", (stack) => {
   });
 });
 
+describe("the stacks with the container manager alone", () => {
+  it.each(["manager", "manager-dev"])("%s: has one node, and neither users nor Ray", (stack) => {
+    const plan = planOf(stack, "allow");
+    expect([plan.nodes.length, plan.users, plan.ray.enabled]).toEqual([1, [], false]);
+    expect(plan.ports).toMatchObject({ containers: { start: 10000, end: 20000 }, manager: 8080 });
+    const [template] = plan.manager?.templates ?? [];
+    expect(template).toMatchObject({ targetSize: 3, minSize: 1, maxCreating: 2, containerPorts: [3000] });
+    expect(plan.manager?.images.default).toBe("node:24-slim");
+  });
+
+  it("manager: is a droplet in Sydney that everybody reaches, and each preview says without what", () => {
+    const plan = planOf("manager", "allow");
+    expect(plan.nodes[0]).toMatchObject({
+      ...{ kind: "digitalocean", size: "s-8vcpu-16gb", region: "syd1", image: "ubuntu-24-04-x64" },
+    });
+    expect(plan.manager).toMatchObject({
+      listen: "public",
+      publish: "public",
+      tenants: [{ name: "web-ide" }],
+    });
+    const { cautions } = loadConfig("manager", rawConfig("manager"), validateSetup, {
+      placeholders: "allow",
+    });
+    expect(cautions.map((text) => text.split(" ")[0])).toEqual([
+      "berth:manager.plainHttp",
+      "berth:manager.publish",
+    ]);
+  });
+
+  it("manager-dev: stands beside the stack dev", () => {
+    const [dev, own] = [planOf("dev", "refuse"), planOf("manager-dev", "refuse")];
+    expect(own.network.cidr).not.toBe(dev.network.cidr);
+    expect(own.registryPort).not.toBe(dev.registryPort);
+  });
+});
+
 describe("the stacks of real machines", () => {
-  it.each(["cloud", "metal"])("%s: are production, and have placeholders to fill in", (stack) => {
+  it.each(["cloud", "metal", "manager"])("%s: are production, and have placeholders to fill in", (stack) => {
     expect(planOf(stack, "allow").production).toBe(true);
     expect(refused(stack).length).toBeGreaterThan(0);
   });

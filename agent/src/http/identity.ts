@@ -169,7 +169,8 @@ export class Tokens {
           : token.revokedAt !== undefined
             ? "was revoked"
             : token.replacedBy !== undefined && `was replaced by ${token.replacedBy} on this node`;
-      const mend = token && ": raise tokenVersion of this tenant in berth:manager.tenants, and run npm run up";
+      const mend =
+        token && ": raise tokenVersion of this tenant in berth:manager.tenants, and run npm run up";
       return why ? [`the stack's token of tenant ${name} ${why}${mend ?? ""}`] : [];
     });
   }

@@ -130,7 +130,8 @@ export class Servers {
     clearTimeout(this.again);
     const known = await app.declareTokens();
     const whole = await this.tcp.apply();
-    if (!(known && whole) && !this.closing) this.again = setTimeout(() => void this.apply(), retryAfter).unref();
+    if (!(known && whole) && !this.closing)
+      this.again = setTimeout(() => void this.apply(), retryAfter).unref();
   }
 
   /** The TCP port of the API that is really open; undefined: none. */
@@ -187,7 +188,12 @@ export class Servers {
       // What comes with the rest of a chunk, of a connection that was ended meanwhile.
       if (!who || socket.destroyed) return;
       // Now, not when its turn comes: what waits is kept as well.
-      const refusal = this.refusalOf(request, response, who(), guests && { guests, tcp: connections.tcp(socket) });
+      const refusal = this.refusalOf(
+        request,
+        response,
+        who(),
+        guests && { guests, tcp: connections.tcp(socket) },
+      );
       this.turns.take({
         socket,
         response,

@@ -1,4 +1,9 @@
-import { createServer as createPlain, type RequestListener, type Server, type ServerOptions } from "node:http";
+import {
+  createServer as createPlain,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+} from "node:http";
 import { createServer as createEncrypted } from "node:https";
 import type { Socket } from "node:net";
 

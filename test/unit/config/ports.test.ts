@@ -44,7 +44,9 @@ it("the guide's table has every port that a node listens on", () => {
       ranges.some(([first = 0, last = first]) => first <= port && port <= last),
     );
   const nfs = { server: { exports: [{ path: "/data", to: ["10.0.0.0/24"] }] } };
-  const plan = load({ ...metalStack, storage: { nfs } });
+  const users = [{ name: "alice", node: "metal-1", index: 0 }];
+  const manager = { tenants: [{ name: "web-ide" }] };
+  const plan = load({ ...metalStack, users, manager, storage: { nfs } });
   for (const { what, start, end } of namedRanges(plan.ports)) expect(told(start, end), what).toBe(true);
   for (const { what, ports } of plan.nodes.flatMap((node) => nodeOpenings(plan, node)))
     for (const { start, end } of ports) expect(told(start, end), what).toBe(true);

@@ -42,7 +42,10 @@ const area: Area = (app: FastifyInstance, { streams }) => {
   });
 };
 
-const tokenOf = async (made: Api, wanted: { role: "tenant" | "admin" | "service" | "user"; owner?: string }) => {
+const tokenOf = async (
+  made: Api,
+  wanted: { role: "tenant" | "admin" | "service" | "user"; owner?: string },
+) => {
   const token = await made.tokens.create(wanted, "test");
   if (!token.ok) throw new Error(token.refusal.message);
   return token.value.token;
@@ -72,8 +75,8 @@ describe("the container manager's listener", () => {
 
   it("has no route that is not for tenants, whatever the token and the method", async () => {
     const { body: whole } = await made.call("GET", "/openapi.json");
-    const routes = Object.entries((whole as { paths: Record<string, object> }).paths).flatMap(([path, methods]) =>
-      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    const routes = Object.entries((whole as { paths: Record<string, object> }).paths).flatMap(
+      ([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
     routes.push("GET /metrics");
     const theirs = ["GET /test/theirs/{id}", "GET /test/events", "GET /test/socket"];
@@ -86,7 +89,11 @@ describe("the container manager's listener", () => {
       const path = pattern.replace(/\{\w+\}/g, "c1");
       const answer = await ask(method, path, { token: tenant, ...(method === "GET" ? {} : { body: {} }) });
       const missing = { code: "not-found", message: `There is no ${path} in this API.` };
-      expect([route, answer.status, answer.body.error]).toEqual([route, 404, expect.objectContaining(missing)]);
+      expect([route, answer.status, answer.body.error]).toEqual([
+        route,
+        404,
+        expect.objectContaining(missing),
+      ]);
     }
   });
 
@@ -119,7 +126,14 @@ describe("the container manager's listener", () => {
     "takes no token of role %s, on any route, and says what is taken",
     async (role) => {
       const token = await tokenOf(made, { role, ...(role === "user" && { owner: "alice" }) });
-      for (const path of ["/test/theirs/c1", "/api/tokens", "/api/whoami", "/health", "/openapi.json", "/nowhere"]) {
+      for (const path of [
+        "/test/theirs/c1",
+        "/api/tokens",
+        "/api/whoami",
+        "/health",
+        "/openapi.json",
+        "/nowhere",
+      ]) {
         const answer = await ask("GET", path, { token });
         expect([path, answer.status]).toEqual([path, 403]);
         expect(answer.body.error).toMatchObject({
@@ -136,7 +150,10 @@ describe("the container manager's listener", () => {
   it("asks whoever has no token for a tenant's", async () => {
     for (const more of [{}, { token: `berth_${"x".repeat(43)}` }, { token: "ab".repeat(32) }]) {
       const { status, body } = await ask("GET", "/test/theirs/c1", more);
-      expect([status, body.error.fix]).toEqual([401, expect.stringContaining("npm run status -- --env NODE")]);
+      expect([status, body.error.fix]).toEqual([
+        401,
+        expect.stringContaining("npm run status -- --env NODE"),
+      ]);
     }
     expect((await ask("GET", "/health")).body).toEqual({ status: "ok", reasons: [] });
   });
@@ -175,7 +192,9 @@ describe("node.json", () => {
     const made = await api({ node: { tenants } });
     made.node.manager = { ...managerNode(), listen: { address: "192.0.2.1", port: 8080 } };
     await made.servers.apply();
-    expect(made.servers.problem).toMatch(/^the container manager cannot be offered over TCP: .*EADDRNOTAVAIL/);
+    expect(made.servers.problem).toMatch(
+      /^the container manager cannot be offered over TCP: .*EADDRNOTAVAIL/,
+    );
     expect((await made.call("GET", "/health", { port: made.servers.port })).status).toBe(200);
     made.node.manager = managerNode();
     await until("it is tried again", soon, () => made.servers.problem === undefined);
@@ -185,7 +204,9 @@ describe("node.json", () => {
 
 it("whoever fills the manager's listener takes no connection of the API's", async () => {
   const made = await api({ node: { tenants, manager: managerNode() } });
-  const clients = Array.from({ length: 150 }, () => rawClient({ port: made.servers.managerPort as number }, ""));
+  const clients = Array.from({ length: 150 }, () =>
+    rawClient({ port: made.servers.managerPort as number }, ""),
+  );
   endings.push(() => {
     for (const { socket } of clients) socket.destroy();
   });

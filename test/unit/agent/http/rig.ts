@@ -169,6 +169,8 @@ export interface ApiOptions extends RigOptions {
   /** @default nothing is logged */
   log?: Logger;
   streams?: Partial<StreamLimits>;
+  /** Between two looks at the certificate of the container manager. */
+  certificateEvery?: number;
   /** Routes beside those of the product. */
   area?: Area;
   /** @default the node has none */
@@ -188,6 +190,7 @@ export async function makeApi({
   manager,
   known = [],
   now,
+  certificateEvery,
   ...options
 }: ApiOptions = {}): Promise<Api> {
   const rig = await makeRig(options);
@@ -278,7 +281,13 @@ export async function makeApi({
     mostTries,
     now,
   });
-  const servers = new Servers({ app, paths, node: () => node, log });
+  const servers = new Servers({
+    app,
+    paths,
+    node: () => node,
+    log,
+    ...(certificateEvery && { certificateEvery }),
+  });
   await servers.start();
   const contract = new Contract(app.fastify.swagger() as unknown as OpenApi);
   return {

@@ -34,7 +34,7 @@ function planOf(users: object[], more: Record<string, unknown> = {}): Plan {
 const documentsOf = (plan: Plan, name = "node-0") => {
   const node = plan.nodes.find((one) => one.name === name);
   if (!node) throw new Error(`no ${name}`);
-  return agentDocuments(plan, node, "10.88.0.10");
+  return agentDocuments(plan, node, { address: "10.88.0.10", privateAddress: "10.88.0.10" });
 };
 
 describe("what berthd is told", () => {

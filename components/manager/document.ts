@@ -1,0 +1,62 @@
+import type { ManagerPlan, Plan, PlannedNode } from "../../config";
+import { bracketed } from "../../core/net";
+
+/** What a node's berthd is told of the container manager, from the plan. Pure. */
+
+/**
+ * Where a node is, once that is known.
+ * @example { address: "192.0.2.10", privateAddress: "10.110.0.2" }
+ */
+export interface NodeAddresses {
+  address: string;
+  privateAddress: string;
+}
+
+/** `manager` of node.json, as agent/src/config.ts reads it. */
+export interface ManagerDocument
+  extends Pick<
+    ManagerPlan,
+    "templates" | "images" | "repositories" | "callbacks" | "reserveMiB" | "mainImages"
+  > {
+  listen: { address: string; port: number; tls?: { certificate: string; key: string } };
+  publish: { address: string };
+  /** As back-ends reach it. */
+  url: string;
+}
+
+/** The container manager's part of the plan, for a node that has it. */
+export function managerOf({ manager }: Pick<Plan, "manager">, { name }: Pick<PlannedNode, "name">) {
+  return manager?.nodes.includes(name) ? manager : undefined;
+}
+
+/** The address of a node where something is offered. */
+function addressOf(place: ManagerPlan["listen"], { address, privateAddress }: NodeAddresses): string {
+  return { loopback: "127.0.0.1", private: privateAddress, public: address }[place];
+}
+
+/** Where back-ends reach what containers publish. */
+export const publishAddress = ({ publish }: ManagerPlan, at: NodeAddresses) => addressOf(publish, at);
+
+/** Where back-ends reach the manager, without a slash at the end. */
+export function managerUrl(manager: ManagerPlan, node: string, at: NodeAddresses): string {
+  const host = bracketed(addressOf(manager.listen, at));
+  const own = `${manager.tls ? "https" : "http"}://${host}:${manager.port}`;
+  return (manager.urls[node] ?? own).replace(/\/+$/, "");
+}
+
+/** `manager` of the node's node.json; undefined where the node has none. */
+export function managerDocument(
+  plan: Pick<Plan, "manager">,
+  node: Pick<PlannedNode, "name">,
+  at: NodeAddresses,
+): ManagerDocument | undefined {
+  const manager = managerOf(plan, node);
+  if (!manager) return undefined;
+  const { port, tls, templates, images, repositories, callbacks, reserveMiB, mainImages } = manager;
+  return {
+    listen: { address: addressOf(manager.listen, at), port, ...(tls ? { tls } : {}) },
+    publish: { address: publishAddress(manager, at) },
+    url: managerUrl(manager, node.name, at),
+    ...{ templates, images, repositories, callbacks, reserveMiB, mainImages },
+  };
+}
