@@ -58,7 +58,7 @@ export function managerInfos(
     const manager = managerOf(plan, node.plan);
     const [token] = Object.values(tenantTokens(plan, node.plan, seed));
     if (!manager || !token) return [];
-    const at = pulumi.all({ address: node.address, privateAddress: node.privateAddress });
+    const at = pulumi.output({ address: node.address, privateAddress: node.privateAddress });
     return [
       [
         node.plan.name,

@@ -45,6 +45,7 @@ const scripts = {
   "ready, plain": renderReady({ node }),
   "host key": renderHostKey({ node, publicKey: key.split(" ").slice(0, 2).join(" ") }),
   "base, plain": renderBase({ node }),
+  "base, with the container manager": renderBase({ node, manager: true }),
   "firewall, plain": renderFirewall(firewall),
   "firewall, with rules": renderFirewall({
     ...firewall,

@@ -122,7 +122,7 @@ describe("ports", () => {
     ["the containers'", 10500, "manager.port"],
     ["berthd's own", 9700, "manager.port"],
     ["SSH's", 22, "manager.port"],
-    ["Ray's", 8265, "ports.ray.dashboard"],
+    ["Ray's", 8265, "manager.port"],
   ])("of the manager are not %s", (_, port, path) => {
     const [problem] = problems({ ...alone, manager: manager({ port }) });
     expect(`berth:${path}`).toBe(problem?.path);
