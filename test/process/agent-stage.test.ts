@@ -122,6 +122,14 @@ asRoot("the agent stage on a node", { timeout: 180_000 }, () => {
     expect(stderr).toContain("carol has no socket");
   });
 
+  it("restarts nothing for other tenants and their tokens", () => {
+    run(one);
+    forget();
+    const tenants = [{ name: "web-ide", tokenHash: "ab".repeat(32) }];
+    expect(run(one, { node: { ...nodeDocument, tenants } }).changed).toEqual(["/etc/berth/agent/node.json"]);
+    expect(started()).toBe(0);
+  });
+
   it("places nothing that berthd's own check refuses", () => {
     run(one);
     write("refused", "limits.json: groups.student.max_cpus: -1\n");

@@ -50,7 +50,7 @@ describe("berthd", () => {
       expect(
         ["/etc/berth/", "/usr/local/lib/berth/", "/run/berth/"].some((folder) => path.startsWith(folder)),
       ).toBe(true);
-    expect(script).toContain("for path in /etc/berth /usr/local/lib/berth /run/berth; do");
+    expect(script).toContain("for path in /etc/berth /usr/local/lib/berth /run/berth /var/cache/berth; do");
     for (const path of Object.keys(LINKS)) expect(script).toContain(`${dirname(path)}/*`);
     for (const path of [AGENT.folders, "/etc/cdi/berth-declared.json"])
       expect(script).toContain(`unplace ${path}\n`);
@@ -106,7 +106,9 @@ describe("the order", () => {
       'rm -rf -- "$path"',
       'rm -rf -- "$state" "$logs"',
     ]);
-    expect(stageBody(plain)).toContain("for path in /etc/berth /usr/local/lib/berth /run/berth; do");
+    expect(stageBody(plain)).toContain(
+      "for path in /etc/berth /usr/local/lib/berth /run/berth /var/cache/berth; do",
+    );
   });
 
   it.each([

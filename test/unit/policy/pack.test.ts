@@ -106,8 +106,17 @@ describe("the stack's configuration", () => {
     ],
     [
       "the users' ports",
-      { ...metalStack, firewall: { allowSsh: ["192.0.2.0/24"], allowUsers: world } },
+      {
+        ...metalStack,
+        users: [{ name: "alice", node: "metal-0", index: 0 }],
+        firewall: { allowSsh: ["192.0.2.0/24"], allowUsers: world },
+      },
       [{ protocol: "tcp", start: 10000, end: 19999 }],
+    ],
+    [
+      "no users' ports in a stack without users",
+      { ...metalStack, firewall: { allowSsh: ["192.0.2.0/24"], allowUsers: world } },
+      [],
     ],
     [
       "rules, those for known networks apart",

@@ -193,6 +193,29 @@ describe("what stands under the tables", () => {
     );
   });
 
+  it.each<[string, (told: Outputs) => string, RegExp]>([
+    [
+      "status",
+      (told) => statusTable(status(), told, where),
+      /^docker-host +http:\/\/192\.0\.2\.10:8080 +192\.0\.2\.10$/m,
+    ],
+    [
+      "the end of npm start",
+      (told) => overview(told, where),
+      /http:\/\/192\.0\.2\.10:8080 .*--env docker-host --stack lab/,
+    ],
+  ])("is where back-ends reach the container manager, without its token, in %s", (_, print, line) => {
+    const manager = {
+      DOCKER_HOST: "192.0.2.10",
+      DOCKER_HOST_URL: "http://192.0.2.10:8080",
+      DOCKER_API_SECRET: "[secret]",
+    };
+    const text = print({ ...outputs, managers: { "docker-host": manager } });
+    expect(text).toMatch(line);
+    expect(text).not.toContain("[secret]");
+    expect(print(outputs)).not.toMatch(/container manager/i);
+  });
+
   it("names the login, the port and the way of a server that was adopted", () => {
     const options = [
       "-i",
