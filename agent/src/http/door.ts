@@ -4,9 +4,10 @@ import type { Metrics } from "../metrics";
 import type { Rate } from "../rate";
 import { noSuchPath, notAllowed, Refused } from "./failures";
 import { network } from "./guests";
-import { accountOf, type Caller, type Identity, type Tokens } from "./identity";
+import { accountOf, type Caller, type Identity } from "./identity";
 import { pathOf } from "./route";
 import { type Ticket, type Tickets, ticketOf } from "./tickets";
+import type { Tokens } from "./tokens";
 
 /**
  * Who is at the other end of a connection, decided anew for each request; `tcp`: by its token. `tenants`: it came to the container

@@ -7,9 +7,9 @@ import type { EventFollower } from "../event-follow";
 import type { Manager } from "../manager";
 import type { Metrics } from "../metrics";
 import type { CreatorPort, LedgerService } from "../service";
-import type { Tokens } from "./identity";
 import type { Streams } from "./streams";
 import type { Tickets } from "./tickets";
+import type { Tokens } from "./tokens";
 
 /** The ledger with what only the API asks of it. */
 export interface ApiLedger extends LedgerService {
