@@ -17,16 +17,30 @@ export class Proc {
   }
 
   /** Undefined: the process has ended meanwhile, or has no such file. */
-  read(pid: number, file: "cgroup" | "stat" | "comm"): string | undefined {
+  read(pid: number, file: "cgroup" | "stat" | "comm" | "environ"): string | undefined {
     return readIfThere(join(this.folder, String(pid), file));
   }
 
   /** The process that a process's session was begun by. Undefined: it has ended, even if nobody took note yet. */
   sessionOf(pid: number): number | undefined {
+    return this.kinOf(pid)?.session;
+  }
+
+  /** Who began a process, and its session. Undefined: it has ended, even if nobody took note yet. */
+  kinOf(pid: number): { parent: number; session: number } | undefined {
     const stat = this.read(pid, "stat");
     // `PID (COMMAND) STATE PARENT GROUP SESSION …`; a command may hold spaces and brackets.
-    const [state = "", , , session] = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
-    return stat === undefined || ENDED.has(state) ? undefined : Number(session);
+    const [state = "", parent, , session] = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
+    if (stat === undefined || ENDED.has(state)) return undefined;
+    return { parent: Number(parent), session: Number(session) };
+  }
+
+  /** A variable that a process was begun with. Undefined: it was not, or has ended. */
+  variableOf(pid: number, name: string): string | undefined {
+    const entry = this.read(pid, "environ")
+      ?.split("\0")
+      .find((one) => one.startsWith(`${name}=`));
+    return entry?.slice(name.length + 1);
   }
 
   /** The containers whose ids are in a process's cgroup. */

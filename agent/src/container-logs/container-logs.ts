@@ -6,6 +6,7 @@ import { InTurn } from "../waiting";
 import { ContainerLog, type LogItem, leastBytes } from "./container-log";
 import { listLogs, logPath, removeAll } from "./files";
 import { type LogLine, textOf } from "./line";
+import { Owners } from "./owners";
 import { filesToRemove } from "./prune";
 
 export interface ContainerLogsOptions {
@@ -41,6 +42,7 @@ export class ContainerLogs {
   private readonly living = new Map<string, ContainerLog>();
   /** Of containers that are gone: the number of the last line, by which their files are read. */
   private readonly gone = new Map<string, number>();
+  private readonly owners: Owners;
   /** One block of one file at a time, however many read. */
   private readonly reads = new InTurn();
   private pruning: Promise<void> | undefined;
@@ -62,6 +64,9 @@ export class ContainerLogs {
     this.keepMs = options.keepMs ?? 24 * 3600_000;
     this.now = options.now ?? Date.now;
     this.log = options.log;
+    this.owners = new Owners(this.folder, (error) =>
+      this.log.error({ err: error }, "whose a container's log is could not be written down"),
+    );
     if (this.maxBytes < leastBytes || this.maxAll < this.maxBytes)
       throw new Error(
         `A container's log of ${this.maxBytes} bytes, ${this.maxAll} in all: allowed are at least ${leastBytes} bytes, and in all as many as for one.`,
@@ -74,17 +79,28 @@ export class ContainerLogs {
    */
   async restore(alive: Iterable<string>): Promise<void> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    await this.owners.restore();
     for (const id of alive) this.open(id);
     for (const { id } of await listLogs(this.folder))
       if (!this.living.has(id)) this.gone.set(id, this.heal(id));
     await this.tidy();
   }
 
-  /** From now on lines of this container are taken. Changes nothing where that is so. */
-  open(id: string): void {
+  /**
+   * From now on lines of this container are taken. Changes nothing where that is so, but for the owner.
+   *
+   * @param owner whose log it is, also when the container is gone. Default: who it was, or nobody
+   */
+  open(id: string, owner?: string): void {
     const living = this.living.get(id);
     if (living?.ended) throw new Error(`The log of container ${id} is being ended.`);
     if (!living) this.living.set(id, this.make(id, this.heal(id)));
+    if (owner !== undefined) this.owners.set(id, owner);
+  }
+
+  /** Whose log it is; undefined: nobody's, or there is none any more. */
+  ownerOf(id: string): string | undefined {
+    return this.owners.of(id);
   }
 
   /** Cuts off half a line that a crash left. @returns number of the last line */
@@ -192,6 +208,7 @@ export class ContainerLogs {
       logs.filter(({ files }) => files.some((file) => !old.has(file))).map(({ id }) => id),
     );
     for (const id of known) if (!kept.has(id)) this.gone.delete(id);
+    this.owners.prune((id) => this.living.has(id) || this.gone.has(id));
     try {
       await removeAll(old);
     } finally {
@@ -202,6 +219,7 @@ export class ContainerLogs {
   /** At the stop: writes what waits. */
   async close(): Promise<void> {
     await Promise.all([...this.living.values()].map((log) => log.close()));
+    await this.owners.settled();
   }
 }
 

@@ -55,7 +55,7 @@ const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 1000;
 const longer = (pause: number) => Math.min(2 * pause, LONGEST_PAUSE_MS);
 /** From the hang-up of a terminal until what ignores it is killed. */
-const HANG_UP_MS = 2000;
+export const HANG_UP_MS = 2000;
 
 export async function begin(
   { transport, sessions }: Host,
@@ -171,7 +171,7 @@ export class Running {
     const { read } = this.transport.deadlines;
     const late = AbortSignal.timeout(read);
     try {
-      // Each look reads all of the node's processes at once, and nothing else goes on meanwhile.
+      // Each look reads the container's processes at once, and nothing else goes on meanwhile.
       for (let pause = FIRST_PAUSE_MS; ; pause = longer(pause)) {
         const state = await this.state(late);
         if (state === undefined) return undefined;

@@ -18,6 +18,7 @@ import {
   listImages,
   removeImage,
 } from "./images";
+import { endLeft, type Mark } from "./left";
 import { type LogLine, type LogsOptions, readLogs } from "./logs";
 import { pullImage } from "./pull";
 import { procSessions } from "./sessions";
@@ -269,6 +270,17 @@ export class Engine {
   /** Runs a command in a container with a terminal that somebody types into. */
   execStream(container: string, command: Command, options: TerminalOptions = {}): Promise<Terminal> {
     return openTerminal(this.host, container, command, options);
+  }
+
+  /**
+   * Ends the commands that an earlier run of berthd began in a container and nobody waits for any more.
+   *
+   * @param mark what commands of this run have
+   * @returns how many there were; 0 also where the container is gone, or does not run
+   */
+  async endLeft(container: string, mark: Mark): Promise<number> {
+    const main = (await this.inspect(container))?.State.Pid ?? 0;
+    return main > 0 ? endLeft(this.host.sessions, container, main, mark) : 0;
   }
 
   /** What a container's main process wrote. */

@@ -6,6 +6,7 @@ export { DockerError, short } from "./errors";
 export { type EngineEvent, sinceOf } from "./events";
 export type { ExecLine, ExecOptions, ExecResult } from "./exec";
 export type { CommitOptions, ImageSummary } from "./images";
+export type { Mark } from "./left";
 export { type Line, LONGEST_LINE } from "./lines";
 export type { LogLine, LogsOptions } from "./logs";
 export type { Inspect, PortMap, Summary } from "./shapes";

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { FastifyContextConfig, FastifyRequest } from "fastify";
 import type { Metrics } from "../metrics";
 import type { Rate } from "../rate";
@@ -7,6 +7,7 @@ import { network } from "./guests";
 import { accountOf, type Caller, type Identity } from "./identity";
 import { pathOf } from "./route";
 import { type Ticket, type Tickets, ticketOf } from "./tickets";
+import { TOKEN_PREFIX, TOKEN_SHAPE } from "./token-words";
 import type { Tokens } from "./tokens";
 
 /**
@@ -30,10 +31,21 @@ export interface DoorOptions {
   metrics: Metrics;
 }
 
-/** Who calls; `ticket`: it came by one, which may be for pages of an origin. */
-export type Entered = Caller & { ticket?: Pick<Ticket, "origin"> };
+/** Who calls; `ticket`: it came by one, which may be for pages of some origins. */
+export type Entered = Caller & { ticket?: Pick<Ticket, "origins"> };
 
-const tokenOf = (header: string | undefined) => /^Bearer ([\x21-\x7e]+)$/i.exec(header ?? "")?.[1];
+/** What a request shows to be let in: what its header of that name says, or a token among the protocols of a WebSocket. */
+const shownBy = ({ authorization, upgrade, "sec-websocket-protocol": protocols }: IncomingHttpHeaders) =>
+  authorization ?? (upgrade === undefined ? undefined : bearerAmong(protocols));
+
+/** A token has no character that the name of a protocol may not have. */
+function bearerAmong(protocols: string | undefined): string | undefined {
+  const names = protocols?.split(",").map((one) => one.trim()) ?? [];
+  const token = names.find((one) => TOKEN_SHAPE.test(one) || one.startsWith(TOKEN_PREFIX));
+  return token === undefined ? undefined : `Bearer ${token}`;
+}
+
+const tokenOf = (shown: string | undefined) => /^Bearer ([\x21-\x7e]+)$/i.exec(shown ?? "")?.[1];
 
 /** Whose token or ticket a request over TCP brings; undefined: none that is good. A ticket stays unused. */
 export function presented(
@@ -43,7 +55,7 @@ export function presented(
   const ticket = ticketOf(url);
   const found = ticket === undefined ? undefined : tickets.find(ticket, pathOf(url));
   if (found) return found.identity;
-  const token = tokenOf(headers.authorization);
+  const token = tokenOf(shownBy(headers));
   return token === undefined ? undefined : tokens.identify(token);
 }
 
@@ -56,6 +68,7 @@ export function identify(
   who: Who | undefined,
   options: DoorOptions,
 ): Entered | null {
+  if (hasToken(request.url)) throw tokenInAddress();
   const connection = who?.();
   const ticket = request.routeOptions.config.stream === true ? ticketOf(request.url) : undefined;
   if (who && connection?.kind === "known") {
@@ -106,20 +119,20 @@ function overTcp(
   { tokens, tickets, tries, mostTries, metrics }: DoorOptions,
   forTenants: boolean,
 ): Entered | null {
-  const header = request.headers.authorization;
+  const shown = shownBy(request.headers);
   if (ticket !== undefined) {
     const used = tickets.take(ticket, pathOf(request.url));
     if (used) return entered(used);
   } else {
-    const token = tokenOf(header);
+    const token = tokenOf(shown);
     const identity = token === undefined ? undefined : tokens.identify(token);
     if (identity) return { identity, holds: () => tokens.holds(identity.token ?? "") };
-    if (header === undefined && request.routeOptions.config.open === true) return null;
+    if (shown === undefined && request.routeOptions.config.open === true) return null;
   }
   metrics.authFailed();
   const address = request.raw.socket.remoteAddress ?? "";
   // Those with a good token are served whatever others of the same address do; no token at all is no try.
-  const tried = header !== undefined || ticket !== undefined;
+  const tried = shown !== undefined || ticket !== undefined;
   const wait = tried ? tries.take(network(address), mostTries) : 0;
   if (wait > 0) {
     throw new Refused(
@@ -137,7 +150,7 @@ function overTcp(
     {
       code: "not-allowed",
       message:
-        header === undefined
+        shown === undefined
           ? "A bearer token is missing."
           : "The bearer token is unknown, expired or revoked.",
       ...(forTenants ? tenantsToken : anyToken),
@@ -163,7 +176,7 @@ function byTicket(
   return { ...entered(found), holds: () => found.holds() && caller.holds() };
 }
 
-const entered = ({ identity, holds, origin }: Ticket): Entered => ({ identity, holds, ticket: { origin } });
+const entered = ({ identity, holds, origins }: Ticket): Entered => ({ identity, holds, ticket: { origins } });
 
 const anyToken = {
   allowed: "Authorization: Bearer berth_…",
@@ -187,13 +200,32 @@ function isStill(identity: Identity, now: Connection): boolean {
   return now.kind === "known" && now.identity.role === identity.role && now.identity.user === identity.user;
 }
 
+/** Whether a request's address has a bearer token in it, as a parameter of that name or anywhere in its query. */
+function hasToken(url: string): boolean {
+  const at = url.indexOf("?");
+  if (at < 0) return false;
+  const query = new URLSearchParams(url.slice(at + 1));
+  const named = ["token", "access_token"].some((name) => query.has(name));
+  return named || [...query].flat().some((text) => TOKEN_SHAPE.test(text));
+}
+
+function tokenInAddress(): Refused {
+  return new Refused({
+    code: "bad-request",
+    message: "A token in an address is refused: addresses are written into logs and histories.",
+    allowed:
+      "Authorization: Bearer berth_…; of a WebSocket also the token among its protocols, beside the one that it speaks; of a stream in a browser a one-time ticket",
+    fix: "Send it in the header, or make a ticket: POST to the path of the stream with /ticket behind it. Take the token that was sent for known to others, and replace it.",
+  });
+}
+
 function badTicket(): Refused {
   return new Refused(
     {
       code: "not-allowed",
       message: "The ticket is unknown, used, expired, or not for this path and caller.",
       allowed: "a ticket for one stream, once, within 30 s",
-      fix: "Make another: POST /api/tickets",
+      fix: "Make another where you made this one.",
     },
     401,
   );

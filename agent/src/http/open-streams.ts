@@ -3,13 +3,15 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "../log";
 import type { Entered } from "./door";
 import { Refused } from "./failures";
-import { accountOf, type Caller } from "./identity";
+import { accountOf, type Caller, type Identity } from "./identity";
 import { callerOf } from "./route";
 import { originAllowed } from "./tickets";
 
 export interface StreamLimits {
   /** Open streams of one account; operators have no limit of their own. */
   account: number;
+  /** The same of a tenant, who serves many people. */
+  tenant: number;
   /** Open streams in all. */
   all: number;
   /** Streams that an account always gets. Where all places are taken, the oldest of the account with most gives way. */
@@ -26,6 +28,7 @@ export interface StreamLimits {
 
 const streamLimits: StreamLimits = {
   account: 32,
+  tenant: 96,
   all: 256,
   own: 4,
   beat: 15_000,
@@ -43,6 +46,7 @@ export const closeCodes = {
   slow: 4008,
   "gave-way": 4009,
   idle: 4010,
+  wrong: 4011,
 } as const;
 type EndCode = keyof typeof closeCodes;
 
@@ -87,17 +91,17 @@ export class OpenStreams {
     const { headers } = request;
     const { socket } = request.raw;
     const caller: Entered = callerOf(request);
-    if (!originAllowed(headers.origin, headers.host, caller.ticket?.origin)) {
+    if (!originAllowed(headers.origin, headers.host, caller.ticket?.origins)) {
       throw new Refused({
         code: "not-allowed",
         message: `Pages of ${headers.origin} may not open this stream.`,
-        allowed: "programs, pages of this address, and those of the origin that a ticket names",
-        fix: 'Name it when the ticket is made: POST /api/tickets {"path": …, "origin": …}',
+        allowed: "programs, pages of this address, and those of the origins that a ticket is for",
+        fix: 'Name it when the ticket is made: POST /api/tickets {"path": …, "origin": …}; of a container\'s stream the operator does, in berth:manager.origins.',
       });
     }
     if (this.closing) throw new Refused({ code: "closed", message: "berthd is stopping", fix: "Try again." });
     const account = accountOf(caller.identity);
-    this.makeRoom(account, caller.identity.role === "admin");
+    this.makeRoom(account, caller.identity.role);
     const now = performance.now();
     const open: Open = {
       ...caller,
@@ -116,8 +120,9 @@ export class OpenStreams {
     return open;
   }
 
-  private makeRoom(account: string, operator: boolean): void {
+  private makeRoom(account: string, role: Identity["role"]): void {
     const { limits } = this;
+    const most = role === "admin" ? Infinity : role === "tenant" ? limits.tenant : limits.account;
     const crowds = new Map<string, Open[]>();
     for (const one of this.open) crowds.set(one.account, [...(crowds.get(one.account) ?? []), one]);
     const mine = crowds.get(account)?.length ?? 0;
@@ -126,13 +131,13 @@ export class OpenStreams {
         {
           code: "busy",
           message,
-          allowed: `${limits.own} open streams of each account, and beyond that ${limits.account} of one, ${limits.all} of all`,
+          allowed: `${limits.own} open streams of each account, and beyond that ${limits.account} of one (of a tenant ${limits.tenant}), ${limits.all} of all`,
           fix: "Close one, then ask again.",
         },
         status,
         { "retry-after": "5" },
       );
-    if (!operator && mine >= limits.account) {
+    if (mine >= most) {
       throw busy(`Your account has ${mine} open streams, as many as it may have.`, 429);
     }
     if (this.open.size < limits.all) return;
@@ -163,6 +168,10 @@ export class OpenStreams {
     } catch (error) {
       // Its end makes the source and the wait for the client fail.
       if (open.abort.signal.aborted) return;
+      if (error instanceof Refused) {
+        this.end(open, "wrong", error.message);
+        return;
+      }
       this.log.error({ err: error, account: open.account }, "a stream failed");
       this.end(open, "failed", "berthd could not go on with it; see its log.");
     }

@@ -49,6 +49,8 @@ const only = (...roles: Identity["role"][]) => ({
 // Before the body is read: who may not call sends no large one, and hears nothing of what would be right.
 export const adminOnly = only("admin");
 export const programOnly = only("admin", "service");
+/** Those that have containers of their own: operators have Docker on the node. */
+export const ownerOnly = only("tenant", "user");
 
 /** For tenants, on a node that has a container manager; to all other tenants there is no such route. */
 export const tenantOnly = (isServed: () => boolean) => ({

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { createWebSocketStream, type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
@@ -53,7 +54,8 @@ export interface WebSocketRoute<P extends z.ZodType, Q extends z.ZodObject> exte
   /** Milliseconds without a message from either side, after which it ends. @default an hour */
   idle?: number;
   /**
-   * What is done with the connection once it is one; the stream ends with it.
+   * What is done with the connection once it is one; the stream ends with it. It throws a `Refused` where the client sent
+   * what makes no sense: the stream ends with these words.
    * @throws {Refused} before the connection is a WebSocket
    */
   open(
@@ -121,6 +123,9 @@ class Life {
     return this.moved;
   }
 }
+
+/** As much of the words as the end of a WebSocket takes. */
+const reasonIn = (message: string) => new StringDecoder("utf8").write(Buffer.from(message).subarray(0, 123));
 
 /** Pieces of a message, and of what came of a frame, that are kept at most: each costs more than its bytes. */
 const pieces = { maxFragments: 256, maxBufferedChunks: 1024 };
@@ -245,7 +250,7 @@ export class Streams extends OpenStreams {
         let life: Life | undefined;
         const open = this.enter(request, reply, {
           finish: (code, message) => {
-            life?.ws.close(closeCodes[code], message);
+            life?.ws.close(closeCodes[code], reasonIn(message));
             if (life) this.hurry(open, life.ws);
           },
           beat: () => {

@@ -9,8 +9,8 @@ export interface Ticket {
   holds(): boolean;
   /** The one path that it opens. */
   path: string;
-  /** The origin of the page that may use it; undefined: only pages of berthd's own address. */
-  origin?: string;
+  /** Origins of the pages that may use it; undefined: only pages of berthd's own address, which always may. */
+  origins?: readonly string[];
 }
 
 /**
@@ -72,14 +72,14 @@ export function ticketOf(url: string): string | undefined {
  * site: without this check a page that somebody visits could use what that browser reaches.
  *
  * @param host the request's Host header
- * @param allowed the origin that the ticket names
+ * @param allowed the origins that the ticket is for
  */
 export function originAllowed(
   origin: string | undefined,
   host: string | undefined,
-  allowed: string | undefined,
+  allowed: readonly string[] | undefined,
 ): boolean {
-  if (origin === undefined || origin === allowed) return true;
+  if (origin === undefined || allowed?.includes(origin)) return true;
   try {
     const page = new URL(origin);
     // Read by the page's scheme, so that a default port is none on either side.

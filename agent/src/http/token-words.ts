@@ -5,7 +5,9 @@ import type { LedgerEvent } from "../service";
 import type { StoredToken } from "../store";
 
 /** What every token begins with, so that one that was leaked is found by scanners. */
-const prefix = "berth_";
+export const TOKEN_PREFIX = "berth_";
+/** The second form is that of tokens that come with the stack. */
+export const TOKEN_SHAPE = /^(berth_[A-Za-z0-9_-]{43}|[0-9a-f]{64})$/;
 
 export interface Wanted {
   role: StoredToken["role"];
@@ -56,7 +58,7 @@ export function newToken(
   { role, owner, name, expiresInSeconds, requestsPerMinute, declared }: Wanted,
   now: number,
 ): Made {
-  const token = prefix + randomBytes(32).toString("base64url");
+  const token = TOKEN_PREFIX + randomBytes(32).toString("base64url");
   const record = {
     id: randomBytes(idLength / 2).toString("hex"),
     hash: hash("sha256", token, "hex"),

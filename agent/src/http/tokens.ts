@@ -12,12 +12,11 @@ import {
   orphaned,
   rotated,
   standsForOwner,
+  TOKEN_SHAPE,
   unknown,
   type Wanted,
 } from "./token-words";
 
-/** The second form is that of tokens that come with the stack. */
-const shape = /^(berth_[A-Za-z0-9_-]{43}|[0-9a-f]{64})$/;
 /** How long the stack's token before stays good, as with `berth token rotate`. */
 const keepDeclared = 86_400_000;
 /** A use is written down so often at most, in milliseconds. */
@@ -63,7 +62,7 @@ export class Tokens {
 
   /** Who presents this token; undefined: it is unknown, expired, revoked, or whom it stands for is not named for the node any more. */
   identify(presented: string): Identity | undefined {
-    if (!shape.test(presented)) return undefined;
+    if (!TOKEN_SHAPE.test(presented)) return undefined;
     const digest = hash("sha256", presented, "hex");
     const token = this.byHash.get(digest);
     if (!token || !timingSafeEqual(Buffer.from(token.hash), Buffer.from(digest))) return undefined;

@@ -194,7 +194,7 @@ describe("a command that does not end", () => {
       look();
       return 1;
     };
-    const sessions = { leads: () => true, signal };
+    const sessions = { leads: () => true, signal, marked: () => [] };
     return new Engine({ socket: dockerd.socket, sessions, deadlines: { read: 1000 } });
   };
 

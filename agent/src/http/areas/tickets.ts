@@ -1,4 +1,4 @@
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyReply } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { isNamed } from "../../config";
@@ -6,6 +6,7 @@ import { Refused } from "../failures";
 import { accountOf, type Caller } from "../identity";
 import { actsFor, answers, callerOf } from "../route";
 import * as s from "../schemas";
+import type { Ticket, Tickets } from "../tickets";
 import type { RouteContext } from "../types";
 
 const ticketBody = z.strictObject({
@@ -24,7 +25,7 @@ const ticketBody = z.strictObject({
     .optional(),
 });
 
-const ticketMade = z.object({
+export const ticketMade = z.object({
   /** Shown this once; goes into the stream's query as `ticket`. */
   ticket: z.string(),
   path: z.string(),
@@ -73,25 +74,35 @@ export function addTickets(fastify: FastifyInstance, context: RouteContext): voi
           allowed: "the paths of /openapi.json that take a ticket",
         });
       }
-      const ticket = { ...holder(caller, user), path, ...(origin !== undefined && { origin }) };
-      const made = tickets.make(ticket, accountOf(caller.identity));
-      if (typeof made === "string") {
-        throw new Refused(
-          {
-            code: "busy",
-            message:
-              made === "account"
-                ? "Your account has as many unused tickets as it may have."
-                : "All accounts together have as many unused tickets as they may have.",
-            allowed: `${tickets.most.account} of one account, ${tickets.most.all} of all`,
-            fix: "Use them, or wait 30 s.",
-          },
-          429,
-          { "retry-after": "30" },
-        );
-      }
-      void reply.code(201).header("cache-control", "no-store");
-      return { ...made, path };
+      const ticket = { ...holder(caller, user), path, ...(origin !== undefined && { origins: [origin] }) };
+      return answerTicket(reply, tickets, ticket, accountOf(caller.identity));
     },
   );
+}
+
+/** Makes a ticket, which is the answer. @throws {Refused} 429: its maker, or all, have too many */
+export function answerTicket(
+  reply: FastifyReply,
+  tickets: Tickets,
+  ticket: Ticket,
+  account: string,
+): z.infer<typeof ticketMade> {
+  const made = tickets.make(ticket, account);
+  if (typeof made === "string") {
+    throw new Refused(
+      {
+        code: "busy",
+        message:
+          made === "account"
+            ? "Your account has as many unused tickets as it may have."
+            : "All accounts together have as many unused tickets as they may have.",
+        allowed: `${tickets.most.account} of one account, ${tickets.most.all} of all`,
+        fix: "Use them, or wait 30 s.",
+      },
+      429,
+      { "retry-after": "30" },
+    );
+  }
+  void reply.code(201).header("cache-control", "no-store");
+  return { ...made, path: ticket.path };
 }

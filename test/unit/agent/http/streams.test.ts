@@ -100,7 +100,9 @@ describe("pages that may open a stream", () => {
     ["https://app", "node", "https://app", true],
     ["https://app:444", "node", "https://app", false],
   ])("%s at %s, where a ticket names %s: %s", (origin, host, allowed, expected) => {
-    expect(originAllowed(origin, host, allowed)).toBe(expected);
+    expect(originAllowed(origin, host, allowed === undefined ? undefined : ["https://other", allowed])).toBe(
+      expected,
+    );
   });
 });
 

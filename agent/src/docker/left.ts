@@ -1,0 +1,37 @@
+/** Commands that were begun in a container by a berthd that has ended since, and that nobody waits for any more. */
+import { setTimeout as after } from "node:timers/promises";
+import { HANG_UP_MS } from "./command";
+import type { Sessions } from "./sessions";
+
+/** How a command is known to be berthd's: a variable that it is run with, whose value is another one at each start. */
+export interface Mark {
+  variable: string;
+  value: string;
+}
+
+const LOOK_EVERY_MS = 50;
+
+/**
+ * Ends those of other values as when a terminal's line is cut: they are told, and those that stay are killed. What a command
+ * had begun with nohup goes on.
+ *
+ * @param main the container's first process
+ * @returns how many there were
+ */
+export async function endLeft(
+  sessions: Sessions,
+  container: string,
+  main: number,
+  mark: Mark,
+): Promise<number> {
+  const left = sessions
+    .marked(container, main, mark.variable)
+    .filter(({ value }) => value !== mark.value)
+    .map(({ leader }) => leader);
+  for (const leader of left) sessions.signal(container, leader, "SIGHUP");
+  const staying = () => left.filter((leader) => sessions.leads(container, leader));
+  for (let waited = 0; waited < HANG_UP_MS && staying().length > 0; waited += LOOK_EVERY_MS)
+    await after(LOOK_EVERY_MS);
+  for (const leader of staying()) sessions.signal(container, leader, "SIGKILL");
+  return left.length;
+}

@@ -1,0 +1,89 @@
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { hasNoNul, NO_NUL } from "../../../../core/text";
+import { begun, counter, type InsideContext, inParams, ownerOf } from "../commands";
+import { answers, goneSignal, identityOf, ownerOnly } from "../route";
+
+/** Bytes of one argument of a program, its NUL included: the kernel takes no longer one. */
+const MOST_BYTES = 131_072;
+const HOUR_MS = 3_600_000;
+/** Of an account. */
+const MOST_A_MINUTE = 600;
+
+const execBody = z.strictObject({
+  command: z
+    .string()
+    .min(1)
+    .refine((text) => Buffer.byteLength(text) < MOST_BYTES, `at most ${MOST_BYTES - 1} bytes`)
+    .refine(hasNoNul, NO_NUL)
+    .describe("A line for the container's /bin/sh."),
+  timeout: z
+    .int()
+    .min(1)
+    .max(HOUR_MS)
+    .default(60_000)
+    .describe("Milliseconds, after which it is killed with all that it began."),
+});
+
+const executed = z.object({
+  exitCode: z
+    .int()
+    .nullable()
+    .describe("Of a command that was killed 128 and the signal's number; null: not known."),
+  stdout: z.string().describe("Its beginning, where it is truncated."),
+  stderr: z.string().describe("Its beginning, where it is truncated."),
+  timedOut: z.boolean().describe("It was killed after its time."),
+  truncated: z.boolean().describe("It wrote more than is here; 512 KiB of each output are kept."),
+});
+
+const stats = z.object({
+  at: z.number(),
+  cpuNanos: z.number().describe("Of all CPUs, since its start; two looks give a rate."),
+  memoryBytes: z.number().describe("Without files that the kernel keeps in memory and would give back at once."),
+  memoryLimitBytes: z.number(),
+  pids: z.number().describe("Processes and threads."),
+  receivedBytes: z.number().describe("Since its start, as are those that follow."),
+  sentBytes: z.number(),
+  readBytes: z.number(),
+  writtenBytes: z.number(),
+});
+
+/** Commands in containers, and what a container uses: for tenants, and for users in containers that they had made. */
+export function addExec(fastify: FastifyInstance, { inside }: InsideContext): void {
+  if (!inside) return;
+  const app = fastify.withTypeProvider<ZodTypeProvider>();
+  const { commands } = inside;
+  const count = counter(MOST_A_MINUTE, "commands");
+
+  app.post(
+    "/api/containers/:id/exec",
+    {
+      ...ownerOnly,
+      config: { tenants: true },
+      schema: {
+        params: inParams,
+        body: execBody,
+        response: answers(200, executed, "It has ended. It is killed when its caller goes before that."),
+      },
+    },
+    async (request, reply) => {
+      const identity = identityOf(request);
+      count(identity);
+      const { command, timeout } = request.body;
+      const ask = { command, timeoutMs: timeout, signal: goneSignal(reply) };
+      const result = begun(await commands.exec(ownerOf(identity), request.params.id, ask));
+      return { ...result, exitCode: result.exitCode ?? null };
+    },
+  );
+
+  app.get(
+    "/api/containers/:id/stats",
+    {
+      ...ownerOnly,
+      config: { tenants: true },
+      schema: { params: inParams, response: answers(200, stats, "What the container uses now.") },
+    },
+    async (request) => begun(await commands.stats(ownerOf(identityOf(request)), request.params.id)),
+  );
+}

@@ -1,0 +1,109 @@
+/** An API with the routes into containers, over a dockerd that runs commands as real processes. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Commands, type CommandsOptions, type ManagedContainer } from "../../../agent/src/commands";
+import { ContainerLogs } from "../../../agent/src/container-logs";
+import { Engine } from "../../../agent/src/docker";
+import { procSessions } from "../../../agent/src/docker/sessions";
+import type { Area } from "../../../agent/src/http/areas";
+import { addExec } from "../../../agent/src/http/areas/exec";
+import { addLogs } from "../../../agent/src/http/areas/logs";
+import { addTerminal } from "../../../agent/src/http/areas/terminal";
+import { Proc } from "../../../agent/src/proc";
+import { FakeDockerd, type FakeContainer } from "../../fakes/dockerd";
+import { api, endings } from "../../unit/agent/http/cases";
+import type { Api, ApiOptions } from "../../unit/agent/http/rig";
+
+export const soon = 30_000;
+export const proc = new Proc();
+export const page = "https://app.example";
+/** A container of web-ide, one of bench, one that nobody has yet, one that is being made. */
+export const ids = { mine: "00000001", theirs: "00000002", pooled: "00000003", making: "00000004" };
+
+export interface Inside {
+  api: Api;
+  dockerd: FakeDockerd;
+  commands: Commands;
+  logs: ContainerLogs;
+  managed: Map<string, ManagedContainer>;
+  /** Docker's ids, by the API's, and that of a container which alice had made. */
+  docker: Record<keyof typeof ids | "alices", string>;
+  port: number;
+  /** Tokens. */
+  ide: string;
+  bench: string;
+  /** What berthd said, as JSON. */
+  said: string[];
+  /** A call of web-ide's, if no other token is given. */
+  ask: (method: string, path: string, options?: object) => ReturnType<Api["call"]>;
+}
+
+export interface InsideOptions extends ApiOptions {
+  limits?: CommandsOptions["limits"];
+}
+
+export async function inside({ limits, log, ...options }: InsideOptions = {}): Promise<Inside> {
+  const dockerd = new FakeDockerd();
+  await dockerd.start();
+  endings.push(() => dockerd.close());
+  const docker = Object.fromEntries(
+    [...Object.keys(ids), "alices"].map((name) => [name, dockerd.put({ Name: `/${name}` } as FakeContainer)]),
+  ) as Inside["docker"];
+  const one = (name: keyof typeof ids, owner: string, state: ManagedContainer["state"] = "ready") =>
+    [ids[name], { id: ids[name], owner, container: docker[name], state }] as const;
+  const managed = new Map<string, ManagedContainer>([
+    one("mine", "web-ide"),
+    one("theirs", "bench"),
+    one("pooled", ""),
+    one("making", "web-ide", "making"),
+  ]);
+  const said: string[] = [];
+  const say = (...words: unknown[]) => void said.push(JSON.stringify(words));
+  const folder = mkdtempSync(join(tmpdir(), "berth-inside-"));
+  endings.push(() => rmSync(folder, { recursive: true, force: true }));
+  const logs = new ContainerLogs({ folder, log: { error: say } });
+  await logs.restore([]);
+  endings.push(() => logs.close());
+  // Here no cgroup has a container's name.
+  const engine = new Engine({ socket: dockerd.socket, sessions: procSessions(proc, () => true) });
+  const commands = new Commands({
+    engine,
+    managed: {
+      find: (owner, id) => {
+        const found = managed.get(id);
+        return found?.owner === owner ? found : undefined;
+      },
+    },
+    people: {
+      get: (id) => (id === docker.alices ? { id, kind: "created", owner: "alice" } : undefined),
+    },
+    log: { warn: say, error: say, info: say },
+    limits,
+  });
+  endings.push(() => commands.close());
+  const area: Area = (app, context) => {
+    const more = { ...context, log: { warn: say }, inside: { commands, logs, origins: () => [page] } };
+    for (const add of [addExec, addLogs, addTerminal]) add(app, more);
+  };
+  const made = await api({
+    node: { tenants: [{ name: "web-ide" }, { name: "bench" }] },
+    area,
+    ...(log && { log }),
+    ...options,
+  });
+  const tokenOf = async (owner: string) =>
+    (await made.call("POST", "/api/tokens", { body: { role: "tenant", owner } })).body.token as string;
+  const [ide, bench] = [await tokenOf("web-ide"), await tokenOf("bench")];
+  const port = made.servers.port as number;
+  return {
+    ...{ api: made, dockerd, commands, logs, managed, docker, port, ide, bench, said },
+    ask: (method, path, more = {}) => made.call(method, path, { port, token: ide, ...more }),
+  };
+}
+
+/** Living processes of the sessions of all commands that were begun. */
+export const living = ({ dockerd }: Inside) => {
+  const leaders = new Set(dockerd.execs.all.map(({ pid }) => pid));
+  return proc.pids().filter((pid) => leaders.has(proc.sessionOf(pid) ?? -1));
+};
