@@ -4,7 +4,14 @@
  */
 import { randomUUID } from "node:crypto";
 import { type Refusal, type Result, refuse } from "../../../core/gpu";
-import { DockerError, type Engine, type ExecResult, type Stats, type Terminal, type TerminalSize } from "../docker";
+import {
+  DockerError,
+  type Engine,
+  type ExecResult,
+  type Stats,
+  type Terminal,
+  type TerminalSize,
+} from "../docker";
 import type { Logger } from "../log";
 import { mapLimit, pause } from "../waiting";
 import { type PlaceLimits, Places } from "./places";
@@ -85,6 +92,11 @@ export class Commands {
     this.terminals = new Places("terminals", this.limits.terminals);
   }
 
+  /** Variables of every command that the next start is to end where this run of berthd had no time for that. */
+  get environment(): Readonly<Record<string, string>> {
+    return { [this.mark.variable]: this.mark.value };
+  }
+
   /** Runs a command to its end, or until its time is over. */
   async exec(owner: Owner, id: string, ask: CommandAsk): Promise<Result<ExecResult>> {
     const begun = this.begin(owner, id, this.commands);
@@ -94,7 +106,7 @@ export class Commands {
     const result = this.run(target, signal, (engine) =>
       engine.exec(
         target.container,
-        { shell: command, env: this.env },
+        { shell: command, env: this.environment },
         {
           timeoutMs,
           maxBytes: this.limits.outputBytes,
@@ -113,7 +125,7 @@ export class Commands {
     const opened = await this.run(target, signal, (engine) =>
       engine.execStream(
         target.container,
-        { shell: SHELL, env: { TERM: "xterm-256color", ...this.env } },
+        { shell: SHELL, env: { TERM: "xterm-256color", ...this.environment } },
         { size, signal: AbortSignal.any([signal, this.stop.signal]) },
       ),
     );
@@ -164,10 +176,6 @@ export class Commands {
   async close(): Promise<void> {
     this.stop.abort(new Error("berthd is stopping"));
     await Promise.race([Promise.allSettled(this.running), pause(STOP_MS)]);
-  }
-
-  private get env(): Record<string, string> {
-    return { [this.mark.variable]: this.mark.value };
   }
 
   private begin(owner: Owner, id: string, places: Places): Result<{ target: Target; done: () => void }> {

@@ -1,6 +1,7 @@
 /** Commands that were begun in a container by a berthd that has ended since, and that nobody waits for any more. */
 import { setTimeout as after } from "node:timers/promises";
 import { HANG_UP_MS } from "./command";
+import { DockerError, short } from "./errors";
 import type { Sessions } from "./sessions";
 
 /** How a command is known to be berthd's: a variable that it is run with, whose value is another one at each start. */
@@ -17,6 +18,7 @@ const LOOK_EVERY_MS = 50;
  *
  * @param main the container's first process
  * @returns how many there were
+ * @throws DockerError some of them still run
  */
 export async function endLeft(
   sessions: Sessions,
@@ -30,8 +32,24 @@ export async function endLeft(
     .map(({ leader }) => leader);
   for (const leader of left) sessions.signal(container, leader, "SIGHUP");
   const staying = () => left.filter((leader) => sessions.leads(container, leader));
-  for (let waited = 0; waited < HANG_UP_MS && staying().length > 0; waited += LOOK_EVERY_MS)
-    await after(LOOK_EVERY_MS);
-  for (const leader of staying()) sessions.signal(container, leader, "SIGKILL");
+  await soon(() => staying().length === 0);
+  const killed = staying();
+  // Again and again: one that begins others may have begun one meanwhile.
+  const ended = () =>
+    killed.filter((leader) => sessions.signal(container, leader, "SIGKILL") > 0).length === 0;
+  if (!(await soon(ended)))
+    throw new DockerError(
+      `commands of container ${short(container)} still run after they were killed`,
+      "unknown",
+    );
   return left.length;
+}
+
+/** Whether it is so within the time that a hang-up is given. */
+async function soon(done: () => boolean): Promise<boolean> {
+  for (let waited = 0; waited < HANG_UP_MS; waited += LOOK_EVERY_MS) {
+    if (done()) return true;
+    await after(LOOK_EVERY_MS);
+  }
+  return done();
 }

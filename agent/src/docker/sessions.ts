@@ -36,8 +36,7 @@ export function procSessions(
 ): Sessions {
   const belongs = (pid: number, container: string, leader: number) =>
     proc.sessionOf(pid) === leader && within(pid, container);
-  const candidates = (container: string, member: number) =>
-    cgroups.pids(container, member) ?? proc.pids();
+  const candidates = (container: string, member: number) => cgroups.pids(container, member) ?? proc.pids();
   return {
     leads: (container, leader) => belongs(leader, container, leader),
     signal(container, leader, signal) {

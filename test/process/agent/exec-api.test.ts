@@ -7,13 +7,20 @@ import { describe, expect, it } from "vitest";
 import { rawClient } from "../../lib/stream-client";
 import { until } from "../../lib/until";
 import { endAfterEachTest, endings } from "../../unit/agent/http/cases";
-import { ids, inside, type Inside, living, soon } from "./inside-rig";
+import { type Inside, ids, inside, living, soon } from "./inside-rig";
 
 endAfterEachTest();
 
 const path = (id: string) => `/api/containers/${id}/exec`;
 const exec = (of: Inside, command: string, more: object = {}, options: object = {}) =>
   of.ask("POST", path(ids.mine), { body: { command, ...more }, ...options });
+/** What the OpenAPI document says of a body. */
+const bodyOf = (of: Inside, at: string) => {
+  const { post } = of.api.contract.document.paths[at] as unknown as {
+    post: { requestBody: { content: Record<string, { schema: { properties: Record<string, object> } }> } };
+  };
+  return post.requestBody.content["application/json"]?.schema.properties ?? {};
+};
 const begun = (of: Inside, count = 1) =>
   until("they run", soon, () => of.dockerd.execs.all.filter(({ running }) => running).length === count);
 
@@ -30,11 +37,13 @@ describe("a command by the API", () => {
     expect(one?.body.Cmd).toEqual(["/bin/sh", "-c", 'echo "out ä"; echo err >&2; exit 3']);
   });
 
-  it("runs 60 s if nothing else is said, and is killed with all that it began after its time", async () => {
+  it("is killed with all that it began after its time, which is a minute if nothing else is said", async () => {
     const of = await inside();
     const { body } = await exec(of, "echo begun; sleep 1000 & sleep 1000", { timeout: 700 });
     expect(body).toEqual({ exitCode: 137, stdout: "begun\n", stderr: "", timedOut: true, truncated: false });
     expect(living(of)).toEqual([]);
+    const { timeout } = bodyOf(of, "/api/containers/{id}/exec");
+    expect(timeout).toMatchObject({ default: 60_000, minimum: 1, maximum: 3_600_000 });
   });
 
   it("is truncated where it writes more than is kept, and still ends by itself", async () => {
@@ -58,7 +67,11 @@ describe("a command by the API", () => {
     endings.push(() => client.socket.destroy());
     await begun(of);
     client.socket.destroy();
-    await until("nothing of it runs", soon, () => living(of).length === 0 && !of.dockerd.execs.all[0]?.running);
+    await until(
+      "nothing of it runs",
+      soon,
+      () => living(of).length === 0 && !of.dockerd.execs.all[0]?.running,
+    );
     // That is no failure of berthd's.
     expect(of.said).toEqual([]);
     expect((await exec(of, "true")).body.exitCode).toBe(0);
@@ -96,28 +109,42 @@ describe("whose container it is", () => {
     ["POST", "logs/ticket"],
   ];
 
-  it.each(routes)("%s %s: what is not the caller's is not there, in one text, and dockerd hears nothing", async (method, name, body) => {
-    const of = await inside();
-    const before = of.dockerd.calls.length;
-    const said = async (id: string, options = {}) => {
-      const answer = await of.ask(method, `/api/containers/${id}/${name}`, { body, ...options });
-      expect(answer.status).toBe(404);
-      return answer.text.replaceAll(id, "ID");
-    };
-    const alices = of.docker.alices;
-    const texts = [
-      ...(await Promise.all(
-        [ids.theirs, ids.pooled, "ffffffff", of.docker.mine, of.docker.theirs, alices, "..%2f", "x".repeat(128)].map((id) => said(id)),
-      )),
-      await said(ids.mine, { token: of.bench }),
-      await said(ids.mine, { port: undefined, socket: of.api.socketOf("alice"), token: undefined }),
-      await said(alices, { port: undefined, socket: of.api.socketOf("bob"), token: undefined }),
-    ];
-    expect(new Set(texts)).toEqual(
-      new Set(['{"error":{"code":"not-found","message":"There is no container ID.","fix":"See: GET /api/containers"}}']),
-    );
-    expect(of.dockerd.calls.length).toBe(before);
-  });
+  it.each(routes)(
+    "%s %s: what is not the caller's is not there, in one text, and dockerd hears nothing",
+    async (method, name, body) => {
+      const of = await inside();
+      const before = of.dockerd.calls.length;
+      const said = async (id: string, options = {}) => {
+        const answer = await of.ask(method, `/api/containers/${id}/${name}`, { body, ...options });
+        expect(answer.status).toBe(404);
+        return answer.text.replaceAll(decodeURIComponent(id), "ID");
+      };
+      const alices = of.docker.alices;
+      const texts = [
+        ...(await Promise.all(
+          [
+            ids.theirs,
+            ids.pooled,
+            "ffffffff",
+            of.docker.mine,
+            of.docker.theirs,
+            alices,
+            "..%2f",
+            "x".repeat(128),
+          ].map((id) => said(id)),
+        )),
+        await said(ids.mine, { token: of.bench }),
+        await said(ids.mine, { port: undefined, socket: of.api.socketOf("alice"), token: undefined }),
+        await said(alices, { port: undefined, socket: of.api.socketOf("bob"), token: undefined }),
+      ];
+      expect(new Set(texts)).toEqual(
+        new Set([
+          '{"error":{"code":"not-found","message":"There is no container ID.","fix":"See: GET /api/containers"}}',
+        ]),
+      );
+      expect(of.dockerd.calls.length).toBe(before);
+    },
+  );
 
   it.each(routes)("%s %s is for tenants and users alone", async (method, name, body) => {
     const of = await inside();
@@ -154,7 +181,11 @@ describe("whose container it is", () => {
 
   it("is told without Docker's words when Docker fails", async () => {
     const of = await inside();
-    of.dockerd.mood("POST /containers/ID/exec", { kind: "status", status: 500, message: "secret of the node" }, 1);
+    of.dockerd.mood(
+      "POST /containers/ID/exec",
+      { kind: "status", status: 500, message: "secret of the node" },
+      1,
+    );
     const failed = await exec(of, "true");
     expect([failed.status, failed.text]).toEqual([503, expect.not.stringContaining("secret")]);
     expect(of.said.join()).toContain("secret of the node");
@@ -165,9 +196,13 @@ describe("whose container it is", () => {
 
 describe("commands at once", () => {
   it("are so many in a container, of an owner and in all; whoever has none gets one", async () => {
-    const limits = { commands: { container: 2, owner: 3, all: 3 } };
-    const of = await inside({ limits });
-    of.managed.set("0000000a", { id: "0000000a", owner: "web-ide", container: of.docker.pooled, state: "ready" });
+    const of = await inside({ places: { commands: { container: 2, owner: 3, all: 3 } } });
+    of.managed.set("0000000a", {
+      id: "0000000a",
+      owner: "web-ide",
+      container: of.docker.pooled,
+      state: "ready",
+    });
     const gone = new AbortController();
     const stays = (id: string) =>
       void of.ask("POST", path(id), { body: { command: "sleep 1000" }, signal: gone.signal }).catch(() => {});

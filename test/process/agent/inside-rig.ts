@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pino from "pino";
 import { Commands, type CommandsOptions, type ManagedContainer } from "../../../agent/src/commands";
 import { ContainerLogs } from "../../../agent/src/container-logs";
 import { Engine } from "../../../agent/src/docker";
@@ -11,7 +12,7 @@ import { addExec } from "../../../agent/src/http/areas/exec";
 import { addLogs } from "../../../agent/src/http/areas/logs";
 import { addTerminal } from "../../../agent/src/http/areas/terminal";
 import { Proc } from "../../../agent/src/proc";
-import { FakeDockerd, type FakeContainer } from "../../fakes/dockerd";
+import { type FakeContainer, FakeDockerd } from "../../fakes/dockerd";
 import { api, endings } from "../../unit/agent/http/cases";
 import type { Api, ApiOptions } from "../../unit/agent/http/rig";
 
@@ -26,6 +27,8 @@ export interface Inside {
   dockerd: FakeDockerd;
   commands: Commands;
   logs: ContainerLogs;
+  /** Of the logs. */
+  folder: string;
   managed: Map<string, ManagedContainer>;
   /** Docker's ids, by the API's, and that of a container which alice had made. */
   docker: Record<keyof typeof ids | "alices", string>;
@@ -33,23 +36,26 @@ export interface Inside {
   /** Tokens. */
   ide: string;
   bench: string;
-  /** What berthd said, as JSON. */
+  /** What the routes and what is behind them said, as JSON. */
   said: string[];
   /** A call of web-ide's, if no other token is given. */
   ask: (method: string, path: string, options?: object) => ReturnType<Api["call"]>;
 }
 
 export interface InsideOptions extends ApiOptions {
-  limits?: CommandsOptions["limits"];
+  /** In place of the usual limits of commands. */
+  places?: CommandsOptions["limits"];
 }
 
-export async function inside({ limits, log, ...options }: InsideOptions = {}): Promise<Inside> {
+export async function inside({ places, log, ...options }: InsideOptions = {}): Promise<Inside> {
   const dockerd = new FakeDockerd();
   await dockerd.start();
   endings.push(() => dockerd.close());
   const docker = Object.fromEntries(
     [...Object.keys(ids), "alices"].map((name) => [name, dockerd.put({ Name: `/${name}` } as FakeContainer)]),
   ) as Inside["docker"];
+  for (const id of Object.values(docker))
+    dockerd.data.stats.set(id, { read: new Date().toISOString(), memory_stats: { usage: 5, limit: 9 } });
   const one = (name: keyof typeof ids, owner: string, state: ManagedContainer["state"] = "ready") =>
     [ids[name], { id: ids[name], owner, container: docker[name], state }] as const;
   const managed = new Map<string, ManagedContainer>([
@@ -59,10 +65,10 @@ export async function inside({ limits, log, ...options }: InsideOptions = {}): P
     one("making", "web-ide", "making"),
   ]);
   const said: string[] = [];
-  const say = (...words: unknown[]) => void said.push(JSON.stringify(words));
+  const say = pino({ level: "info" }, { write: (line) => void said.push(line) });
   const folder = mkdtempSync(join(tmpdir(), "berth-inside-"));
   endings.push(() => rmSync(folder, { recursive: true, force: true }));
-  const logs = new ContainerLogs({ folder, log: { error: say } });
+  const logs = new ContainerLogs({ folder, log: say });
   await logs.restore([]);
   endings.push(() => logs.close());
   // Here no cgroup has a container's name.
@@ -78,18 +84,18 @@ export async function inside({ limits, log, ...options }: InsideOptions = {}): P
     people: {
       get: (id) => (id === docker.alices ? { id, kind: "created", owner: "alice" } : undefined),
     },
-    log: { warn: say, error: say, info: say },
-    limits,
+    log: say,
+    limits: places,
   });
   endings.push(() => commands.close());
   const area: Area = (app, context) => {
-    const more = { ...context, log: { warn: say }, inside: { commands, logs, origins: () => [page] } };
+    const more = { ...context, log: say, inside: { commands, logs, origins: () => [page] } };
     for (const add of [addExec, addLogs, addTerminal]) add(app, more);
   };
   const made = await api({
     node: { tenants: [{ name: "web-ide" }, { name: "bench" }] },
     area,
-    ...(log && { log }),
+    log,
     ...options,
   });
   const tokenOf = async (owner: string) =>
@@ -97,7 +103,7 @@ export async function inside({ limits, log, ...options }: InsideOptions = {}): P
   const [ide, bench] = [await tokenOf("web-ide"), await tokenOf("bench")];
   const port = made.servers.port as number;
   return {
-    ...{ api: made, dockerd, commands, logs, managed, docker, port, ide, bench, said },
+    ...{ api: made, dockerd, commands, logs, folder, managed, docker, port, ide, bench, said },
     ask: (method, path, more = {}) => made.call(method, path, { port, token: ide, ...more }),
   };
 }

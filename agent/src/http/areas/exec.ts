@@ -40,7 +40,9 @@ const executed = z.object({
 const stats = z.object({
   at: z.number(),
   cpuNanos: z.number().describe("Of all CPUs, since its start; two looks give a rate."),
-  memoryBytes: z.number().describe("Without files that the kernel keeps in memory and would give back at once."),
+  memoryBytes: z
+    .number()
+    .describe("Without files that the kernel keeps in memory and would give back at once."),
   memoryLimitBytes: z.number(),
   pids: z.number().describe("Processes and threads."),
   receivedBytes: z.number().describe("Since its start, as are those that follow."),

@@ -37,7 +37,8 @@ const resizing = z.strictObject({
   rows: z.int().min(1).max(LARGEST),
 });
 
-const description = `A shell in the container, as a WebSocket. Binary messages are what is typed, and what is shown. Text
+const description =
+  `A shell in the container, as a WebSocket. Binary messages are what is typed, and what is shown. Text
 messages are JSON: the client sends {"type":"resize","cols":120,"rows":40}; the server sends {"type":"exit","exitCode":0}
 before it closes with 1000 (exitCode null: not known, as when the container is gone). Any other text ends it with
 4011. A client without headers may offer its token as a protocol beside ${PROTOCOL}; a page in a browser brings a
@@ -45,7 +46,10 @@ ticket. 4003: the token has ended. 4008: the client does not read or answer. 400
 was typed or shown for an hour. Whatever ends it hangs up.`.replaceAll("\n", " ");
 
 /** Terminals in containers: for tenants, and for users in containers that they had made. */
-export function addTerminal(fastify: FastifyInstance, { inside, streams, tickets, log }: TerminalContext): void {
+export function addTerminal(
+  fastify: FastifyInstance,
+  { inside, streams, tickets, log }: TerminalContext,
+): void {
   if (!inside) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   const { commands, origins } = inside;

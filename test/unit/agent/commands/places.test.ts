@@ -1,0 +1,43 @@
+/** Proves: how many go on at once in a container, of an owner and in all; that each has one; that a place is given back once. */
+import { describe, expect, it } from "vitest";
+import { Places } from "../../../../agent/src/commands/places";
+
+const limits = { container: 2, owner: 3, all: 4 };
+const said = (places: Places, owner: string, container: string) => {
+  const taken = places.take(owner, container);
+  return taken.ok ? "ok" : `${taken.refusal.code}: ${taken.refusal.message}`;
+};
+
+describe("places", () => {
+  it("are so many in a container, of an owner, and in all", () => {
+    const places = new Places("commands", limits);
+    const take = (owner: string, container: string) => said(places, owner, container);
+    expect([take("a", "1"), take("a", "1"), take("a", "1")]).toEqual([
+      "ok",
+      "ok",
+      "busy: Container 1 has 2 commands at once, and no more are begun.",
+    ]);
+    expect([take("a", "2"), take("a", "3")]).toEqual([
+      "ok",
+      "busy: a has 3 commands at once, and no more are begun.",
+    ]);
+    expect([take("b", "4"), take("b", "4")]).toEqual([
+      "ok",
+      "busy: All together have 4 commands at once, and no more are begun.",
+    ]);
+    // However much others have.
+    expect([take("c", "5"), take("c", "5"), take("d", "6")]).toEqual([
+      "ok",
+      expect.stringMatching(/^busy/),
+      "ok",
+    ]);
+  });
+
+  it("are given back once, however often that is said", () => {
+    const places = new Places("commands", { container: 1, owner: 1, all: 1 });
+    const first = places.take("a", "1");
+    expect(said(places, "a", "1")).toMatch(/^busy/);
+    if (first.ok) for (let n = 0; n < 3; n++) first.value();
+    expect([said(places, "a", "1"), said(places, "a", "1")]).toEqual(["ok", expect.stringMatching(/^busy/)]);
+  });
+});
