@@ -103,7 +103,10 @@ export class FakeExecs {
         exec.connected = false;
       });
     const child = spawn(Cmd[0] ?? "", Cmd.slice(1), {
-      env: Object.fromEntries([`PATH=${process.env.PATH}`, ...Env].map((one) => cut(one))),
+      // No home: a shell would read what whoever runs the tests has there.
+      env: Object.fromEntries(
+        [`PATH=${process.env.PATH}`, "HOME=/nonexistent", ...Env].map((one) => cut(one)),
+      ),
       cwd: WorkingDir ?? "/",
       detached: true,
       stdio: [AttachStdin ? "pipe" : "ignore", "pipe", "pipe"],
@@ -172,6 +175,7 @@ function wireInput(socket: Socket, stdin: Writable, tty: boolean): void {
   socket.on("data", (bytes: Buffer) => {
     if (!stdin.write(bytes)) socket.pause();
   });
+  socket.resume();
   stdin.on("drain", () => socket.resume()).on("close", () => socket.pause());
   // Of a terminal dockerd closes the outputs instead.
   socket.on("end", () => (tty ? socket.end() : stdin.end()));

@@ -205,10 +205,18 @@ export class FakeDockerd {
     return { url, path, shape };
   }
 
-  /** A command's connection. The body of what asks for it comes with the connection's first bytes. */
+  /** A command's connection, whose first bytes are the body of what asks for it: with its head, or after that. */
   private hijack(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const length = Number(request.headers["content-length"]);
+    if (head.length < length) {
+      socket.once("data", (bytes: Buffer) => {
+        socket.pause();
+        this.hijack(request, socket, Buffer.concat([head, bytes]));
+      });
+      return;
+    }
     const { path, shape } = this.note(request);
-    const input = head.subarray(Number(request.headers["content-length"]));
+    const input = head.subarray(length);
     if (input.length > 0) socket.unshift(input);
     const id = /^\/exec\/([^/]+)\/start$/.exec(path)?.[1] ?? "";
     this.execs.hijack(id, socket, this.take1(shape), this.api);

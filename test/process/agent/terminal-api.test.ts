@@ -56,7 +56,10 @@ const ended = (one: Client, how: RegExp) =>
   until(`it ends with ${how}`, soon, () => one.end() !== "").then(() => expect(one.end()).toMatch(how));
 const type = ({ ws }: Client, text: string) => ws.send(Buffer.from(text));
 const shows = (one: Client, text: string) =>
-  until(`it shows ${text}`, soon, () => one.shown().includes(text));
+  until(`it shows ${text}`, soon, () => {
+    if (one.shown().includes(text)) return true;
+    throw new Error(`it shows ${one.shown().slice(-500)}`);
+  });
 const emptied = (of: Inside) => until("nothing of it runs", soon, () => living(of).length === 0);
 const shell = (of: Inside) => until("the shell", soon, () => of.dockerd.execs.all.at(-1));
 

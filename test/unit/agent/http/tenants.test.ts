@@ -261,7 +261,7 @@ describe("a token of a tenant", () => {
   });
 
   it("shares its tenant's limit of streams with the tenant's other tokens, and no other tenant's", async () => {
-    const made = await withTenants({ streams: { account: 2 } });
+    const made = await withTenants({ streams: { tenant: 2 } });
     const port = made.servers.port as number;
     const open = (token: string) => {
       const client = rawClient(
