@@ -71,11 +71,10 @@ describe("the next start of a berthd that was killed", () => {
     const theirs = engine.exec(container, others);
     await begun(1, 2);
     const before = commands();
-    const nohup = exec(
-      before,
-      "nohup sleep 1000 >/dev/null 2>&1 & cat /proc/sys/kernel/ostype >/dev/null; sleep 1000",
-    );
-    await begun(2, 3);
+    const nohup = exec(before, "nohup sleep 1000 >/dev/null 2>&1 & sleep 1000; true");
+    // Before that nohup does not ignore a hang-up.
+    const sleeping = () => session(1).filter((pid) => proc.read(pid, "comm")?.trim() === "sleep").length;
+    await until("both of its sleeps", soon, () => sleeping() === 2);
     const now = commands();
     const own = exec(now, "sleep 1000; true");
     await begun(3, 2);

@@ -372,6 +372,9 @@ describe("a terminal", () => {
   it("leaves what was begun to stay", async () => {
     const terminal = await open({ shell: "nohup sleep 1000 >/dev/null 2>&1 & echo begun; read -r line" });
     await shows(terminal, "begun");
+    // Before that it does not ignore a hang-up.
+    const sleeps = () => session().some((pid) => proc.read(pid, "comm")?.trim() === "sleep");
+    await until("nohup's own command", WAIT_MS, sleeps);
     terminal.duplex.destroy();
     await terminal.ended;
     const [left, ...more] = session();
