@@ -48,4 +48,21 @@ export {
   shownName,
 } from "./repository";
 export { type PoolSize, sizeAt } from "./schedule";
+export {
+  isOver,
+  PHASE_WORDS,
+  SETUP_PHASES,
+  type SetupPhase,
+  type SetupStatus,
+  setupStatus,
+  workdirProblem,
+} from "./setup";
+export {
+  type ImageBounds,
+  type ImageQuestion,
+  type ImageSource,
+  imageDecision,
+  imagesToRemove,
+  type KeptImage,
+} from "./setup-images";
 export { needOf, type Template, templateHash, templateSchema, templatesSchema } from "./template";

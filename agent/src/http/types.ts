@@ -7,6 +7,7 @@ import type { EventFollower } from "../event-follow";
 import type { Manager } from "../manager";
 import type { Metrics } from "../metrics";
 import type { CreatorPort, LedgerService } from "../service";
+import type { Setups } from "../setup";
 import type { Streams } from "./streams";
 import type { Tickets } from "./tickets";
 import type { Tokens } from "./tokens";
@@ -57,6 +58,8 @@ export interface RouteContext {
   creator?: { port: CreatorPort; schema: ZodType };
   /** Undefined: this berthd has no container manager. One whose `config` is undefined serves nobody. */
   manager?: TenantManager;
+  /** Undefined: this node has no containers of tenants. */
+  setups?: Pick<Setups, "ask">;
 }
 
 export type { EffectiveLimits, Grant, Inventory, Refusal };

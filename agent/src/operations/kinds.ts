@@ -7,6 +7,8 @@ export const OPERATIONS = {
   create: ["reserve", "create", "bind", "start"],
   /** The removal of such a container. */
   remove: ["stop", "remove", "release"],
+  /** The set-up of a managed container. */
+  setup: ["accept", "clone", "place", "install", "image", "start"],
 } as const satisfies Record<string, readonly string[]>;
 
 export type OperationKind = keyof typeof OPERATIONS;

@@ -58,9 +58,10 @@ export class Operations {
     this.recovers.set(kind, recover);
   }
 
-  /** Kinds that nobody handles. */
+  /** Kinds of operations that were cut off, and that nobody handles. */
   get unhandled(): OperationKind[] {
-    return (Object.keys(OPERATIONS) as OperationKind[]).filter((kind) => !this.recovers.has(kind));
+    const kinds = new Set([...this.noted.values()].map(({ kind }) => kind));
+    return [...kinds].filter((kind) => !this.recovers.has(kind));
   }
 
   /**
@@ -69,12 +70,14 @@ export class Operations {
    *
    * @param work does each step by the function that it is given, the first one too
    * @returns a refusal of the note, of which nothing was done, or what `work` returns
+   * @throws Error for a kind that nobody handles: it could not be brought to an end
    */
   async run<Kind extends OperationKind, T>(
     kind: Kind,
     { id, owner, body }: Pick<Operation, "id" | "owner" | "body">,
     work: (step: Step<Kind>) => Promise<Result<T>>,
   ): Promise<Result<T>> {
+    if (!this.recovers.has(kind)) throw new Error(`Nobody brings operations of kind ${kind} to an end.`);
     const at = (this.options.now ?? Date.now)();
     const operation: Operation = { id, kind, owner, step: OPERATIONS[kind][0], body, at };
     const begun = await this.note(operation);

@@ -1,6 +1,7 @@
 import { type Result, refuse } from "../../../core/gpu";
 import type { Repository, RepositoryHost } from "../../../core/manager";
 import { bracketed } from "../../../core/net";
+import { within } from "../waiting";
 import { remoteEnvironment, secretsOf } from "./environment";
 import { removeAll } from "./files";
 import { Git } from "./git";
@@ -16,7 +17,6 @@ import {
   type RepositoryUsage,
 } from "./types";
 import { Visit } from "./visit";
-import { within } from "./within";
 
 const DEFAULT_LIMITS: RepositoryLimits = {
   milliseconds: 15 * 60_000,

@@ -1,3 +1,4 @@
+import { within } from "../waiting";
 import { type Asking, Bare } from "./bare";
 import { removeAll, removeLeftovers } from "./files";
 import { type Git, GitError } from "./git";
@@ -6,7 +7,6 @@ import { failed, nameOf, noBranch, notGiven, tooLarge, tooSlowList } from "./ref
 import type { Shelf } from "./shelf";
 import { lookAtTree, makeTree } from "./tree";
 import type { Checkout, CheckoutAsk, RepositoryCacheOptions, RepositoryLimits } from "./types";
-import { within } from "./within";
 
 type Tree = Omit<Checkout, "remove">;
 

@@ -6,8 +6,10 @@ export { Store } from "./store";
 export type {
   Answered,
   CallbackRow,
+  MainImageRow,
   ManagedRow,
   OperationRow,
+  SetupRow,
   StoredToken,
   Tables,
   VolumeRow,

@@ -91,6 +91,14 @@ export const migrations: readonly Migration[] = [
       CREATE TABLE volumes (name TEXT PRIMARY KEY, owner TEXT NOT NULL, used_at INTEGER NOT NULL) STRICT;
     `,
   },
+  {
+    version: 6,
+    name: "set-ups of managed containers, images of main branches",
+    sql: `
+      CREATE TABLE setups (container TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+      CREATE TABLE main_images (key TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+    `,
+  },
 ];
 
 export const schemaVersion = Math.max(...migrations.map(({ version }) => version));

@@ -78,7 +78,7 @@ function connect(file: string): DatabaseSync {
 }
 
 function load(
-  { grants, tokens, operations, callbacks, managed, volumes, outbox, counters }: Tables,
+  { grants, tokens, operations, callbacks, managed, volumes, setups, mainImages, outbox, counters }: Tables,
   { floor }: OpenOptions,
 ): Loaded {
   // berthd reads these as it starts. A row that is not as it should be is found here, where the file is moved aside for
@@ -88,6 +88,8 @@ function load(
   callbacks.all();
   managed.all();
   volumes.all();
+  setups.all();
+  mainImages.all();
   outbox.after(floor?.event ?? 0);
   const { nextToken, nextEvent } = counters.get();
   return {

@@ -4,9 +4,11 @@ import { AnsweredKeys } from "./answered";
 import { CallbackRows } from "./callbacks";
 import { Counters } from "./counters";
 import { Grants } from "./grants";
+import { MainImageRows } from "./main-images";
 import { ManagedRows } from "./managed";
 import { OperationRows } from "./operations";
 import { Outbox } from "./outbox";
+import { SetupRows } from "./setups";
 import { TokenRecords } from "./tokens";
 import { VolumeRows } from "./volumes";
 
@@ -20,6 +22,8 @@ export function openTables(db: DatabaseSync) {
     callbacks: new CallbackRows(db),
     managed: new ManagedRows(db),
     volumes: new VolumeRows(db),
+    setups: new SetupRows(db),
+    mainImages: new MainImageRows(db),
     outbox: new Outbox(db),
     counters: new Counters(db),
   };
@@ -39,8 +43,10 @@ export type RowOf<Name extends TableName> = Extract<Put, { table: Name }>["row"]
 
 export type { Answered } from "./answered";
 export type { CallbackRow } from "./callbacks";
+export type { MainImageRow } from "./main-images";
 export type { ManagedRow } from "./managed";
 export type { OperationRow } from "./operations";
 export type { OutboxLine } from "./outbox";
+export type { SetupRow } from "./setups";
 export type { StoredToken } from "./tokens";
 export type { VolumeRow } from "./volumes";

@@ -1,0 +1,67 @@
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { SETUP_PHASES } from "../../../../core/manager";
+import { setupSchema } from "../../setup";
+import { notAllowed, Refused } from "../failures";
+import type { Identity } from "../identity";
+import { answers, identityOf } from "../route";
+import type { RouteContext } from "../types";
+
+const setupParams = z.strictObject({
+  id: z.string().regex(/^[0-9a-f]{8}$/, "an id of 8 characters of 0-9 and a-f"),
+});
+
+export const setup = z.object({
+  id: z.string(),
+  phase: z.enum(SETUP_PHASES),
+  status: z.enum(["setting-up", "ready", "failed"]),
+  message: z.string(),
+  repo: z.string(),
+  branch: z.string().optional(),
+  commit: z.string().optional(),
+  sequence: z.int().describe("Of the last message to callbackUrl."),
+});
+
+/** Seconds after which somebody who found too many waiting may ask again. */
+const RETRY_AFTER = "30";
+
+function tenantOf({ role, tenant, user }: Identity): string {
+  if (role !== "tenant" || tenant === undefined) throw notAllowed("This", user ?? `role ${role}`);
+  return tenant;
+}
+
+/** Has a container of a tenant's set up with a repository. */
+export function addSetup(fastify: FastifyInstance, { setups }: RouteContext): void {
+  const app = fastify.withTypeProvider<ZodTypeProvider>();
+  if (!setups) return;
+
+  app.post(
+    "/api/containers/:id/setup",
+    {
+      config: { tenants: true },
+      // Before the body is read, as for other routes that are not for everybody.
+      onRequest: async (request) => void tenantOf(identityOf(request)),
+      schema: {
+        params: setupParams,
+        body: setupSchema,
+        response: answers(
+          202,
+          setup,
+          "It is noted. With an idempotency key used before: how far that set-up is.",
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const asked = await setups.ask(tenantOf(identityOf(request)), id, request.body);
+      if (!asked.ok) {
+        const headers: Record<string, string> =
+          asked.refusal.code === "full" ? { "retry-after": RETRY_AFTER } : {};
+        throw new Refused(asked.refusal, undefined, headers);
+      }
+      void reply.code(202);
+      return { id, ...asked.value };
+    },
+  );
+}

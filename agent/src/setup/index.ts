@@ -1,0 +1,14 @@
+/** The set-up of managed containers: a repository, what it depends on, and a start command that is kept running. */
+
+export type { SetupPlaces } from "./places";
+export type {
+  MainImage,
+  ManagedContainer,
+  ManagedContainers,
+  SetupPackages,
+  SetupsOfContainers,
+  SetupView,
+} from "./ports";
+export { type SetupRequest, setupSchema } from "./request";
+export type { SetupTimes } from "./run";
+export { Setups, type SetupsOptions } from "./setups";

@@ -1,0 +1,131 @@
+/** What is done in a container for its set-up. */
+import { DockerError, type Engine, type ExecLine, type ExecOptions, type ExecResult } from "../docker";
+import type { Account } from "./archive";
+import { SetupFailed, tooLong } from "./failed";
+import { AWAIT, CLEAR, ENDS, LAUNCH, MAKE, STOP, SUPERVISE } from "./scripts";
+
+export interface InsideOptions {
+  engine: Pick<Engine, "exec">;
+  /** Where the start command writes to: the container's own output. @default /proc/1/fd/1 */
+  output?: string;
+  /** Below it each supervisor has a folder. @default /tmp */
+  stateFolder?: string;
+}
+
+/** The line that is kept running in a container. */
+export interface StartCommand {
+  /** The container, by Berth's id. */
+  id: string;
+  /** The container, by Docker's. */
+  container: string;
+  line: string;
+  env: Readonly<Record<string, string>>;
+  workdir: string;
+}
+
+/** How a start command is: it listens, it runs, or it has ended, with an exit code. */
+export type Started = { kind: "listens" } | { kind: "runs" } | { kind: "ended"; exitCode: number };
+
+/** For what takes the time of a process, on a node that is busy. */
+const SHORT_MS = 60_000;
+/** Old files may be many. */
+const CLEAR_MS = 5 * 60_000;
+const MOST_OUTPUT = 4096;
+
+export class Inside {
+  constructor(private readonly options: InsideOptions) {}
+
+  /** Makes room for a repository. @returns whose its files are to be */
+  async clear(container: string, workdir: string, signal: AbortSignal): Promise<Account> {
+    const first = await this.tryClear(container, workdir, signal);
+    if (first.exitCode !== ENDS.notOwn) return accountOf(checked(first, workdir));
+    const { uid, gid } = accountOf(first);
+    const made = await this.run(container, MAKE, [workdir, `${uid}:${gid}`], { signal }, { user: "0" });
+    checked(made, workdir);
+    return accountOf(checked(await this.tryClear(container, workdir, signal), workdir));
+  }
+
+  private tryClear(container: string, workdir: string, signal: AbortSignal): Promise<ExecResult> {
+    return this.run(container, CLEAR, [workdir], { signal, timeoutMs: CLEAR_MS });
+  }
+
+  /** Runs an installation, and tells each of its lines. */
+  async install(
+    container: string,
+    { line, env, workdir }: Pick<StartCommand, "line" | "env" | "workdir">,
+    options: { timeoutMs: number; signal: AbortSignal; onLine(line: ExecLine): Promise<void> },
+  ): Promise<void> {
+    const how = { ...options, maxBytes: MOST_OUTPUT };
+    const { engine } = this.options;
+    const { exitCode, timedOut } = await engine.exec(container, { shell: line, env, workdir }, how);
+    if (timedOut) throw tooLong("the installation", options.timeoutMs);
+    if (exitCode !== 0)
+      throw new SetupFailed(
+        `the installation ended with exit code ${exitCode}; its output is in the container's log`,
+      );
+  }
+
+  /** Has the start command kept running, unless it is already. */
+  async launch({ id, container, line, env, workdir }: StartCommand): Promise<void> {
+    const { output = "/proc/1/fd/1" } = this.options;
+    const how = { env: { ...env, BERTH_START: line }, workdir };
+    const done = await this.run(container, LAUNCH, [this.stateOf(id), output, SUPERVISE], {}, how);
+    if (done.exitCode !== 0) throw new SetupFailed(`the start command cannot be started: ${wordsOf(done)}`);
+  }
+
+  /** Waits until something listens on one of the container's ports, or the start command has ended. */
+  async started(
+    { id, container }: Pick<StartCommand, "id" | "container">,
+    { ports, seconds, signal }: { ports: readonly number[]; seconds: number; signal?: AbortSignal },
+  ): Promise<Started> {
+    const hex = ports.map((port) => port.toString(16).toUpperCase().padStart(4, "0"));
+    const timeoutMs = seconds * 1000 + SHORT_MS;
+    const how = { timeoutMs, ...(signal !== undefined && { signal }) };
+    const done = await this.run(container, AWAIT, [this.stateOf(id), String(seconds), ...hex], how);
+    if (done.exitCode === ENDS.ended) return { kind: "ended", exitCode: Number.parseInt(done.stdout, 10) };
+    if (done.exitCode !== 0 && done.exitCode !== ENDS.silent)
+      throw new SetupFailed(`it cannot be seen whether the start command runs: ${wordsOf(done)}`);
+    return { kind: done.exitCode === 0 ? "listens" : "runs" };
+  }
+
+  /** Ends what is kept running. A container that is gone or stopped is fine. */
+  async stop(id: string, container: string): Promise<void> {
+    try {
+      await this.run(container, STOP, [this.stateOf(id)], {});
+    } catch (error) {
+      if (!(error instanceof DockerError) || error.outcome !== "refused") throw error;
+    }
+  }
+
+  private stateOf(id: string): string {
+    return `${this.options.stateFolder ?? "/tmp"}/.berth-start-${id}`;
+  }
+
+  private run(
+    container: string,
+    script: string,
+    args: readonly string[],
+    { timeoutMs = SHORT_MS, ...options }: ExecOptions,
+    how: { user?: string; env?: Readonly<Record<string, string>>; workdir?: string } = {},
+  ): Promise<ExecResult> {
+    const command = { argv: ["/bin/sh", "-c", script, "berth", ...args], ...how };
+    return this.options.engine.exec(container, command, { timeoutMs, maxBytes: MOST_OUTPUT, ...options });
+  }
+}
+
+function checked(done: ExecResult, workdir: string): ExecResult {
+  if (done.timedOut) throw tooLong(`making room in ${workdir}`, CLEAR_MS);
+  if (done.exitCode === 0) return done;
+  throw new SetupFailed(`the container has no room for the repository at ${workdir}: ${wordsOf(done)}`);
+}
+
+function accountOf({ stdout }: ExecResult): Account {
+  const [uid = Number.NaN, gid = Number.NaN] = stdout.trim().split("\n").map(Number);
+  if (!Number.isInteger(uid) || !Number.isInteger(gid))
+    throw new SetupFailed("the container does not say which account its files are of: its image has no 'id'");
+  return { uid, gid };
+}
+
+/** What a script of berthd's own said; no secret gets into that. */
+const wordsOf = ({ stderr, stdout, exitCode }: ExecResult) =>
+  stderr.trim() || stdout.trim() || `exit code ${exitCode}`;

@@ -1,0 +1,209 @@
+/** Images of the main branches of repositories, ready to start from: made, found and taken away. */
+import type { Result } from "../../../core/gpu";
+import {
+  type ImageQuestion,
+  type ImageSource,
+  imageDecision,
+  imagesToRemove,
+  type Repository,
+  repositoryKey,
+  shownName,
+} from "../../../core/manager";
+import type { Engine, ImageSummary, Inspect } from "../docker";
+import type { MainImageRow } from "../store";
+import { InTurn } from "../waiting";
+import type { MainImage, ManagedContainer } from "./ports";
+import type { StatesOptions } from "./states";
+
+export interface MainImagesOptions extends Pick<StatesOptions, "write"> {
+  engine: Pick<Engine, "commit" | "images" | "inspect" | "removeImage">;
+  /** Those that the database has. */
+  rows: readonly MainImageRow[];
+  log: { warn(data: object, message: string): void };
+  /** After so many hours without use one goes. @default 168 */
+  unusedHours?: number;
+  /** Of all together, beyond what they were made from, in bytes. @default 64 GiB */
+  maxBytes?: number;
+  /** Of one owner. @default 32 */
+  maxOfOwner?: number;
+  /** Milliseconds since the epoch. @default Date.now */
+  now?(): number;
+}
+
+/** Labels of such an image; containers that are made from it have them too. */
+export const MAIN_IMAGE = { key: "berth.main-image", shown: "berth.main-image-name" } as const;
+
+const HOUR_MS = 3_600_000;
+const SPARE_MS = 600_000;
+/** A use is written down so often at most. */
+const NOTE_EVERY_MS = 60_000;
+const fine: Result<void> = { ok: true, value: undefined };
+
+/** A container that may become an image. */
+export interface Candidate extends Omit<ImageQuestion, "kept" | "now" | "fromMain"> {
+  container: ManagedContainer;
+  repository: Repository;
+  /** Of its set-up: no value of it gets into the image. */
+  env: Readonly<Record<string, string>>;
+  lock: string;
+}
+
+export class MainImages {
+  private readonly rows: Map<string, MainImageRow>;
+  /** One thing after another: what is made now is not looked for as nobody's. */
+  private readonly turns = new InTurn();
+  private readonly now: () => number;
+
+  constructor(private readonly options: MainImagesOptions) {
+    this.rows = new Map(options.rows.map((row) => [row.key, row]));
+    this.now = options.now ?? Date.now;
+  }
+
+  /** The image to make a container from; undefined: there is none, or it is old. */
+  imageOf(owner: string, repository: Repository): string | undefined {
+    const row = this.rows.get(repositoryKey(owner, repository));
+    if (row === undefined || row.outdated) return undefined;
+    this.used(row);
+    return row.image;
+  }
+
+  imagesOf(owner: string): MainImage[] {
+    return [...this.rows.values()]
+      .filter((row) => row.owner === owner)
+      .map(({ image: id, shown, createdAt, usedAt }) => ({ id, shown, createdAt, usedAt }));
+  }
+
+  /** Whether the container was made from the main image of the repository, be it one that is old by now. */
+  async isFrom({ owner, container }: ManagedContainer, repository: Repository): Promise<boolean> {
+    const seen = await this.options.engine.inspect(container);
+    return isOf(seen, repositoryKey(owner, repository));
+  }
+
+  /** Whether the container is to become the repository's main image. One that is old and cannot be made anew here is put aside. */
+  async wanted(candidate: Candidate): Promise<boolean> {
+    const { container, repository, lock, build, isDefault } = candidate;
+    const key = repositoryKey(container.owner, repository);
+    const kept = this.rows.get(key);
+    const seen = await this.options.engine.inspect(container.container);
+    const decision = imageDecision({
+      ...{ isDefault, fromMain: isOf(seen, key), now: { base: baseOf(seen, container), lock } },
+      ...(build !== undefined && { build }),
+      ...(kept !== undefined && { kept }),
+    });
+    if (decision === "outdate") await this.change(key, (row) => row && { ...row, outdated: true });
+    return decision === "build";
+  }
+
+  /** Makes the image. The container stands still meanwhile. */
+  build({ container, repository, env, lock }: Candidate): Promise<Result<void>> {
+    return this.turns.run(async () => {
+      const { engine } = this.options;
+      const key = repositoryKey(container.owner, repository);
+      const shown = `${shownName(repository)}:main`;
+      const seen = await engine.inspect(container.container);
+      const image = await engine.commit(container.container, {
+        ...{ repository: `berth-main/${key}`, tag: "main" },
+        labels: { ...withoutOurs(seen), [MAIN_IMAGE.key]: key, [MAIN_IMAGE.shown]: shown },
+        changes: blanks(seen, env),
+      });
+      const source: ImageSource = { base: baseOf(seen, container), lock };
+      const now = this.now();
+      const row = { key, owner: container.owner, shown, image, ...source, createdAt: now, usedAt: now };
+      return this.change(key, () => row);
+    });
+  }
+
+  /** Takes away what is too old or too much, and what nobody knows of any more; nothing that a container has. */
+  prune(): Promise<void> {
+    return this.turns.run(async () => {
+      const there = await this.options.engine.images();
+      const ours = there.filter(({ Labels }) => Labels?.[MAIN_IMAGE.key] !== undefined);
+      await this.forgetGone(ours);
+      const going = new Set(this.tooMuch(there));
+      for (const { Id } of ours) {
+        const row = [...this.rows.values()].find(({ image }) => image === Id);
+        if (row === undefined) await this.remove(Id);
+        else if (going.has(row.key) && (await this.remove(Id))) await this.forget(row);
+      }
+    });
+  }
+
+  /** Somebody took it away by hand. */
+  private async forgetGone(ours: readonly ImageSummary[]): Promise<void> {
+    const ids = new Set(ours.map(({ Id }) => Id));
+    for (const row of [...this.rows.values()]) if (!ids.has(row.image)) await this.forget(row);
+  }
+
+  private tooMuch(there: readonly ImageSummary[]): string[] {
+    const { unusedHours = 168, maxBytes = 64 * 2 ** 30, maxOfOwner = 32 } = this.options;
+    const sizes = new Map(there.map(({ Id, Size }) => [Id, Size]));
+    const images = [...this.rows.values()].map(({ key, owner, image, base, usedAt }) => ({
+      ...{ key, owner, usedAt, bytes: Math.max(0, (sizes.get(image) ?? 0) - (sizes.get(base) ?? 0)) },
+    }));
+    const bounds = { unusedMs: unusedHours * HOUR_MS, spareMs: SPARE_MS, maxBytes, maxOfOwner };
+    return imagesToRemove(images, { now: this.now(), ...bounds });
+  }
+
+  /** Whether it is gone. By its id, which stays where a container has it. */
+  private async remove(image: string): Promise<boolean> {
+    try {
+      return await this.options.engine.removeImage(image);
+    } catch (error) {
+      this.options.log.warn({ image, reason: (error as Error).message }, "a main image could not be removed");
+      return false;
+    }
+  }
+
+  private used({ key, usedAt }: MainImageRow): void {
+    const now = this.now();
+    if (now - usedAt >= NOTE_EVERY_MS) void this.change(key, (row) => row && { ...row, usedAt: now });
+  }
+
+  private async forget({ key, image }: MainImageRow): Promise<void> {
+    await this.change(key, (row) => (row?.image === image ? { ...row, over: true } : undefined));
+  }
+
+  /** @param next of the row as it is in that turn; undefined: nothing is to be written */
+  private async change(
+    key: string,
+    next: (row: MainImageRow | undefined) => MainImageRow | undefined,
+  ): Promise<Result<void>> {
+    const written = await this.options.write((turn) => {
+      const before = this.rows.get(key);
+      const row = next(before);
+      if (row === undefined) return fine;
+      turn.put("mainImages", row);
+      turn.onUndo(() => this.set(key, before));
+      this.set(key, row.over ? undefined : row);
+      return fine;
+    });
+    if (!written.ok)
+      this.options.log.warn({ key, reason: written.refusal.message }, "a main image is not noted");
+    return written;
+  }
+
+  private set(key: string, row: MainImageRow | undefined): void {
+    if (row === undefined) this.rows.delete(key);
+    else this.rows.set(key, row);
+  }
+}
+
+const isOf = (seen: Inspect | undefined, key: string) => seen?.Config?.Labels?.[MAIN_IMAGE.key] === key;
+
+/** What a container was made from, by id where Docker says it. */
+const baseOf = (seen: (Inspect & { Image?: string }) | undefined, { image }: ManagedContainer) =>
+  seen?.Image ?? image;
+
+/** Berth's labels of the container would say of each container made from the image what is true of this one. Empty ones count as none. */
+function withoutOurs(seen: Inspect | undefined): Record<string, string> {
+  const ours = Object.keys(seen?.Config?.Labels ?? {}).filter((name) => name.startsWith("berth."));
+  return Object.fromEntries(ours.map((name) => [name, ""]));
+}
+
+/** What the container itself was given of the set-up's variables. */
+function blanks(seen: Inspect | undefined, env: Readonly<Record<string, string>>): string[] {
+  const given = new Set(seen?.Config?.Env ?? []);
+  return Object.entries(env)
+    .filter(([name, value]) => given.has(`${name}=${value}`))
+    .map(([name]) => `ENV ${name}=`);
+}

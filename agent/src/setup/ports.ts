@@ -1,0 +1,70 @@
+/** What the set-up of managed containers needs of the parts around it, and what it gives to them. */
+import type { Repository, SetupPhase, SetupStatus } from "../../../core/manager";
+
+/** A container that the manager made for a tenant. */
+export interface ManagedContainer {
+  /** Berth's id: 8 hexadecimal characters. */
+  id: string;
+  owner: string;
+  name: string;
+  /** Docker's id: 64 hexadecimal characters. */
+  container: string;
+  /** What it was made from. */
+  image: string;
+  hostPort: number;
+  /** Ports of the node, by those of the container. */
+  ports: Readonly<Record<number, number>>;
+  state: "making" | "ready" | "leaving";
+  template?: string;
+}
+
+export interface ManagedContainers {
+  /** Somebody else's, and one of the pool that nobody has, is not told from none. */
+  find(owner: string, id: string): ManagedContainer | undefined;
+  /** Each by its id, once its row is gone. @returns how to stop */
+  onGone(listener: (id: string) => void): () => void;
+}
+
+/** The caches of package managers that stand below containers. Where there is none, all is fetched. */
+export interface SetupPackages {
+  /** Puts what was kept under the key below the container's dependencies. */
+  attach(id: string, key: string): Promise<unknown>;
+  /** Keeps what an installation added. */
+  keep(id: string, key: string): Promise<unknown>;
+}
+
+/** How far a container's set-up is. */
+export interface SetupView {
+  phase: SetupPhase;
+  status: SetupStatus;
+  message: string;
+  /** `owner/name`. */
+  repo: string;
+  branch?: string;
+  commit?: string;
+  /** Of the last message: see `callbackUrl`. */
+  sequence: number;
+}
+
+/** An image of a repository's main branch, as its owner sees it. */
+export interface MainImage {
+  /** `sha256:…` */
+  id: string;
+  /** `owner-repo:main`. Two may be shown alike. */
+  shown: string;
+  /** Milliseconds since the epoch. */
+  createdAt: number;
+  usedAt: number;
+}
+
+/** What those who make and remove containers need of set-ups. */
+export interface SetupsOfContainers {
+  phaseOf(id: string): SetupView | undefined;
+  /** Before a container is removed: ends a set-up under way, and what is kept running. */
+  end(id: string): Promise<void>;
+  /** A container was started: its start command runs again, without the wait for the next look. */
+  started(id: string): void;
+  /** The image to make a container from for a repository; undefined: there is none. */
+  mainImage(owner: string, repository: Repository): string | undefined;
+  imagesOf(owner: string): MainImage[];
+}

@@ -1,0 +1,315 @@
+/** The set-ups of managed containers: asked for, queued, done, and brought to an end where berthd was cut off. */
+import { randomBytes } from "node:crypto";
+import { z } from "zod";
+import { type Refusal, type Result, refuse } from "../../../core/gpu";
+import { isOver, type Repository, type RepositoryHost } from "../../../core/manager";
+import { DockerError, type Engine } from "../docker";
+import type { Operation, Operations, Step } from "../operations";
+import type { MainImageRow, SetupRow } from "../store";
+import { SetupFailed, tooLong } from "./failed";
+import { LogFollower } from "./follow";
+import { Inside, type InsideOptions, type StartCommand } from "./inside";
+import { type KeeperOptions, StartKeeper } from "./keeper";
+import { MainImages, type MainImagesOptions } from "./main-images";
+import { defaultPlaces, Places, type SetupPlaces } from "./places";
+import type { MainImage, ManagedContainer, ManagedContainers, SetupsOfContainers, SetupView } from "./ports";
+import { readWish, type SetupRequest, type Wish, type WishRules } from "./request";
+import { defaultTimes, NOTHING_TO_START, Run, type RunParts, type SetupTimes, startAndSee } from "./run";
+import { SetupStates, type StatesOptions } from "./states";
+
+export interface SetupsOptions
+  extends Omit<StatesOptions, "rows" | "logs">,
+    Omit<InsideOptions, "engine">,
+    Pick<KeeperOptions, "lookEveryMs">,
+    Pick<RunParts, "repositories" | "packages"> {
+  /** What the database has. */
+  rows: { setups: readonly SetupRow[]; mainImages: readonly MainImageRow[] };
+  engine: Engine;
+  managed: ManagedContainers;
+  logs: ConstructorParameters<typeof LogFollower>[1];
+  operations: Pick<Operations, "run" | "handle">;
+  /** As the operator has them now. */
+  hosts(): readonly RepositoryHost[];
+  callbackRules(): WishRules["callbacks"];
+  log: { info(data: object, message: string): void; warn(data: object, message: string): void };
+  places?: Partial<SetupPlaces>;
+  times?: Partial<SetupTimes>;
+  mainImages?: Pick<MainImagesOptions, "unusedHours" | "maxBytes" | "maxOfOwner" | "now">;
+}
+
+interface UnderWay {
+  ended: AbortController;
+  done: Promise<void>;
+}
+
+const operationBody = z.object({ container: z.string() });
+const CUT_OFF = "it was cut off in the middle, as berthd or dockerd ended; ask for the set-up again";
+
+export class Setups implements SetupsOfContainers {
+  private readonly states: SetupStates;
+  private readonly places: Places;
+  private readonly parts: RunParts;
+  private readonly underWay = new Map<string, UnderWay>();
+  private readonly stopListening: () => void;
+  private closing = false;
+
+  constructor(private readonly options: SetupsOptions) {
+    const { engine, logs, operations, managed, log, rows, lookEveryMs } = options;
+    this.states = new SetupStates({ ...options, rows: rows.setups });
+    this.places = new Places({ ...defaultPlaces, ...options.places });
+    const inside = new Inside(options);
+    const follower = new LogFollower(engine, logs);
+    this.parts = {
+      ...{ engine, logs, log, inside, follower, states: this.states, repositories: options.repositories },
+      ...(options.packages !== undefined && { packages: options.packages }),
+      images: new MainImages({
+        ...options.mainImages,
+        engine,
+        write: options.write,
+        log,
+        rows: rows.mainImages,
+      }),
+      keeper: new StartKeeper({
+        engine,
+        inside,
+        follower,
+        log,
+        ...(lookEveryMs !== undefined && { lookEveryMs }),
+      }),
+      times: { ...defaultTimes, ...options.times },
+    };
+    operations.handle("setup", (operation) => this.recover(operation));
+    this.stopListening = managed.onGone((id) => void this.gone(id));
+  }
+
+  /** Once the managed containers are known: what was set up is kept running again. */
+  start(): void {
+    for (const row of this.states.all()) {
+      const container = this.options.managed.find(row.owner, row.container);
+      if (container === undefined) void this.gone(row.container);
+      else if (row.phase === "ready") this.keep(row, container);
+    }
+  }
+
+  /**
+   * Has a container set up; answered once that is noted. The same key with the same request is the same set-up.
+   *
+   * Refusals: bad-request, not-allowed: the request is not right; not-found: the container; conflict: it is not ready, it is being set
+   * up, or the key was used for another request; full: too many wait; closed: berthd is ending, or cannot write.
+   */
+  async ask(owner: string, id: string, body: SetupRequest): Promise<Result<SetupView>> {
+    if (this.options.managed.find(owner, id) === undefined) return refuse(notThere(id));
+    const rules = { hosts: this.options.hosts(), callbacks: this.options.callbackRules() };
+    const wish = await readWish(body, rules);
+    if (!wish.ok) return wish;
+    // Looked at after the last wait: what holds now holds until it is noted.
+    const container = this.options.managed.find(owner, id);
+    if (container === undefined) return refuse(notThere(id));
+    const same = this.sameAs(id, wish.value);
+    if (same !== undefined) return same;
+    const refusal = this.refusalOf(container);
+    return refusal === undefined ? this.begin(container, wish.value) : refuse(refusal);
+  }
+
+  phaseOf(id: string): SetupView | undefined {
+    return this.states.view(id);
+  }
+
+  async end(id: string): Promise<void> {
+    const under = this.underWay.get(id);
+    under?.ended.abort(new SetupFailed("the container is removed"));
+    await under?.done;
+    await this.parts.keeper.drop(id);
+  }
+
+  started(id: string): void {
+    this.parts.keeper.wake(id);
+  }
+
+  mainImage(owner: string, repository: Repository): string | undefined {
+    return this.parts.images.imageOf(owner, repository);
+  }
+
+  imagesOf(owner: string): MainImage[] {
+    return this.parts.images.imagesOf(owner);
+  }
+
+  /** To be called regularly: takes away main images that are too old or too much. */
+  async tidy(): Promise<void> {
+    try {
+      await this.parts.images.prune();
+    } catch (error) {
+      this.options.log.warn({ reason: (error as Error).message }, "old main images are not looked for");
+    }
+  }
+
+  /** Ends those under way: they have failed, and that is told. What runs in containers stays. */
+  async close(): Promise<void> {
+    this.closing = true;
+    this.stopListening();
+    const all = [...this.underWay.values()];
+    for (const { ended } of all) ended.abort(new SetupFailed("berthd is stopping; ask for the set-up again"));
+    await Promise.all(all.map(({ done }) => done));
+    await this.parts.keeper.close();
+  }
+
+  private sameAs(id: string, { key, fingerprint }: Wish): Result<SetupView> | undefined {
+    const row = this.states.get(id);
+    if (key === undefined || row?.key !== key) return undefined;
+    const view = this.states.view(id);
+    return view !== undefined && row.fingerprint === fingerprint
+      ? { ok: true, value: view }
+      : refuse({
+          code: "conflict",
+          message: "this idempotencyKey was used for another set-up of the container",
+          fix: "use a new key for a new request",
+        });
+  }
+
+  private refusalOf({ id, owner, state }: ManagedContainer): Refusal | undefined {
+    if (this.closing)
+      return { code: "closed", message: "berthd is stopping", fix: "ask again in a few seconds" };
+    if (state !== "ready")
+      return { code: "conflict", message: `container ${id} is ${state}`, fix: "ask when it is ready" };
+    const row = this.states.get(id);
+    if (this.underWay.has(id) || (row !== undefined && !isOver(row.phase)))
+      return {
+        code: "conflict",
+        message: `container ${id} is being set up`,
+        fix: "wait for ready or failed, or delete the container",
+      };
+    const full = this.places.full(owner);
+    if (full === undefined) return undefined;
+    return {
+      code: "full",
+      message: full === "owner" ? "too many set-ups of yours wait" : "too many set-ups wait on this node",
+      fix: "ask again when some of them are done",
+    };
+  }
+
+  private begin(container: ManagedContainer, wish: Wish): Promise<Result<SetupView>> {
+    const { id, owner } = container;
+    const ended = new AbortController();
+    return new Promise((answer) => {
+      const operation = { id: `setup-${randomBytes(8).toString("hex")}`, owner, body: { container: id } };
+      const work = this.options.operations.run("setup", operation, async (step) => {
+        const begun = await step("accept", () => this.states.begin(rowOf(container, wish)));
+        if (!begun.ok) return begun;
+        const view = this.states.view(id);
+        answer(view === undefined ? refuse(notThere(id)) : { ok: true, value: view });
+        await this.queued(new Run(this.parts, container, wish, ended.signal), container, {
+          step,
+          signal: ended.signal,
+        });
+        return begun;
+      });
+      const done = work
+        .then(
+          (result) => void (result.ok || answer(result)),
+          (error: Error) => {
+            this.options.log.warn(
+              { container: id, reason: error.message },
+              "a set-up was cut off; it is looked after later",
+            );
+            answer(refuse({ code: "closed", message: "the set-up could not be noted", fix: "ask again" }));
+          },
+        )
+        .finally(() => this.underWay.delete(id));
+      this.underWay.set(id, { ended, done });
+    });
+  }
+
+  /** In its turn. What is wrong with it is its end; what cannot be written is thrown, and looked after later. */
+  private async queued(
+    run: Run,
+    { id, owner }: ManagedContainer,
+    { step, signal }: { step: Step<"setup">; signal: AbortSignal },
+  ): Promise<void> {
+    try {
+      const late = AbortSignal.timeout(this.parts.times.queued);
+      const giveBack = await this.places
+        .take(owner, AbortSignal.any([signal, late]))
+        .catch((error: unknown) => {
+          throw late.aborted && !signal.aborted
+            ? tooLong("the wait for its turn", this.parts.times.queued)
+            : error;
+        });
+      await run.all(step).finally(giveBack);
+    } catch (error) {
+      await this.fail(id, error);
+    }
+  }
+
+  private async fail(id: string, error: unknown): Promise<void> {
+    const told = error instanceof SetupFailed || error instanceof DockerError;
+    const reason = error instanceof Error ? error.message : String(error);
+    if (!told) this.options.log.warn({ container: id, reason }, "a set-up failed by a fault of berthd's");
+    const message = told ? reason : "berthd could not do it; the operator finds why in its log";
+    await this.states.enter(id, "failed", { message });
+  }
+
+  /** Nobody is at it any more. Where only the start was missing, it goes on; else it has failed. */
+  private async recover({ step, body }: Operation): Promise<void> {
+    const { container: id } = operationBody.parse(body);
+    const row = this.states.get(id);
+    if (row === undefined || isOver(row.phase) || this.underWay.has(id)) return;
+    const container = this.options.managed.find(row.owner, id);
+    if (container === undefined) return this.gone(id);
+    if (step === "start") return this.startAgain(row, container);
+    await this.states.enter(id, "failed", { message: CUT_OFF });
+  }
+
+  /** @throws DockerError where dockerd cannot be asked now */
+  private async startAgain(row: SetupRow, container: ManagedContainer): Promise<void> {
+    const { container: id } = row;
+    const command = commandOf(row, container);
+    // Others are looked after next: it is not waited for.
+    const parts = { ...this.parts, times: { ...this.parts.times, start: 0 } };
+    try {
+      const message = command === undefined ? NOTHING_TO_START : await startAndSee(parts, container, command);
+      await this.states.enter(id, "ready", { message });
+    } catch (error) {
+      const refused = error instanceof DockerError && error.outcome === "refused";
+      if (!refused && !(error instanceof SetupFailed)) throw error;
+      await this.fail(id, error);
+    }
+  }
+
+  private keep(row: SetupRow, container: ManagedContainer): void {
+    const command = commandOf(row, container);
+    if (command !== undefined) this.parts.keeper.keep(command);
+  }
+
+  private async gone(id: string): Promise<void> {
+    await this.end(id);
+    const forgotten = await this.states.forget(id);
+    if (!forgotten.ok)
+      this.options.log.warn(
+        { container: id, reason: forgotten.refusal.message },
+        "the set-up of a container that is gone stays noted",
+      );
+  }
+}
+
+const notThere = (id: string): Refusal => ({
+  code: "not-found",
+  message: `There is no container ${id}.`,
+  fix: "See: GET /api/containers",
+});
+
+function commandOf(
+  { container: id, start: line, env, workdir }: SetupRow,
+  { container }: ManagedContainer,
+): StartCommand | undefined {
+  return line === undefined ? undefined : { id, container, line, env, workdir };
+}
+
+function rowOf({ id, owner, name, hostPort }: ManagedContainer, wish: Wish) {
+  const { repository, branch, callback, env, workdir, key, fingerprint } = wish;
+  return {
+    ...{ container: id, owner, name, hostPort, repository, env, workdir, fingerprint },
+    ...(branch !== undefined && { branch }),
+    ...(callback !== undefined && { callback }),
+    ...(key !== undefined && { key }),
+  };
+}
