@@ -22,6 +22,10 @@ export class FakeData {
   readonly commits: Commit[] = [];
   /** References that a container has. */
   readonly used = new Set<string>();
+  /** Of images that were made of containers, by id. */
+  readonly labels = new Map<string, Record<string, string>>();
+  /** Puts what is unpacked somewhere. Default: nowhere. */
+  unpackTo?: (path: string, bytes: Buffer) => Promise<void>;
   usage: object = {};
   private readonly followers = new Map<ServerResponse, string>();
 
@@ -65,12 +69,19 @@ export class FakeData {
     if (bytes.subarray(0, 3).toString() === "bad")
       return { status: 500, message: "Error processing tar file" };
     this.archives.push({ path, bytes });
+    await this.unpackTo?.(path, bytes);
     return { status: 200 };
   }
 
   commit(query: URLSearchParams, body: string, id: string): [status: number, value: object] {
+    const { Labels = {} } = JSON.parse(body) as { Labels?: Record<string, string> };
     this.commits.push({ query, body: JSON.parse(body) });
-    this.images.set(`${query.get("repo")}:${query.get("tag")}`, `sha256:${id}`);
+    const name = `${query.get("repo")}:${query.get("tag")}`;
+    const before = this.images.get(name);
+    // It is there still, without a name.
+    if (before !== undefined) this.images.set(before, before);
+    this.images.set(name, `sha256:${id}`);
+    this.labels.set(`sha256:${id}`, Labels);
     return [201, { Id: `sha256:${id}` }];
   }
 
@@ -91,11 +102,13 @@ export class FakeData {
     response.end([{ status: "Pulling" }, end].map((line) => `${JSON.stringify(line)}\r\n`).join(""));
   }
 
-  /** None of the images has a label. */
+  /** By labels it finds none. */
   list(query: URLSearchParams): object[] {
     const { label = [] } = JSON.parse(query.get("filters") ?? "{}") as { label?: string[] };
     const images = label.length === 0 ? [...this.images] : [];
-    return images.map(([name, Id]) => ({ Id, RepoTags: [name], Created: 0, Size: 0, Labels: null }));
+    return images.map(([name, Id]) => ({
+      ...{ Id, RepoTags: [name], Created: 0, Size: 0, Labels: this.labels.get(Id) ?? null },
+    }));
   }
 
   removeImage(name: string): [status: number, value: object] {
@@ -103,7 +116,9 @@ export class FakeData {
       const message = `conflict: unable to remove repository reference "${name}" (must force) - container 1a2b is using its referenced image 3c4d`;
       return [409, { message }];
     }
-    if (!this.images.delete(name)) return [404, { message: `No such image: ${name}` }];
+    const names = [...this.images].filter(([one, id]) => one === name || id === name).map(([one]) => one);
+    if (names.length === 0) return [404, { message: `No such image: ${name}` }];
+    for (const one of names) this.images.delete(one);
     return [200, [{ Untagged: name }]];
   }
 

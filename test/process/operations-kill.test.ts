@@ -3,7 +3,8 @@
  * random moments under load; once alone, and once with the power of its disk, so that what it had not synced is gone.
  * dockerd is a stand-in that lives on; database and journal are real. Proves: the next berthd brings ledger and Docker to
  * agree, gives nothing twice, and leaves no container and no note behind; every kind has a way to be recovered.
- * The same with a real dockerd: test/e2e/nodes/agent-kill-cases.ts.
+ * The same with a real dockerd: test/e2e/nodes/agent-kill-cases.ts. Set-ups of managed containers are killed in
+ * test/process/agent/setup-kill.test.ts.
  */
 import { once } from "node:events";
 import { join } from "node:path";
@@ -28,6 +29,8 @@ const UNITS = 2;
 const BURST = 6;
 const BURSTS = 4;
 const asRoot = process.getuid?.() === 0;
+type Kind = Exclude<OperationKind, "setup">;
+const points = faultPoints.filter((point) => !point.startsWith("setup:"));
 
 describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   const lost = how === "without power";
@@ -72,7 +75,7 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   const grants = async (): Promise<Live[]> => (await ask("GET", "/api/grants")).body.grants;
 
   /** Each kind as its caller begins it. */
-  const begin: Record<OperationKind, (container: string) => Promise<unknown>> = {
+  const begin: Record<Kind, (container: string) => Promise<unknown>> = {
     create: () => create(),
     remove: (container) => remove(container),
   };
@@ -167,13 +170,13 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   const runs = ["create:after-start"];
 
   it("has a way to begin each kind of operation", () => {
-    expect(Object.keys(begin)).toEqual(Object.keys(OPERATIONS));
+    expect([...Object.keys(begin), "setup"]).toEqual(Object.keys(OPERATIONS));
   });
 
-  check.each(faultPoints)(
+  check.each(points)(
     "%s",
     async (point) => {
-      const kind = point.split(":")[0] as OperationKind;
+      const kind = point.split(":")[0] as Kind;
       const id = kind === "create" ? "" : (await create()).body.id;
       await killAt(point, () => begin[kind](id));
       const left = await agreed();
@@ -185,7 +188,7 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   );
 
   // Nothing is reserved then.
-  const withOwn = faultPoints.filter((point) => point.startsWith("create:") && !point.endsWith("-reserve"));
+  const withOwn = points.filter((point) => point.startsWith("create:") && !point.endsWith("-reserve"));
   check.each(withOwn)(
     "%s, with a grant that was asked for before",
     async (point) => {

@@ -1,0 +1,168 @@
+/**
+ * Parts of set-ups by themselves. Proves: whose turn it is; what is read of a working tree, whatever its author put there; what is in its
+ * archive; what comes into a container's log again after a restart.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { LogLine as DockerLine } from "../../../../agent/src/docker";
+import { archiveOf } from "../../../../agent/src/setup/archive";
+import { LogFollower } from "../../../../agent/src/setup/follow";
+import { Places } from "../../../../agent/src/setup/places";
+import { readProject } from "../../../../agent/src/setup/project";
+import { append, endAll, logsOf, read, textOf } from "../container-logs/rig";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "berth-setup-parts-"));
+});
+afterEach(async () => {
+  await endAll();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const never = new AbortController().signal;
+
+describe("places", () => {
+  const most = { all: 3, owner: 2, mostOfAll: 6, mostOfOwner: 4 };
+
+  it("are taken in the order of asking, passing over who has as many as one may", async () => {
+    const places = new Places(most);
+    const order: string[] = [];
+    const asks = ["a1", "a2", "a3", "b1", "b2"].map(async (name) => {
+      const giveBack = await places.take(name[0] ?? "", never);
+      order.push(name);
+      return giveBack;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(order).toEqual(["a1", "a2", "b1"]);
+    (await asks[3])?.();
+    await asks[4];
+    expect(order).toEqual(["a1", "a2", "b1", "b2"]);
+    (await asks[0])?.();
+    await asks[2];
+    expect(order.at(-1)).toBe("a3");
+  });
+
+  it("say what is full, and who leaves makes room", async () => {
+    const places = new Places(most);
+    const gone = new AbortController();
+    const take = (owner: string, signal = never) => void places.take(owner, signal).catch(() => {});
+    for (let n = 0; n < 3; n++) take("a");
+    take("a", gone.signal);
+    expect([places.full("a"), places.full("b")]).toEqual(["owner", undefined]);
+    gone.abort(new Error("gone"));
+    expect(places.full("a")).toBeUndefined();
+    for (const owner of ["b", "b", "c"]) take(owner);
+    expect([places.full("c"), places.full("d")]).toEqual(["all", "all"]);
+    await expect(places.take("d", gone.signal)).rejects.toThrow("gone");
+  });
+});
+
+describe("a project", () => {
+  const put = (name: string, text: string) => writeFileSync(join(folder, name), text);
+
+  it("is installed and started as its files say, and its lock file is told from another", async () => {
+    put("package.json", JSON.stringify({ scripts: { dev: "vite" }, packageManager: "yarn@4.1.0" }));
+    put("yarn.lock", "__metadata:\n  version: 8\n");
+    const files = ["package.json", "yarn.lock"];
+    const one = await readProject({ folder, files });
+    expect(one.install({ incremental: false })).toMatchObject({ manager: "yarn", lockFile: "yarn.lock" });
+    expect(one.start(undefined)).toContain("run dev");
+    expect(one.start("")).toBeUndefined();
+    expect(one.install({ incremental: true, override: "make" }).command).toBe("make");
+    put("yarn.lock", "__metadata:\n  version: 9\n");
+    const two = await readProject({ folder, files });
+    expect(two.lock).not.toBe(one.lock);
+    put("package.json", "{}");
+    expect((await readProject({ folder, files })).lock).toBe(two.lock);
+  });
+
+  it("has none of what a link leads to, and nothing is awaited from a pipe", async () => {
+    symlinkSync("/etc/passwd", join(folder, "package.json"));
+    await expect(readProject({ folder, files: ["package.json"] })).rejects.toThrow("ELOOP");
+    // The list of a commit's files has no links: a link counts as nothing.
+    expect((await readProject({ folder, files: [] })).start(undefined)).toBeUndefined();
+    execFileSync("mkfifo", [join(folder, "yarn.lock")]);
+    expect(
+      (await readProject({ folder, files: ["yarn.lock"] })).install({ incremental: false }).manager,
+    ).toBe("yarn");
+  });
+
+  it("may have a package.json that is too large to be read", async () => {
+    put("package.json", `{"scripts":{"dev":"vite"},"x":"${"x".repeat(2 ** 20)}"}`);
+    expect((await readProject({ folder, files: ["package.json"] })).start(undefined)).toBeUndefined();
+  });
+});
+
+describe("an archive", () => {
+  it("has all that is in the folder, links as links, names as they are, of the account", async () => {
+    mkdirSync(join(folder, "tree/.git"), { recursive: true });
+    for (const name of ["-rf", "a b", "--checkpoint=1", ".git/x", "new\nline"])
+      writeFileSync(join(folder, "tree", name), "1");
+    symlinkSync("/etc", join(folder, "tree/link"));
+    const parts: Buffer[] = [];
+    for await (const part of archiveOf(join(folder, "tree"), { uid: 1234, gid: 99 }, never))
+      parts.push(part as Buffer);
+    const listed = execFileSync("tar", ["--list", "--verbose", "--numeric-owner"], {
+      input: Buffer.concat(parts),
+    });
+    const lines = String(listed).trim().split("\n");
+    expect(lines.every((line) => line.includes(" 1234/99 "))).toBe(true);
+    const names = lines.map((line) => line.replace(/^.*:\d\d /, "")).sort();
+    expect(names).toEqual(
+      ["./--checkpoint=1", "./-rf", "./.git/", "./.git/x", "./a b", "./link -> /etc", "./new\\nline"].sort(),
+    );
+  });
+
+  it("of a folder that cannot be read, or that is given up, breaks", async () => {
+    const all = async (signal: AbortSignal, path = folder) => {
+      for await (const _ of archiveOf(path, { uid: 0, gid: 0 }, signal));
+    };
+    await expect(all(never, join(folder, "gone"))).rejects.toThrow("ENOENT");
+    await expect(all(AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
+  });
+});
+
+describe("what a container prints", () => {
+  const at = (ms: number, nanos = 0) =>
+    `1796050800.${String(ms).padStart(3, "0")}${String(nanos).padStart(6, "0")}`;
+  const lines: DockerLine[] = [
+    { stream: "stdout", at: at(1), line: "a" },
+    { stream: "stdout", at: at(5, 1), line: "b" },
+    { stream: "stderr", at: at(5, 2), line: "c" },
+    { stream: "stdout", at: at(5, 3), line: "d" },
+    { stream: "stdout", at: at(9), line: "e" },
+  ];
+  /** As dockerd, which begins with the moment itself. */
+  const engine = (count: number) => ({
+    logs: async (_: string, { since = "0" }: { since?: string } = {}) =>
+      (async function* () {
+        for (const line of lines.slice(0, count)) if (Number(line.at) >= Number(since)) yield line;
+      })(),
+  });
+
+  it.each([0, 1, 2, 3, 4, 5])(
+    "comes into its log once, also where berthd was restarted after %i lines",
+    async (count) => {
+      const { logs } = await logsOf(["0123abcd"]);
+      await append(logs, ["before"]);
+      // Lines of a set-up stand between.
+      await new LogFollower(engine(count), logs).follow("0123abcd", "c", never);
+      for (const line of ["x", "y"]) await logs.append("0123abcd", { line }, 1, "setup");
+      const follower = new LogFollower(engine(5), logs);
+      await follower.follow("0123abcd", "c", never);
+      await follower.follow("0123abcd", "c", never);
+      await follower.catchUp("0123abcd", "c");
+      const got = textOf(await read(logs)).filter((line) => !["before", "x", "y"].includes(line));
+      expect(got).toEqual(["a", "b", "c", "d", "e"]);
+    },
+  );
+
+  it("is not asked for where the log has ended", async () => {
+    const { logs } = await logsOf([]);
+    expect(await new LogFollower(engine(5), logs).follow("0123abcd", "c", never)).toBe(false);
+  });
+});
