@@ -1,4 +1,4 @@
-/** How many set-ups are done at a time, and how many may wait. */
+/** How many set-ups are done at a time, and how many may wait: {@link Places} has those at a time. */
 export interface SetupPlaces {
   /** At a time. @default 4 */
   all: number;
@@ -22,14 +22,7 @@ export class Places {
   private readonly busy: string[] = [];
   private waiting: Waiting[] = [];
 
-  constructor(private readonly most: SetupPlaces) {}
-
-  /** Why there is no room for one more of the owner's: their own, or all places are taken. */
-  full(owner: string): "owner" | "all" | undefined {
-    const taken = [...this.busy, ...this.waiting.map((one) => one.owner)];
-    if (taken.filter((one) => one === owner).length >= this.most.mostOfOwner) return "owner";
-    return taken.length >= this.most.mostOfAll ? "all" : undefined;
-  }
+  constructor(private readonly most: Pick<SetupPlaces, "all" | "owner">) {}
 
   /** @returns gives it back, once. @throws the signal's reason */
   async take(owner: string, signal: AbortSignal): Promise<() => void> {

@@ -6,6 +6,7 @@ import { isOver, type Repository, type RepositoryHost } from "../../../core/mana
 import { DockerError, type Engine } from "../docker";
 import type { Operation, Operations, Step } from "../operations";
 import type { MainImageRow, SetupRow } from "../store";
+import { within } from "../waiting";
 import { SetupFailed, tooLong } from "./failed";
 import { LogFollower } from "./follow";
 import { Inside, type InsideOptions, type StartCommand } from "./inside";
@@ -38,8 +39,19 @@ export interface SetupsOptions
 }
 
 interface UnderWay {
+  owner: string;
   ended: AbortController;
+  /** Whether it is noted, and with it answered. */
+  begun: Promise<Result<SetupView>>;
+  noted: boolean;
   done: Promise<void>;
+}
+
+interface Begun {
+  container: ManagedContainer;
+  wish: Wish;
+  one: UnderWay;
+  answer(result: Result<SetupView>): void;
 }
 
 const operationBody = z.object({ container: z.string() });
@@ -47,6 +59,7 @@ const CUT_OFF = "it was cut off in the middle, as berthd or dockerd ended; ask f
 
 export class Setups implements SetupsOfContainers {
   private readonly states: SetupStates;
+  private readonly most: SetupPlaces;
   private readonly places: Places;
   private readonly parts: RunParts;
   private readonly underWay = new Map<string, UnderWay>();
@@ -56,7 +69,8 @@ export class Setups implements SetupsOfContainers {
   constructor(private readonly options: SetupsOptions) {
     const { engine, logs, operations, managed, log, rows, lookEveryMs } = options;
     this.states = new SetupStates({ ...options, rows: rows.setups });
-    this.places = new Places({ ...defaultPlaces, ...options.places });
+    this.most = { ...defaultPlaces, ...options.places };
+    this.places = new Places(this.most);
     const inside = new Inside(options);
     const follower = new LogFollower(engine, logs);
     this.parts = {
@@ -102,6 +116,8 @@ export class Setups implements SetupsOfContainers {
     const rules = { hosts: this.options.hosts(), callbacks: this.options.callbackRules() };
     const wish = await readWish(body, rules);
     if (!wish.ok) return wish;
+    // The same request may be on its way to the disk.
+    for (let one = this.underWay.get(id); one?.noted === false; one = this.underWay.get(id)) await one.begun;
     // Looked at after the last wait: what holds now holds until it is noted.
     const container = this.options.managed.find(owner, id);
     if (container === undefined) return refuse(notThere(id));
@@ -178,66 +194,73 @@ export class Setups implements SetupsOfContainers {
         message: `container ${id} is being set up`,
         fix: "wait for ready or failed, or delete the container",
       };
-    const full = this.places.full(owner);
-    if (full === undefined) return undefined;
+    return this.noRoom(owner);
+  }
+
+  private noRoom(owner: string): Refusal | undefined {
+    const { mostOfOwner, mostOfAll } = this.most;
+    const all = [...this.underWay.values()];
+    const own = all.filter((one) => one.owner === owner).length;
+    if (own < mostOfOwner && all.length < mostOfAll) return undefined;
     return {
       code: "full",
-      message: full === "owner" ? "too many set-ups of yours wait" : "too many set-ups wait on this node",
+      message:
+        own < mostOfOwner ? "too many set-ups wait on this node" : `${own} set-ups of yours are under way`,
+      allowed: `${mostOfOwner} of one owner, ${mostOfAll} of all`,
       fix: "ask again when some of them are done",
     };
   }
 
   private begin(container: ManagedContainer, wish: Wish): Promise<Result<SetupView>> {
     const { id, owner } = container;
-    const ended = new AbortController();
-    return new Promise((answer) => {
-      const operation = { id: `setup-${randomBytes(8).toString("hex")}`, owner, body: { container: id } };
-      const work = this.options.operations.run("setup", operation, async (step) => {
-        const begun = await step("accept", () => this.states.begin(rowOf(container, wish)));
-        if (!begun.ok) return begun;
-        const view = this.states.view(id);
-        answer(view === undefined ? refuse(notThere(id)) : { ok: true, value: view });
-        await this.queued(new Run(this.parts, container, wish, ended.signal), container, {
-          step,
-          signal: ended.signal,
-        });
-        return begun;
-      });
-      const done = work
-        .then(
-          (result) => void (result.ok || answer(result)),
-          (error: Error) => {
-            this.options.log.warn(
-              { container: id, reason: error.message },
-              "a set-up was cut off; it is looked after later",
-            );
-            answer(refuse({ code: "closed", message: "the set-up could not be noted", fix: "ask again" }));
-          },
-        )
-        .finally(() => this.underWay.delete(id));
-      this.underWay.set(id, { ended, done });
-    });
+    const begun = Promise.withResolvers<Result<SetupView>>();
+    const one: UnderWay = {
+      ...{ owner, ended: new AbortController(), begun: begun.promise, noted: false, done: Promise.resolve() },
+    };
+    const answer = (result: Result<SetupView>) => {
+      one.noted = true;
+      begun.resolve(result);
+    };
+    const operation = { id: `setup-${randomBytes(8).toString("hex")}`, owner, body: { container: id } };
+    one.done = this.options.operations
+      .run("setup", operation, (step) => this.noteAndDo(step, { container, wish, one, answer }))
+      .then(
+        (result) => void (result.ok || answer(result)),
+        (error: Error) => {
+          const reason = error.message;
+          this.options.log.warn({ container: id, reason }, "a set-up was cut off; it is looked after later");
+          answer(refuse({ code: "closed", message: "the set-up could not be noted", fix: "ask again" }));
+        },
+      )
+      .finally(() => this.underWay.delete(id));
+    this.underWay.set(id, one);
+    return one.begun;
   }
 
-  /** In its turn. What is wrong with it is its end; what cannot be written is thrown, and looked after later. */
-  private async queued(
-    run: Run,
-    { id, owner }: ManagedContainer,
-    { step, signal }: { step: Step<"setup">; signal: AbortSignal },
-  ): Promise<void> {
+  private async noteAndDo(
+    step: Step<"setup">,
+    { container, wish, one, answer }: Begun,
+  ): Promise<Result<void>> {
+    const begun = await step("accept", () => this.states.begin(rowOf(container, wish)));
+    if (!begun.ok) return begun;
+    const view = this.states.view(container.id);
+    answer(view === undefined ? refuse(notThere(container.id)) : { ok: true, value: view });
     try {
-      const late = AbortSignal.timeout(this.parts.times.queued);
-      const giveBack = await this.places
-        .take(owner, AbortSignal.any([signal, late]))
-        .catch((error: unknown) => {
-          throw late.aborted && !signal.aborted
-            ? tooLong("the wait for its turn", this.parts.times.queued)
-            : error;
-        });
-      await run.all(step).finally(giveBack);
+      await this.inTurn(new Run(this.parts, container, wish, one.ended.signal), one, step);
     } catch (error) {
-      await this.fail(id, error);
+      // What cannot be written is thrown, and looked after later.
+      await this.fail(container.id, error);
     }
+    return begun;
+  }
+
+  private async inTurn(run: Run, { owner, ended }: UnderWay, step: Step<"setup">): Promise<void> {
+    const milliseconds = this.parts.times.queued;
+    const late = () => tooLong("the wait for its turn", milliseconds);
+    const giveBack = await within({ milliseconds, signal: ended.signal, tooLong: late }, (signal) =>
+      this.places.take(owner, signal),
+    );
+    await run.all(step).finally(giveBack);
   }
 
   private async fail(id: string, error: unknown): Promise<void> {
@@ -248,14 +271,14 @@ export class Setups implements SetupsOfContainers {
     await this.states.enter(id, "failed", { message });
   }
 
-  /** Nobody is at it any more. Where only the start was missing, it goes on; else it has failed. */
+  /** Nobody is at it any more. Where all is installed, it goes on; else it has failed. */
   private async recover({ step, body }: Operation): Promise<void> {
     const { container: id } = operationBody.parse(body);
     const row = this.states.get(id);
     if (row === undefined || isOver(row.phase) || this.underWay.has(id)) return;
     const container = this.options.managed.find(row.owner, id);
     if (container === undefined) return this.gone(id);
-    if (step === "start") return this.startAgain(row, container);
+    if (step === "image" || step === "start") return this.startAgain(row, container);
     await this.states.enter(id, "failed", { message: CUT_OFF });
   }
 

@@ -63,7 +63,7 @@ setupsForEachTest();
 /** Those after which the set-up is begun, and its caller may know of it. */
 const begun = (point: string) => point !== "setup:before-accept";
 /** From here on it goes on to its end. */
-const GOES_ON = ["setup:before-start", "setup:after-start"];
+const GOES_ON = ["setup:before-image", "setup:after-image", "setup:before-start", "setup:after-start"];
 
 const notes = () => {
   const db = new DatabaseSync(join(folder, "ledger.db"), { readOnly: true });

@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { Callbacks } from "../../../agent/src/callbacks";
 import { ContainerLogs } from "../../../agent/src/container-logs";
 import { Engine } from "../../../agent/src/docker";
+import { procSessions } from "../../../agent/src/docker/sessions";
 import { Operations } from "../../../agent/src/operations";
+import { Proc } from "../../../agent/src/proc";
 import { RepositoryCache } from "../../../agent/src/repositories";
 import { type ManagedContainer, Setups, type SetupsOptions } from "../../../agent/src/setup";
 import { Store, Turn, Writer } from "../../../agent/src/store";
@@ -61,7 +63,8 @@ export class SetupNode {
       ...{ folder: join(folder, "cache"), maxBytes: 2 ** 30, hosts, resolve, log },
     });
     this.operations = new Operations({ loaded: tables.operations.all(), write, log });
-    this.engine = new Engine({ socket });
+    // The fake dockerd runs commands outside of any container.
+    this.engine = new Engine({ socket, sessions: procSessions(new Proc(), () => true) });
     this.setups = new Setups({
       rows: { setups: tables.setups.all(), mainImages: tables.mainImages.all() },
       ...{ write, callbacks: this.callbacks, logs: this.logs, engine: this.engine, log },

@@ -176,7 +176,9 @@ describe("a set-up", () => {
     const container = aContainer();
     const node = await aNode([container]);
     const body = request("app", container, { idempotencyKey: "k1", githubToken: TOKEN });
-    await setUp(node, container, body);
+    const both = await Promise.all([0, 1].map(() => node.setups.ask(OWNER, container.id, body)));
+    expect(both).toMatchObject([{ ok: true }, { ok: true }]);
+    await ended(container.id);
     const again = await node.setups.ask(OWNER, container.id, { ...body, githubToken: `${TOKEN}-new` });
     expect(again).toMatchObject({ ok: true, value: { phase: "ready" } });
     expect(await node.setups.ask(OWNER, container.id, { ...body, branch: "other" })).toMatchObject({
@@ -344,7 +346,7 @@ describe("set-ups at a time", () => {
     ];
     for (const one of [first, second, other]) expect(await ask(one)).toMatchObject({ ok: true });
     expect(await ask(third)).toMatchObject({
-      refusal: { code: "full", message: expect.stringContaining("yours") },
+      refusal: { code: "full", message: expect.stringContaining("of yours") },
     });
     expect(await ask(first)).toMatchObject({ refusal: { code: "conflict" } });
     for (const one of [first, other])

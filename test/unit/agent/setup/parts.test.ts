@@ -26,10 +26,8 @@ afterEach(async () => {
 const never = new AbortController().signal;
 
 describe("places", () => {
-  const most = { all: 3, owner: 2, mostOfAll: 6, mostOfOwner: 4 };
-
   it("are taken in the order of asking, passing over who has as many as one may", async () => {
-    const places = new Places(most);
+    const places = new Places({ all: 3, owner: 2 });
     const order: string[] = [];
     const asks = ["a1", "a2", "a3", "b1", "b2"].map(async (name) => {
       const giveBack = await places.take(name[0] ?? "", never);
@@ -46,17 +44,16 @@ describe("places", () => {
     expect(order.at(-1)).toBe("a3");
   });
 
-  it("say what is full, and who leaves makes room", async () => {
-    const places = new Places(most);
+  it("are not waited for by who has left", async () => {
+    const places = new Places({ all: 1, owner: 1 });
+    const giveBack = await places.take("a", never);
     const gone = new AbortController();
-    const take = (owner: string, signal = never) => void places.take(owner, signal).catch(() => {});
-    for (let n = 0; n < 3; n++) take("a");
-    take("a", gone.signal);
-    expect([places.full("a"), places.full("b")]).toEqual(["owner", undefined]);
+    const left = places.take("b", gone.signal);
+    const stays = places.take("c", never);
     gone.abort(new Error("gone"));
-    expect(places.full("a")).toBeUndefined();
-    for (const owner of ["b", "b", "c"]) take(owner);
-    expect([places.full("c"), places.full("d")]).toEqual(["all", "all"]);
+    await expect(left).rejects.toThrow("gone");
+    giveBack();
+    await stays;
     await expect(places.take("d", gone.signal)).rejects.toThrow("gone");
   });
 });
