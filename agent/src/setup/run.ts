@@ -198,6 +198,8 @@ export class Run {
 
 export const NOTHING_TO_START = "there is nothing to start";
 
+const EARLY_END_MS = 3000;
+
 /** Characters of a line of berthd's own. */
 const MOST_SHOWN = 2000;
 
@@ -219,7 +221,9 @@ export async function startAndSee(
     // From here on its output comes into the log.
     keeper.keep(command);
     const wanted = Object.keys(ports).map(Number);
-    const seconds = Math.round(times.start / 1000);
+    // Without a port there is nothing to wait for but an early end.
+    const most = wanted.length === 0 ? Math.min(times.start, EARLY_END_MS) : times.start;
+    const seconds = Math.round(most / 1000);
     const started = await inside.started(command, {
       ...{ ports: wanted, seconds },
       ...(signal !== undefined && { signal }),

@@ -213,14 +213,15 @@ export class Setups implements SetupsOfContainers {
 
   private begin(container: ManagedContainer, wish: Wish): Promise<Result<SetupView>> {
     const { id, owner } = container;
-    const begun = Promise.withResolvers<Result<SetupView>>();
-    const one: UnderWay = {
-      ...{ owner, ended: new AbortController(), begun: begun.promise, noted: false, done: Promise.resolve() },
-    };
-    const answer = (result: Result<SetupView>) => {
-      one.noted = true;
-      begun.resolve(result);
-    };
+    let answer: (result: Result<SetupView>) => void = () => {};
+    const begun = new Promise<Result<SetupView>>((resolve) => {
+      answer = (result) => {
+        one.noted = true;
+        resolve(result);
+      };
+    });
+    const ended = new AbortController();
+    const one: UnderWay = { owner, ended, begun, noted: false, done: Promise.resolve() };
     const operation = { id: `setup-${randomBytes(8).toString("hex")}`, owner, body: { container: id } };
     one.done = this.options.operations
       .run("setup", operation, (step) => this.noteAndDo(step, { container, wish, one, answer }))
@@ -234,7 +235,7 @@ export class Setups implements SetupsOfContainers {
       )
       .finally(() => this.underWay.delete(id));
     this.underWay.set(id, one);
-    return one.begun;
+    return begun;
   }
 
   private async noteAndDo(

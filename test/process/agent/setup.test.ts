@@ -159,7 +159,7 @@ describe("a set-up", () => {
     }
     expect(await setUp(node, container, request("new", container))).toMatchObject({
       phase: "ready",
-      sequence: 12,
+      sequence: 14,
     });
     expect(["old.txt", ".hidden", "dist/kept"].map((name) => fileIn(container, name))).toEqual(
       Array(3).fill(undefined),
