@@ -2,7 +2,6 @@
 import type { Result } from "../../../core/gpu";
 import {
   type ImageQuestion,
-  type ImageSource,
   imageDecision,
   imagesToRemove,
   type Repository,
@@ -31,7 +30,11 @@ export interface MainImagesOptions extends Pick<StatesOptions, "write"> {
 }
 
 /** Labels of such an image; containers that are made from it have them too. */
-export const MAIN_IMAGE = { key: "berth.main-image", shown: "berth.main-image-name" } as const;
+const LABELS = {
+  key: "berth.main-image",
+  shown: "berth.main-image-name",
+  base: "berth.main-image-base",
+} as const;
 
 const HOUR_MS = 3_600_000;
 const SPARE_MS = 600_000;
@@ -39,10 +42,19 @@ const SPARE_MS = 600_000;
 const NOTE_EVERY_MS = 60_000;
 const fine: Result<void> = { ok: true, value: undefined };
 
+/** What a container began with. */
+export interface Origin {
+  /** With the repository's main image, be it one that is old by now. */
+  fromMain: boolean;
+  /** The image, or what the main image began with. */
+  base: string;
+}
+
 /** A container that may become an image. */
 export interface Candidate extends Omit<ImageQuestion, "kept" | "now" | "fromMain"> {
   container: ManagedContainer;
   repository: Repository;
+  origin: Origin;
   /** Of its set-up: no value of it gets into the image. */
   env: Readonly<Record<string, string>>;
   lock: string;
@@ -73,20 +85,18 @@ export class MainImages {
       .map(({ image: id, shown, createdAt, usedAt }) => ({ id, shown, createdAt, usedAt }));
   }
 
-  /** Whether the container was made from the main image of the repository, be it one that is old by now. */
-  async isFrom({ owner, container }: ManagedContainer, repository: Repository): Promise<boolean> {
-    const seen = await this.options.engine.inspect(container);
-    return isOf(seen, repositoryKey(owner, repository));
+  /** What the container began with. */
+  async originOf(container: ManagedContainer, repository: Repository): Promise<Origin> {
+    const seen = await this.options.engine.inspect(container.container);
+    return originIn(seen, container, repositoryKey(container.owner, repository));
   }
 
   /** Whether the container is to become the repository's main image. One that is old and cannot be made anew here is put aside. */
-  async wanted(candidate: Candidate): Promise<boolean> {
-    const { container, repository, lock, build, isDefault } = candidate;
+  async wanted({ container, repository, lock, build, isDefault, origin }: Candidate): Promise<boolean> {
     const key = repositoryKey(container.owner, repository);
     const kept = this.rows.get(key);
-    const seen = await this.options.engine.inspect(container.container);
     const decision = imageDecision({
-      ...{ isDefault, fromMain: isOf(seen, key), now: { base: baseOf(seen, container), lock } },
+      ...{ isDefault, fromMain: origin.fromMain, now: { base: origin.base, lock } },
       ...(build !== undefined && { build }),
       ...(kept !== undefined && { kept }),
     });
@@ -95,7 +105,7 @@ export class MainImages {
   }
 
   /** Makes the image. The container stands still meanwhile. */
-  build({ container, repository, env, lock }: Candidate): Promise<Result<void>> {
+  build({ container, repository, env, lock, origin: { base } }: Candidate): Promise<Result<void>> {
     return this.turns.run(async () => {
       const { engine } = this.options;
       const key = repositoryKey(container.owner, repository);
@@ -103,12 +113,11 @@ export class MainImages {
       const seen = await engine.inspect(container.container);
       const image = await engine.commit(container.container, {
         ...{ repository: `berth-main/${key}`, tag: "main" },
-        labels: { ...withoutOurs(seen), [MAIN_IMAGE.key]: key, [MAIN_IMAGE.shown]: shown },
+        labels: { ...withoutOurs(seen), ...labelsOf({ key, shown, base }) },
         changes: blanks(seen, env),
       });
-      const source: ImageSource = { base: baseOf(seen, container), lock };
       const now = this.now();
-      const row = { key, owner: container.owner, shown, image, ...source, createdAt: now, usedAt: now };
+      const row = { key, owner: container.owner, shown, image, base, lock, createdAt: now, usedAt: now };
       return this.change(key, () => row);
     });
   }
@@ -117,7 +126,7 @@ export class MainImages {
   prune(): Promise<void> {
     return this.turns.run(async () => {
       const there = await this.options.engine.images();
-      const ours = there.filter(({ Labels }) => Labels?.[MAIN_IMAGE.key] !== undefined);
+      const ours = there.filter(({ Labels }) => Labels?.[LABELS.key] !== undefined);
       await this.forgetGone(ours);
       const going = new Set(this.tooMuch(there));
       for (const { Id } of ours) {
@@ -188,11 +197,20 @@ export class MainImages {
   }
 }
 
-const isOf = (seen: Inspect | undefined, key: string) => seen?.Config?.Labels?.[MAIN_IMAGE.key] === key;
+/** By the labels that a container has of its image; `Image` is an id, where Docker says it. */
+function originIn(
+  seen: (Inspect & { Image?: string }) | undefined,
+  { image }: ManagedContainer,
+  key: string,
+): Origin {
+  const labels = seen?.Config?.Labels ?? {};
+  const fromMain = labels[LABELS.key] === key;
+  return { fromMain, base: (fromMain && labels[LABELS.base]) || (seen?.Image ?? image) };
+}
 
-/** What a container was made from, by id where Docker says it. */
-const baseOf = (seen: (Inspect & { Image?: string }) | undefined, { image }: ManagedContainer) =>
-  seen?.Image ?? image;
+const labelsOf = ({ key, shown, base }: { key: string; shown: string; base: string }) => ({
+  ...{ [LABELS.key]: key, [LABELS.shown]: shown, [LABELS.base]: base },
+});
 
 /** Berth's labels of the container would say of each container made from the image what is true of this one. Empty ones count as none. */
 function withoutOurs(seen: Inspect | undefined): Record<string, string> {

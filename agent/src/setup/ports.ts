@@ -1,4 +1,5 @@
 /** What the set-up of managed containers needs of the parts around it, and what it gives to them. */
+import type { Result } from "../../../core/gpu";
 import type { Repository, SetupPhase, SetupStatus } from "../../../core/manager";
 
 /** A container that the manager made for a tenant. */
@@ -11,11 +12,14 @@ export interface ManagedContainer {
   container: string;
   /** What it was made from. */
   image: string;
+  /** Of its first port; 0: none is published. */
   hostPort: number;
   /** Ports of the node, by those of the container. */
   ports: Readonly<Record<number, number>>;
   state: "making" | "ready" | "leaving";
   template?: string;
+  /** For whatever is run in it; a set-up's own go before these. */
+  env: Readonly<Record<string, string>>;
 }
 
 export interface ManagedContainers {
@@ -25,12 +29,27 @@ export interface ManagedContainers {
   onGone(listener: (id: string) => void): () => void;
 }
 
-/** The caches of package managers that stand below containers. Where there is none, all is fetched. */
+/** What a container's packages are of. */
+export interface SetupPackagesOf {
+  owner: string;
+  repository: Repository;
+  branch: string;
+  /** The one whose packages serve where `branch` has none of its own. */
+  mainBranch?: string;
+  /** That the container began with, or for one that is made of a main image, what that began with. */
+  image: string;
+}
+
+/** The caches of packages that stand below containers. Where there is none, all is fetched. */
 export interface SetupPackages {
-  /** Puts what was kept under the key below the container's dependencies. */
-  attach(id: string, key: string): Promise<unknown>;
-  /** Keeps what an installation added. */
-  keep(id: string, key: string): Promise<unknown>;
+  /** Puts what is kept below the container's packages. @returns `from`: something was */
+  attach(id: string, of: SetupPackagesOf): Promise<{ from?: unknown }>;
+  /** Keeps what an installation left. @param how `fingerprint`: of what the packages depend on */
+  keep(
+    id: string,
+    of: SetupPackagesOf,
+    how: { fingerprint: string; signal: AbortSignal },
+  ): Promise<Result<unknown>>;
 }
 
 /** How far a container's set-up is. */

@@ -1,8 +1,7 @@
 /** One set-up, from its turn to its end. */
 
-import { repositoryKey } from "../../../core/manager";
 import type { ContainerLogs } from "../container-logs";
-import { DockerError, type Engine, type Line } from "../docker";
+import { DockerError, type Engine, type ExecLine, type Line } from "../docker";
 import type { Step } from "../operations";
 import type { Checkout, RepositoryCache } from "../repositories";
 import { within } from "../waiting";
@@ -11,8 +10,8 @@ import { failedBy, SetupFailed, tooLong } from "./failed";
 import type { LogFollower } from "./follow";
 import type { Inside, StartCommand } from "./inside";
 import type { StartKeeper } from "./keeper";
-import type { Candidate, MainImages } from "./main-images";
-import type { ManagedContainer, SetupPackages } from "./ports";
+import type { Candidate, MainImages, Origin } from "./main-images";
+import type { ManagedContainer, SetupPackages, SetupPackagesOf } from "./ports";
 import { type Project, readProject } from "./project";
 import type { Wish } from "./request";
 import type { SetupStates } from "./states";
@@ -52,7 +51,8 @@ export interface RunParts {
 
 interface Placed {
   project: Project;
-  isDefault: boolean;
+  branch: string;
+  mainBranch?: string;
 }
 
 export class Run {
@@ -74,8 +74,8 @@ export class Run {
       const placed = await step("place", () => this.place(checkout));
       // Others wait for the place that it takes.
       await checkout.remove();
-      await step("install", () => this.install(placed));
-      await step("image", () => this.image(placed));
+      const origin = await step("install", () => this.install(placed));
+      await step("image", () => this.image(placed, origin));
       await step("start", () => this.start(placed.project.start(this.wish.start)));
     } finally {
       await checkout.remove();
@@ -103,7 +103,7 @@ export class Run {
     const late = () => tooLong("putting the repository into the container", times.place);
     const bounds = { milliseconds: times.place, signal: this.signal, tooLong: late };
     const project = await within(bounds, (signal) => this.unpack(checkout, signal));
-    return { project, isDefault: branch === defaultBranch };
+    return { project, branch, ...(defaultBranch !== undefined && { mainBranch: defaultBranch }) };
   }
 
   private async unpack(checkout: Checkout, signal: AbortSignal): Promise<Project> {
@@ -118,49 +118,62 @@ export class Run {
     return readProject(checkout);
   }
 
-  private async install({ project }: Placed): Promise<void> {
+  private async install({ project, branch, mainBranch }: Placed): Promise<Origin> {
     const { states, images, inside, times } = this.parts;
     const { env, workdir, install: override, start, repository } = this.wish;
     const line = project.start(start);
     await states.enter(this.id, "installing", line === undefined ? {} : { start: line });
-    const key = repositoryKey(this.container.owner, repository);
-    const cached = await this.attach(key);
-    const incremental = cached || (await images.isFrom(this.container, repository));
+    const origin = await images.originOf(this.container, repository);
+    const of = { owner: this.container.owner, repository, branch, image: origin.base };
+    const packages = { ...of, ...(mainBranch !== undefined && { mainBranch }) };
+    const incremental = (await this.attach(packages)) || origin.fromMain;
     const { command } = project.install({ incremental, ...(override !== undefined && { override }) });
-    if (command === undefined) return states.say(this.id, "[berth] nothing is to be installed");
     // What the tenant wrote may have a secret in it.
-    await states.say(this.id, `[berth] $ ${override === undefined ? command : "installCommand"}`);
-    const onLine = ({ stream: _, ...said }: Line & { stream: unknown }) => this.tell(said);
-    await inside.install(
-      this.container.container,
-      { line: command, env, workdir },
-      {
-        ...{ timeoutMs: times.install, signal: this.signal, onLine },
-      },
+    const shown = override === undefined ? command : "installCommand";
+    await states.say(
+      this.id,
+      command === undefined ? "[berth] nothing is to be installed" : `[berth] $ ${shown}`,
     );
-    if (cached)
-      await this.withoutFail("what was installed is not kept for later", () =>
-        this.parts.packages?.keep(this.id, key),
-      );
+    if (command === undefined) return origin;
+    const onLine = ({ stream: _, ...said }: ExecLine) => this.tell(said);
+    const how = { timeoutMs: times.install, signal: this.signal, onLine };
+    await inside.install(this.container.container, { line: command, env: this.env(env), workdir }, how);
+    await this.keep(packages, project.lock);
+    return origin;
+  }
+
+  private env(own: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+    return { ...this.container.env, ...own };
   }
 
   private async tell(line: Line): Promise<void> {
     await this.parts.logs.append(this.id, line, Date.now(), "setup");
   }
 
-  /** Whether a cache stands below what is installed. */
-  private async attach(key: string): Promise<boolean> {
+  /** Whether something is kept that stands below what is installed. */
+  private async attach(of: SetupPackagesOf): Promise<boolean> {
     const { packages } = this.parts;
     if (packages === undefined) return false;
-    return this.withoutFail("the cache of packages is not used", () => packages.attach(this.id, key));
+    let stands = false;
+    await this.withoutFail("packages that were kept are not used", async () => {
+      stands = (await packages.attach(this.id, of)).from !== undefined;
+    });
+    return stands;
   }
 
-  private async image({ project, isDefault }: Placed): Promise<void> {
+  private async keep(of: SetupPackagesOf, fingerprint: string): Promise<void> {
+    await this.withoutFail("the packages are not kept for later", async () => {
+      const kept = await this.parts.packages?.keep(this.id, of, { fingerprint, signal: this.signal });
+      if (kept?.ok === false) throw failedBy(kept.refusal);
+    });
+  }
+
+  private async image({ project, branch, mainBranch }: Placed, origin: Origin): Promise<void> {
     const { images, states } = this.parts;
     const { repository, env, build } = this.wish;
     const candidate: Candidate = {
-      ...{ container: this.container, repository, env, isDefault, lock: project.lock },
-      ...(build !== undefined && { build }),
+      ...{ container: this.container, repository, env: this.env(env), origin, lock: project.lock },
+      ...{ isDefault: branch === mainBranch, ...(build !== undefined && { build }) },
     };
     await this.withoutFail("no main image is made", async () => {
       if (!(await images.wanted(candidate))) return;
@@ -175,23 +188,21 @@ export class Run {
     await states.enter(this.id, "starting");
     if (line === undefined) return states.enter(this.id, "ready", { message: NOTHING_TO_START });
     const { env, workdir } = this.wish;
-    const command = { id: this.id, container: this.container.container, line, env, workdir };
+    const command = { id: this.id, container: this.container.container, line, env: this.env(env), workdir };
     const message = await startAndSee(this.parts, this.container, command, this.signal);
     await states.enter(this.id, "ready", { message });
   }
 
-  /** What only makes set-ups faster: without it they go on. @returns whether it worked */
-  private async withoutFail(what: string, act: () => Promise<unknown> | undefined): Promise<boolean> {
+  /** What only makes set-ups faster: without it they go on. */
+  private async withoutFail(what: string, act: () => Promise<void>): Promise<void> {
     try {
       await act();
-      return true;
     } catch (error) {
       this.signal.throwIfAborted();
       const reason = (error as Error).message;
       this.parts.log.warn({ container: this.id, reason }, what);
       const shown = error instanceof SetupFailed || error instanceof DockerError ? `: ${reason}` : "";
       await this.parts.states.say(this.id, `[berth] ${what}${shown}`.slice(0, MOST_SHOWN));
-      return false;
     }
   }
 }

@@ -39,7 +39,8 @@ mkdir -p "$1" && chown "$2" "$1"
 const BEGUN = `
 begun_of() {
   set -- $(cat "/proc/$1/stat" 2>/dev/null)
-  echo "\${22}"
+  # One that has ended, and that nobody has asked for its end, has no part in anything.
+  [ "$3" = Z ] || echo "\${22}"
 }
 lives() {
   pid= begun=

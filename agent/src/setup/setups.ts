@@ -322,16 +322,17 @@ const notThere = (id: string): Refusal => ({
 });
 
 function commandOf(
-  { container: id, start: line, env, workdir }: SetupRow,
-  { container }: ManagedContainer,
+  { container: id, start: line, env: own, workdir }: SetupRow,
+  { container, env }: ManagedContainer,
 ): StartCommand | undefined {
-  return line === undefined ? undefined : { id, container, line, env, workdir };
+  return line === undefined ? undefined : { id, container, line, env: { ...env, ...own }, workdir };
 }
 
 function rowOf({ id, owner, name, hostPort }: ManagedContainer, wish: Wish) {
   const { repository, branch, callback, env, workdir, key, fingerprint } = wish;
   return {
-    ...{ container: id, owner, name, hostPort, repository, env, workdir, fingerprint },
+    ...{ container: id, owner, name, repository, env, workdir, fingerprint },
+    ...(hostPort > 0 && { hostPort }),
     ...(branch !== undefined && { branch }),
     ...(callback !== undefined && { callback }),
     ...(key !== undefined && { key }),

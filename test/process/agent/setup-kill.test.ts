@@ -52,7 +52,7 @@ beforeAll(async () => {
       format: "cjs",
       logLevel: "silent",
       write: false,
-      external: ["koffi"],
+      packages: "external",
     },
   });
   program = made.outputFiles[0]?.text ?? "";

@@ -119,7 +119,16 @@ export function aContainer(more: Partial<ManagedContainer> = {}): ManagedContain
   const workdir = join(folder, id, "app");
   mkdirSync(workdir, { recursive: true });
   return {
-    ...{ id, owner: OWNER, name: `c-${id}`, container, image: "sha256:base", hostPort: 20_000, ports: {} },
+    ...{
+      id,
+      owner: OWNER,
+      name: `c-${id}`,
+      container,
+      image: "sha256:base",
+      hostPort: 20_000,
+      ports: {},
+      env: {},
+    },
     ...{ state: "ready", workdir },
     ...more,
   };

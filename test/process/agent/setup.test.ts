@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { signature } from "../../../agent/src/callbacks";
+import type { SetupPackages } from "../../../agent/src/setup";
 import { run } from "../../lib/run";
 import { until } from "../../lib/until";
 import {
@@ -48,12 +49,13 @@ describe("a set-up", () => {
       "src/index.js": "1",
       "run.sh": { mode: 0o755, text: "#!/bin/sh\n" },
     });
-    const container = aContainer({ ports: { [port]: 20_001 }, hostPort: 20_001 });
+    const env = { GREETING: "hi", NAME: "box" };
+    const container = aContainer({ ports: { [port]: 20_001 }, hostPort: 20_001, env });
     pumpOutput(container.container);
     const node = await aNode([container]);
     const body = request("app", container, {
       envVars: { GREETING: "hello" },
-      installCommand: 'echo "installing with $GREETING"; echo 1 >installed',
+      installCommand: 'echo "installing with $GREETING in $NAME"; echo 1 >installed',
       startCommand: listenOn(port),
     });
     const asked = await node.setups.ask(OWNER, container.id, body);
@@ -89,7 +91,7 @@ describe("a set-up", () => {
       "[berth] $ installCommand",
       ...phases.slice(4).map((phase) => `[berth] ${phase}`),
     ]);
-    expect(lines).toContain("setup: installing with hello");
+    expect(lines).toContain("setup: installing with hello in box");
     expect(lines).toContain(`start: in ${container.workdir} with hello`);
     expect([fileIn(container, "src/index.js"), fileIn(container, "installed")]).toEqual(["1", "1\n"]);
     expect((await run("git", ["-C", container.workdir, "status", "--porcelain"])).stdout).toBe(
@@ -319,6 +321,41 @@ describe("a set-up that fails", () => {
     await dockerd.start();
     expect(await setUp(node, second, request("app", second))).toMatchObject({ phase: "ready" });
   });
+
+  it.each([true, false])(
+    "for want of kept packages is none, where they are used (%s) or cannot be",
+    async (good) => {
+      await host.commit("acme", "app", { "package-lock.json": "{}" });
+      const container = aContainer();
+      const calls: unknown[] = [];
+      const packages: SetupPackages = {
+        attach: async (_, of) => {
+          calls.push(of);
+          if (!good) throw new Error("no overlay");
+          return { from: {} };
+        },
+        keep: async (_, of, { fingerprint }) => {
+          calls.push([of, fingerprint.length]);
+          return { ok: false, refusal: { code: "full", message: "there is no room" } };
+        },
+      };
+      const node = await aNode([container], { packages });
+      expect(
+        await setUp(node, container, request("app", container, { installCommand: "true" })),
+      ).toMatchObject({
+        phase: "ready",
+      });
+      const of = {
+        ...{ owner: OWNER, repository: host.repository("acme", "app") },
+        ...{ branch: "main", mainBranch: "main", image: "sha256:base" },
+      };
+      expect(calls).toEqual([of, [of, 64]]);
+      const lines = (await linesOf(node, container.id)).join("\n");
+      expect(lines).toContain("the packages are not kept for later: there is no room");
+      expect(lines.includes("packages that were kept are not used")).toBe(!good);
+      expect(lines).not.toContain("no overlay");
+    },
+  );
 
   it("for want of a main image is none: it goes on without", async () => {
     await host.commit("acme", "app", { a: "1" });
