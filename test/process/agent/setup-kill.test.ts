@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { build } from "esbuild";
@@ -82,11 +82,13 @@ it.each(faultPoints.filter((point) => point.startsWith("setup:")))("%s", async (
     startCommand: "exec sleep 600",
   });
   const plain = { folder, socket: dockerd.socket, hosts: [host.host], containers: [container] };
-  const child: ChildProcess = spawn(process.execPath, ["-e", program], {
+  const file = join(folder, "set-up.cjs");
+  writeFileSync(file, program);
+  const child: ChildProcess = spawn(process.execPath, [file], {
     stdio: "ignore",
-    cwd: process.cwd(),
     env: {
       ...process.env,
+      NODE_PATH: join(process.cwd(), "node_modules"),
       ...{ TOLD: JSON.stringify({ plain, ask: [OWNER, container.id, body] }) },
       ...{ BERTH_FAULT: point, BERTH_FAULTS_ALLOWED: "1" },
     },

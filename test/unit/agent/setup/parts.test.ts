@@ -12,7 +12,7 @@ import { archiveOf } from "../../../../agent/src/setup/archive";
 import { LogFollower } from "../../../../agent/src/setup/follow";
 import { Places } from "../../../../agent/src/setup/places";
 import { readProject } from "../../../../agent/src/setup/project";
-import { append, endAll, logsOf, read, textOf } from "../container-logs/rig";
+import { endAll, logsOf, read, textOf } from "../container-logs/rig";
 
 let folder: string;
 beforeEach(() => {
@@ -145,7 +145,7 @@ describe("what a container prints", () => {
     "comes into its log once, also where berthd was restarted after %i lines",
     async (count) => {
       const { logs } = await logsOf(["0123abcd"]);
-      await append(logs, ["before"]);
+      await logs.append("0123abcd", { line: "before" }, 1, "setup");
       // Lines of a set-up stand between.
       await new LogFollower(engine(count), logs).follow("0123abcd", "c", never);
       for (const line of ["x", "y"]) await logs.append("0123abcd", { line }, 1, "setup");
