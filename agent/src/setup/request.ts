@@ -54,6 +54,8 @@ export interface Wish {
   token?: string;
   callback?: CallbackTarget;
   build?: boolean;
+  /** What the caller believes of the container. */
+  hasMain: boolean;
   env: Record<string, string>;
   install?: string;
   start?: string;
@@ -108,7 +110,8 @@ function wishOf(body: SetupRequest, repository: Repository): Wish {
   const { branch, githubToken: token, callbackUrl: url, callbackSecret: secret } = body;
   const { buildMainImage: build, envVars: env = {}, installCommand: install, startCommand: start } = body;
   return {
-    ...{ repository, env, workdir: body.workdir, fingerprint: fingerprintOf(body) },
+    ...{ repository, env, workdir: body.workdir, hasMain: body.hasMainImage ?? false },
+    fingerprint: fingerprintOf(body),
     ...(branch !== undefined && { branch }),
     ...(token !== undefined && { token }),
     ...(url !== undefined && secret !== undefined && { callback: { url, secret } }),

@@ -120,10 +120,12 @@ export class Run {
 
   private async install({ project, branch, mainBranch }: Placed): Promise<Origin> {
     const { states, images, inside, times } = this.parts;
-    const { env, workdir, install: override, start, repository } = this.wish;
+    const { env, workdir, install: override, start, repository, hasMain } = this.wish;
     const line = project.start(start);
     await states.enter(this.id, "installing", line === undefined ? {} : { start: line });
     const origin = await images.originOf(this.container, repository);
+    if (hasMain && !origin.fromMain)
+      await states.say(this.id, "[berth] the container was not made from the repository's main image");
     const of = { owner: this.container.owner, repository, branch, image: origin.base };
     const packages = { ...of, ...(mainBranch !== undefined && { mainBranch }) };
     const incremental = (await this.attach(packages)) || origin.fromMain;

@@ -55,6 +55,7 @@ describe("a set-up", () => {
     const node = await aNode([container]);
     const body = request("app", container, {
       envVars: { GREETING: "hello" },
+      hasMainImage: true,
       installCommand: 'echo "installing with $GREETING in $NAME"; echo 1 >installed',
       startCommand: listenOn(port),
     });
@@ -88,6 +89,7 @@ describe("a set-up", () => {
       lines.filter((line) => line.includes("[berth]")).map((line) => line.split(":")[1]?.trim()),
     ).toEqual([
       ...phases.slice(0, 4).map((phase) => `[berth] ${phase}`),
+      "[berth] the container was not made from the repository's main image",
       "[berth] $ installCommand",
       ...phases.slice(4).map((phase) => `[berth] ${phase}`),
     ]);

@@ -37,7 +37,7 @@ describe("callbacks", () => {
     first.close();
     const db = new DatabaseSync(file);
     db.exec(
-      "DROP TABLE callbacks; DROP TABLE managed; DROP TABLE volumes; DELETE FROM migrations WHERE version > 3",
+      "DROP TABLE callbacks; DROP TABLE managed; DROP TABLE volumes; DROP TABLE setups; DROP TABLE main_images; DELETE FROM migrations WHERE version > 3",
     );
     db.close();
     const store = opened();

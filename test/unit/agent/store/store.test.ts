@@ -154,7 +154,7 @@ describe("keys that the stack dropped", () => {
     first.close();
     const db = new DatabaseSync(file);
     db.exec(
-      "DROP TABLE managed; DROP TABLE volumes; DROP TABLE callbacks; DROP TABLE operations; DROP INDEX grants_over_key; ALTER TABLE grants DROP COLUMN key; DELETE FROM migrations WHERE version > 1",
+      "DROP TABLE setups; DROP TABLE main_images; DROP TABLE managed; DROP TABLE volumes; DROP TABLE callbacks; DROP TABLE operations; DROP INDEX grants_over_key; ALTER TABLE grants DROP COLUMN key; DELETE FROM migrations WHERE version > 1",
     );
     // A grant that is over and cannot be read keeps nobody from the rest.
     db.exec("UPDATE grants SET body = 'no' WHERE token = 3");
