@@ -2,7 +2,7 @@
 import { DockerError, type Engine, type ExecLine, type ExecOptions, type ExecResult } from "../docker";
 import type { Account } from "./archive";
 import { SetupFailed, tooLong } from "./failed";
-import { AWAIT, CLEAR, ENDS, LAUNCH, MAKE, STOP, SUPERVISE } from "./scripts";
+import { AWAIT, CLEAR, ENDS, INSTALL, LAUNCH, MAKE, STOP, SUPERVISE } from "./scripts";
 
 export interface InsideOptions {
   engine: Pick<Engine, "exec">;
@@ -12,7 +12,7 @@ export interface InsideOptions {
   stateFolder?: string;
 }
 
-/** The line that is kept running in a container. */
+/** A line that is run, or kept running, in a container. */
 export interface StartCommand {
   /** The container, by Berth's id. */
   id: string;
@@ -51,13 +51,11 @@ export class Inside {
 
   /** Runs an installation, and tells each of its lines. */
   async install(
-    container: string,
-    { line, env, workdir }: Pick<StartCommand, "line" | "env" | "workdir">,
+    { id, container, line, env, workdir }: StartCommand,
     options: { timeoutMs: number; signal: AbortSignal; onLine(line: ExecLine): Promise<void> },
   ): Promise<void> {
-    const how = { ...options, maxBytes: MOST_OUTPUT };
-    const { engine } = this.options;
-    const { exitCode, timedOut } = await engine.exec(container, { shell: line, env, workdir }, how);
+    const args = [this.stateOf(id), line];
+    const { exitCode, timedOut } = await this.run(container, INSTALL, args, options, { env, workdir });
     if (timedOut) throw tooLong("the installation", options.timeoutMs);
     if (exitCode !== 0)
       throw new SetupFailed(
@@ -88,7 +86,7 @@ export class Inside {
     return { kind: done.exitCode === 0 ? "listens" : "runs" };
   }
 
-  /** Ends what is kept running. A container that is gone or stopped is fine. */
+  /** Ends what is kept running, and an installation that nobody waits for any more. A container that is gone or stopped is fine. */
   async stop(id: string, container: string): Promise<void> {
     try {
       await this.run(container, STOP, [this.stateOf(id)], {});

@@ -139,7 +139,8 @@ export class Run {
     if (command === undefined) return origin;
     const onLine = ({ stream: _, ...said }: ExecLine) => this.tell(said);
     const how = { timeoutMs: times.install, signal: this.signal, onLine };
-    await inside.install(this.container.container, { line: command, env: this.env(env), workdir }, how);
+    const { container } = this.container;
+    await inside.install({ id: this.id, container, line: command, env: this.env(env), workdir }, how);
     await this.keep(packages, project.lock);
     return origin;
   }

@@ -42,9 +42,10 @@ begun_of() {
   # One that has ended, and that nobody has asked for its end, has no part in anything.
   [ "$3" = Z ] || echo "\${22}"
 }
+note() { echo "$2 $(begun_of "$2")" >"$state/$1"; }
 lives() {
   pid= begun=
-  read -r pid begun 2>/dev/null <"$state/pid"
+  read -r pid begun 2>/dev/null <"$state/$1"
   [ -n "$begun" ] && [ "$(begun_of "$pid")" = "$begun" ]
 }
 `;
@@ -70,25 +71,39 @@ done
 export const LAUNCH = `${BEGUN}
 state=$1
 mkdir -p "$state" || exit 1
-lives && exit 0
+lives pid && exit 0
 rm -f "$state/ended"
 own=$(command -v setsid)
 $own /bin/sh -c "$3" berth-start "$state" </dev/null >"$2" 2>&1 &
-echo "$! $(begun_of $!)" >"$state/pid"
+note pid $!
 `;
 
-/** `$1`: the supervisor's folder. Ends it, and what it runs. */
+/** `$1`: the supervisor's folder, `$2`: the line. Dockerd begins each command in a session of its own. */
+export const INSTALL = `${BEGUN}
+state=$1
+mkdir -p "$state" || exit 1
+note install $$
+exec /bin/sh -c "$2"
+`;
+
+/**
+ * `$1`: the supervisor's folder. Ends it, and what it runs; and an installation, which goes on where the berthd that waited for it was
+ * killed.
+ */
 export const STOP = `${BEGUN}
 state=$1
-lives || exit 0
 send() { kill "-$1" "-$pid" 2>/dev/null || kill "-$1" "$pid" 2>/dev/null; }
-send TERM
-for n in 1 2 3; do
-  kill -0 "-$pid" 2>/dev/null || break
-  sleep 1
+for one in pid install; do
+  lives "$one" || continue
+  send TERM
+  for n in 1 2 3; do
+    kill -0 "-$pid" 2>/dev/null || break
+    sleep 1
+  done
+  send KILL
+  rm -f "$state/$one"
 done
-send KILL
-rm -f "$state/pid"
+exit 0
 `;
 
 /** `$1`: the supervisor's folder, `$2`: seconds, further ones: ports, as /proc/net/tcp has them. Waits until one is listened on. */

@@ -11,6 +11,7 @@ import { DatabaseSync } from "node:sqlite";
 import { build } from "esbuild";
 import { beforeAll, expect, it } from "vitest";
 import { faultPoints } from "../../../agent/src/operations";
+import type { ManagedContainer, SetupRequest } from "../../../agent/src/setup";
 import { until } from "../../lib/until";
 import {
   aContainer,
@@ -74,6 +75,22 @@ const notes = () => {
   }
 };
 
+/** A process that asks for the set-up. */
+function asking(container: ManagedContainer, body: SetupRequest, env: NodeJS.ProcessEnv = {}): ChildProcess {
+  const plain = { folder, socket: dockerd.socket, hosts: [host.host], containers: [container] };
+  const file = join(folder, "set-up.cjs");
+  writeFileSync(file, program);
+  return spawn(process.execPath, [file], {
+    stdio: "ignore",
+    env: {
+      ...process.env,
+      NODE_PATH: join(process.cwd(), "node_modules"),
+      ...{ TOLD: JSON.stringify({ plain, ask: [OWNER, container.id, body] }) },
+      ...env,
+    },
+  });
+}
+
 it.each(faultPoints.filter((point) => point.startsWith("setup:")))("%s", async (point) => {
   await host.commit("acme", "app", { a: "1" });
   const container = aContainer();
@@ -81,18 +98,7 @@ it.each(faultPoints.filter((point) => point.startsWith("setup:")))("%s", async (
     installCommand: "echo installed",
     startCommand: "exec sleep 600",
   });
-  const plain = { folder, socket: dockerd.socket, hosts: [host.host], containers: [container] };
-  const file = join(folder, "set-up.cjs");
-  writeFileSync(file, program);
-  const child: ChildProcess = spawn(process.execPath, [file], {
-    stdio: "ignore",
-    env: {
-      ...process.env,
-      NODE_PATH: join(process.cwd(), "node_modules"),
-      ...{ TOLD: JSON.stringify({ plain, ask: [OWNER, container.id, body] }) },
-      ...{ BERTH_FAULT: point, BERTH_FAULTS_ALLOWED: "1" },
-    },
-  });
+  const child = asking(container, body, { BERTH_FAULT: point, BERTH_FAULTS_ALLOWED: "1" });
   expect((await once(child, "exit"))[1]).toBe("SIGKILL");
   const node = await aNode([container], { times: { start: 1000 } });
   if (begun(point)) {
@@ -111,3 +117,25 @@ it.each(faultPoints.filter((point) => point.startsWith("setup:")))("%s", async (
   expect(lastOf(container.id)?.sequence).toBeGreaterThan(before);
   expect(supervisors(container.id)).toHaveLength(1);
 });
+
+it("in the middle of an installation, which ends before the next one begins", async () => {
+  await host.commit("acme", "app", { a: "1" });
+  const container = aContainer();
+  const slow = request("app", container, { installCommand: "sleep 600 & sleep 600" });
+  const child = asking(container, slow);
+  await until("it installs", SOON, () =>
+    dockerd.execs.all.some(({ running, body }) => running && isSlow(body)),
+  );
+  child.kill("SIGKILL");
+  const node = await aNode([container], { times: { start: 1000 } });
+  expect(await ended(container.id)).toMatchObject({
+    phase: "failed",
+    message: expect.stringContaining("cut off"),
+  });
+  expect(dockerd.execs.all.filter(({ running, body }) => running && isSlow(body))).toHaveLength(1);
+  const next = request("app", container, { installCommand: "echo done" });
+  expect(await setUp(node, container, next)).toMatchObject({ phase: "ready" });
+  expect(dockerd.execs.all.filter(({ running }) => running)).toEqual([]);
+});
+
+const isSlow = ({ Cmd }: { Cmd: string[] }) => Cmd.at(-1)?.includes("sleep 600 &") === true;
