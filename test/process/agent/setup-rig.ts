@@ -202,3 +202,6 @@ export async function freePort(): Promise<number> {
 /** A line that listens on a port, and answers nothing. */
 export const listenOn = (port: number) =>
   `echo "in $(pwd) with $GREETING"; exec node -e 'require("net").createServer().listen(${port})'`;
+
+/** Waits until the file is there, as a command of its own would. */
+export const waitFor = (path: string) => `until [ -e ${path} ]; do sleep 0.05; done`;

@@ -1,11 +1,10 @@
 /**
  * Set-ups of managed containers, with the real git, a real Git host, a real database and commands that are real processes; dockerd is a
  * stand-in. Proves: what a set-up goes through is told, logged and true; a secret is nowhere but where it is used; what goes wrong is
- * said, and the container can be set up again; nobody has more turns than they may.
+ * said, and the container can be set up again.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { signature } from "../../../agent/src/callbacks";
 import type { SetupPackages } from "../../../agent/src/setup";
@@ -21,7 +20,6 @@ import {
   folder,
   freePort,
   host,
-  lastOf,
   linesOf,
   listenOn,
   OWNER,
@@ -34,13 +32,12 @@ import {
   setupsForEachTest,
   supervisors,
   told,
+  waitFor,
 } from "./setup-rig";
 
 setupsForEachTest();
 
 const TOKEN = "gho_0123456789abcdef";
-/** Waits until the file is there, as a command of its own would. */
-const waitFor = (path: string) => `until [ -e ${path} ]; do sleep 0.05; done`;
 
 describe("a set-up", () => {
   it("goes from phase to phase; each is told once, in order and signed, and stands in the container's log", async () => {
@@ -368,56 +365,4 @@ describe("a set-up that fails", () => {
     expect(await setUp(node, container, request("app", container))).toMatchObject({ phase: "ready" });
     expect((await linesOf(node, container.id)).join("\n")).toMatch(/no main image is made: .*no space left/);
   });
-});
-
-describe("set-ups at a time", () => {
-  it("are as many as there are places, and of one owner fewer; who has too many waiting is refused", async () => {
-    await host.commit("acme", "app", { a: "1" });
-    const go = join(folder, "go");
-    const mine = [aContainer(), aContainer(), aContainer()];
-    const other = aContainer({ owner: "other" });
-    const node = await aNode([...mine, other], { places: { all: 2, owner: 1, mostOfOwner: 2 } });
-    const ask = (one: (typeof mine)[number]) =>
-      node.setups.ask(one.owner, one.id, request("app", one, { installCommand: waitFor(go) }));
-    const [first, second, third] = mine as [
-      (typeof mine)[number],
-      (typeof mine)[number],
-      (typeof mine)[number],
-    ];
-    for (const one of [first, second, other]) expect(await ask(one)).toMatchObject({ ok: true });
-    expect(await ask(third)).toMatchObject({
-      refusal: { code: "full", message: expect.stringContaining("of yours") },
-    });
-    expect(await ask(first)).toMatchObject({ refusal: { code: "conflict" } });
-    for (const one of [first, other])
-      await until("it installs", SOON, () => told(one.id).includes("installing"));
-    expect(told(second.id)).toEqual(["queued"]);
-    writeFileSync(go, "");
-    for (const one of [first, second, other]) expect(await ended(one.id)).toMatchObject({ phase: "ready" });
-    expect(await ask(third)).toMatchObject({ ok: true });
-    expect(await ended(third.id)).toMatchObject({ phase: "ready" });
-  });
-
-  it.each(["queued", "installing"])(
-    "one that is %s ends when its container is removed, and nothing of it stays",
-    async (phase) => {
-      await host.commit("acme", "app", { a: "1" });
-      const [blocker, container] = [aContainer({ owner: "other" }), aContainer()];
-      const node = await aNode([blocker, container], { places: { all: phase === "queued" ? 1 : 2 } });
-      const never = { installCommand: "sleep 600" };
-      await node.setups.ask("other", blocker.id, request("app", blocker, never));
-      await until("the other installs", SOON, () => told(blocker.id).includes("installing"));
-      await node.setups.ask(OWNER, container.id, request("app", container, never));
-      await until("it is so far", SOON, () => told(container.id).includes(phase));
-      await node.remove(container.id);
-      await until("it is told", SOON, () => lastOf(container.id)?.phase === "failed");
-      expect(lastOf(container.id)?.message).toBe("the container is removed");
-      await until("it is forgotten", SOON, () => node.setups.phaseOf(container.id) === undefined);
-      const db = new DatabaseSync(join(folder, "ledger.db"), { readOnly: true });
-      const rows = db.prepare("SELECT container FROM setups").all();
-      db.close();
-      expect(rows).toEqual([{ container: blocker.id }]);
-      expect(existsSync(join(folder, "cache/.work"))).toBe(true);
-    },
-  );
 });
