@@ -11,7 +11,7 @@ import {
   workdirProblem,
 } from "../../../core/manager";
 import { argumentSchema } from "../../../core/text";
-import { type CallbackTarget, targetProblems } from "../callbacks";
+import type { CallbackTarget } from "../callbacks";
 
 const DEFAULT_WORKDIR = "/app";
 
@@ -67,7 +67,8 @@ export interface Wish {
 
 export interface WishRules {
   hosts: readonly RepositoryHost[];
-  callbacks: Parameters<typeof targetProblems>[1];
+  /** All that is wrong with where messages are to go; each text begins with the field. */
+  targetProblems(target: CallbackTarget): Promise<string[]>;
 }
 
 /** Refusals: bad-request with all that is wrong; not-allowed: nothing is, but the repository's host. */
@@ -98,12 +99,12 @@ function workdirProblems(workdir: string): string[] {
 
 async function callbackProblems(
   { callbackUrl: url, callbackSecret: secret }: SetupRequest,
-  { callbacks }: WishRules,
+  { targetProblems }: WishRules,
 ): Promise<string[]> {
   if (url === undefined)
     return secret === undefined ? [] : ["callbackSecret: is of no use without callbackUrl"];
   if (secret === undefined) return ["callbackSecret: is missing: messages are signed with it"];
-  return targetProblems({ url, secret }, callbacks);
+  return targetProblems({ url, secret });
 }
 
 function wishOf(body: SetupRequest, repository: Repository): Wish {

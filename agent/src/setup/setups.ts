@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { type Refusal, type Result, refuse } from "../../../core/gpu";
 import { isOver, type Repository, type RepositoryHost } from "../../../core/manager";
+import type { CallbackTargets } from "../callbacks";
 import { DockerError, type Engine } from "../docker";
 import type { Operation, Operations, Step } from "../operations";
 import type { MainImageRow, SetupRow } from "../store";
@@ -14,7 +15,7 @@ import { type KeeperOptions, StartKeeper } from "./keeper";
 import { MainImages, type MainImagesOptions } from "./main-images";
 import { defaultPlaces, Places, type SetupPlaces } from "./places";
 import type { MainImage, ManagedContainer, ManagedContainers, SetupsOfContainers, SetupView } from "./ports";
-import { readWish, type SetupRequest, type Wish, type WishRules } from "./request";
+import { readWish, type SetupRequest, type Wish } from "./request";
 import { defaultTimes, NOTHING_TO_START, Run, type RunParts, type SetupTimes, startAndSee } from "./run";
 import { SetupStates, type StatesOptions } from "./states";
 
@@ -31,7 +32,7 @@ export interface SetupsOptions
   operations: Pick<Operations, "run" | "handle">;
   /** As the operator has them now. */
   hosts(): readonly RepositoryHost[];
-  callbackRules(): WishRules["callbacks"];
+  targets: Pick<CallbackTargets, "problems">;
   log: { info(data: object, message: string): void; warn(data: object, message: string): void };
   places?: Partial<SetupPlaces>;
   times?: Partial<SetupTimes>;
@@ -113,8 +114,11 @@ export class Setups implements SetupsOfContainers {
    */
   async ask(owner: string, id: string, body: SetupRequest): Promise<Result<SetupView>> {
     if (this.options.managed.find(owner, id) === undefined) return refuse(notThere(id));
-    const rules = { hosts: this.options.hosts(), callbacks: this.options.callbackRules() };
-    const wish = await readWish(body, rules);
+    const { hosts, targets } = this.options;
+    const wish = await readWish(body, {
+      hosts: hosts(),
+      targetProblems: (target) => targets.problems(`tenant:${owner}`, target),
+    });
     if (!wish.ok) return wish;
     // The same request may be on its way to the disk.
     for (let one = this.underWay.get(id); one?.noted === false; one = this.underWay.get(id)) await one.begun;

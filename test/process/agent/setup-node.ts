@@ -1,6 +1,6 @@
 /** A berthd as far as it has to do with set-ups, over a folder, a Docker socket and a Git host that others provide. */
 import { join } from "node:path";
-import { Callbacks } from "../../../agent/src/callbacks";
+import { Callbacks, CallbackTargets } from "../../../agent/src/callbacks";
 import { ContainerLogs } from "../../../agent/src/container-logs";
 import { Engine } from "../../../agent/src/docker";
 import { procSessions } from "../../../agent/src/docker/sessions";
@@ -81,7 +81,7 @@ export class SetupNode {
         },
       },
       hosts: () => hosts,
-      callbackRules: () => ({ allowed: ["127.0.0.1"], resolve }),
+      targets: new CallbackTargets({ allowed: ["127.0.0.1"], resolve, log }),
       output: join(folder, "output"),
       stateFolder: folder,
       ...more,
