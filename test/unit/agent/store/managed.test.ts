@@ -47,7 +47,9 @@ describe("containers of the manager", () => {
     write(first, { grants: [grant(1)], nextToken: 2, events: [event(1)] });
     first.close();
     const db = new DatabaseSync(file);
-    db.exec("DROP TABLE managed; DROP TABLE volumes; DELETE FROM migrations WHERE version > 4");
+    db.exec(
+      "DROP TABLE setups; DROP TABLE main_images; DROP TABLE managed; DROP TABLE volumes; DELETE FROM migrations WHERE version > 4",
+    );
     db.close();
     const store = opened();
     expect(store.loaded).toMatchObject({ nextToken: 2, live: [grant(1)] });
