@@ -10,7 +10,8 @@ import { makeApp, Servers, Tokens } from "./http";
 import { MigGuard } from "./inventory";
 import { loadLibc } from "./libc";
 import type { Logger } from "./log";
-import { isManagedCreation, Manager } from "./manager";
+import { isManagedCreation } from "./manager";
+import { ManagerParts } from "./manager-parts";
 import { makeMetrics } from "./metrics";
 import { NodeSlices } from "./node-slices";
 import { type Notifier, notifier } from "./notify";
@@ -42,7 +43,7 @@ interface Parts {
   ledger: Ledger;
   creator: Creator;
   tokens: Tokens;
-  manager: Manager;
+  work: ManagerParts;
   slices: NodeSlices;
   servers: Servers;
 }
@@ -70,6 +71,7 @@ export class Berthd {
     this.lock = takeLock(paths.lockFile, paths.pidFile);
     const parts = await this.build();
     this.parts = parts;
+    await parts.work.restore();
     await parts.servers.start();
     this.watchConfig();
     this.notify = notifier(
@@ -79,6 +81,7 @@ export class Berthd {
       (error) => log.warn({ err: error }, "systemd cannot be told how berthd is"),
     );
     this.tidying = setInterval(() => this.tidy(), tidyEvery).unref();
+    parts.work.start();
     parts.containers.follow();
     parts.ledger.start().then(
       () => this.notify?.status(parts.ledger.closed() ?? "new grants are made"),
@@ -153,13 +156,13 @@ export class Berthd {
       },
       problems: () => [
         ...(this.parts?.servers.problem === undefined ? [] : [this.parts.servers.problem]),
-        ...(this.parts?.manager.problems ?? []),
+        ...(this.parts?.work.problems ?? []),
         ...inventory.watch.state.warnings,
       ],
       busy: () => mig.look(),
       onOpen: () => {
         this.parts?.creator.recoverSoon();
-        this.parts?.manager.recoverSoon();
+        this.parts?.work.opened();
         this.noteOrphans();
       },
       onFatal: this.options.onFatal,
@@ -184,22 +187,20 @@ export class Berthd {
       operations,
       isUser,
       isManaged: isManagedCreation,
-      isTaken: (port) => manager.hasPort(port),
+      isTaken: (port) => work.manager.hasPort(port),
       addresses: ["127.0.0.1", ...(this.node.privateAddress === undefined ? [] : [this.node.privateAddress])],
       ports: () => this.node.ports?.containers ?? defaultContainerPorts,
       images: () => this.node.images ?? [],
       cgroupParent: (user, group, driver) => slices.parent(user, group, driver),
     });
+    const work: ManagerParts = new ManagerParts({
+      ...{ store, engine, containers, creator, operations, ledger: made, paths, log },
+      node: () => this.node,
+      isTenant: (name) => this.isTenant(name),
+      isService: env.NOTIFY_SOCKET !== undefined,
+    });
     if (operations.unhandled.length > 0)
       throw new Error(`Nobody brings operations to an end: ${operations.unhandled.join(", ")}`);
-    const manager: Manager = new Manager({
-      ...{ store, engine, containers, creator, operations, ledger: made, log },
-      write: (decide) => made.write(decide),
-      stack: this.node.stack,
-      config: () => this.node.manager,
-      ports: () => this.node.ports?.containers ?? defaultContainerPorts,
-      isTenant: (name) => this.isTenant(name),
-    });
     const tokens = new Tokens(
       store.tables.tokens,
       (...args) => made.saveTokens(...args),
@@ -228,7 +229,13 @@ export class Berthd {
       limitsProblem: () => limits.problem,
       containers,
       creator: { port: creator, schema: createSchema },
-      manager,
+      manager: work.manager,
+      setups: work.setups,
+      inside: {
+        commands: work.commands,
+        logs: work.logs,
+        origins: () => this.node.manager?.origins ?? [],
+      },
       log,
       metrics,
       version,
@@ -236,7 +243,7 @@ export class Berthd {
     const servers = new Servers({ app, paths, node: () => this.node, log });
     return {
       ...{ store, events, limits, inventory, containers, ledger: made },
-      ...{ creator, manager, tokens, slices, servers },
+      ...{ creator, work, tokens, slices, servers },
     };
   }
 
@@ -276,7 +283,7 @@ export class Berthd {
         parts.tokens.endOrphans();
         this.noteOrphans();
         parts.creator.recoverSoon();
-        parts.manager.configChanged();
+        parts.work.manager.configChanged();
         parts.servers
           .apply()
           .catch((error: unknown) => log.error({ err: error }, "the sockets could not be changed"));
@@ -299,6 +306,7 @@ export class Berthd {
   private tidy(): void {
     this.noteOrphans();
     this.parts?.slices.finish();
+    void this.parts?.work.tidy();
     try {
       this.parts?.store.prune(Date.now());
     } catch (error) {
@@ -312,10 +320,10 @@ export class Berthd {
     clearTimeout(this.reloading);
     clearInterval(this.tidying);
     if (this.parts) {
-      const { servers, ledger, creator, manager, containers, inventory, events, store } = this.parts;
+      const { servers, ledger, creator, work, containers, inventory, events, store } = this.parts;
       const closed = servers.close(grace);
       // A creation under way still binds what it started.
-      await Promise.all([manager.close(), creator.close()]);
+      await Promise.all([work.close(), creator.close()]);
       await ledger.stop();
       await closed;
       await containers.close();

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { SYSTEM } from "../../core/containers";
 import { strategySchema } from "../../core/gpu";
 import { templatesSchema } from "../../core/manager";
 import { IMAGE, USER_NAME } from "../../core/names";
@@ -48,6 +49,8 @@ export const managerSchema = z.strictObject({
   }),
   /** Hosts and networks that callbacks may go to although they are none of the Internet's. */
   callbacks: z.strictObject({ allowed: z.array(word).max(256) }),
+  /** Of back-ends' pages, which open terminals and logs with a ticket: `https://HOST`. */
+  origins: z.array(word).max(64).default([]),
   /** Memory that tenants' containers leave alone. */
   reserveMiB: z.int().min(0),
   mainImages: z.strictObject({ unusedHours: z.int().min(1) }),
@@ -133,6 +136,8 @@ export const nodeSchema = z
     const hashes = new Map<string, string>();
     node.tenants.forEach(({ name, tokenHash }, index) => {
       once(names, name, ["tenants", index, "name"]);
+      if (name === SYSTEM)
+        context.addIssue({ code: "custom", path: ["tenants", index, "name"], message: "is Berth's own" });
       if (tokenHash !== undefined) once(hashes, tokenHash, ["tenants", index, "tokenHash"]);
     });
   });

@@ -23,6 +23,10 @@ export interface AgentPaths {
   socket: string;
   /** Holds one folder per user, each with that user's socket. */
   usersFolder: string;
+  /** What containers of back-ends print. */
+  containerLogs: string;
+  /** Packages of back-ends' projects, and what containers have of them; on the disk that Docker's containers mount it from. */
+  packages: string;
   /** The cache of repositories, in a folder that git's own account may pass through. All of it can be fetched again. */
   repositories: string;
 }
@@ -51,6 +55,8 @@ export function agentPaths(root: string = process.env.BERTH_AGENT_ROOT || "/"): 
     runFolder,
     socket: join(runFolder, "berthd.sock"),
     usersFolder: join(runFolder, "users"),
+    containerLogs: join(stateFolder, "container-logs"),
+    packages: join(root, "var/lib/berth/packages"),
     repositories: join(root, "var/cache/berth/repositories"),
   };
 }

@@ -16,7 +16,7 @@ export interface NodeAddresses {
 export interface ManagerDocument
   extends Pick<
     ManagerPlan,
-    "templates" | "images" | "repositories" | "callbacks" | "reserveMiB" | "mainImages"
+    "templates" | "images" | "repositories" | "callbacks" | "origins" | "reserveMiB" | "mainImages"
   > {
   listen: { address: string; port: number; tls?: { certificate: string; key: string } };
   publish: { address: string };
@@ -52,11 +52,11 @@ export function managerDocument(
 ): ManagerDocument | undefined {
   const manager = managerOf(plan, node);
   if (!manager) return undefined;
-  const { port, tls, templates, images, repositories, callbacks, reserveMiB, mainImages } = manager;
+  const { port, tls, templates, images, repositories, callbacks, origins, reserveMiB, mainImages } = manager;
   return {
     listen: { address: addressOf(manager.listen, at), port, ...(tls ? { tls } : {}) },
     publish: { address: publishAddress(manager, at) },
     url: managerUrl(manager, node.name, at),
-    ...{ templates, images, repositories, callbacks, reserveMiB, mainImages },
+    ...{ templates, images, repositories, callbacks, origins, reserveMiB, mainImages },
   };
 }

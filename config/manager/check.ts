@@ -1,3 +1,4 @@
+import { SYSTEM } from "../../core/containers";
 import { sliceWord } from "../../core/limits";
 import { imageAllowed, isImagePattern } from "../../core/manager";
 import { USER_NAME } from "../../core/names";
@@ -115,6 +116,13 @@ const checkTenants: Checked = ({ users }, { tenants }, report) => {
         "is no name of a tenant",
         "a lower-case letter, then lower-case letters, digits, '_' or '-', at most 32",
       );
+    if (name === SYSTEM)
+      report(
+        path,
+        name,
+        "is what Berth's own containers, and those that nobody has yet, are labelled with",
+        "another name",
+      );
     reportTwin(tenants, i, { list: "manager.tenants", what: "tenant", report });
     const user = users.findIndex((one) => one.name === name);
     if (user >= 0)
@@ -164,6 +172,19 @@ const checkHosts: Checked = (_config, { repositories: { hosts }, callbacks }, re
       );
 };
 
+const checkOrigins: Checked = (_config, { origins }, report) => {
+  for (const [i, origin] of origins.entries()) {
+    const url = URL.canParse(origin) ? new URL(origin) : undefined;
+    if (url?.protocol !== "https:" || url.origin !== origin)
+      report(
+        `manager.origins[${i}]`,
+        origin,
+        "is no origin of pages",
+        '"https://HOST" or "https://HOST:PORT" in lower case, without a slash at the end',
+      );
+  }
+};
+
 /** What the manager starts beside containers is in a slice of this name. */
 const checkSlices: Checked = ({ limits }, _manager, report) => {
   for (const group of Object.keys(limits.groups ?? {}))
@@ -195,6 +216,7 @@ const CHECKS: readonly Checked[] = [
   checkTenants,
   checkImages,
   checkHosts,
+  checkOrigins,
   checkSlices,
   checkReserve,
 ];

@@ -16,6 +16,7 @@ export interface ManagerPlan extends Pick<ManagerConfig, "listen" | "port" | "pu
   images: { default: string; allowed: string[] };
   repositories: { hosts: RepositoryHost[] };
   callbacks: { allowed: string[] };
+  origins: string[];
   reserveMiB: number;
   mainImages: { unusedHours: number };
 }

@@ -56,6 +56,8 @@ export const manager = z.strictObject({
     .default({ hosts: [{ host: "github.com" }] }),
   /** Hosts and networks that callbacks may go to although they are none of the Internet's. */
   callbacks: z.strictObject({ allowed: z.array(text).max(256).default([]) }).prefault({}),
+  /** Origins of pages of back-ends, which open terminals and logs of containers with a ticket. */
+  origins: z.array(text).max(64).default([]),
   /** Memory of a node that containers of back-ends leave alone. */
   reserve: size.prefault("1GiB"),
   mainImages: z

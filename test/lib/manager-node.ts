@@ -13,6 +13,7 @@ export const managerNode = (
   images: { default: "node:24-slim", allowed: ["node:*"] },
   repositories: { hosts: [{ host: "github.com" }] },
   callbacks: { allowed: [] },
+  origins: [],
   reserveMiB: 1024,
   mainImages: { unusedHours: 168 },
   ...more,

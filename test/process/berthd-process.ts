@@ -1,9 +1,9 @@
 /** berthd as a process of its own, from a bundle, with its files under a folder and a dockerd that has no containers. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
 import { agentPaths } from "../../agent/src/paths";
 import { until } from "../lib/until";
@@ -56,6 +56,9 @@ export async function makeNode(programs: string, gpus = 2): Promise<Node> {
   const folder = mkdtempSync(join(tmpdir(), "bd-"));
   const paths = agentPaths(folder);
   mkdirSync(paths.configFolder, { recursive: true });
+  // As a node's stage makes it, and git's account passes through all that is above it.
+  mkdirSync(dirname(paths.repositories), { recursive: true });
+  chmodSync(folder, 0o711);
   const env = {
     ...process.env,
     NODE_PATH: join(root, "node_modules"),

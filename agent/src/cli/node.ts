@@ -20,7 +20,9 @@ interface Options {
 export async function health(context: Context, { json }: Options): Promise<void> {
   const view = await context.client().get<HealthView>("/health");
   context.show(json, view, () =>
-    [`berthd: ${clean(view.status)}`, ...view.reasons.map((reason) => `  ${clean(reason)}`)].join("\n"),
+    [`berthd: ${clean(view.status)}`, ...(view.reasons ?? []).map((reason) => `  ${clean(reason)}`)].join(
+      "\n",
+    ),
   );
   if (view.status !== "ok") context.exitCode = exit.unavailable;
 }

@@ -1,25 +1,12 @@
 /** What the routes into containers share: whose they are, and how much is begun in a minute. */
 import { z } from "zod";
 import type { Refusal, Result } from "../../../core/gpu";
-import type { Commands, Owner } from "../commands";
-import type { ContainerLogs } from "../container-logs";
+import type { Owner } from "../commands";
 import { Rate } from "../rate";
 import { Refused } from "./failures";
 import { accountOf, type Identity } from "./identity";
 import { granted, selfOf } from "./route";
 import * as s from "./schemas";
-import type { RouteContext } from "./types";
-
-/** What the routes into containers work with, beside the others'. */
-export interface InsideContext extends RouteContext {
-  /** Undefined: this node manages no containers. */
-  inside?: {
-    commands: Pick<Commands, "exec" | "terminal" | "stats" | "owns">;
-    logs: Pick<ContainerLogs, "follow" | "ownerOf">;
-    /** Of pages that may open streams of containers with a ticket. */
-    origins(): readonly string[];
-  };
-}
 
 export const inParams = z.strictObject({ id: s.text(128) });
 

@@ -1,9 +1,12 @@
 import type { ZodType } from "zod";
 import type { EffectiveLimits, Grant, Inventory, Refusal, Result } from "../../../core/gpu";
 import type { ExplainedLimit } from "../../../core/limits";
+import type { Commands } from "../commands";
 import type { NodeConfig } from "../config";
+import type { ContainerLogs } from "../container-logs";
 import type { Containers } from "../containers";
 import type { EventFollower } from "../event-follow";
+import type { Logger } from "../log";
 import type { Manager } from "../manager";
 import type { Metrics } from "../metrics";
 import type { CreatorPort, LedgerService } from "../service";
@@ -58,8 +61,16 @@ export interface RouteContext {
   creator?: { port: CreatorPort; schema: ZodType };
   /** Undefined: this berthd has no container manager. One whose `config` is undefined serves nobody. */
   manager?: TenantManager;
-  /** Undefined: this node has no containers of tenants. */
+  /** Undefined: this berthd has no container manager. */
   setups?: Pick<Setups, "ask">;
+  /** What is done in containers. Undefined: in none. */
+  inside?: {
+    commands: Pick<Commands, "exec" | "terminal" | "stats" | "owns">;
+    logs: Pick<ContainerLogs, "follow" | "ownerOf">;
+    /** Of pages that may open streams of containers with a ticket. */
+    origins(): readonly string[];
+  };
+  log: Pick<Logger, "warn">;
 }
 
 export type { EffectiveLimits, Grant, Inventory, Refusal };

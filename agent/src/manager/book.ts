@@ -11,8 +11,15 @@ export class Book {
   private readonly byId = new Map<string, ManagedRow>();
   private quarantined: ReadonlyMap<number, number> = new Map();
 
-  /** @param rows those that the database has */
-  constructor(rows: readonly ManagedRow[], now: number) {
+  /**
+   * @param rows those that the database has
+   * @param written told of each row that was put, once it is on the disk
+   */
+  constructor(
+    rows: readonly ManagedRow[],
+    now: number,
+    private readonly written: (row: ManagedRow) => void = () => {},
+  ) {
     for (const row of rows) {
       if (row.state === "gone") this.retire(row, Math.min(row.goneAt ?? 0, now));
       else this.byId.set(row.id, row);
@@ -46,6 +53,7 @@ export class Book {
     const { id } = row;
     const [before, ports] = [this.byId.get(id), this.quarantined];
     turn.put("managed", row);
+    turn.onWritten(() => this.written(row));
     turn.onUndo(() => {
       this.quarantined = ports;
       if (before === undefined) this.byId.delete(id);

@@ -3,6 +3,6 @@
 export { managerFaultPoints } from "./faults";
 export { isManagedCreation } from "./maker";
 export { Manager, type ManagerOptions, type TenantCaller } from "./manager";
-export type { CacheMount, ManagedContainer, ManagedContainers, PackageCaches, Setups } from "./ports";
+export type { CacheMount, Logs, ManagedContainer, ManagedContainers, PackageCaches, Setups } from "./ports";
 export { type ClaimRequest, claimSchema, type ManagedRequest, managedSchema } from "./request";
 export type { ManagedStatus, ManagedView } from "./view";

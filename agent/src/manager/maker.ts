@@ -302,7 +302,7 @@ export class Maker {
   }
 
   private async disposeNow(id: string, may: (row: ManagedRow) => boolean): Promise<Result<{ id: string }>> {
-    const { book, setups, caches, containers, creator } = this.options;
+    const { book, setups, containers, creator } = this.options;
     const making = this.underWay.get(id);
     reached("manager:before-leave");
     const left = await this.options.write((turn) => {
@@ -328,7 +328,6 @@ export class Maker {
       const removed = await creator.remove(container, { actor: "manager" });
       if (!removed.ok && removed.refusal.code !== "not-found") return removed;
     }
-    await caches?.detach(id);
     const gone = await this.forget(id);
     return gone.ok ? { ok: true, value: { id } } : gone;
   }

@@ -1,5 +1,4 @@
 /** Containers of tenants: made or taken from a pool, each its owner's alone, found again by the next berthd. */
-import { createHash } from "node:crypto";
 import { type Result, refuse } from "../../../core/gpu";
 import { capacity, needOf, type OwnImage } from "../../../core/manager";
 import type { ManagerConfig } from "../config";
@@ -9,11 +8,13 @@ import type { LedgerService } from "../service";
 import type { Store } from "../store";
 import { Book, type ManagedRow, type WriteTurn } from "./book";
 import { Images } from "./images";
+import { keepLogs } from "./keep-logs";
+import { keyFor } from "./key";
 import { answer, Maker, type MakerOptions, MOST_OF_TENANT, reached, type Whose } from "./maker";
 import { NodeMeasure } from "./measure";
-import { type Given, type Key, Once } from "./once";
+import { type Given, Once } from "./once";
 import { PoolKeeper } from "./pool";
-import type { ManagedContainer, ManagedContainers } from "./ports";
+import type { Logs, ManagedContainer, ManagedContainers } from "./ports";
 import { type RecoverOptions, recoverManaged } from "./recover";
 import { isLeaving, noContainer, notMadeYet, startsWithoutGpus, tooManyOf } from "./refusals";
 import {
@@ -38,6 +39,12 @@ export interface ManagerOptions
   operations: Pick<Operations, "has">;
   ledger: Pick<LedgerService, "closed">;
   isTenant(name: string): boolean;
+  /** Beside the others' of whatever the pools run to see whether a container is ready. @default none */
+  probeEnv?(): Readonly<Record<string, string>>;
+  /** What containers print: a log begins with its container. @default nobody keeps it */
+  logs?: Logs;
+  /** Waited for before anything is made or mended. @default nothing */
+  ready?(): Promise<void>;
   /** Of this node. @default as the kernel says it */
   measure?: Pick<NodeMeasure, "measure">;
   /** Of one tenant. @default 64 */
@@ -71,7 +78,8 @@ export class Manager implements ManagedContainers {
   constructor(private readonly options: ManagerOptions) {
     const { store, engine } = options;
     this.now = options.now ?? Date.now;
-    const { book, now } = { book: new Book(store.tables.managed.all(), this.now()), now: this.now };
+    const { now } = this;
+    const book = new Book(store.tables.managed.all(), now(), keepLogs(options));
     this.book = book;
     const measure = options.measure ?? new NodeMeasure();
     const images = new Images(engine, measure, this.ended.signal);
@@ -80,9 +88,12 @@ export class Manager implements ManagedContainers {
     this.maker = new Maker({ ...options, book, measure, images, volumes });
     this.pool = new PoolKeeper({ ...options, book, images, maker: this.maker, now });
     this.once = new Once(store.tables.answered, book, now);
-    this.maker.onGone(() => this.pool.planSoon());
+    this.maker.onGone((id) => {
+      this.pool.planSoon();
+      void options.caches?.detach(id);
+    });
     this.stopListening = options.containers.onEvent((event) => {
-      if (event.kind === "looked") this.recoverSoon();
+      if (event.kind === "looked") void this.recoverSoon();
     });
   }
 
@@ -96,9 +107,9 @@ export class Manager implements ManagedContainers {
     return this.book.size;
   }
 
-  /** Of all of them, whoever has them. */
-  ids(): string[] {
-    return this.book.all().map(({ id }) => id);
+  /** All of them. `owner` left out: nobody has it yet. `container`: Docker's id, once it is known. */
+  all(): Pick<ManagedRow, "id" | "owner" | "container">[] {
+    return this.book.all();
   }
 
   /** What is wrong, for `health`. */
@@ -203,9 +214,9 @@ export class Manager implements ManagedContainers {
     return this.recovering;
   }
 
-  /** For whoever does not wait for it. */
-  recoverSoon(): void {
-    this.recover().then(
+  /** As `recover`; what goes wrong is said in the log and in `problems`. */
+  recoverSoon(): Promise<void> {
+    return this.recover().then(
       () => {
         this.problem = undefined;
       },
@@ -221,7 +232,7 @@ export class Manager implements ManagedContainers {
 
   /** The stack says something else. */
   configChanged(): void {
-    this.recoverSoon();
+    void this.recoverSoon();
     this.pool.planSoon();
   }
 
@@ -239,7 +250,9 @@ export class Manager implements ManagedContainers {
     // A node without a manager, and without anything left of one.
     if (this.config === undefined && this.book.size === 0) return;
     // The creator waits for the same.
-    if (ledger.closed() !== undefined || this.ended.signal.aborted) return;
+    if (ledger.closed() !== undefined) return;
+    await this.options.ready?.();
+    if (this.ended.signal.aborted) return;
     const lost = store.loaded.lost !== undefined;
     try {
       await recoverManaged({ ...this.options, book: this.book, maker: this.maker, lost });
@@ -262,6 +275,7 @@ export class Manager implements ManagedContainers {
     const key = keyFor(kind, request, caller);
     // One with a key comes back for it.
     const gone = key === undefined ? signal : undefined;
+    await this.options.ready?.();
     const given = await this.asked(() =>
       this.once.run(key, async () => {
         const wanted = decide(config);
@@ -365,25 +379,4 @@ export class Manager implements ManagedContainers {
   private ownImages(owner: string): readonly OwnImage[] {
     return this.options.setups?.()?.imagesOf?.(owner) ?? [];
   }
-}
-
-function keyFor(
-  kind: "create" | "claim",
-  { idempotency_key: key, ...request }: ManagedRequest | ClaimRequest,
-  { owner }: TenantCaller,
-): Key | undefined {
-  if (key === undefined) return undefined;
-  const fingerprint = createHash("sha256")
-    .update(JSON.stringify([kind, sorted(request)]))
-    .digest("hex");
-  return { account: `tenant:${owner}`, key, fingerprint };
-}
-
-/** With the keys of each object in one order. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.entries(value)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, inner]) => [key, sorted(inner)]);
 }

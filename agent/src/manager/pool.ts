@@ -28,6 +28,7 @@ export interface PoolOptions {
   images: Images;
   containers: Pick<Containers, "get">;
   engine: Pick<Engine, "exec">;
+  probeEnv?(): Readonly<Record<string, string>>;
   config(): ManagerConfig | undefined;
   log: Log;
   now(): number;
@@ -305,7 +306,9 @@ export class PoolKeeper {
     { id, container = "", ranAt, createdAt }: ManagedRow,
     { command, timeoutSeconds }: NonNullable<Template["health"]>,
   ): Promise<string | undefined> {
-    const { engine, now, book } = this.options;
+    const { engine, now, book, probeEnv } = this.options;
+    const env = probeEnv?.();
+    const probe = { argv: command, ...(env !== undefined && { env }) };
     const { signal } = this.ended;
     const until = (ranAt ?? createdAt) + timeoutSeconds * 1000;
     let said = "";
@@ -316,7 +319,7 @@ export class PoolKeeper {
     ) {
       try {
         const timeoutMs = Math.max(1000, Math.min(PROBE_MS, until - now()));
-        const ran = await engine.exec(container, { argv: command }, { timeoutMs, maxBytes: 4096, signal });
+        const ran = await engine.exec(container, probe, { timeoutMs, maxBytes: 4096, signal });
         if (ran.exitCode === 0 && !ran.timedOut) return undefined;
         said = ran.timedOut ? "it did not end" : `it ended with ${ran.exitCode}`;
       } catch (error) {

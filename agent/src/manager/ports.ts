@@ -52,6 +52,15 @@ export interface CacheMount {
 
 /** What the manager has of the dependency caches. */
 export interface PackageCaches {
-  mountFor(id: string): CacheMount;
+  /** Undefined: this node has none now. */
+  mountFor(id: string): CacheMount | undefined;
+  /** Once a container is gone. */
   detach(id: string): Promise<void>;
+}
+
+/** What the manager has of what containers print. */
+export interface Logs {
+  /** @param owner whose it is, also when the container is gone */
+  open(id: string, owner?: string): void;
+  end(id: string): Promise<void>;
 }

@@ -122,6 +122,11 @@ export class PackageCaches {
     };
   }
 
+  /** Whether it was made with a folder of packages. */
+  has(id: string): boolean {
+    return this.places.state(id) !== undefined;
+  }
+
   /**
    * Puts what is kept below the packages of a container, once: later calls give what the first one did. A node that cannot do it
    * says so in its log, and the container begins with an empty folder.

@@ -6,6 +6,7 @@ export type {
   ManagedContainer,
   ManagedContainers,
   SetupPackages,
+  SetupPackagesOf,
   SetupsOfContainers,
   SetupView,
 } from "./ports";

@@ -10,6 +10,8 @@ export interface InsideOptions {
   output?: string;
   /** Below it each supervisor has a folder. @default /tmp */
   stateFolder?: string;
+  /** Variables of what is to end with berthd: of all but the start command. @default none */
+  environment?: Readonly<Record<string, string>>;
 }
 
 /** A line that is run, or kept running, in a container. */
@@ -40,13 +42,15 @@ export class Inside {
     const first = await this.tryClear(container, workdir, signal);
     if (first.exitCode !== ENDS.notOwn) return accountOf(checked(first, workdir));
     const { uid, gid } = accountOf(first);
-    const made = await this.run(container, MAKE, [workdir, `${uid}:${gid}`], { signal }, { user: "0" });
+    const how = { user: "0", env: this.options.environment };
+    const made = await this.run(container, MAKE, [workdir, `${uid}:${gid}`], { signal }, how);
     checked(made, workdir);
     return accountOf(checked(await this.tryClear(container, workdir, signal), workdir));
   }
 
   private tryClear(container: string, workdir: string, signal: AbortSignal): Promise<ExecResult> {
-    return this.run(container, CLEAR, [workdir], { signal, timeoutMs: CLEAR_MS });
+    const env = this.options.environment;
+    return this.run(container, CLEAR, [workdir], { signal, timeoutMs: CLEAR_MS }, { env });
   }
 
   /** Runs an installation, and tells each of its lines. */
@@ -55,7 +59,8 @@ export class Inside {
     options: { timeoutMs: number; signal: AbortSignal; onLine(line: ExecLine): Promise<void> },
   ): Promise<void> {
     const args = [this.stateOf(id), line];
-    const { exitCode, timedOut } = await this.run(container, INSTALL, args, options, { env, workdir });
+    const how = { env: { ...env, ...this.options.environment }, workdir };
+    const { exitCode, timedOut } = await this.run(container, INSTALL, args, options, how);
     if (timedOut) throw tooLong("the installation", options.timeoutMs);
     if (exitCode !== 0)
       throw new SetupFailed(
@@ -78,8 +83,9 @@ export class Inside {
   ): Promise<Started> {
     const hex = ports.map((port) => port.toString(16).toUpperCase().padStart(4, "0"));
     const timeoutMs = seconds * 1000 + SHORT_MS;
-    const how = { timeoutMs, ...(signal !== undefined && { signal }) };
-    const done = await this.run(container, AWAIT, [this.stateOf(id), String(seconds), ...hex], how);
+    const bounds = { timeoutMs, ...(signal !== undefined && { signal }) };
+    const args = [this.stateOf(id), String(seconds), ...hex];
+    const done = await this.run(container, AWAIT, args, bounds, { env: this.options.environment });
     if (done.exitCode === ENDS.ended) return { kind: "ended", exitCode: Number.parseInt(done.stdout, 10) };
     if (done.exitCode !== 0 && done.exitCode !== ENDS.silent)
       throw new SetupFailed(`it cannot be seen whether the start command runs: ${wordsOf(done)}`);
@@ -104,9 +110,11 @@ export class Inside {
     script: string,
     args: readonly string[],
     { timeoutMs = SHORT_MS, ...options }: ExecOptions,
-    how: { user?: string; env?: Readonly<Record<string, string>>; workdir?: string } = {},
+    how: { user?: string; env?: Readonly<Record<string, string>> | undefined; workdir?: string } = {},
   ): Promise<ExecResult> {
-    const command = { argv: ["/bin/sh", "-c", script, "berth", ...args], ...how };
+    const { env, ...more } = how;
+    const argv = ["/bin/sh", "-c", script, "berth", ...args];
+    const command = { argv, ...more, ...(env !== undefined && { env }) };
     return this.options.engine.exec(container, command, { timeoutMs, maxBytes: MOST_OUTPUT, ...options });
   }
 }

@@ -20,7 +20,7 @@ export interface MainImagesOptions extends Pick<StatesOptions, "write"> {
   rows: readonly MainImageRow[];
   log: { warn(data: object, message: string): void };
   /** After so many hours without use one goes. @default 168 */
-  unusedHours?: number;
+  unusedHours?(): number | undefined;
   /** Of all together, beyond what they were made from, in bytes. @default 64 GiB */
   maxBytes?: number;
   /** Of one owner. @default 32 */
@@ -144,12 +144,12 @@ export class MainImages {
   }
 
   private tooMuch(there: readonly ImageSummary[]): string[] {
-    const { unusedHours = 168, maxBytes = 64 * 2 ** 30, maxOfOwner = 32 } = this.options;
+    const { unusedHours, maxBytes = 64 * 2 ** 30, maxOfOwner = 32 } = this.options;
     const sizes = new Map(there.map(({ Id, Size }) => [Id, Size]));
     const images = [...this.rows.values()].map(({ key, owner, image, base, usedAt }) => ({
       ...{ key, owner, usedAt, bytes: Math.max(0, (sizes.get(image) ?? 0) - (sizes.get(base) ?? 0)) },
     }));
-    const bounds = { unusedMs: unusedHours * HOUR_MS, spareMs: SPARE_MS, maxBytes, maxOfOwner };
+    const bounds = { unusedMs: (unusedHours?.() ?? 168) * HOUR_MS, spareMs: SPARE_MS, maxBytes, maxOfOwner };
     return imagesToRemove(images, { now: this.now(), ...bounds });
   }
 

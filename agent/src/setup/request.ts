@@ -40,7 +40,7 @@ export const setupSchema = z.strictObject({
       "A line for sh, which is kept running. Default: the script dev or start of package.json. Empty: none.",
     ),
   workdir: z.string().default(DEFAULT_WORKDIR),
-  idempotencyKey: plainText(128)
+  idempotency_key: plainText(128)
     .optional()
     .describe("The same key with the same request is the same set-up."),
 });
@@ -119,7 +119,7 @@ function wishOf(body: SetupRequest, repository: Repository): Wish {
     ...(build !== undefined && { build }),
     ...(install !== undefined && { install }),
     ...(start !== undefined && { start }),
-    ...(body.idempotencyKey !== undefined && { key: body.idempotencyKey }),
+    ...(body.idempotency_key !== undefined && { key: body.idempotency_key }),
   };
 }
 

@@ -30,6 +30,8 @@ export interface SetupsOptions
   managed: ManagedContainers;
   logs: ConstructorParameters<typeof LogFollower>[1];
   operations: Pick<Operations, "run" | "handle">;
+  /** Waited for before a set-up begins or goes on. @default nothing */
+  ready?(): Promise<void>;
   /** As the operator has them now. */
   hosts(): readonly RepositoryHost[];
   targets: Pick<CallbackTargets, "problems">;
@@ -65,7 +67,7 @@ export class Setups implements SetupsOfContainers {
   private readonly parts: RunParts;
   private readonly underWay = new Map<string, UnderWay>();
   private readonly stopListening: () => void;
-  private closing = false;
+  private readonly closed = new AbortController();
 
   constructor(private readonly options: SetupsOptions) {
     const { engine, logs, operations, managed, log, rows, lookEveryMs } = options;
@@ -165,7 +167,7 @@ export class Setups implements SetupsOfContainers {
 
   /** Ends those under way: they have failed, and that is told. What runs in containers stays. */
   async close(): Promise<void> {
-    this.closing = true;
+    this.closed.abort(new Error("berthd is stopping"));
     this.stopListening();
     const all = [...this.underWay.values()];
     for (const { ended } of all) ended.abort(new SetupFailed("berthd is stopping; ask for the set-up again"));
@@ -181,13 +183,13 @@ export class Setups implements SetupsOfContainers {
       ? { ok: true, value: view }
       : refuse({
           code: "conflict",
-          message: "this idempotencyKey was used for another set-up of the container",
+          message: "this idempotency_key was used for another set-up of the container",
           fix: "use a new key for a new request",
         });
   }
 
   private refusalOf({ id, owner, state }: ManagedContainer): Refusal | undefined {
-    if (this.closing)
+    if (this.closed.signal.aborted)
       return { code: "closed", message: "berthd is stopping", fix: "ask again in a few seconds" };
     if (state !== "ready")
       return { code: "conflict", message: `container ${id} is ${state}`, fix: "ask when it is ready" };
@@ -262,10 +264,20 @@ export class Setups implements SetupsOfContainers {
   private async inTurn(run: Run, { owner, ended }: UnderWay, step: Step<"setup">): Promise<void> {
     const milliseconds = this.parts.times.queued;
     const late = () => tooLong("the wait for its turn", milliseconds);
-    const giveBack = await within({ milliseconds, signal: ended.signal, tooLong: late }, (signal) =>
-      this.places.take(owner, signal),
-    );
+    const giveBack = await within({ milliseconds, signal: ended.signal, tooLong: late }, async (signal) => {
+      await this.ready(signal);
+      return this.places.take(owner, signal);
+    });
     await run.all(step).finally(giveBack);
+  }
+
+  /** @throws the signal's reason */
+  private async ready(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const ended = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+    await Promise.race([this.options.ready?.(), ended]);
   }
 
   private async fail(id: string, error: unknown): Promise<void> {
@@ -279,6 +291,7 @@ export class Setups implements SetupsOfContainers {
   /** Nobody is at it any more. Where all is installed, it goes on; else it has failed. */
   private async recover({ step, body }: Operation): Promise<void> {
     const { container: id } = operationBody.parse(body);
+    await this.ready(this.closed.signal);
     const row = this.states.get(id);
     if (row === undefined || isOver(row.phase) || this.underWay.has(id)) return;
     const container = this.options.managed.find(row.owner, id);

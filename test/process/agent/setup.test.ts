@@ -176,14 +176,14 @@ describe("a set-up", () => {
     await host.commit("acme", "app", { a: "1" });
     const container = aContainer();
     const node = await aNode([container]);
-    const body = request("app", container, { idempotencyKey: "k1", githubToken: TOKEN });
+    const body = request("app", container, { idempotency_key: "k1", githubToken: TOKEN });
     const both = await Promise.all([0, 1].map(() => node.setups.ask(OWNER, container.id, body)));
     expect(both).toMatchObject([{ ok: true }, { ok: true }]);
     await ended(container.id);
     const again = await node.setups.ask(OWNER, container.id, { ...body, githubToken: `${TOKEN}-new` });
     expect(again).toMatchObject({ ok: true, value: { phase: "ready" } });
     expect(await node.setups.ask(OWNER, container.id, { ...body, branch: "other" })).toMatchObject({
-      refusal: { code: "conflict", message: expect.stringContaining("idempotencyKey") },
+      refusal: { code: "conflict", message: expect.stringContaining("idempotency_key") },
     });
     expect(told().filter((phase) => phase === "queued")).toHaveLength(1);
   });

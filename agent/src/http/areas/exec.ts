@@ -2,8 +2,9 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { hasNoNul, NO_NUL } from "../../../../core/text";
-import { begun, counter, type InsideContext, inParams, ownerOf } from "../commands";
+import { begun, counter, inParams, ownerOf } from "../commands";
 import { answers, goneSignal, identityOf, ownerOnly } from "../route";
+import type { RouteContext } from "../types";
 
 /** Bytes of one argument of a program, its NUL included: the kernel takes no longer one. */
 const MOST_BYTES = 131_072;
@@ -52,7 +53,7 @@ const stats = z.object({
 });
 
 /** Commands in containers, and what a container uses: for tenants, and for users in containers that they had made. */
-export function addExec(fastify: FastifyInstance, { inside }: InsideContext): void {
+export function addExec(fastify: FastifyInstance, { inside }: RouteContext): void {
   if (!inside) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   const { commands } = inside;

@@ -2,18 +2,19 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { noContainer } from "../../commands";
 import type { LogItem } from "../../container-logs";
-import { type InsideContext, inParams, noBody, ownerOf } from "../commands";
+import { inParams, noBody, ownerOf } from "../commands";
 import { Refused } from "../failures";
 import { accountOf, type Identity } from "../identity";
 import { answers, callerOf, identityOf, ownerOnly } from "../route";
 import type { SseEvent } from "../sse";
+import type { RouteContext } from "../types";
 import { answerTicket, ticketMade } from "./tickets";
 
 /** As `ContainerLogs` has them. */
 const ID = /^[0-9a-f]{8}$/;
 
 /** What containers print, for their tenants, also for a time after they are gone. */
-export function addLogs(fastify: FastifyInstance, { inside, streams, tickets }: InsideContext): void {
+export function addLogs(fastify: FastifyInstance, { inside, streams, tickets }: RouteContext): void {
   if (!inside) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   const { commands, logs, origins } = inside;

@@ -8,7 +8,7 @@ import type { RouteContext } from "../types";
 
 export const health = z.object({
   status: z.enum(["ok", "degraded"]),
-  reasons: z.array(z.string()),
+  reasons: z.array(z.string()).optional().describe("What is wrong; to whoever is known alone."),
   containerCount: z
     .int()
     .optional()
@@ -36,7 +36,7 @@ export function addNode(fastify: FastifyInstance, { ledger, manager, metrics }: 
       const counts =
         manager?.config === undefined ? {} : { containerCount: manager.size, uptime: process.uptime() };
       // A stranger learns whether it is well, and no reason.
-      if (!identity) return { status: ledger.health().status, reasons: [], ...counts };
+      if (!identity) return { status: ledger.health().status, ...counts };
       return { ...ledger.health(forAll(identity) ? undefined : selfOf(identity)), ...counts };
     },
   );

@@ -3,9 +3,8 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { SETUP_PHASES } from "../../../../core/manager";
 import { setupSchema } from "../../setup";
-import { notAllowed, Refused } from "../failures";
-import type { Identity } from "../identity";
-import { answers, identityOf } from "../route";
+import { Refused } from "../failures";
+import { answers, identityOf, tenantOf, tenantOnly } from "../route";
 import type { RouteContext } from "../types";
 
 const setupParams = z.strictObject({
@@ -26,22 +25,15 @@ export const setup = z.object({
 /** Seconds after which somebody who found too many waiting may ask again. */
 const RETRY_AFTER = "30";
 
-function tenantOf({ role, tenant, user }: Identity): string {
-  if (role !== "tenant" || tenant === undefined) throw notAllowed("This", user ?? `role ${role}`);
-  return tenant;
-}
-
 /** Has a container of a tenant's set up with a repository. */
-export function addSetup(fastify: FastifyInstance, { setups }: RouteContext): void {
+export function addSetup(fastify: FastifyInstance, { setups, manager }: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   if (!setups) return;
 
   app.post(
     "/api/containers/:id/setup",
     {
-      config: { tenants: true },
-      // Before the body is read, as for other routes that are not for everybody.
-      onRequest: async (request) => void tenantOf(identityOf(request)),
+      ...tenantOnly(() => manager === undefined || manager.config !== undefined),
       schema: {
         params: setupParams,
         body: setupSchema,
@@ -54,7 +46,7 @@ export function addSetup(fastify: FastifyInstance, { setups }: RouteContext): vo
     },
     async (request, reply) => {
       const { id } = request.params;
-      const asked = await setups.ask(tenantOf(identityOf(request)), id, request.body);
+      const asked = await setups.ask(tenantOf(identityOf(request)) ?? "", id, request.body);
       if (!asked.ok) {
         const headers: Record<string, string> =
           asked.refusal.code === "full" ? { "retry-after": RETRY_AFTER } : {};

@@ -7,11 +7,12 @@ import { noContainer } from "../../commands";
 import type { Terminal, TerminalSize } from "../../docker";
 import type { Logger } from "../../log";
 import { pause } from "../../waiting";
-import { begun, counter, type InsideContext, inParams, noBody, ownerOf } from "../commands";
+import { begun, counter, inParams, noBody, ownerOf } from "../commands";
 import { Refused } from "../failures";
 import { accountOf } from "../identity";
 import { answers, callerOf, identityOf, ownerOnly } from "../route";
 import type { Channel } from "../streams";
+import type { RouteContext } from "../types";
 import { answerTicket, ticketMade } from "./tickets";
 
 /** What a client offers, if it offers any; a token may stand beside it. */
@@ -46,10 +47,7 @@ ticket. 4003: the token has ended. 4008: the client does not read or answer. 400
 was typed or shown for an hour. Whatever ends it hangs up.`.replaceAll("\n", " ");
 
 /** Terminals in containers: for tenants, and for users in containers that they had made. */
-export function addTerminal(
-  fastify: FastifyInstance,
-  { inside, streams, tickets, log }: TerminalContext,
-): void {
+export function addTerminal(fastify: FastifyInstance, { inside, streams, tickets, log }: RouteContext): void {
   if (!inside) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   const { commands, origins } = inside;
@@ -89,8 +87,6 @@ export function addTerminal(
     },
   );
 }
-
-type TerminalContext = InsideContext & { log: Pick<Logger, "warn"> };
 
 /** Until the command, the client or `signal` ends it. @throws {Refused} what the client sent makes no sense */
 async function connected(

@@ -204,7 +204,8 @@ describe.runIf(asRoot)("the container manager over HTTP", () => {
     for (const port of [undefined, api.servers.port]) {
       const { body } = await api.call("GET", "/health", port === undefined ? {} : { port });
       expect(body).toEqual({
-        ...{ status: "ok", reasons: [], containerCount: rig.manager.size, uptime: expect.any(Number) },
+        ...{ status: "ok", containerCount: rig.manager.size, uptime: expect.any(Number) },
+        ...(port === undefined && { reasons: [] }),
       });
     }
   });
