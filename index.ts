@@ -26,5 +26,7 @@ export = async () => {
   const { plan, secrets, cautions } = await configured();
   for (const caution of cautions) pulumi.log.warn(caution);
   const { nodes, users, ray, managers, tenantTokens, credentials } = new Cluster("berth", { plan, secrets });
-  return { nodes, users, ray, managers, tenantTokens, credentials };
+  const outputs = { nodes, users, ray, managers, tenantTokens, credentials };
+  // Pulumi warns of an output that is none.
+  return Object.fromEntries(Object.entries(outputs).filter(([, value]) => value !== undefined));
 };

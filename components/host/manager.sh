@@ -17,7 +17,7 @@ if [ "$(getent group "$git_gid" | cut -d : -f 1 || true)" != "$git_name" ]; then
   changed "group $git_name"
 fi
 if [ "$(getent passwd "$git_uid" | cut -d : -f 1 || true)" != "$git_name" ]; then
-  useradd -u "$git_uid" -g "$git_gid" -M -d /nonexistent -s /usr/sbin/nologin -c 'Berth: repositories of back-ends' -- "$git_name" ||
+  useradd -u "$git_uid" -g "$git_gid" -M -d /nonexistent -s /usr/sbin/nologin -c 'Berth, repositories of back-ends' -- "$git_name" ||
     fail "the account $git_name with the id $git_uid cannot be made: see above who has the name or the id, and change that one"
   changed "account $git_name"
 fi
