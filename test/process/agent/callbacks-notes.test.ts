@@ -112,17 +112,21 @@ describe("a note that fails with an error", () => {
     node.kill();
     node.options = { log };
     node.restart();
+    let thrown = 0;
     log.warn = () => {
+      thrown++;
       throw new Error("no room for the log");
     };
     node.full = { code: "closed", message: "The ledger could not be written." };
-    await node.tell("a", url());
-    await until("it is sent", 20_000, () => receiver.got.length === 1);
+    await node.tell("a", url(), { count: 2 });
+    await until("it is not noted", 20_000, () => thrown > 0);
+    expect(receiver.seen).toEqual(["a/1"]);
     node.full = undefined;
     log.warn = () => {};
     await until("the next is sent", 20_000, async () => {
       await node.tell("a", url());
       return receiver.got.length > 1;
     });
+    expect(receiver.seen[1]).toBe("a/2");
   });
 });
