@@ -35,6 +35,10 @@ describe("tenants", () => {
     expect(problems({ tenants: [{ name }] }).join()).toContain("tenants[0].name");
   });
 
+  it("are not called as Berth's own containers are labelled", () => {
+    expect(problems({ tenants: [{ name: "system" }] })).toEqual(["tenants[0].name: is Berth's own"]);
+  });
+
   it("have a name and nothing else", () => {
     expect(problems({ tenants: [{ name: "web-ide", token: "x" }] }).join()).toContain("token");
   });

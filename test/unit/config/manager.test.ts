@@ -79,6 +79,7 @@ describe("a stack's container manager", () => {
       images: { default: "node:24-slim", allowed: ["node:*", "python:*"] },
       repositories: { hosts: [{ host: "github.com" }] },
       callbacks: { allowed: [] },
+      origins: [],
       reserveMiB: 1024,
       mainImages: { unusedHours: 168 },
     });
@@ -294,10 +295,20 @@ describe("what is wrong", () => {
       nodes: ["node-0", "node-9", "node-0"],
       listen: "public",
       allow: ["10.0.0.0/8", "10.0.0.1/8", "everybody"],
-      tenants: [{ name: "alice" }, { name: "Web IDE" }, { name: "bench" }, { name: "bench" }],
+      tenants: [
+        { name: "alice" },
+        { name: "Web IDE" },
+        { name: "bench" },
+        { name: "bench" },
+        { name: "system" },
+      ],
       images: { default: "alpine", allowed: ["node:*", "NODE", "python:3*12"] },
       repositories: { hosts: [{ host: "github.com" }, { host: "GitHub.com" }, { host: "git hub" }] },
       callbacks: { allowed: ["hooks.lan", "10.0.0.0/8", "http://x"] },
+      origins: [
+        ...["https://ide.example", "https://ide.example:8443", "http://ide.example"],
+        ...["https://ide.example/", "https://IDE.example", "https://a@ide.example", "ide.example"],
+      ],
       reserve: "16GiB",
     };
     const limits = { groups: { manager: {} } };
@@ -311,12 +322,14 @@ describe("what is wrong", () => {
       "manager.tenants[0].name",
       "manager.tenants[1].name",
       "manager.tenants[3].name",
+      "manager.tenants[4].name",
       "manager.images.allowed[1]",
       "manager.images.allowed[2]",
       "manager.images.default",
       "manager.repositories.hosts[1].host",
       "manager.repositories.hosts[2].host",
       "manager.callbacks.allowed[2]",
+      ...[2, 3, 4, 5, 6].map((i) => `manager.origins[${i}]`),
       "limits.groups.manager",
       "nodes[0].memory",
     ]);

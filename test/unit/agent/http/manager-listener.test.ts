@@ -79,7 +79,11 @@ describe("the container manager's listener", () => {
       ([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
     routes.push("GET /metrics");
-    const theirs = ["GET /test/theirs/{id}", "GET /test/events", "GET /test/socket"];
+    const theirs = [
+      ...["GET /test/theirs/{id}", "GET /test/events", "GET /test/socket"],
+      ...["GET /api/containers", "POST /api/containers"],
+      ...["GET /api/containers/{id}", "DELETE /api/containers/{id}"],
+    ];
     const open = ["GET /health", "GET /ready", "GET /openapi.json"];
     expect(routes).toEqual(expect.arrayContaining([...theirs, "GET /health", "POST /api/tokens"]));
     const hidden = routes.filter((route) => ![...theirs, ...open].includes(route));
@@ -107,6 +111,8 @@ describe("the container manager's listener", () => {
     const { body } = await ask("GET", "/openapi.json");
     const { paths } = body as { paths: Record<string, object> };
     expect(Object.keys(paths).sort()).toEqual([
+      "/api/containers",
+      "/api/containers/{id}",
       "/health",
       "/ready",
       "/test/events",

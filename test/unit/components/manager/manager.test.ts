@@ -85,6 +85,7 @@ describe("what berthd is told of the container manager", () => {
         hosts: [{ host: "github.com" }, { host: "git.lan", port: 3000, insecure: true, internal: true }],
       },
       callbacks: { allowed: ["10.0.0.0/8", "hooks.lan"] },
+      origins: ["https://ide.example"],
       reserve: "2GiB",
       mainImages: { unusedHours: 24 },
     });
