@@ -20,7 +20,7 @@ function nameFault(name: string): string | undefined {
 }
 
 /** As the kernel counts them: `NAME=value` and a NUL each. */
-const bytesOf = (record: Readonly<Record<string, string>>) =>
+export const environmentBytes = (record: Readonly<Record<string, string>>) =>
   Object.entries(record).reduce((sum, [name, text]) => sum + Buffer.byteLength(name + text) + 2, 0);
 
 /** Variables by name: values of at most 32,768 characters without NUL, 131,072 bytes in all. Values may have lines. */
@@ -29,7 +29,7 @@ export const environmentSchema = z.record(z.string(), argumentSchema).superRefin
     const message = nameFault(name);
     if (message !== undefined) context.addIssue({ code: "custom", path: [name], message });
   }
-  const bytes = bytesOf(record);
+  const bytes = environmentBytes(record);
   if (bytes > MOST_BYTES)
     context.addIssue({
       code: "custom",

@@ -1,6 +1,6 @@
 /** The manager's containers as they are written down, and in memory. */
 
-import { quarantine } from "../../../core/manager";
+import { environmentBytes, quarantine } from "../../../core/manager";
 import type { WriteTurn } from "../service/ledger-turn";
 import type { ManagedRow } from "../store";
 
@@ -37,6 +37,11 @@ export class Book {
 
   of(owner: string): ManagedRow[] {
     return this.all().filter((row) => row.owner === owner);
+  }
+
+  /** Of the variables of all that the owner has: they are kept in memory. */
+  environmentOf(owner: string): number {
+    return this.of(owner).reduce((sum, { env = {} }) => sum + environmentBytes(env), 0);
   }
 
   /** Those of a template's pool, which nobody has. */

@@ -10,7 +10,7 @@ import { noImageHere } from "./refusals";
 const LEAST_FREE_MIB = 4096;
 
 export class Images {
-  /** By name. */
+  /** By owner and name: nobody waits behind what somebody else asked for. */
   private readonly coming = new Map<string, Promise<Result<string>>>();
   /** Each takes the node's network and disk: one at a time for each owner. */
   private readonly places = new PlacesOfEach(1, Number.POSITIVE_INFINITY);
@@ -33,18 +33,25 @@ export class Images {
     return id === undefined ? this.bring(image, owner) : { ok: true, value: id };
   }
 
-  /** Whoever wants one that is on its way waits for that one. */
+  /** Whoever wants one that is on its way to the same owner waits for that one. What two owners want, dockerd brings once. */
   private bring(image: string, owner: string): Promise<Result<string>> {
-    const under = this.coming.get(image);
+    const key = JSON.stringify([owner, image]);
+    const under = this.coming.get(key);
     if (under !== undefined) return under;
-    const work = this.bringInTurn(image, owner).finally(() => this.coming.delete(image));
-    this.coming.set(image, work);
+    const work = this.bringInTurn(image, owner).finally(() => this.coming.delete(key));
+    this.coming.set(key, work);
     return work;
   }
 
   private async bringInTurn(image: string, owner: string): Promise<Result<string>> {
     const giveBack = await this.places.take(owner);
-    return this.bringNow(image).finally(giveBack);
+    try {
+      // It may have come meanwhile.
+      const id = await this.engine.imageId(image);
+      return id === undefined ? await this.bringNow(image) : { ok: true, value: id };
+    } finally {
+      giveBack?.();
+    }
   }
 
   private async bringNow(image: string): Promise<Result<string>> {

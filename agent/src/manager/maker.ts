@@ -17,12 +17,10 @@ import type { ManagerFaultPoint } from "./faults";
 import type { Images } from "./images";
 import type { NodeMeasure } from "./measure";
 import type { PackageCaches, Setups } from "./ports";
-import { callerWent, ending, noContainer, tooManyOf } from "./refusals";
+import { callerWent, ending, noContainer } from "./refusals";
 import { VOLUME_PATH, type Wanted } from "./request";
+import { mayHave } from "./share";
 import type { Volumes } from "./volumes";
-
-/** Containers that one tenant may have, those to come included. */
-export const MOST_OF_TENANT = 500;
 
 export interface MakerOptions {
   book: Book;
@@ -142,10 +140,13 @@ export class Maker {
 
   /** In one turn: room, ports, the row, and what the key was answered with. */
   private note(turn: WriteTurn, id: string, wanted: Wanted, whose: Whose): Result<ManagedRow> {
-    const { book, config, volumes, mostOfTenant: most = MOST_OF_TENANT } = this.options;
+    const { book, config, volumes, mostOfTenant: most } = this.options;
     const { owner, hash, key } = whose;
     if (config() === undefined) return refuse(ending);
-    if (owner !== undefined && book.of(owner).length >= most) return refuse(tooManyOf(owner, most));
+    if (owner !== undefined) {
+      const may = mayHave(book, owner, wanted.env, most);
+      if (!may.ok) return may;
+    }
     const room = admit(this.room(), wanted);
     if (!room.ok) return room;
     const hosts = this.hostPorts(wanted.ports.length, turn.now);

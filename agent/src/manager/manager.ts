@@ -4,19 +4,20 @@ import { capacity, needOf, type OwnImage } from "../../../core/manager";
 import type { ManagerConfig } from "../config";
 import { DockerError, type Engine } from "../docker";
 import type { Operations } from "../operations";
+import { PlacesOfEach } from "../places";
 import type { LedgerService } from "../service";
 import type { Store } from "../store";
 import { Book, type ManagedRow, type WriteTurn } from "./book";
 import { Images } from "./images";
 import { keepLogs } from "./keep-logs";
 import { keyFor } from "./key";
-import { answer, Maker, type MakerOptions, MOST_OF_TENANT, reached, type Whose } from "./maker";
+import { answer, Maker, type MakerOptions, reached, type Whose } from "./maker";
 import { NodeMeasure } from "./measure";
 import { type Given, Once } from "./once";
 import { PoolKeeper } from "./pool";
 import type { Logs, ManagedContainer, ManagedContainers } from "./ports";
 import { type RecoverOptions, recoverManaged } from "./recover";
-import { isLeaving, noContainer, notMadeYet, startsWithoutGpus, tooManyOf } from "./refusals";
+import { isLeaving, noContainer, notMadeYet, startsWithoutGpus, tooManyAsks } from "./refusals";
 import {
   type ClaimRequest,
   type ManagedRequest,
@@ -26,6 +27,7 @@ import {
   wantedOf,
   wantedOfTemplate,
 } from "./request";
+import { MOST_ASKS, mayHave } from "./share";
 import { type ManagedView, managedOf, viewOf } from "./view";
 import { Volumes } from "./volumes";
 
@@ -69,6 +71,7 @@ export class Manager implements ManagedContainers {
   private readonly maker: Maker;
   private readonly pool: PoolKeeper;
   private readonly once: Once;
+  private readonly asks = new PlacesOfEach(MOST_ASKS, 0);
   private readonly now: () => number;
   private readonly ended = new AbortController();
   private readonly stopListening: () => void;
@@ -278,10 +281,16 @@ export class Manager implements ManagedContainers {
     await this.options.ready?.();
     const given = await this.asked(() =>
       this.once.run(key, async () => {
-        const wanted = decide(config);
-        if (!wanted.ok) return wanted;
-        const whose = { ...caller, ...(key !== undefined && { key }) };
-        return (await this.take(wanted.value, whose)) ?? this.make(wanted.value, whose, gone);
+        const giveBack = await this.asks.take(caller.owner);
+        if (giveBack === undefined) return refuse(tooManyAsks(caller.owner, MOST_ASKS));
+        try {
+          const wanted = decide(config);
+          if (!wanted.ok) return wanted;
+          const whose = { ...caller, ...(key !== undefined && { key }) };
+          return (await this.take(wanted.value, whose)) ?? (await this.make(wanted.value, whose, gone));
+        } finally {
+          giveBack();
+        }
       }),
     );
     return given.ok
@@ -317,8 +326,8 @@ export class Manager implements ManagedContainers {
     { name, env, pool }: Wanted,
     { owner, key, actor }: Whose & { owner: string },
   ): Result<ManagedRow> {
-    const { mostOfTenant: most = MOST_OF_TENANT } = this.options;
-    if (this.book.of(owner).length >= most) return refuse(tooManyOf(owner, most));
+    const may = mayHave(this.book, owner, env, this.options.mostOfTenant);
+    if (!may.ok) return may;
     const { id, container, template } = row;
     const claimed: ManagedRow = {
       ...row,

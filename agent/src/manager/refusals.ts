@@ -15,6 +15,20 @@ export const tooManyOf = (owner: string, most: number): Refusal => ({
   fix: "delete one that is not needed any more",
 });
 
+export const tooManyAsks = (owner: string, most: number): Refusal => ({
+  code: "busy",
+  message: `${most} requests of ${owner} for containers are not answered yet`,
+  allowed: `${most} of one tenant at a time, those counted whose caller has gone`,
+  fix: "wait for some of them, then ask again",
+});
+
+export const tooMuchEnvironment = (owner: string, most: number): Refusal => ({
+  code: "over-limit",
+  message: `the environments of ${owner}'s containers have more than ${most} bytes with this one`,
+  allowed: `${most} bytes for all containers of one tenant`,
+  fix: "delete a container, or put what is large into a file of the container",
+});
+
 export const tooManyVolumes = (owner: string, most: number): Refusal => ({
   code: "over-limit",
   message: `${owner} has ${most} volumes, and containers have all of them`,

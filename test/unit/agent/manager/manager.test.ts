@@ -6,7 +6,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Result } from "../../../../core/gpu";
 import { until } from "../../../lib/until";
-import { configOf, ManagerRig, NODE, PYTHON, SOON } from "./rig";
+import { configOf, ManagerRig, NODE, PYTHON, SOON, template } from "./rig";
 
 let rig: ManagerRig;
 beforeEach(async () => {
@@ -176,6 +176,45 @@ describe("another tenant", () => {
     const all = await Promise.all([rig.create(), rig.create(), rig.create(), rig.create({}, "bench")]);
     expect(all.map(code).sort()).toEqual(["ok", "ok", "ok", "over-limit"]);
     expect(rig.manager.list("web")).toHaveLength(2);
+  });
+
+  it("that asks for more than it may at a time is told so, also where nobody waits for the answers", async () => {
+    rig.dockerd.mood("POST /images/create", { kind: "slow", ms: 300 });
+    const ask = (n: number) => rig.create({ image: `node:none-${n}`, idempotency_key: `key-${n}` });
+    const asked = Array.from({ length: 70 }, (_, n) => ask(n));
+    expect((await Promise.all(asked.slice(64))).map(code)).toEqual(Array(6).fill("busy"));
+    expect(code(await rig.create({}, "bench"))).toBe("ok");
+    rig.dockerd.calm();
+    expect((await Promise.all(asked.slice(0, 64))).map(code)).toEqual(Array(64).fill("not-found"));
+    expect(code(await rig.create())).toBe("ok");
+  });
+
+  it("does not wait for images that somebody else has asked for", async () => {
+    rig.dockerd.mood("POST /images/create", { kind: "slow", ms: 200 });
+    const late = Array.from({ length: 20 }, (_, n) => rig.create({ image: `node:none-${n}` }));
+    let done = 0;
+    for (const one of late) void one.then(() => done++);
+    expect(code(await rig.create({ image: "node:none-19" }, "bench"))).toBe("not-found");
+    expect(done).toBeLessThan(19);
+    rig.dockerd.calm();
+    await Promise.all(late);
+  });
+
+  it("has as much in the environments of its containers as berthd can keep, claimed ones too, and no more", async () => {
+    rig.config = configOf({ templates: [template({ memory: "8MiB", cpus: 0.01, pids: 16 })] });
+    rig.manager.configChanged();
+    await rig.ready(2);
+    const env = Object.fromEntries(Array.from({ length: 4 }, (_, n) => [`V${n}`, "x".repeat(32_000)]));
+    const small = { memory: 8, cpus: 0.01, ports: [], env };
+    const made = [];
+    for (let n = 0; n < 65; n++) made.push(await rig.create(small));
+    expect(made.map(code)).toEqual(Array(65).fill("ok"));
+    expect(code(await rig.create(small))).toBe("over-limit");
+    expect(code(await rig.claim({ env }))).toBe("over-limit");
+    expect(code(await rig.claim())).toBe("ok");
+    expect(code(await rig.create(small, "bench"))).toBe("ok");
+    await rig.manager.remove("web", given(made[0] as Result<{ id: string }>).id);
+    expect(code(await rig.create(small))).toBe("ok");
   });
 
   it("that the stack names no more has no containers", async () => {
