@@ -273,7 +273,7 @@ export class Maker {
     });
   }
 
-  /** Its row is gone, and its ports rest. @param failed why it was never made: its key may be used again */
+  /** Its row is gone, and its ports rest. @param failed why it was never made: its key and its ports may be used again */
   async forget(id: string, failed?: string): Promise<Result<ManagedRow>> {
     reached("manager:before-forget");
     const gone = await this.change(id, (row, turn) => {
@@ -285,7 +285,9 @@ export class Maker {
       });
       // What is secret goes with it; the rest is kept for its ports.
       const { env: _, ...kept } = row;
-      return { ...kept, state: "gone", goneAt: turn.now };
+      // Nobody has reached one that was never made: were its ports kept, whoever asks again and again would have all of them.
+      const ports = failed === undefined ? row.ports : [];
+      return { ...kept, ports, state: "gone", goneAt: turn.now };
     });
     reached("manager:after-forget");
     return gone;

@@ -245,6 +245,20 @@ describe("ports of the node", () => {
     expect(given(await rig.create()).hostPort).toBe(20_000);
   });
 
+  it("do not rest where the container was never made, so that nobody can use them up", async () => {
+    rig.range = { start: 20_000, end: 20_015 };
+    const ports = Array.from({ length: 16 }, (_, n) => 3000 + n);
+    rig.dockerd.mood("POST /containers/create", { kind: "status", status: 500, message: "no" }, 3);
+    for (let n = 0; n < 3; n++) expect(code(await rig.create({ ports }))).toBe("conflict");
+    const gone = new AbortController();
+    const asked = rig.create({ ports }, "web", gone.signal);
+    gone.abort();
+    expect(code(await asked)).toBe("conflict");
+    expect(code(await rig.create({ ports }, "bench"))).toBe("ok");
+    await rig.restart();
+    expect(rig.problems()).toEqual([]);
+  });
+
   it("stay over a restart, and those of containers that others made are not given", async () => {
     rig.dockerd.put({
       Config: { Labels: { "berth.owner": "alice" } },
