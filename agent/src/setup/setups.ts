@@ -17,7 +17,7 @@ import { defaultPlaces, Places, type SetupPlaces } from "./places";
 import type { MainImage, ManagedContainer, ManagedContainers, SetupsOfContainers, SetupView } from "./ports";
 import { readWish, type SetupRequest, type Wish } from "./request";
 import { defaultTimes, NOTHING_TO_START, Run, type RunParts, type SetupTimes, startAndSee } from "./run";
-import { SetupStates, type StatesOptions } from "./states";
+import { keptBytes, SetupStates, type StatesOptions } from "./states";
 
 export interface SetupsOptions
   extends Omit<StatesOptions, "rows" | "logs">,
@@ -38,11 +38,16 @@ export interface SetupsOptions
   log: { info(data: object, message: string): void; warn(data: object, message: string): void };
   places?: Partial<SetupPlaces>;
   times?: Partial<SetupTimes>;
-  mainImages?: Pick<MainImagesOptions, "unusedHours" | "maxBytes" | "maxOfOwner" | "now">;
+  mainImages?: Pick<
+    MainImagesOptions,
+    "unusedHours" | "maxBytes" | "maxBytesOfOwner" | "maxOfOwner" | "waitMs" | "now"
+  >;
 }
 
 interface UnderWay {
   owner: string;
+  /** That it has to be kept. */
+  bytes: number;
   ended: AbortController;
   /** Whether it is noted, and with it answered. */
   begun: Promise<Result<SetupView>>;
@@ -58,6 +63,14 @@ interface Begun {
 }
 
 const operationBody = z.object({ container: z.string() });
+/** Bytes of the variables and lines of all set-ups of one owner: berthd keeps them in its memory, which is 256 MB. */
+const MOST_KEPT = 8 * 2 ** 20;
+const tooMuchKept: Refusal = {
+  code: "over-limit",
+  message: "the variables and start commands of your set-ups are too large together",
+  allowed: `${MOST_KEPT} bytes for all containers of one owner`,
+  fix: "delete a container, or put what is large into a file of the repository",
+};
 const CUT_OFF = "it was cut off in the middle, as berthd or dockerd ended; ask for the set-up again";
 
 export class Setups implements SetupsOfContainers {
@@ -129,7 +142,7 @@ export class Setups implements SetupsOfContainers {
     if (container === undefined) return refuse(notThere(id));
     const same = this.sameAs(id, wish.value);
     if (same !== undefined) return same;
-    const refusal = this.refusalOf(container);
+    const refusal = this.refusalOf(container, wish.value);
     return refusal === undefined ? this.begin(container, wish.value) : refuse(refusal);
   }
 
@@ -188,7 +201,7 @@ export class Setups implements SetupsOfContainers {
         });
   }
 
-  private refusalOf({ id, owner, state }: ManagedContainer): Refusal | undefined {
+  private refusalOf({ id, owner, state }: ManagedContainer, wish: Wish): Refusal | undefined {
     if (this.closed.signal.aborted)
       return { code: "closed", message: "berthd is stopping", fix: "ask again in a few seconds" };
     if (state !== "ready")
@@ -200,7 +213,16 @@ export class Setups implements SetupsOfContainers {
         message: `container ${id} is being set up`,
         fix: "wait for ready or failed, or delete the container",
       };
+    if (this.keptOf(owner, id) + keptBytes(wish) > MOST_KEPT) return tooMuchKept;
     return this.noRoom(owner);
+  }
+
+  /** Bytes of all of an owner's but that of one container, whose next one takes its place. */
+  private keptOf(owner: string, except: string): number {
+    const coming = [...this.underWay].filter(([, one]) => one.owner === owner && !one.noted);
+    // One that is on its way to the disk may be among the noted already.
+    const noted = this.states.bytesOf(owner, new Set([except, ...coming.map(([id]) => id)]));
+    return coming.reduce((sum, [, { bytes }]) => sum + bytes, noted);
   }
 
   private noRoom(owner: string): Refusal | undefined {
@@ -227,7 +249,9 @@ export class Setups implements SetupsOfContainers {
       };
     });
     const ended = new AbortController();
-    const one: UnderWay = { owner, ended, begun, noted: false, done: Promise.resolve() };
+    const one: UnderWay = {
+      ...{ owner, bytes: keptBytes(wish), ended, begun, noted: false, done: Promise.resolve() },
+    };
     const operation = { id: `setup-${randomBytes(8).toString("hex")}`, owner, body: { container: id } };
     one.done = this.options.operations
       .run("setup", operation, (step) => this.noteAndDo(step, { container, wish, one, answer }))

@@ -1,6 +1,6 @@
 /** Where each set-up is: in memory, in the database, in the container's log, and told to whoever wants to be told. */
 import type { Result } from "../../../core/gpu";
-import { PHASE_WORDS, type SetupPhase, setupStatus } from "../../../core/manager";
+import { environmentBytes, PHASE_WORDS, type SetupPhase, setupStatus } from "../../../core/manager";
 import type { Callbacks } from "../callbacks";
 import type { ContainerLogs } from "../container-logs";
 import type { SetupRow, Turn } from "../store";
@@ -46,6 +46,12 @@ export class SetupStates {
   view(id: string): SetupView | undefined {
     const row = this.rows.get(id);
     return row && viewOf(row);
+  }
+
+  /** Bytes of what is kept of an owner's set-ups, but those of some containers. */
+  bytesOf(owner: string, except: ReadonlySet<string>): number {
+    const others = this.all().filter((row) => row.owner === owner && !except.has(row.container));
+    return others.reduce((sum, row) => sum + keptBytes(row), 0);
   }
 
   /** A new set-up, in the place of the container's last one. */
@@ -122,6 +128,10 @@ export class SetupStates {
     });
   }
 }
+
+/** Of a set-up, in berthd's memory for as long as its container is there. */
+export const keptBytes = ({ env, start = "" }: Pick<SetupRow, "env" | "start">) =>
+  environmentBytes(env) + Buffer.byteLength(start);
 
 /** A host or dockerd may have put its own words into it. */
 function oneLine(words: string): string {

@@ -52,6 +52,26 @@ describe("set-ups at a time", () => {
     expect(await ended(third.id)).toMatchObject({ phase: "ready" });
   });
 
+  it("have as much of variables as berthd can keep for one owner, and no more", async () => {
+    await host.commit("acme", "app", { a: "1" });
+    const mine = Array.from({ length: 68 }, () => aContainer());
+    const other = aContainer({ owner: "other" });
+    const places = { all: 1, mostOfOwner: 100, mostOfAll: 100 };
+    const node = await aNode([...mine, other], { places });
+    const silent = { callbackUrl: undefined, callbackSecret: undefined };
+    const envVars = Object.fromEntries([1, 2, 3, 4].map((n) => [`V${n}`, "x".repeat(32_000)]));
+    const ask = (one: (typeof mine)[number], more = {}) =>
+      node.setups.ask(one.owner, one.id, { ...request("app", one, { envVars, ...more }), ...silent });
+    const [blocker, last, ...others] = mine as [(typeof mine)[number], ...typeof mine];
+    await ask(blocker, { envVars: {}, installCommand: "sleep 600" });
+    const asked = await Promise.all(others.map((one) => ask(one)));
+    const refused = asked.flatMap((one) => (one.ok ? [] : [one.refusal.code]));
+    expect(refused).toEqual(["over-limit"]);
+    if (last) expect(await ask(last)).toMatchObject({ refusal: { code: "over-limit" } });
+    if (last) expect(await ask(last, { envVars: {} })).toMatchObject({ ok: true });
+    expect(await ask(other)).toMatchObject({ ok: true });
+  });
+
   it.each(["queued", "installing"])(
     "one that is %s ends when its container is removed, and nothing of it stays",
     async (phase) => {
