@@ -52,26 +52,30 @@ export interface ImageBounds {
   spareMs: number;
   /** Of all together. */
   maxBytes: number;
-  /** Of one owner. */
+  /** Of one owner's together. */
+  maxBytesOfOwner: number;
+  /** How many one owner has. */
   maxOfOwner: number;
 }
 
 /**
- * The keys of those that go: what nobody used for so long, then of each owner what is too many, then what is longest unused until
- * the rest has room.
+ * The keys of those that go: what nobody used for so long, then of each owner what is too much or too many, then what is longest
+ * unused until the rest has room. What was asked for a moment ago stays for all of that but its owner's own bounds: an owner who asks
+ * for each again and again would have any number.
  */
 export function imagesToRemove(images: readonly KeptImage[], bounds: ImageBounds): string[] {
-  const { now, unusedMs, spareMs, maxBytes, maxOfOwner } = bounds;
+  const { now, unusedMs, spareMs, maxBytes, maxBytesOfOwner, maxOfOwner } = bounds;
   const newestFirst = [...images].sort((a, b) => b.usedAt - a.usedAt);
-  const counts = new Map<string, number>();
+  const owners = new Map<string, { bytes: number; count: number }>();
   let bytes = 0;
   return newestFirst.flatMap((image) => {
-    const count = (counts.get(image.owner) ?? 0) + 1;
+    const before = owners.get(image.owner) ?? { bytes: 0, count: 0 };
+    const own = { bytes: before.bytes + image.bytes, count: before.count + 1 };
     const unused = now - image.usedAt;
-    const stays =
-      unused < spareMs || (unused < unusedMs && count <= maxOfOwner && bytes + image.bytes <= maxBytes);
+    const may = own.bytes <= maxBytesOfOwner && own.count <= maxOfOwner;
+    const stays = may && (unused < spareMs || (unused < unusedMs && bytes + image.bytes <= maxBytes));
     if (!stays) return [image.key];
-    counts.set(image.owner, count);
+    owners.set(image.owner, own);
     bytes += image.bytes;
     return [];
   });

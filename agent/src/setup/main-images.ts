@@ -9,8 +9,10 @@ import {
   shownName,
 } from "../../../core/manager";
 import type { Engine, ImageSummary, Inspect } from "../docker";
+import { Places } from "../places";
 import type { MainImageRow } from "../store";
-import { InTurn } from "../waiting";
+import { within } from "../waiting";
+import { tooLong } from "./failed";
 import type { MainImage, ManagedContainer } from "./ports";
 import type { StatesOptions } from "./states";
 
@@ -23,8 +25,12 @@ export interface MainImagesOptions extends Pick<StatesOptions, "write"> {
   unusedHours?(): number | undefined;
   /** Of all together, beyond what they were made from, in bytes. @default 64 GiB */
   maxBytes?: number;
+  /** Of one owner's together, in bytes, as above. @default half of `maxBytes` */
+  maxBytesOfOwner?: number;
   /** Of one owner. @default 32 */
   maxOfOwner?: number;
+  /** How long one waits for another that is being made. @default 60 s */
+  waitMs?: number;
   /** Milliseconds since the epoch. @default Date.now */
   now?(): number;
 }
@@ -38,6 +44,7 @@ const LABELS = {
 
 const HOUR_MS = 3_600_000;
 const SPARE_MS = 600_000;
+const WAIT_MS = 60_000;
 /** A use is written down so often at most. */
 const NOTE_EVERY_MS = 60_000;
 const fine: Result<void> = { ok: true, value: undefined };
@@ -63,7 +70,7 @@ export interface Candidate extends Omit<ImageQuestion, "kept" | "now" | "fromMai
 export class MainImages {
   private readonly rows: Map<string, MainImageRow>;
   /** One thing after another: what is made now is not looked for as nobody's. */
-  private readonly turns = new InTurn();
+  private readonly turns = new Places(1, Number.POSITIVE_INFINITY);
   private readonly now: () => number;
 
   constructor(private readonly options: MainImagesOptions) {
@@ -85,10 +92,14 @@ export class MainImages {
       .map(({ image: id, shown, createdAt, usedAt }) => ({ id, shown, createdAt, usedAt }));
   }
 
-  /** What the container began with. */
+  /** What the container began with. A main image that containers are made from is one that is used. */
   async originOf(container: ManagedContainer, repository: Repository): Promise<Origin> {
     const seen = await this.options.engine.inspect(container.container);
-    return originIn(seen, container, repositoryKey(container.owner, repository));
+    const key = repositoryKey(container.owner, repository);
+    const origin = originIn(seen, container, key);
+    const row = this.rows.get(key);
+    if (origin.fromMain && row !== undefined && !row.outdated) this.used(row);
+    return origin;
   }
 
   /** Whether the container is to become the repository's main image. One that is old and cannot be made anew here is put aside. */
@@ -104,9 +115,19 @@ export class MainImages {
     return decision === "build";
   }
 
-  /** Makes the image. The container stands still meanwhile. */
-  build({ container, repository, env, lock, origin: { base } }: Candidate): Promise<Result<void>> {
-    return this.turns.run(async () => {
+  /**
+   * Makes the image. The container stands still meanwhile. A large one takes minutes: those of others do not wait for it.
+   *
+   * @throws SetupFailed where another one is still being made; the signal's reason before it has begun
+   */
+  build(
+    { container, repository, env, lock, origin: { base } }: Candidate,
+    signal: AbortSignal,
+  ): Promise<Result<void>> {
+    const milliseconds = this.options.waitMs ?? WAIT_MS;
+    const late = () => tooLong("the wait for other main images", milliseconds);
+    const wait = { milliseconds, signal, tooLong: late };
+    return this.inTurn(wait, async () => {
       const { engine } = this.options;
       const key = repositoryKey(container.owner, repository);
       const shown = `${shownName(repository)}:main`;
@@ -117,14 +138,18 @@ export class MainImages {
         changes: blanks(seen, env),
       });
       const now = this.now();
+      const old = this.rows.get(key)?.image;
       const row = { key, owner: container.owner, shown, image, base, lock, createdAt: now, usedAt: now };
-      return this.change(key, () => row);
+      const noted = await this.change(key, () => row);
+      // A set-up that is asked for again and again would leave one each time, until they are next looked for.
+      if (noted.ok && old !== undefined && old !== image) await this.remove(old);
+      return noted;
     });
   }
 
   /** Takes away what is too old or too much, and what nobody knows of any more; nothing that a container has. */
   prune(): Promise<void> {
-    return this.turns.run(async () => {
+    return this.inTurn(undefined, async () => {
       const there = await this.options.engine.images();
       const ours = there.filter(({ Labels }) => Labels?.[LABELS.key] !== undefined);
       await this.forgetGone(ours);
@@ -137,6 +162,14 @@ export class MainImages {
     });
   }
 
+  private async inTurn<T>(
+    wait: Parameters<typeof within>[0] | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const giveBack = await (wait ? within(wait, (until) => this.turns.take(until)) : this.turns.take());
+    return work().finally(giveBack);
+  }
+
   /** Somebody took it away by hand. */
   private async forgetGone(ours: readonly ImageSummary[]): Promise<void> {
     const ids = new Set(ours.map(({ Id }) => Id));
@@ -145,12 +178,14 @@ export class MainImages {
 
   private tooMuch(there: readonly ImageSummary[]): string[] {
     const { unusedHours, maxBytes = 64 * 2 ** 30, maxOfOwner = 32 } = this.options;
+    const { maxBytesOfOwner = maxBytes / 2 } = this.options;
     const sizes = new Map(there.map(({ Id, Size }) => [Id, Size]));
     const images = [...this.rows.values()].map(({ key, owner, image, base, usedAt }) => ({
       ...{ key, owner, usedAt, bytes: Math.max(0, (sizes.get(image) ?? 0) - (sizes.get(base) ?? 0)) },
     }));
-    const bounds = { unusedMs: (unusedHours?.() ?? 168) * HOUR_MS, spareMs: SPARE_MS, maxBytes, maxOfOwner };
-    return imagesToRemove(images, { now: this.now(), ...bounds });
+    const unusedMs = (unusedHours?.() ?? 168) * HOUR_MS;
+    const bounds = { unusedMs, spareMs: SPARE_MS, maxBytes, maxBytesOfOwner };
+    return imagesToRemove(images, { now: this.now(), ...bounds, maxOfOwner });
   }
 
   /** Whether it is gone. By its id, which stays where a container has it. */

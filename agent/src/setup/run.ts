@@ -181,7 +181,7 @@ export class Run {
     await this.withoutFail("no main image is made", async () => {
       if (!(await images.wanted(candidate))) return;
       await states.enter(this.id, "building-image");
-      const made = await images.build(candidate);
+      const made = await images.build(candidate, this.signal);
       if (!made.ok) throw failedBy(made.refusal);
     });
   }

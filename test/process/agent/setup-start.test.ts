@@ -13,6 +13,7 @@ import {
   aContainer,
   aNode,
   dockerd,
+  ended,
   fileIn,
   folder,
   host,
@@ -25,6 +26,7 @@ import {
   setUp,
   setupsForEachTest,
   supervisors,
+  told,
 } from "./setup-rig";
 
 setupsForEachTest();
@@ -154,12 +156,12 @@ it("a main image is made once, used by later containers, outdated by another loc
   await setUpOf(from);
   // It stands on the old one: the next container begins from the base again.
   expect([dockerd.data.commits.length, node.setups.mainImage(OWNER, repository)]).toEqual([1, undefined]);
+  dockerd.data.used.add(image);
   await setUpOf(aContainer());
   expect(dockerd.data.commits).toHaveLength(2);
   const renewed = node.setups.mainImage(OWNER, repository) ?? "";
   expect(renewed).not.toBe(image);
 
-  dockerd.data.used.add(image);
   await node.setups.tidy();
   expect([...dockerd.images.values()].sort()).toEqual([image, renewed].sort());
   dockerd.data.used.clear();
@@ -169,6 +171,51 @@ it("a main image is made once, used by later containers, outdated by another loc
   dockerd.images.clear();
   await node.setups.tidy();
   expect(node.setups.mainImage(OWNER, repository)).toBeUndefined();
+});
+
+it("a main image that a newer one follows goes at once", async () => {
+  const containers = [1, 2, 3].map(() => aContainer());
+  const node = await aNode(containers, { times });
+  for (const [n, container] of containers.entries()) {
+    await host.commit("acme", "app", { "package-lock.json": `{"n":${n}}` });
+    await setUp(node, container, request("app", container));
+  }
+  expect(dockerd.data.commits).toHaveLength(3);
+  expect([...dockerd.images.values()]).toEqual([node.setups.imagesOf(OWNER)[0]?.id]);
+});
+
+it("a set-up does not wait long for the main image of somebody else that is being made", async () => {
+  for (const name of ["app", "large"]) await host.commit("acme", name, { a: "1" });
+  const [mine, other] = [aContainer(), aContainer({ owner: "other" })];
+  const node = await aNode([mine, other], { times, mainImages: { waitMs: 200 } });
+  dockerd.mood("POST /commit", { kind: "hang" }, 1);
+  await node.setups.ask("other", other.id, request("large", other));
+  await until("it is being made", SOON, () => told(other.id).includes("building-image"));
+  expect(await setUp(node, mine, request("app", mine))).toMatchObject({ phase: "ready" });
+  expect((await linesOf(node, mine.id)).join("\n")).toContain(
+    "no main image is made: the wait for other main images took longer than 0.2 seconds",
+  );
+  expect(told(other.id)).not.toContain("ready");
+  await dockerd.stop();
+  await dockerd.start();
+  expect(await ended(other.id)).toMatchObject({ phase: "ready" });
+});
+
+it("a main image that containers are made from is used by that", async () => {
+  await host.commit("acme", "app", { a: "1" });
+  const [first, from] = [aContainer(), aContainer()];
+  let now = Date.now();
+  const node = await aNode([first, from], { times, mainImages: { now: () => now } });
+  await setUp(node, first, request("app", first));
+  const image = node.setups.imagesOf(OWNER)[0]?.id ?? "";
+  Object.assign(dockerd.containers.get(from.container)?.Config ?? {}, {
+    Labels: dockerd.data.labels.get(image),
+  });
+  now += 167 * 3_600_000;
+  await setUp(node, from, request("app", from));
+  now += 2 * 3_600_000;
+  await node.setups.tidy();
+  expect(node.setups.imagesOf(OWNER)).toMatchObject([{ id: image }]);
 });
 
 it("a main image that nobody used for a week goes, unless a container has it; over a restart of berthd", async () => {

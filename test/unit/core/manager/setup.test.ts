@@ -79,7 +79,7 @@ describe("a main image", () => {
     expect(imageDecision({ ...asked, ...more })).toBe(decision);
   });
 
-  const bounds = { now: 1000, unusedMs: 500, spareMs: 10, maxBytes: 100, maxOfOwner: 3 };
+  const bounds = { now: 1000, unusedMs: 500, spareMs: 10, maxBytes: 100, maxBytesOfOwner: 80, maxOfOwner: 3 };
   const image = (key: string, usedAt: number, more: Partial<KeptImage> = {}): KeptImage => ({
     ...{ key, owner: "a", bytes: 10, usedAt },
     ...more,
@@ -89,7 +89,21 @@ describe("a main image", () => {
     ["unused for long", [image("a", 500), image("b", 501)], ["a"]],
     ["too many of one owner", [1, 2, 3, 4].map((n) => image(`i${n}`, 900 + n)), ["i1"]],
     ["too much of all", [image("a", 600, { bytes: 60 }), image("b", 700, { owner: "b", bytes: 60 })], ["a"]],
-    ["too large, but asked for a moment ago", [image("a", 995, { bytes: 200 })], []],
+    [
+      "too much of all, but asked for a moment ago",
+      [image("a", 995, { bytes: 70 }), image("b", 996, { owner: "b", bytes: 70 })],
+      [],
+    ],
+    [
+      "too much of one owner, though asked for a moment ago",
+      [image("a", 995, { bytes: 60 }), image("b", 996, { bytes: 60 })],
+      ["a"],
+    ],
+    [
+      "too many of one owner, though asked for a moment ago",
+      [1, 2, 3, 4].map((n) => image(`i${n}`, 994 + n)),
+      ["i1"],
+    ],
     ["none", [], []],
   ])("goes where it is %s", (_why, images, going) => {
     expect(imagesToRemove(images, bounds)).toEqual(going);
@@ -113,8 +127,11 @@ describe("a main image", () => {
         const rest = all.filter(({ key, usedAt }) => !going.includes(key) && 1000 - usedAt >= bounds.spareMs);
         expect(rest.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThanOrEqual(100);
         expect(rest.every(({ usedAt }) => 1000 - usedAt < 500)).toBe(true);
-        for (const owner of ["a", "b", "c"])
-          expect(rest.filter((one) => one.owner === owner).length).toBeLessThanOrEqual(3);
+        for (const owner of ["a", "b", "c"]) {
+          const own = all.filter((one) => one.owner === owner && !going.includes(one.key));
+          expect(own.length).toBeLessThanOrEqual(3);
+          expect(own.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThanOrEqual(80);
+        }
       }),
     );
   });
