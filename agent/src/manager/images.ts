@@ -1,24 +1,34 @@
 /** Images of which the manager makes containers: by id, brought to the node where they are missing. */
 import { type Result, refuse } from "../../../core/gpu";
 import { parseImageName } from "../../../core/manager";
+import type { ManagerConfig } from "../config";
 import { DockerError, type Engine } from "../docker";
 import { PlacesOfEach } from "../places";
 import type { NodeMeasure } from "./measure";
-import { noImageHere } from "./refusals";
+import { noImageHere, tooManyImages } from "./refusals";
+import { namedBy } from "./request";
 
 /** So much has to be free before an image is brought. */
 const LEAST_FREE_MIB = 4096;
+/** Images that are kept of those that one tenant had brought; `node:*` are thousands, and no disk holds them. */
+const MOST_BROUGHT = 16;
+
+export type ImageEngine = Pick<Engine, "imageId" | "pull" | "removeImage">;
 
 export class Images {
   /** By owner and name: nobody waits behind what somebody else asked for. */
   private readonly coming = new Map<string, Promise<Result<string>>>();
   /** Each takes the node's network and disk: one at a time for each owner. */
   private readonly places = new PlacesOfEach(1, Number.POSITIVE_INFINITY);
+  /** By owner: images that were brought for them since berthd began, the one longest not asked for first. */
+  private readonly brought = new Map<string, Set<string>>();
 
   constructor(
-    private readonly engine: Pick<Engine, "imageId" | "pull">,
+    private readonly engine: ImageEngine,
     private readonly measure: Pick<NodeMeasure, "measure">,
     private readonly ended: AbortSignal,
+    /** Undefined: the node has no manager any more. */
+    private readonly config: () => ManagerConfig | undefined,
   ) {}
 
   /**
@@ -30,7 +40,11 @@ export class Images {
    */
   async resolve(image: string, owner = ""): Promise<Result<string>> {
     const id = await this.engine.imageId(image);
-    return id === undefined ? this.bring(image, owner) : { ok: true, value: id };
+    if (id === undefined) return this.bring(image, owner);
+    const own = this.brought.get(owner);
+    // It goes last again.
+    if (own?.delete(image)) own.add(image);
+    return { ok: true, value: id };
   }
 
   /** Whoever wants one that is on its way to the same owner waits for that one. What two owners want, dockerd brings once. */
@@ -48,13 +62,13 @@ export class Images {
     try {
       // It may have come meanwhile.
       const id = await this.engine.imageId(image);
-      return id === undefined ? await this.bringNow(image) : { ok: true, value: id };
+      return id === undefined ? await this.bringNow(image, owner) : { ok: true, value: id };
     } finally {
       giveBack?.();
     }
   }
 
-  private async bringNow(image: string): Promise<Result<string>> {
+  private async bringNow(image: string, owner: string): Promise<Result<string>> {
     const name = parseImageName(image);
     if (!name.ok) return refuse(noImageHere(image, "it is named by its id"));
     if (this.measure.measure().diskFreeMiB < LEAST_FREE_MIB)
@@ -64,6 +78,8 @@ export class Images {
         allowed: `${LEAST_FREE_MIB} MiB have to be free`,
         fix: "take an image that the node has, or have the operator make room",
       });
+    const room = await this.makeRoom(owner);
+    if (!room.ok) return room;
     try {
       await this.engine.pull(name.value, this.ended);
     } catch (error) {
@@ -71,8 +87,28 @@ export class Images {
       return refuse(noImageHere(image, error.message));
     }
     const id = await this.engine.imageId(image);
+    // What the operator names whole is the node's.
+    const named = namedBy(this.config()).includes(image);
+    if (id !== undefined && owner !== "" && !named) this.note(image, owner);
     return id === undefined
       ? refuse(noImageHere(image, "its registry gave another one"))
       : { ok: true, value: id };
+  }
+
+  private note(image: string, owner: string): void {
+    const own = this.brought.get(owner) ?? new Set();
+    this.brought.set(owner, own.add(image));
+  }
+
+  /** Takes away what the owner had brought and asked for longest ago; what a container is made of stays. */
+  private async makeRoom(owner: string): Promise<Result<void>> {
+    const own = this.brought.get(owner) ?? new Set();
+    for (const image of own) {
+      if (own.size < MOST_BROUGHT) break;
+      if (await this.engine.removeImage(image)) own.delete(image);
+    }
+    return own.size < MOST_BROUGHT
+      ? { ok: true, value: undefined }
+      : refuse(tooManyImages(owner, MOST_BROUGHT));
   }
 }

@@ -8,7 +8,7 @@ import { PlacesOfEach } from "../places";
 import type { LedgerService } from "../service";
 import type { Store } from "../store";
 import { Book, type ManagedRow, type WriteTurn } from "./book";
-import { Images } from "./images";
+import { type ImageEngine, Images } from "./images";
 import { keepLogs } from "./keep-logs";
 import { keyFor } from "./key";
 import { answer, Maker, type MakerOptions, reached, type Whose } from "./maker";
@@ -35,7 +35,7 @@ export interface ManagerOptions
   extends Pick<MakerOptions, "write" | "config" | "ports" | "setups" | "caches" | "log" | "mostOfTenant"> {
   store: Pick<Store, "tables" | "loaded">;
   stack: string;
-  engine: Pick<Engine, "imageId" | "pull" | "exec" | "inspect" | "start" | "stop" | "removeVolume">;
+  engine: ImageEngine & Pick<Engine, "exec" | "inspect" | "start" | "stop" | "removeVolume">;
   containers: RecoverOptions["containers"] & Pick<import("../containers").Containers, "onEvent" | "tell">;
   creator: MakerOptions["creator"] & RecoverOptions["creator"];
   operations: Pick<Operations, "has">;
@@ -85,7 +85,7 @@ export class Manager implements ManagedContainers {
     const book = new Book(store.tables.managed.all(), now(), keepLogs(options));
     this.book = book;
     const measure = options.measure ?? new NodeMeasure();
-    const images = new Images(engine, measure, this.ended.signal);
+    const images = new Images(engine, measure, this.ended.signal, options.config);
     const rows = store.tables.volumes.all();
     const volumes = new Volumes({ ...options, rows, book, most: options.mostVolumes });
     this.maker = new Maker({ ...options, book, measure, images, volumes });

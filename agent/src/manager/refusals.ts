@@ -29,6 +29,13 @@ export const tooMuchEnvironment = (owner: string, most: number): Refusal => ({
   fix: "delete a container, or put what is large into a file of the container",
 });
 
+export const tooManyImages = (owner: string, most: number): Refusal => ({
+  code: "over-limit",
+  message: `${most} images were brought to this node for ${owner}, and containers have all of them`,
+  allowed: `${most} images of one tenant beside those that are on the node or that the operator names`,
+  fix: "take one of these images, or delete the containers of one",
+});
+
 export const tooManyVolumes = (owner: string, most: number): Refusal => ({
   code: "over-limit",
   message: `${owner} has ${most} volumes, and containers have all of them`,

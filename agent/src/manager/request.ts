@@ -124,6 +124,14 @@ export const patternsOf = ({ images, templates }: ManagerConfig): string[] => [
   ...new Set([...images.allowed, images.default, ...templates.map(({ image }) => image)]),
 ];
 
+/** Those of them that are named whole, in one spelling. */
+export const namedBy = (config: ManagerConfig | undefined): string[] =>
+  config === undefined
+    ? []
+    : patternsOf(config)
+        .filter((pattern) => !pattern.endsWith("*"))
+        .map(spelled);
+
 export function wantedOf(
   request: ManagedRequest,
   config: ManagerConfig,

@@ -200,6 +200,27 @@ describe("another tenant", () => {
     await Promise.all(late);
   });
 
+  it("has so many images brought: the one longest unused goes, unless a container has it or the operator names it", async () => {
+    rig.config = configOf({ images: { default: "node:24-slim", allowed: ["node:*", "node:named"] } });
+    const names = ["named", ...Array.from({ length: 18 }, (_, n) => `v${n}`)];
+    for (const name of names) rig.dockerd.data.registry.set(`docker.io/library/node:${name}`, PYTHON);
+    const bring = async (name: string, owner = "web") => {
+      const made = await rig.create({ image: `node:${name}`, memory: 8 }, owner);
+      if (made.ok) await rig.manager.remove(owner, made.value.id);
+      return code(made);
+    };
+    for (const name of names.slice(0, 17)) expect(await bring(name)).toBe("ok");
+    // Asked for again.
+    expect(await bring("v0")).toBe("ok");
+    expect(await bring("v16")).toBe("ok");
+    const there = () => names.filter((name) => rig.dockerd.images.has(`node:${name}`));
+    expect(there()).toEqual(names.filter((name) => !["v1", "v17"].includes(name)));
+    for (const name of there()) if (name !== "named") rig.dockerd.data.used.add(`node:${name}`);
+    expect(await bring("v17")).toBe("over-limit");
+    expect(await bring("v17", "bench")).toBe("ok");
+    expect(await bring("v0")).toBe("ok");
+  });
+
   it("has as much in the environments of its containers as berthd can keep, claimed ones too, and no more", async () => {
     rig.config = configOf({ templates: [template({ memory: "8MiB", cpus: 0.01, pids: 16 })] });
     rig.manager.configChanged();
