@@ -1,9 +1,11 @@
 /** What the kernel says of the processes of this node. */
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 
 /** States of a process: a zombie, and one that is being taken away. */
 const ENDED = new Set(["Z", "X"]);
+/** Bytes of the variables of a process that are read: with a usual stack the kernel takes no more at its start. */
+const MOST_VARIABLES = 2 * 2 ** 20;
 
 /** One node's `/proc`. */
 export class Proc {
@@ -17,8 +19,8 @@ export class Proc {
   }
 
   /** Undefined: the process has ended meanwhile, or has no such file. */
-  read(pid: number, file: "cgroup" | "stat" | "comm" | "environ"): string | undefined {
-    return readIfThere(join(this.folder, String(pid), file));
+  read(pid: number, file: "cgroup" | "stat" | "comm"): string | undefined {
+    return readIfThere(this.file(pid, file));
   }
 
   /** The process that a process's session was begun by. Undefined: it has ended, even if nobody took note yet. */
@@ -37,15 +39,19 @@ export class Proc {
 
   /** A variable that a process was begun with. Undefined: it was not, or has ended. */
   variableOf(pid: number, name: string): string | undefined {
-    const entry = this.read(pid, "environ")
-      ?.split("\0")
-      .find((one) => one.startsWith(`${name}=`));
-    return entry?.slice(name.length + 1);
+    // Where they stand a process may say itself (PR_SET_MM_MAP), and that all of its memory is that.
+    const beginning = ifThere(() => beginningOf(this.file(pid, "environ"), MOST_VARIABLES));
+    const [, found] = `\0${beginning ?? ""}`.split(`\0${name}=`, 2);
+    return found?.split("\0", 1)[0];
   }
 
   /** The containers whose ids are in a process's cgroup. */
   containersOf(pid: number): string[] {
     return this.read(pid, "cgroup")?.match(CONTAINER) ?? [];
+  }
+
+  private file(pid: number, name: string): string {
+    return join(this.folder, String(pid), name);
   }
 }
 
@@ -53,8 +59,25 @@ const CONTAINER = /[0-9a-f]{64}/g;
 
 /** Undefined: there is no such file, or its process has ended. */
 export function readIfThere(path: string): string | undefined {
+  return ifThere(() => readFileSync(path, "utf8"));
+}
+
+function beginningOf(path: string, most: number): Buffer {
+  const file = openSync(path, "r");
   try {
-    return readFileSync(path, "utf8");
+    const bytes = Buffer.allocUnsafe(most);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < most; length += read)
+      read = readSync(file, bytes, length, most - length, null);
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function ifThere<T>(read: () => T): T | undefined {
+  try {
+    return read();
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     // ESRCH: it ended between open and read.

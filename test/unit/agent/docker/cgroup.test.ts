@@ -2,7 +2,7 @@
  * Proves: the processes of a container are those that its cgroup lists, in each form that a cgroup has, without a look at the
  * node's other processes; where it does not tell, all are looked at; and which of them were exec'd with berthd's variable.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -133,5 +133,17 @@ describe("the commands that were exec'd with a variable", () => {
       { leader: FIRST + 1, value: "before" },
       { leader: FIRST + 7, value: "" },
     ]);
+  });
+
+  it("are found where a process says that its variables are all of its memory", () => {
+    const cgroup = `0::/docker/${ONE}\n`;
+    const main = FIRST;
+    put(main, { cgroup });
+    for (const [n, environ] of [["BERTH_COMMAND=before", "PATH=/bin"], ["PATH=/bin"]].entries()) {
+      put(FIRST + 1 + n, { cgroup, environ });
+      truncateSync(join(folder, "proc", String(FIRST + 1 + n), "environ"), 3 * 2 ** 30);
+    }
+    const sessions = procSessions(proc(), undefined, cgroups());
+    expect(sessions.marked(ONE, main, "BERTH_COMMAND")).toEqual([{ leader: FIRST + 1, value: "before" }]);
   });
 });
