@@ -171,11 +171,10 @@ export class Running {
     const { read } = this.transport.deadlines;
     const late = AbortSignal.timeout(read);
     try {
-      // Each look reads the container's processes at once, and nothing else goes on meanwhile.
       for (let pause = FIRST_PAUSE_MS; ; pause = longer(pause)) {
         const state = await this.state(late);
         if (state === undefined) return undefined;
-        const left = state.pid > 0 ? this.sessions.signal(state.container, state.pid, "SIGKILL") : 0;
+        const left = state.pid > 0 ? await this.sessions.signal(state.container, state.pid, "SIGKILL") : 0;
         if (state.exitCode !== null && left === 0) return state.exitCode;
         await after(pause, undefined, { signal: late });
       }
@@ -202,7 +201,7 @@ export class Running {
     if (state === undefined) return undefined;
     if (state.exitCode !== null) return state.exitCode;
     const { container, pid } = state;
-    if (pid > 0 && this.sessions.leads(container, pid)) this.sessions.signal(container, pid, "SIGHUP");
+    if (pid > 0 && this.sessions.leads(container, pid)) await this.sessions.signal(container, pid, "SIGHUP");
     const grace = AbortSignal.timeout(HANG_UP_MS);
     try {
       return await this.exitCode(grace);

@@ -26,17 +26,18 @@ export async function endLeft(
   main: number,
   mark: Mark,
 ): Promise<number> {
-  const left = sessions
-    .marked(container, main, mark.variable)
-    .filter(({ value }) => value !== mark.value)
-    .map(({ leader }) => leader);
-  for (const leader of left) sessions.signal(container, leader, "SIGHUP");
+  const found = await sessions.marked(container, main, mark.variable);
+  const left = found.filter(({ value }) => value !== mark.value).map(({ leader }) => leader);
+  for (const leader of left) await sessions.signal(container, leader, "SIGHUP");
   const staying = () => left.filter((leader) => sessions.leads(container, leader));
-  await soon(() => staying().length === 0);
+  await soon(async () => staying().length === 0);
   const killed = staying();
   // Again and again: one that begins others may have begun one meanwhile.
-  const ended = () =>
-    killed.filter((leader) => sessions.signal(container, leader, "SIGKILL") > 0).length === 0;
+  const ended = async () => {
+    let count = 0;
+    for (const leader of killed) count += await sessions.signal(container, leader, "SIGKILL");
+    return count === 0;
+  };
   if (!(await soon(ended)))
     throw new DockerError(
       `commands of container ${short(container)} still run after they were killed`,
@@ -46,9 +47,9 @@ export async function endLeft(
 }
 
 /** Whether it is so within the time that a hang-up is given. */
-async function soon(done: () => boolean): Promise<boolean> {
+async function soon(done: () => Promise<boolean>): Promise<boolean> {
   for (let waited = 0; waited < HANG_UP_MS; waited += LOOK_EVERY_MS) {
-    if (done()) return true;
+    if (await done()) return true;
     await after(LOOK_EVERY_MS);
   }
   return done();

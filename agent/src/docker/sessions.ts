@@ -2,6 +2,7 @@
  * The processes of a command that was exec'd into a container. dockerd starts each in a session of its own, has no call that
  * ends one, and lets it run on when its connection ends. berthd sees the same processes by their numbers on the node.
  */
+import { setImmediate } from "node:timers/promises";
 import { Proc } from "../proc";
 import { ContainerCgroups } from "./cgroup";
 
@@ -15,14 +16,17 @@ export interface Sessions {
    * @param leader the process that the session was begun by
    * @returns how many there are
    */
-  signal(container: string, leader: number, signal: NodeJS.Signals): number;
+  signal(container: string, leader: number, signal: NodeJS.Signals): Promise<number>;
   /**
    * The commands that were exec'd into a container with a variable, by the processes that their sessions were begun by.
    *
    * @param main the container's first process
    */
-  marked(container: string, main: number, variable: string): { leader: number; value: string }[];
+  marked(container: string, main: number, variable: string): Promise<{ leader: number; value: string }[]>;
 }
+
+/** Processes that are looked at in one go, which takes under a millisecond: a container may have tens of thousands. */
+const AT_ONCE = 64;
 
 /**
  * @param proc the node's processes
@@ -39,22 +43,39 @@ export function procSessions(
   const candidates = (container: string, member: number) => cgroups.pids(container, member) ?? proc.pids();
   return {
     leads: (container, leader) => belongs(leader, container, leader),
-    signal(container, leader, signal) {
-      const members = candidates(container, leader).filter((pid) => belongs(pid, container, leader));
-      for (const pid of members) send(pid, signal);
-      return members.length;
+    async signal(container, leader, signal) {
+      let count = 0;
+      for await (const pid of aFewAtATime(candidates(container, leader))) {
+        if (!belongs(pid, container, leader)) continue;
+        // At once: a moment later the number may be another process's.
+        send(pid, signal);
+        count++;
+      }
+      return count;
     },
-    marked(container, main, variable) {
-      const inside = new Set(candidates(container, main).filter((pid) => within(pid, container)));
-      return [...inside].flatMap((leader) => {
+    async marked(container, main, variable) {
+      const inside = new Set<number>();
+      for await (const pid of aFewAtATime(candidates(container, main)))
+        if (within(pid, container)) inside.add(pid);
+      const found: { leader: number; value: string }[] = [];
+      for await (const leader of aFewAtATime([...inside])) {
         const kin = proc.kinOf(leader);
         // What a process of the container has begun was not exec'd into it, and has the variable from its parent.
-        if (leader === main || kin?.session !== leader || inside.has(kin.parent)) return [];
+        if (leader === main || kin?.session !== leader || inside.has(kin.parent)) continue;
         const value = proc.variableOf(leader, variable);
-        return value === undefined ? [] : [{ leader, value }];
-      });
+        if (value !== undefined) found.push({ leader, value });
+      }
+      return found;
     },
   };
+}
+
+/** All else that berthd does has its turn in between. */
+async function* aFewAtATime(pids: readonly number[]): AsyncGenerator<number> {
+  for (const [n, pid] of pids.entries()) {
+    if (n > 0 && n % AT_ONCE === 0) await setImmediate();
+    yield pid;
+  }
 }
 
 function send(pid: number, signal: NodeJS.Signals): void {

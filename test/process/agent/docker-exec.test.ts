@@ -190,11 +190,11 @@ describe("a command that does not end", () => {
   const STILL_RUNS = /^run a command in container \w+: it still runs 1 s after it was killed$/;
   /** An engine on whose node no signal helps; its deadline is a second. */
   const unkillable = (look = () => {}) => {
-    const signal = () => {
+    const signal = async () => {
       look();
       return 1;
     };
-    const sessions = { leads: () => true, signal, marked: () => [] };
+    const sessions = { leads: () => true, signal, marked: async () => [] };
     return new Engine({ socket: dockerd.socket, sessions, deadlines: { read: 1000 } });
   };
 

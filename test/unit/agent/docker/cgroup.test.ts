@@ -92,7 +92,7 @@ describe("the processes of a container", () => {
     expect(cgroups().pids(ONE, FIRST + 99)).toBeUndefined();
   });
 
-  it("are looked for among them alone; among all of the node's where the cgroup does not tell", () => {
+  it("are looked for among them alone; among all of the node's where the cgroup does not tell", async () => {
     const looked: number[] = [];
     class Seen extends Proc {
       override kinOf(pid: number) {
@@ -105,17 +105,17 @@ describe("the processes of a container", () => {
     for (const pid of [FIRST, FIRST + 1]) put(pid, one);
     for (let n = 10; n < 20; n++) put(FIRST + n, { cgroup: `0::/docker/${OTHER}\n` });
     const sessions = procSessions(seen, undefined, new ContainerCgroups(seen, join(folder, "cgroup")));
-    expect(sessions.signal(ONE, FIRST, "SIGCONT")).toBe(2);
+    expect(await sessions.signal(ONE, FIRST, "SIGCONT")).toBe(2);
     expect(looked.length).toBe(12);
     list(`docker/${ONE}`, [FIRST, FIRST + 1]);
     looked.length = 0;
-    expect(sessions.signal(ONE, FIRST, "SIGCONT")).toBe(2);
+    expect(await sessions.signal(ONE, FIRST, "SIGCONT")).toBe(2);
     expect(looked.length).toBe(2);
   });
 });
 
 describe("the commands that were exec'd with a variable", () => {
-  it("are those that nothing in the container has begun", () => {
+  it("are those that nothing in the container has begun", async () => {
     const cgroup = `0::/docker/${ONE}\n`;
     const main = FIRST;
     put(main, { cgroup, environ: ["BERTH_COMMAND=not-exec"] });
@@ -129,13 +129,13 @@ describe("the commands that were exec'd with a variable", () => {
     put(FIRST + 6, { cgroup: `0::/docker/${OTHER}\n`, environ: ["BERTH_COMMAND=before"] });
     put(FIRST + 7, { cgroup, environ: ["BERTH_COMMAND="] });
     const sessions = procSessions(proc(), undefined, cgroups());
-    expect(sessions.marked(ONE, main, "BERTH_COMMAND")).toEqual([
+    expect(await sessions.marked(ONE, main, "BERTH_COMMAND")).toEqual([
       { leader: FIRST + 1, value: "before" },
       { leader: FIRST + 7, value: "" },
     ]);
   });
 
-  it("are found where a process says that its variables are all of its memory", () => {
+  it("are found where a process says that its variables are all of its memory", async () => {
     const cgroup = `0::/docker/${ONE}\n`;
     const main = FIRST;
     put(main, { cgroup });
@@ -144,6 +144,8 @@ describe("the commands that were exec'd with a variable", () => {
       truncateSync(join(folder, "proc", String(FIRST + 1 + n), "environ"), 3 * 2 ** 30);
     }
     const sessions = procSessions(proc(), undefined, cgroups());
-    expect(sessions.marked(ONE, main, "BERTH_COMMAND")).toEqual([{ leader: FIRST + 1, value: "before" }]);
+    expect(await sessions.marked(ONE, main, "BERTH_COMMAND")).toEqual([
+      { leader: FIRST + 1, value: "before" },
+    ]);
   });
 });

@@ -30,7 +30,7 @@ describe("the processes of a session", () => {
   // Numbers that no process has.
   const FIRST = 4_200_000;
 
-  it("are those that live and are in the container, in either form of its cgroup", () => {
+  it("are those that live and are in the container, in either form of its cgroup", async () => {
     put(FIRST, "S", FIRST, `/docker/${ONE}`);
     put(FIRST + 1, "R", FIRST, `/system.slice/docker-${ONE}.scope`);
     put(FIRST + 2, "Z", FIRST, `/docker/${ONE}`);
@@ -38,13 +38,35 @@ describe("the processes of a session", () => {
     put(FIRST + 4, "S", FIRST + 4, `/docker/${ONE}`);
     put(FIRST + 5, "S", FIRST, "/");
     const sessions = procSessions(new Proc(folder));
-    expect(sessions.signal(ONE, FIRST, "SIGKILL")).toBe(2);
-    expect(sessions.signal(OTHER, FIRST, "SIGKILL")).toBe(1);
+    expect(await sessions.signal(ONE, FIRST, "SIGKILL")).toBe(2);
+    expect(await sessions.signal(OTHER, FIRST, "SIGKILL")).toBe(1);
     expect(sessions.leads(ONE, FIRST)).toBe(true);
     // A number that is another container's, or another session's, by now.
     expect(sessions.leads(OTHER, FIRST)).toBe(false);
     expect(sessions.leads(ONE, FIRST + 1)).toBe(false);
     expect(sessions.leads(ONE, FIRST + 9)).toBe(false);
+  });
+
+  it("are looked at a few at a time, however many the container has: all else goes on meanwhile", async () => {
+    for (let n = 0; n < 300; n++) put(FIRST + n, "S", FIRST, `/docker/${ONE}`);
+    let inOneGo = 0;
+    let most = 0;
+    class Counted extends Proc {
+      override kinOf(pid: number) {
+        most = Math.max(most, ++inOneGo);
+        return super.kinOf(pid);
+      }
+    }
+    const others = () => {
+      inOneGo = 0;
+      turn = setImmediate(others);
+    };
+    let turn = setImmediate(others);
+    const sessions = procSessions(new Counted(folder));
+    expect(await sessions.signal(ONE, FIRST, "SIGKILL")).toBe(300);
+    expect(await sessions.marked(ONE, FIRST, "BERTH_COMMAND")).toEqual([]);
+    clearImmediate(turn);
+    expect(most).toBeLessThan(150);
   });
 
   it("get the signal", async () => {
@@ -53,9 +75,9 @@ describe("the processes of a session", () => {
     const ended = once(child, "exit");
     const real = procSessions();
     // It is in no container: nothing is sent.
-    expect(real.signal(ONE, pid, "SIGKILL")).toBe(0);
+    expect(await real.signal(ONE, pid, "SIGKILL")).toBe(0);
     put(pid, "S", pid, `/docker/${ONE}`);
-    expect(procSessions(new Proc(folder)).signal(ONE, pid, "SIGTERM")).toBe(1);
+    expect(await procSessions(new Proc(folder)).signal(ONE, pid, "SIGTERM")).toBe(1);
     expect(await ended).toEqual([null, "SIGTERM"]);
   });
 });
