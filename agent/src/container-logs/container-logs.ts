@@ -14,9 +14,9 @@ export interface ContainerLogsOptions {
   folder: string;
   /** Bytes of one container's log, of which the oldest quarter goes when it is full; at least 2 MiB. @default 16 MiB */
   maxBytes?: number;
-  /** Bytes of all logs together; a sixteenth more may stand there for a moment. @default 2 GiB */
+  /** Bytes of all logs together, above which whoever has most loses lines; a sixteenth more may stand there for a moment. @default 2 GiB */
   maxAll?: number;
-  /** How many logs of containers that are gone are kept; a moment more, until `prune`. @default 2000 */
+  /** How many logs of containers that are gone are kept, above which whoever has most loses one; a moment more, until `prune`. @default 2000 */
   maxGone?: number;
   /** How long the log of a container that is gone is kept, in milliseconds. @default 24 h */
   keepMs?: number;
@@ -203,7 +203,9 @@ export class ContainerLogs {
     const alive = (id: string) => this.living.has(id);
     const known = [...this.gone.keys()];
     const logs = await listLogs(this.folder);
-    const old = new Set(filesToRemove(logs, { maxAll, maxGone, keepMs, now: this.now(), alive }));
+    const ownerOf = (id: string) => this.owners.of(id);
+    const bounds = { maxAll, maxGone, keepMs, now: this.now(), alive, ownerOf };
+    const old = new Set(filesToRemove(logs, bounds));
     const kept = new Set(
       logs.filter(({ files }) => files.some((file) => !old.has(file))).map(({ id }) => id),
     );

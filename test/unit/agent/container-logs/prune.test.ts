@@ -10,9 +10,12 @@ function log(id: string, at: number, ...sizes: number[]): LogFiles {
 }
 
 const removed = (logs: LogFiles[], alive: string[], maxAll: number, maxGone = 9) =>
-  filesToRemove(logs, { maxAll, maxGone, keepMs: 50, now: 100, alive: (id) => alive.includes(id) }).map(
-    ({ path }) => path,
-  );
+  filesToRemove(logs, {
+    ...{ maxAll, maxGone, keepMs: 50, now: 100 },
+    alive: (id) => alive.includes(id),
+    // Logs such as `web-1` are somebody's.
+    ownerOf: (id) => /^(.+)-/.exec(id)?.[1],
+  }).map(({ path }) => path);
 
 describe("the files that go", () => {
   it.each<[string, LogFiles[], string[], number, string[]]>([
@@ -44,6 +47,15 @@ describe("the files that go", () => {
     expect(removed(logs, ["d"], 9, 4)).toEqual([]);
     expect(removed(logs, ["d"], 9, 2)).toEqual(["b.0", "a.0", "a.1"]);
     expect(removed(logs, ["d"], 9, 0)).toEqual(["b.0", "a.0", "a.1", "c.0", "e.0"]);
+  });
+
+  it("are of whoever has most, not of others", () => {
+    const many = [90, 91, 92].map((at, n) => log(`flood-${n}`, at, 2));
+    const logs = [log("web-1", 60, 3), ...many, log("web-2", 70, 1), log("own", 61, 1)];
+    expect(removed(logs, [], 99, 4)).toEqual(["flood-0.0", "web-1.0"]);
+    expect(removed(logs, [], 10)).toEqual(["flood-0.0"]);
+    // Though the others' containers are gone, and its own are there.
+    expect(removed(logs, ["flood-0", "flood-1", "flood-2"], 9)).toEqual(["flood-0.0"]);
   });
 
   it("are none where there are no logs", () => {
