@@ -1,6 +1,5 @@
 /** The set-up of managed containers: a repository, what it depends on, and a start command that is kept running. */
 
-export type { SetupPlaces } from "./places";
 export type {
   MainImage,
   ManagedContainer,
@@ -12,4 +11,4 @@ export type {
 } from "./ports";
 export { type SetupRequest, setupSchema } from "./request";
 export type { SetupTimes } from "./run";
-export { Setups, type SetupsOptions } from "./setups";
+export { type SetupPlaces, Setups, type SetupsOptions } from "./setups";

@@ -6,6 +6,7 @@ import { isOver, type Repository, type RepositoryHost } from "../../../core/mana
 import type { CallbackTargets } from "../callbacks";
 import { DockerError, type Engine } from "../docker";
 import type { Operation, Operations, Step } from "../operations";
+import { PlacesOfEach } from "../places";
 import type { MainImageRow, SetupRow } from "../store";
 import { within } from "../waiting";
 import { SetupFailed, tooLong } from "./failed";
@@ -13,11 +14,24 @@ import { LogFollower } from "./follow";
 import { Inside, type InsideOptions, type StartCommand } from "./inside";
 import { type KeeperOptions, StartKeeper } from "./keeper";
 import { MainImages, type MainImagesOptions } from "./main-images";
-import { defaultPlaces, Places, type SetupPlaces } from "./places";
 import type { MainImage, ManagedContainer, ManagedContainers, SetupsOfContainers, SetupView } from "./ports";
 import { readWish, type SetupRequest, type Wish } from "./request";
 import { defaultTimes, NOTHING_TO_START, Run, type RunParts, type SetupTimes, startAndSee } from "./run";
 import { keptBytes, SetupStates, type StatesOptions } from "./states";
+
+/** How many set-ups are done at a time, and how many may wait. */
+export interface SetupPlaces {
+  /** At a time. @default 4 */
+  all: number;
+  /** Of those, of one owner. @default 2 */
+  owner: number;
+  /** At a time or waiting. @default 128 */
+  mostOfAll: number;
+  /** Of those, of one owner. @default 16 */
+  mostOfOwner: number;
+}
+
+const defaultPlaces: SetupPlaces = { all: 4, owner: 2, mostOfAll: 128, mostOfOwner: 16 };
 
 export interface SetupsOptions
   extends Omit<StatesOptions, "rows" | "logs">,
@@ -76,7 +90,7 @@ const CUT_OFF = "it was cut off in the middle, as berthd or dockerd ended; ask f
 export class Setups implements SetupsOfContainers {
   private readonly states: SetupStates;
   private readonly most: SetupPlaces;
-  private readonly places: Places;
+  private readonly places: PlacesOfEach;
   private readonly parts: RunParts;
   private readonly underWay = new Map<string, UnderWay>();
   private readonly stopListening: () => void;
@@ -86,7 +100,7 @@ export class Setups implements SetupsOfContainers {
     const { engine, logs, operations, managed, log, rows, lookEveryMs } = options;
     this.states = new SetupStates({ ...options, rows: rows.setups });
     this.most = { ...defaultPlaces, ...options.places };
-    this.places = new Places(this.most);
+    this.places = new PlacesOfEach(this.most.owner, Number.POSITIVE_INFINITY, this.most.all);
     const inside = new Inside(options);
     const follower = new LogFollower(engine, logs);
     this.parts = {

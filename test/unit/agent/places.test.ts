@@ -92,4 +92,35 @@ describe("places of each", () => {
     await expect(each.take("a", leaving.signal)).rejects.toThrow("gone");
     expect(each.isInUse("a")).toBe(false);
   });
+
+  it("are also so many of all, and who has as many as one may is passed over", async () => {
+    const each = new PlacesOfEach(2, Number.POSITIVE_INFINITY, 3);
+    const order: string[] = [];
+    const [a1, , , b1] = ["a1", "a2", "a3", "b1", "b2", "c1"].map(async (name) => {
+      const giveBack = await each.take(name.slice(0, 1));
+      order.push(name);
+      return giveBack;
+    });
+    await settled();
+    expect([order, each.inUse]).toEqual([["a1", "a2", "b1"], 3]);
+    (await b1)?.();
+    await settled();
+    expect(order.slice(3)).toEqual(["b2"]);
+    (await a1)?.();
+    await settled();
+    expect([order.slice(4), each.inUse]).toEqual([["a3"], 3]);
+  });
+
+  it("of all are not waited for by who has left", async () => {
+    const each = new PlacesOfEach(1, 1, 1);
+    const giveBack = await each.take("a");
+    const leaving = new AbortController();
+    const left = each.take("b", leaving.signal);
+    const stays = each.take("c");
+    leaving.abort(new Error("gone"));
+    await expect(left).rejects.toThrow("gone");
+    giveBack?.();
+    expect(await stays).toBeTypeOf("function");
+    expect([each.inUse, each.isInUse("b")]).toEqual([1, false]);
+  });
 });

@@ -1,5 +1,5 @@
 /**
- * Parts of set-ups by themselves. Proves: whose turn it is; what is read of a working tree, whatever its author put there; what is in its
+ * Parts of set-ups by themselves. Proves: what is read of a working tree, whatever its author put there; what is in its
  * archive; what comes into a container's log again after a restart.
  */
 import { execFileSync } from "node:child_process";
@@ -10,7 +10,6 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { LogLine as DockerLine } from "../../../../agent/src/docker";
 import { archiveOf } from "../../../../agent/src/setup/archive";
 import { LogFollower } from "../../../../agent/src/setup/follow";
-import { Places } from "../../../../agent/src/setup/places";
 import { readProject } from "../../../../agent/src/setup/project";
 import { endAll, logsOf, read, textOf } from "../container-logs/rig";
 
@@ -24,39 +23,6 @@ afterEach(async () => {
 });
 
 const never = new AbortController().signal;
-
-describe("places", () => {
-  it("are taken in the order of asking, passing over who has as many as one may", async () => {
-    const places = new Places({ all: 3, owner: 2 });
-    const order: string[] = [];
-    const asks = ["a1", "a2", "a3", "b1", "b2"].map(async (name) => {
-      const giveBack = await places.take(name[0] ?? "", never);
-      order.push(name);
-      return giveBack;
-    });
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(order).toEqual(["a1", "a2", "b1"]);
-    (await asks[3])?.();
-    await asks[4];
-    expect(order).toEqual(["a1", "a2", "b1", "b2"]);
-    (await asks[0])?.();
-    await asks[2];
-    expect(order.at(-1)).toBe("a3");
-  });
-
-  it("are not waited for by who has left", async () => {
-    const places = new Places({ all: 1, owner: 1 });
-    const giveBack = await places.take("a", never);
-    const gone = new AbortController();
-    const left = places.take("b", gone.signal);
-    const stays = places.take("c", never);
-    gone.abort(new Error("gone"));
-    await expect(left).rejects.toThrow("gone");
-    giveBack();
-    await stays;
-    await expect(places.take("d", gone.signal)).rejects.toThrow("gone");
-  });
-});
 
 describe("a project", () => {
   const put = (name: string, text: string) => writeFileSync(join(folder, name), text);
