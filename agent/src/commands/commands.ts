@@ -32,8 +32,8 @@ export interface CommandLimits {
 }
 
 export const commandLimits: Readonly<CommandLimits> = {
-  commands: { container: 8, owner: 32, all: 64 },
-  terminals: { container: 8, owner: 32, all: 64 },
+  commands: { container: 8, owner: 32, own: 4, all: 64 },
+  terminals: { container: 8, owner: 32, own: 4, all: 64 },
   // berthd has 256 MB: all commands at once, each with as much as it may, take a quarter of that.
   outputBytes: 512 * 1024,
 };

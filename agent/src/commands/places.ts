@@ -6,7 +6,9 @@ export interface PlaceLimits {
   container: number;
   /** Of one owner. */
   owner: number;
-  /** In all; whoever has none gets one beyond that. */
+  /** That an owner always gets, though others have all. */
+  own: number;
+  /** In all, but for those. */
   all: number;
 }
 
@@ -25,7 +27,7 @@ export class Places {
     const here = mine.filter((one) => one.container === container).length;
     if (here >= this.most.container) return refuse(this.full(`Container ${container} has ${here}`));
     if (mine.length >= this.most.owner) return refuse(this.full(`${owner} has ${mine.length}`));
-    if (mine.length > 0 && this.taken.size >= this.most.all)
+    if (mine.length >= this.most.own && this.taken.size >= this.most.all)
       return refuse(this.full(`All together have ${this.taken.size}`));
     const place = { owner, container };
     this.taken.add(place);
@@ -33,11 +35,11 @@ export class Places {
   }
 
   private full(have: string): Refusal {
-    const { container, owner, all } = this.most;
+    const { container, owner, own, all } = this.most;
     return {
       code: "busy",
       message: `${have} ${this.what} at once, and no more are begun.`,
-      allowed: `${container} ${this.what} in one container at once, ${owner} of one owner, ${all} of all`,
+      allowed: `${container} ${this.what} in one container at once, ${own} of each owner, and beyond that ${owner} of one, ${all} of all`,
       fix: "Let one end, then ask again.",
     };
   }

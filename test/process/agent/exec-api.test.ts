@@ -196,7 +196,7 @@ describe("whose container it is", () => {
 
 describe("commands at once", () => {
   it("are so many in a container, of an owner and in all; whoever has none gets one", async () => {
-    const of = await inside({ places: { commands: { container: 2, owner: 3, all: 3 } } });
+    const of = await inside({ places: { commands: { container: 2, owner: 3, own: 1, all: 3 } } });
     of.managed.set("0000000a", {
       id: "0000000a",
       owner: "web-ide",

@@ -130,7 +130,7 @@ describe("a terminal", () => {
   });
 
   it("leaves nothing behind where the handshake is wrong", async () => {
-    const of = await inside({ places: { terminals: { container: 1, owner: 1, all: 1 } } });
+    const of = await inside({ places: { terminals: { container: 1, owner: 1, own: 1, all: 1 } } });
     const headers = { authorization: `Bearer ${of.ide}`, connection: "Upgrade", upgrade: "websocket" };
     for (let n = 0; n < 3; n++) {
       const bad = rawClient({ port: of.port }, get(path(), headers));
@@ -214,7 +214,7 @@ describe("a terminal", () => {
   });
 
   it("is one of so many in a container and of an owner", async () => {
-    const of = await inside({ places: { terminals: { container: 1, owner: 2, all: 9 } } });
+    const of = await inside({ places: { terminals: { container: 1, owner: 2, own: 1, all: 9 } } });
     const first = mine(of);
     await opened(first);
     await ended(mine(of), /^429 .*Container 00000001 has 1 terminals/);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { Places } from "../../../../agent/src/commands/places";
 
-const limits = { container: 2, owner: 3, all: 4 };
+const limits = { container: 2, owner: 3, own: 1, all: 4 };
 const said = (places: Places, owner: string, container: string) => {
   const taken = places.take(owner, container);
   return taken.ok ? "ok" : `${taken.refusal.code}: ${taken.refusal.message}`;
@@ -33,8 +33,15 @@ describe("places", () => {
     ]);
   });
 
+  it("are a few of each owner, though two others have all of them", () => {
+    const places = new Places("terminals", { container: 8, owner: 8, own: 3, all: 16 });
+    for (let n = 0; n < 16; n++) expect(said(places, n < 8 ? "a" : "b", "1")).toBe("ok");
+    const third = Array.from({ length: 4 }, () => said(places, "c", "2"));
+    expect(third).toEqual(["ok", "ok", "ok", expect.stringMatching(/^busy: All together have 19/)]);
+  });
+
   it("are given back once, however often that is said", () => {
-    const places = new Places("commands", { container: 1, owner: 1, all: 1 });
+    const places = new Places("commands", { container: 1, owner: 1, own: 1, all: 1 });
     const first = places.take("a", "1");
     expect(said(places, "a", "1")).toMatch(/^busy/);
     if (first.ok) for (let n = 0; n < 3; n++) first.value();
