@@ -42,8 +42,8 @@ export class GitHost {
   readonly folder = mkdtempSync(join(tmpdir(), "berth-git-host-"));
   private readonly server: Server = createServer((request, response) => void this.answer(request, response));
 
-  async start(): Promise<void> {
-    this.server.listen(0, "127.0.0.1");
+  async start(address = "127.0.0.1", port = 0): Promise<void> {
+    this.server.listen(port, address);
     await once(this.server, "listening");
   }
 
