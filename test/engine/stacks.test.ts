@@ -40,7 +40,11 @@ function berth(...args: string[]): Promise<{ code: number; text: string }> {
   });
 }
 
-describe.each(["cloud", "metal"])("the stack %s", (stack) => {
+describe.each([
+  { stack: "cloud", placeholder: "berth:users[1].keys[0]" },
+  { stack: "metal", placeholder: "berth:users[1].keys[0]" },
+  { stack: "manager", placeholder: "berth:digitalocean.allowSshFrom[0]" },
+])("the stack $stack", ({ stack, placeholder }) => {
   const file = () => readFileSync(join(root, `Pulumi.${stack}.yaml`), "utf8");
 
   it(
@@ -65,7 +69,7 @@ describe.each(["cloud", "metal"])("the stack %s", (stack) => {
       expect(text).toContain(
         "is still a placeholder: a preview may go on with it, an update needs the value",
       );
-      expect(text).toContain("berth:users[1].keys[0]");
+      expect(text).toContain(placeholder);
       // The stack itself is the only resource that the engine has by then.
       expect(text).not.toContain("berth:index:Cluster");
     },
