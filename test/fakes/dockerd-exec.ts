@@ -51,6 +51,8 @@ export function frame(output: 1 | 2 | 3, bytes: Buffer | string): Buffer {
 
 export class FakeExecs {
   readonly all: FakeExec[] = [];
+  /** What a text of a container's commands is here, where containers have folders of this machine. @default as it is */
+  inside = (_container: string, text: string): string => text;
   private readonly sessions = procSessions(new Proc(), () => true);
 
   create(container: string, body: ExecBody): string {
@@ -94,7 +96,9 @@ export class FakeExecs {
 
   /** Begins the command on a connection, whose first words it says. */
   private start(exec: FakeExec, socket: Socket, api: string): void {
-    const { Tty = false, Cmd, Env = [], WorkingDir, AttachStdin = false } = exec.body;
+    const { Tty = false, Env = [], WorkingDir, AttachStdin = false } = exec.body;
+    const here = (text: string) => this.inside(exec.container, text);
+    const Cmd = exec.body.Cmd.map(here);
     socket.write(upgraded(Tty, api));
     exec.connected = true;
     socket
@@ -107,7 +111,7 @@ export class FakeExecs {
       env: Object.fromEntries(
         [`PATH=${process.env.PATH}`, "HOME=/nonexistent", ...Env].map((one) => cut(one)),
       ),
-      cwd: WorkingDir ?? "/",
+      cwd: here(WorkingDir ?? "/"),
       detached: true,
       stdio: [AttachStdin ? "pipe" : "ignore", "pipe", "pipe"],
     });

@@ -224,8 +224,10 @@ export class FakeDockerd {
 
   private async unpack(request: IncomingMessage, path: string, query: URLSearchParams, response: Answer) {
     const name = /^\/containers\/([^/]+)\/archive$/.exec(path)?.[1] ?? "";
-    if (this.find(name) === undefined) return missing(response, `No such container: ${name}`);
-    const { status, message } = await this.data.unpack(query.get("path") ?? "", request);
+    const container = this.find(name);
+    if (container === undefined) return missing(response, `No such container: ${name}`);
+    const at = this.execs.inside(container.Id, query.get("path") ?? "");
+    const { status, message } = await this.data.unpack(at, request);
     return json(response, status, message === undefined ? undefined : { message });
   }
 

@@ -1,0 +1,246 @@
+/**
+ * A back-end that has read nothing but the API's first description, against berthd in a process of its own; git, commands, messages and
+ * all connections are real, dockerd is a stand-in. Proves: health, create, list, set up with messages, run, follow logs, open a terminal
+ * and delete, as that description has them; a berthd that is killed in the middle of a set-up ends it at its next start, tells so once
+ * all before it was told, and sets the container up again; another tenant is told of nothing that is there.
+ */
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { until } from "../../lib/until";
+import { bundle } from "../berthd-process";
+import { type BackEnd, SeedNode, SOON, signatureOf } from "./manager-seed-rig";
+import { freePort } from "./setup-rig";
+
+const SECRET = "secret123";
+const TOKEN = "gho_0123456789abcdef";
+const PHASES = ["queued", "cloning", "checking-out", "installing", "building-image", "starting", "ready"];
+
+let programs: string;
+beforeAll(async () => {
+  programs = await bundle();
+}, SOON);
+afterAll(() => rmSync(programs, { recursive: true, force: true }));
+
+describe.runIf(process.getuid?.() === 0)("a back-end", () => {
+  let seed: SeedNode;
+  let api: BackEnd;
+  let port: number;
+
+  beforeEach(async () => {
+    seed = new SeedNode(programs);
+    await seed.start();
+    api = await seed.backEnd("web-ide");
+    port = await freePort();
+    seed.host.tokens.set("/owner/repo.git", [TOKEN]);
+    await project();
+  }, SOON);
+  afterEach(() => seed.close(), SOON);
+
+  /** @param more lines of the installation */
+  async function project(more = ""): Promise<void> {
+    const install = `${more}\necho installed in "$PWD" for "$NODE_ENV"\n`;
+    const server = `
+      require("node:http").createServer((_request, response) => response.end("hello of " + process.env.NODE_ENV))
+        .listen(${port}, "127.0.0.1", () => console.log("[dev] ready on port ${port}"));`;
+    await seed.host.commit("owner", "repo", {
+      "package.json": JSON.stringify({
+        name: "repo",
+        scripts: { preinstall: "sh install.sh", dev: "node server.js" },
+      }),
+      "package-lock.json": JSON.stringify({
+        name: "repo",
+        lockfileVersion: 3,
+        packages: { "": { name: "repo" } },
+      }),
+      "install.sh": install,
+      "server.js": server,
+    });
+  }
+
+  async function create(): Promise<{ id: string; name: string; hostPort: number }> {
+    const made = await api.ask("POST", "/api/containers", {
+      name: "my-project",
+      image: "node:24-slim",
+      ports: [port],
+    });
+    expect([made.status, made.text]).toEqual([201, expect.stringContaining('"id"')]);
+    return made.body;
+  }
+
+  const setUp = (id: string, more: object = {}) =>
+    api.ask("POST", `/api/containers/${id}/setup`, {
+      ...{ repo: "owner/repo", branch: "main", githubToken: TOKEN },
+      ...{ callbackUrl: `http://127.0.0.1:${seed.receiver.port}/docker-status`, callbackSecret: SECRET },
+      ...{ hasMainImage: false, buildMainImage: true },
+      envVars: { NODE_ENV: "development", npm_config_cache: join(seed.node.folder, "npm") },
+      ...more,
+    });
+  const phases = () => seed.receiver.got.map(({ message }) => message.phase);
+  const over = (times = 1) =>
+    until("the set-up is over", SOON, () => {
+      const ends = seed.receiver.got.filter(({ message }) => /^(ready|failed)$/.test(message.phase));
+      return ends.length >= times && ends.at(-1)?.message;
+    });
+
+  it(
+    "has a project run, from health to its removal",
+    async () => {
+      const strangers = await seed.node.call("GET", "/health", { port: api.port });
+      expect(strangers.body).toEqual({ status: "ok", containerCount: 0, uptime: expect.any(Number) });
+      const made = await create();
+      expect(made).toMatchObject({ name: "my-project", hostPort: expect.any(Number) });
+      expect(made.id).toMatch(/^[0-9a-f]{8}$/);
+      const { containers } = (await api.ask("GET", "/api/containers")).body;
+      expect(containers).toEqual([expect.objectContaining({ id: made.id, status: "running" })]);
+
+      expect((await setUp(made.id)).status).toBe(202);
+      expect(await over()).toMatchObject({ phase: "ready", message: "the project runs and listens" });
+      expect(phases()).toEqual(PHASES);
+      for (const { body, headers, path, message } of seed.receiver.got) {
+        expect(path).toBe("/docker-status");
+        expect(headers.authorization).toBe(`Bearer ${SECRET}`);
+        expect(headers["x-berth-signature"]).toBe(signatureOf(SECRET, body));
+        expect(message).toMatchObject({
+          containerId: made.id,
+          name: "my-project",
+          repo: "owner/repo",
+          branch: "main",
+        });
+        expect(body).not.toContain(TOKEN);
+      }
+      const sequences = seed.receiver.got.map(({ message }) => message.sequence);
+      expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
+      expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe("hello of development");
+      expect((await api.ask("GET", `/api/containers/${made.id}`)).body.setup).toMatchObject({
+        phase: "ready",
+      });
+      expect((await api.ask("GET", "/api/images")).body.own).toEqual([
+        expect.objectContaining({ shown: "owner-repo:main" }),
+      ]);
+
+      const ran = await api.ask("POST", `/api/containers/${made.id}/exec`, {
+        command: "ls -la /app",
+        timeout: 60_000,
+      });
+      expect(ran.body).toMatchObject({
+        exitCode: 0,
+        timedOut: false,
+        stdout: expect.stringContaining("package.json"),
+      });
+
+      const hasStarted = (all: { data?: { line: string } }[]) =>
+        all.some(({ data }) => data?.line.includes("[dev] ready"));
+      const all = await api.follow(made.id, undefined, hasStarted);
+      const lines = all.map(({ data }) => data?.line);
+      expect(lines).toEqual(
+        expect.arrayContaining([expect.stringMatching(/^installed in .* for development$/)]),
+      );
+      expect(JSON.stringify(all)).not.toContain(TOKEN);
+      const half = all[Math.floor(all.length / 2)];
+      const rest = await api.follow(made.id, half?.id, hasStarted);
+      expect(rest).toEqual(all.slice(all.findIndex(({ id }) => id === half?.id) + 1));
+
+      await typed(made.id);
+      const used = { read: new Date().toISOString(), memory_stats: { usage: 5, limit: 9 } };
+      seed.dockerd.data.stats.set(seed.containerOf(made.id), used);
+      expect((await api.ask("GET", `/api/containers/${made.id}/stats`)).body).toMatchObject({
+        memoryLimitBytes: 9,
+      });
+      expect((await api.ask("DELETE", `/api/containers/${made.id}`)).body).toEqual({ id: made.id });
+      expect((await api.ask("GET", `/api/containers/${made.id}`)).status).toBe(404);
+      expect(seed.dockerd.containers.size).toBe(0);
+      // What it printed can be read for a while.
+      expect(await api.follow(made.id, undefined, hasStarted)).toEqual(all);
+      expect(seed.berthd.output()).not.toContain(TOKEN);
+    },
+    SOON,
+  );
+
+  async function typed(id: string): Promise<void> {
+    const ws = api.terminal(id);
+    let shown = "";
+    const controls: unknown[] = [];
+    ws.on("message", (data, binary) => {
+      if (binary) shown += String(data);
+      else controls.push(JSON.parse(String(data)));
+    });
+    await until("the terminal is open", SOON, () => ws.readyState === ws.OPEN);
+    ws.send(Buffer.from("echo $((40+2))\n"));
+    await until("it shows what the shell says", SOON, () => shown.includes("42"));
+    ws.send(Buffer.from("exit 7\n"));
+    await until("it has ended", SOON, () => ws.readyState === ws.CLOSED);
+    expect(controls).toEqual([{ type: "exit", exitCode: 7 }]);
+  }
+
+  it(
+    "hears of a set-up that was cut off as berthd was killed, and has it done again",
+    async () => {
+      const go = join(seed.node.folder, "go");
+      await project(`until [ -e ${go} ]; do sleep 0.1; done`);
+      const { id } = await create();
+      expect((await setUp(id)).status).toBe(202);
+      await until("it installs", SOON, () => phases().includes("installing"));
+      await seed.kill();
+      await seed.begin();
+      expect(await over()).toMatchObject({ phase: "failed", message: expect.stringContaining("cut off") });
+      // A message may come twice, and none before an earlier one.
+      const sequences = seed.receiver.got.map(({ message }) => message.sequence);
+      expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
+      expect((await api.ask("GET", `/api/containers/${id}`)).body).toMatchObject({
+        ...{ status: "running", setup: { phase: "failed" } },
+      });
+      writeFileSync(go, "");
+      const before = seed.receiver.got.length;
+      expect((await setUp(id)).status).toBe(202);
+      expect(await over(2)).toMatchObject({ phase: "ready" });
+      expect(phases().slice(before)).toEqual(PHASES);
+      expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe("hello of development");
+      // What the killed one had logged is there, and what the next one did comes after it.
+      const all = await api.follow(id, undefined, (items) =>
+        items.some(({ data }) => data?.line.includes("[dev] ready")),
+      );
+      const numbers = all.map((one) => Number(one.id));
+      expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b));
+      expect((await api.ask("DELETE", `/api/containers/${id}`)).status).toBe(200);
+    },
+    SOON,
+  );
+
+  it(
+    "is told of nothing that another one has",
+    async () => {
+      const { id } = await create();
+      const other = await seed.backEnd("bench");
+      const { paths } = (await other.ask("GET", "/openapi.json")).body as { paths: Record<string, object> };
+      const bodies: Record<string, object> = {
+        "/api/containers/{id}/exec": { command: "true" },
+        "/api/containers/{id}/setup": { repo: "owner/repo" },
+      };
+      const routes = Object.entries(paths)
+        .filter(([path]) => path.includes("{id}"))
+        .flatMap(([path, methods]) =>
+          Object.keys(methods).map((method) => [method.toUpperCase(), path] as const),
+        );
+      expect(routes.length).toBeGreaterThanOrEqual(9);
+      for (const [method, path] of routes.filter(([, one]) => !one.endsWith("/terminal"))) {
+        const theirs = path.replace("{id}", id);
+        const body = method === "POST" ? (bodies[path] ?? {}) : undefined;
+        const answer = await other.ask(method, theirs, body);
+        expect([method, path, answer.status]).toEqual([method, path, 404]);
+        const none = await other.ask(method, path.replace("{id}", "00000000"), body);
+        expect(answer.text.replaceAll(id, "00000000")).toBe(none.text);
+      }
+      const refused = await new Promise((resolve) => {
+        const ws = other.terminal(id);
+        ws.on("unexpected-response", (_request, { statusCode }) => resolve(statusCode));
+        ws.on("open", () => resolve("open"));
+        ws.on("error", () => {});
+      });
+      expect(refused).toBe(404);
+      expect((await other.ask("GET", "/api/containers")).body).toEqual({ containers: [] });
+      expect((await api.ask("GET", `/api/containers/${id}`)).body.status).toBe("running");
+    },
+    SOON,
+  );
+});
