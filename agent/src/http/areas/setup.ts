@@ -3,8 +3,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { SETUP_PHASES } from "../../../../core/manager";
 import { setupSchema } from "../../setup";
-import { Refused } from "../failures";
-import { answers, identityOf, tenantOf, tenantOnly } from "../route";
+import { answers, granted, identityOf, tenantOf, tenantOnly } from "../route";
 import type { RouteContext } from "../types";
 
 const setupParams = z.strictObject({
@@ -21,9 +20,6 @@ export const setup = z.object({
   commit: z.string().optional(),
   sequence: z.int().describe("Of the last message to callbackUrl."),
 });
-
-/** Seconds after which somebody who found too many waiting may ask again. */
-const RETRY_AFTER = "30";
 
 /** Has a container of a tenant's set up with a repository. */
 export function addSetup(fastify: FastifyInstance, { setups, manager }: RouteContext): void {
@@ -46,14 +42,9 @@ export function addSetup(fastify: FastifyInstance, { setups, manager }: RouteCon
     },
     async (request, reply) => {
       const { id } = request.params;
-      const asked = await setups.ask(tenantOf(identityOf(request)) ?? "", id, request.body);
-      if (!asked.ok) {
-        const headers: Record<string, string> =
-          asked.refusal.code === "full" ? { "retry-after": RETRY_AFTER } : {};
-        throw new Refused(asked.refusal, undefined, headers);
-      }
+      const noted = granted(await setups.ask(tenantOf(identityOf(request)) ?? "", id, request.body));
       void reply.code(202);
-      return { id, ...asked.value };
+      return { id, ...noted };
     },
   );
 }

@@ -94,7 +94,7 @@ it.each([
   ["not-found", 404, undefined],
   ["conflict", 409, undefined],
   ["not-allowed", 403, undefined],
-  ["full", 503, "30"],
+  ["full", 503, "10"],
 ] as const)("%s is answered with %i", async (code, status, retryAfter) => {
   const { call } = await withSetups({ ok: false, refusal: { code, message: "no" } });
   const answer = await call({ repo: "a/b" });
