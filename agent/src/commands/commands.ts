@@ -15,7 +15,7 @@ import {
 import type { Logger } from "../log";
 import { mapLimit, pause } from "../waiting";
 import { type PlaceLimits, Places } from "./places";
-import type { ManagedContainers, PeoplesContainers } from "./ports";
+import type { ManagedContainer, ManagedContainers, PeoplesContainers } from "./ports";
 import { callerGone, dockerRefused, noContainer, notReady, stopped, stopping } from "./refusals";
 
 /** Who asks: a tenant, or a person of the node. */
@@ -69,10 +69,7 @@ const STOP_MS = 4000;
 /** Containers that are looked at at a time. */
 const PARALLEL = 4;
 
-interface Target {
-  id: string;
-  container: string;
-}
+type Target = Pick<ManagedContainer, "id" | "container" | "env">;
 
 export class Commands {
   private readonly options: CommandsOptions;
@@ -106,7 +103,7 @@ export class Commands {
     const result = this.run(target, signal, (engine) =>
       engine.exec(
         target.container,
-        { shell: command, env: this.environment },
+        { shell: command, env: { ...target.env, ...this.environment } },
         {
           timeoutMs,
           maxBytes: this.limits.outputBytes,
@@ -125,7 +122,7 @@ export class Commands {
     const opened = await this.run(target, signal, (engine) =>
       engine.execStream(
         target.container,
-        { shell: SHELL, env: { TERM: "xterm-256color", ...this.environment } },
+        { shell: SHELL, env: { TERM: "xterm-256color", ...target.env, ...this.environment } },
         { size, signal: AbortSignal.any([signal, this.stop.signal]) },
       ),
     );
@@ -197,7 +194,7 @@ export class Commands {
     if (managed !== undefined || !person) return managed;
     const theirs = this.options.people.get(id);
     if (theirs?.kind !== "created" || theirs.owner !== name) return undefined;
-    return { id: theirs.id, container: theirs.id, state: "ready" as const };
+    return { id: theirs.id, container: theirs.id, state: "ready" as const, env: {} };
   }
 
   private track<T>(work: Promise<T>): Promise<T> {

@@ -9,6 +9,8 @@ export interface ManagedContainer {
   container: string;
   /** `making`: its commands wait until it runs. `leaving`: it is being removed. */
   state: "making" | "ready" | "leaving";
+  /** For whatever is run in it. */
+  env: Readonly<Record<string, string>>;
 }
 
 export interface ManagedContainers {

@@ -35,7 +35,7 @@ const commands = () => {
   const log = (...words: unknown[]) => void said.push(JSON.stringify(words));
   return new Commands({
     engine,
-    managed: { find: () => ({ id: ID, owner: owner.name, container, state: "ready" }) },
+    managed: { find: () => ({ id: ID, owner: owner.name, container, state: "ready", env: {} }) },
     people: { get: () => undefined },
     log: { warn: log, error: log, info: log },
   });

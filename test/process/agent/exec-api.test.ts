@@ -4,6 +4,7 @@
  * goes leaves nothing running.
  */
 import { describe, expect, it } from "vitest";
+import type { ManagedContainer } from "../../../agent/src/commands";
 import { rawClient } from "../../lib/stream-client";
 import { until } from "../../lib/until";
 import { endAfterEachTest, endings } from "../../unit/agent/http/cases";
@@ -35,6 +36,22 @@ describe("a command by the API", () => {
     const [one] = of.dockerd.execs.all;
     expect(one?.container).toBe(of.docker.mine);
     expect(one?.body.Cmd).toEqual(["/bin/sh", "-c", 'echo "out ä"; echo err >&2; exit 3']);
+  });
+
+  it("has the container's variables, which no command line and no log has", async () => {
+    const of = await inside();
+    const env = { GREETING: "hunter2 'quoted' $HOME", BERTH_COMMAND: "of-a-tenant" };
+    of.managed.set(ids.mine, { ...(of.managed.get(ids.mine) as ManagedContainer), env });
+    const { body } = await exec(of, 'printf "%s" "$GREETING"; tr "\\0" "\\n" </proc/self/cmdline >&2');
+    expect([body.stdout, body.exitCode]).toEqual([env.GREETING, 0]);
+    expect(body.stderr).not.toContain("hunter2");
+    const [one] = of.dockerd.execs.all;
+    expect(JSON.stringify(one?.body.Cmd)).not.toContain("hunter2");
+    // What berthd ends its commands by is its own.
+    expect(one?.body.Env?.filter((line) => line.startsWith("BERTH_COMMAND="))).toEqual([
+      `BERTH_COMMAND=${of.commands.environment.BERTH_COMMAND}`,
+    ]);
+    expect(of.said.join("")).not.toContain("hunter2");
   });
 
   it("is killed with all that it began after its time, which is a minute if nothing else is said", async () => {
@@ -202,6 +219,7 @@ describe("commands at once", () => {
       owner: "web-ide",
       container: of.docker.pooled,
       state: "ready",
+      env: {},
     });
     const gone = new AbortController();
     const stays = (id: string) =>

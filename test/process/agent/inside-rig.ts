@@ -57,7 +57,7 @@ export async function inside({ places, log, ...options }: InsideOptions = {}): P
   for (const id of Object.values(docker))
     dockerd.data.stats.set(id, { read: new Date().toISOString(), memory_stats: { usage: 5, limit: 9 } });
   const one = (name: keyof typeof ids, owner: string, state: ManagedContainer["state"] = "ready") =>
-    [ids[name], { id: ids[name], owner, container: docker[name], state }] as const;
+    [ids[name], { id: ids[name], owner, container: docker[name], state, env: {} }] as const;
   const managed = new Map<string, ManagedContainer>([
     one("mine", "web-ide"),
     one("theirs", "bench"),

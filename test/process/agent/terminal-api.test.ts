@@ -6,6 +6,7 @@
 import pino from "pino";
 import { describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import type { ManagedContainer } from "../../../agent/src/commands";
 import { get, rawClient } from "../../lib/stream-client";
 import { until } from "../../lib/until";
 import { endAfterEachTest, endings } from "../../unit/agent/http/cases";
@@ -75,6 +76,17 @@ describe("a terminal", () => {
     expect(one.controls).toEqual([{ type: "exit", exitCode: 7 }]);
     expect((await shell(of)).body).toMatchObject({ Tty: true, ConsoleSize: [24, 80] });
     await emptied(of);
+  });
+
+  it("has the container's variables", async () => {
+    const of = await inside();
+    const env = { GREETING: "hello there", TERM: "dumb" };
+    of.managed.set(ids.mine, { ...(of.managed.get(ids.mine) as ManagedContainer), env });
+    const one = mine(of);
+    await opened(one);
+    type(one, 'echo "$GREETING $TERM"\n');
+    await shows(one, "hello there dumb");
+    expect(JSON.stringify((await shell(of)).body.Cmd)).not.toContain("hello");
   });
 
   it("has the size of its window at the start, and follows it: of many at a time the last one counts", async () => {
@@ -223,6 +235,7 @@ describe("a terminal", () => {
       owner: "web-ide",
       container: of.docker.pooled,
       state: "ready",
+      env: {},
     });
     const second = client(of, path("0000000a"), bearer(of.ide));
     await opened(second);
@@ -231,6 +244,7 @@ describe("a terminal", () => {
       owner: "web-ide",
       container: of.docker.making,
       state: "ready",
+      env: {},
     });
     await ended(client(of, path("0000000b"), bearer(of.ide)), /^429 .*web-ide has 2 terminals/);
     first.ws.close();
