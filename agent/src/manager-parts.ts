@@ -84,6 +84,7 @@ export class ManagerParts {
       hosts: () => this.hosts,
       targets: new CallbackTargets(this.targetRules()),
       url: () => this.config?.url ?? "",
+      publishAddress: () => this.config?.publish.address ?? "127.0.0.1",
       environment: this.commands.environment,
       mainImages: { unusedHours: () => this.config?.mainImages.unusedHours },
     });

@@ -1,6 +1,7 @@
 /** Where each set-up is: in memory, in the database, in the container's log, and told to whoever wants to be told. */
 import type { Result } from "../../../core/gpu";
 import { environmentBytes, PHASE_WORDS, type SetupPhase, setupStatus } from "../../../core/manager";
+import { bracketed } from "../../../core/net";
 import type { Callbacks } from "../callbacks";
 import type { ContainerLogs } from "../container-logs";
 import type { SetupRow, Turn } from "../store";
@@ -15,6 +16,8 @@ export interface StatesOptions {
   logs: Pick<ContainerLogs, "append">;
   /** The API's base as those who call it reach it: `http://192.0.2.1:8080`. */
   url(): string;
+  /** Where ports of containers are published. */
+  publishAddress(): string;
 }
 
 export type WriteTurn = Pick<Turn, "put" | "log" | "onWritten" | "onUndo" | "now">;
@@ -122,7 +125,8 @@ export class SetupStates {
     const repo = `${repository.owner}/${repository.name}`;
     const base = this.options.url();
     const told = { phase, status: setupStatus(phase), message, hostPort, sequence };
-    const links = { url: urlOf(base, hostPort), logsUrl: `${base}/api/containers/${containerId}/logs` };
+    const address = this.options.publishAddress();
+    const links = { url: urlOf(address, hostPort), logsUrl: `${base}/api/containers/${containerId}/logs` };
     this.options.callbacks.add(turn, {
       ...{ owner, target, message: { containerId, name, repo, branch, ...told, ...links } },
     });
@@ -139,9 +143,9 @@ function oneLine(words: string): string {
   return line.length > MOST_WORDS ? `${line.slice(0, MOST_WORDS)}…` : line;
 }
 
-/** Where a published port is reached: at the API's host. */
-function urlOf(base: string, hostPort: number | null): string | null {
-  return hostPort === null ? null : `http://${new URL(base).hostname}:${hostPort}`;
+/** The API's own host may be a proxy's, or another address of the node. */
+function urlOf(address: string, hostPort: number | null): string | null {
+  return hostPort === null ? null : `http://${bracketed(address)}:${hostPort}`;
 }
 
 function viewOf({ phase, message, repository, branch, commit, sequence }: SetupRow): SetupView {

@@ -70,6 +70,7 @@ export class SetupNode {
       ...{ write, callbacks: this.callbacks, logs: this.logs, engine: this.engine, log },
       ...{ repositories: this.repositories, operations: this.operations },
       url: () => "http://192.0.2.1:8080",
+      publishAddress: () => "192.0.2.7",
       managed: {
         find: (owner, id) => {
           const found = this.containers.get(id);

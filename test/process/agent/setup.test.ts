@@ -64,7 +64,7 @@ describe("a set-up", () => {
     expect(await ended(container.id)).toMatchObject({
       ...{ phase: "ready", status: "ready", message: "the project runs and listens" },
       ...{ name: container.name, repo: "acme/app", branch: "main", hostPort: 20_001 },
-      url: "http://192.0.2.1:20001",
+      url: "http://192.0.2.7:20001",
       logsUrl: `http://192.0.2.1:8080/api/containers/${container.id}/logs`,
     });
     const phases = ["queued", "cloning", "checking-out", "installing", "building-image", "starting", "ready"];
@@ -363,6 +363,20 @@ describe("a set-up that fails", () => {
     const node = await aNode([container]);
     dockerd.mood("POST /commit", { kind: "status", status: 500, message: "no space left on device" });
     expect(await setUp(node, container, request("app", container))).toMatchObject({ phase: "ready" });
+  it.each([
+    ["192.0.2.9", "http://192.0.2.9:20001"],
+    ["2001:db8::7", "http://[2001:db8::7]:20001"],
+  ])("tells the address at which ports are published, as %s", async (address, url) => {
+    await host.commit("acme", "app", { a: "1" });
+    const container = aContainer({ hostPort: 20_001 });
+    const node = await aNode([container], {
+      ...{ url: () => "https://ide.example.com/berth", publishAddress: () => address },
+    });
+    expect(await setUp(node, container, request("app", container))).toMatchObject({
+      ...{ url, logsUrl: `https://ide.example.com/berth/api/containers/${container.id}/logs` },
+    });
+  });
+
     expect((await linesOf(node, container.id)).join("\n")).toMatch(/no main image is made: .*no space left/);
   });
 });
