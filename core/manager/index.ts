@@ -42,6 +42,7 @@ export {
 export {
   hostOf,
   parseRepository,
+  parseToken,
   type Repository,
   type RepositoryHost,
   repositoryKey,

@@ -123,3 +123,21 @@ export function repositoryKey(tenant: string, { host, owner, name }: Repository)
   const hash = createHash("sha256").update(whole).digest("hex").slice(0, HASH_CHARACTERS);
   return [head.slice(0, HEAD_CHARACTERS).replace(/^-|-$/g, ""), hash].filter(Boolean).join("-");
 }
+
+/** In bytes. Those of the known hosts have 20 to 256; a shorter one would be cut out of words that have nothing to do with it. */
+const SHORTEST_TOKEN = 8;
+const LONGEST_TOKEN = 4096;
+
+/** What a repository's host may take for a token. Refusal: bad-request, without a word of what was sent. */
+export function parseToken(text: string): Result<string> {
+  const bytes = Buffer.byteLength(text);
+  // With a control in it, it could not be found in what the host says.
+  if (bytes >= SHORTEST_TOKEN && bytes <= LONGEST_TOKEN && !/[\p{Cc}\p{Cs}]/u.test(text))
+    return { ok: true, value: text };
+  return refuse({
+    code: "bad-request",
+    message: "the token for the repository's host is none",
+    allowed: `${SHORTEST_TOKEN} to ${LONGEST_TOKEN} bytes without control characters`,
+    fix: "leave it out for a public repository",
+  });
+}

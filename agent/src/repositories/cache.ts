@@ -1,11 +1,11 @@
 import { type Result, refuse } from "../../../core/gpu";
-import type { Repository, RepositoryHost } from "../../../core/manager";
+import { parseToken, type Repository, type RepositoryHost } from "../../../core/manager";
 import { bracketed } from "../../../core/net";
 import { within } from "../waiting";
 import { remoteEnvironment, secretsOf } from "./environment";
 import { removeAll } from "./files";
 import { Git } from "./git";
-import { noToken, noTurn, notAllowed, tooSlow, unusable } from "./refusals";
+import { noTurn, notAllowed, tooSlow, unusable } from "./refusals";
 import { Shelf } from "./shelf";
 import { type Turn, Turns } from "./turns";
 import {
@@ -31,9 +31,6 @@ const AT_A_TIME = 8;
 const AT_A_TIME_OF_ONE = 3;
 /** Each is looked at when berthd starts, and whoever may name repositories of a large host has no end of small ones. */
 const MOST_KEPT = 4096;
-/** In bytes. Those of the known hosts have 20 to 256; a shorter one would be cut out of words that have nothing to do with it. */
-const SHORTEST_TOKEN = 8;
-const LONGEST_TOKEN = 4096;
 
 /**
  * Working trees of repositories, out of bare ones that are kept and brought up to date at each request. None gives anything to a
@@ -169,11 +166,8 @@ export class RepositoryCache {
 }
 
 function checkToken(token: string | undefined): void {
-  if (token === undefined) return;
-  const bytes = Buffer.byteLength(token);
-  // With a control in it, it could not be found in what the host says.
-  if (bytes < SHORTEST_TOKEN || bytes > LONGEST_TOKEN || /[\p{Cc}\p{Cs}]/u.test(token))
-    throw noToken(SHORTEST_TOKEN, LONGEST_TOKEN);
+  const good = token === undefined ? undefined : parseToken(token);
+  if (good?.ok === false) throw new NotGiven(good.refusal);
 }
 
 function originOf({ host, port, insecure }: RepositoryHost): string {

@@ -13,14 +13,6 @@ export const notAllowed = (repository: Repository, hosts: readonly string[]) =>
     fix: "use a repository of these, or have the operator name the host",
   });
 
-export const noToken = (least: number, most: number) =>
-  new NotGiven({
-    code: "bad-request",
-    message: "the token for the repository's host is none",
-    allowed: `${least} to ${most} bytes without control characters`,
-    fix: "leave it out for a public repository",
-  });
-
 export const busy = () =>
   new NotGiven({
     code: "busy",

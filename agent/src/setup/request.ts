@@ -6,6 +6,7 @@ import {
   environmentSchema,
   parseBranch,
   parseRepository,
+  parseToken,
   type Repository,
   type RepositoryHost,
   workdirProblem,
@@ -78,6 +79,7 @@ export async function readWish(body: SetupRequest, rules: WishRules): Promise<Re
   const wrong = [
     ...(repository.ok ? [] : [`repo: ${repository.refusal.message}`]),
     ...(branch === undefined || branch.ok ? [] : [`branch: ${branch.refusal.message}`]),
+    ...tokenProblems(body.githubToken),
     ...workdirProblems(body.workdir),
     ...(await callbackProblems(body, rules)),
   ];
@@ -90,6 +92,11 @@ export async function readWish(body: SetupRequest, rules: WishRules): Promise<Re
       fix: "mend or leave out what is named",
     });
   return { ok: true, value: wishOf(body, repository.value) };
+}
+
+function tokenProblems(token: string | undefined): string[] {
+  const read = token === undefined ? undefined : parseToken(token);
+  return read?.ok === false ? [`githubToken: ${read.refusal.message}: ${read.refusal.allowed}`] : [];
 }
 
 function workdirProblems(workdir: string): string[] {

@@ -202,11 +202,17 @@ describe("a set-up", () => {
         workdir: "/usr",
         callbackUrl: "http://10.0.0.1/",
         callbackSecret: "",
+        githubToken: "short",
       },
     });
     expect(wrong?.code).toBe("bad-request");
-    for (const field of ["repo", "branch", "workdir", "callbackUrl", "callbackSecret"])
+    for (const field of ["repo", "branch", "githubToken", "workdir", "callbackUrl", "callbackSecret"])
       expect(wrong?.message).toContain(`${field}: `);
+    expect(wrong?.message).not.toContain("short");
+    for (const githubToken of ["1234567", "x".repeat(4097), "gho_0123\n4567"])
+      expect(await refusal(OWNER, container.id, { githubToken })).toMatchObject({
+        ...{ code: "bad-request", message: expect.stringContaining("8 to 4096 bytes") },
+      });
     expect(await refusal(OWNER, container.id, { repo: "https://evil.example/a/b" })).toMatchObject({
       code: "not-allowed",
     });
@@ -357,12 +363,6 @@ describe("a set-up that fails", () => {
     },
   );
 
-  it("for want of a main image is none: it goes on without", async () => {
-    await host.commit("acme", "app", { a: "1" });
-    const container = aContainer();
-    const node = await aNode([container]);
-    dockerd.mood("POST /commit", { kind: "status", status: 500, message: "no space left on device" });
-    expect(await setUp(node, container, request("app", container))).toMatchObject({ phase: "ready" });
   it.each([
     ["192.0.2.9", "http://192.0.2.9:20001"],
     ["2001:db8::7", "http://[2001:db8::7]:20001"],
@@ -377,6 +377,12 @@ describe("a set-up that fails", () => {
     });
   });
 
+  it("for want of a main image is none: it goes on without", async () => {
+    await host.commit("acme", "app", { a: "1" });
+    const container = aContainer();
+    const node = await aNode([container]);
+    dockerd.mood("POST /commit", { kind: "status", status: 500, message: "no space left on device" });
+    expect(await setUp(node, container, request("app", container))).toMatchObject({ phase: "ready" });
     expect((await linesOf(node, container.id)).join("\n")).toMatch(/no main image is made: .*no space left/);
   });
 });
