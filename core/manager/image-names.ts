@@ -20,6 +20,8 @@ export interface OwnImage {
   id: string;
   /** As people see it: `owner-repo:main`. Two may be shown alike. */
   shown: string;
+  /** It is outdated: what a container begins with where this one is named. */
+  instead?: string;
 }
 
 const MOST_CHARACTERS = 512;
@@ -153,7 +155,7 @@ function byPattern(reference: string, patterns: readonly string[]): Result<strin
 
 /**
  * What to give to Docker for the image that a tenant named: the id of one of their own images, named by what is shown or by its
- * id, or else a name that `patterns` allow ({@link isImagePattern}; any other text among them allows nothing).
+ * id, or what is begun with instead of one that is outdated; or else a name that `patterns` allow ({@link isImagePattern}; any other text among them allows nothing).
  *
  * Refusals: bad-request: it is no name; not-allowed; conflict: two of their own are shown so.
  */
@@ -164,6 +166,6 @@ export function imageAllowed(
   const own = ownImages.filter(({ id, shown }) => id === reference || shown === reference);
   const ids = new Set(own.map(({ id }) => id));
   if (ids.size > 1) return refuse(shownAlike(own));
-  const [id] = ids;
-  return id === undefined ? byPattern(reference, patterns) : { ok: true, value: id };
+  const [one] = own;
+  return one === undefined ? byPattern(reference, patterns) : { ok: true, value: one.instead ?? one.id };
 }

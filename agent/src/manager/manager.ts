@@ -63,6 +63,9 @@ export interface TenantCaller {
   actor: string;
 }
 
+/** As its owner sees it. */
+const ownImageOf = ({ id, shown, instead }: OwnImage) => ({ id, shown, outdated: instead !== undefined });
+
 /** Between TERM and KILL. */
 const STOP_SECONDS = 10;
 
@@ -129,9 +132,11 @@ export class Manager implements ManagedContainers {
 
   create(request: ManagedRequest, caller: TenantCaller, signal?: AbortSignal): Promise<Result<ManagedView>> {
     const { owner } = caller;
-    return this.give("create", request, caller, signal, (config) =>
-      wantedOf(request, config, this.ownImages(owner)),
-    );
+    return this.give("create", request, caller, signal, (config) => {
+      const wanted = wantedOf(request, config, this.ownImages(owner));
+      if (wanted.ok) this.options.setups?.()?.useImage?.(owner, wanted.value.image);
+      return wanted;
+    });
   }
 
   /** One of a template's pool; where none is ready, one that is made for it. */
@@ -204,7 +209,7 @@ export class Manager implements ManagedContainers {
       default: images?.default ?? "",
       allowed: this.config === undefined ? [] : patternsOf(this.config),
       templates: templates.map(({ name, image }) => ({ name, image })),
-      own: owner === undefined ? [] : this.ownImages(owner).map(({ id, shown }) => ({ id, shown })),
+      own: owner === undefined ? [] : this.ownImages(owner).map(ownImageOf),
     };
   }
 

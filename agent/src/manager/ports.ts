@@ -1,5 +1,5 @@
 /** What the parts of the container manager have of each other. */
-import type { OwnImage, Repository } from "../../../core/manager";
+import type { OwnImage } from "../../../core/manager";
 
 /** A tenant's container, as the parts that work in it see it. */
 export interface ManagedContainer {
@@ -37,10 +37,10 @@ export interface Setups {
   end(id: string): Promise<void>;
   /** A container that was stopped was started again. */
   started?(id: string): void;
-  /** The tenant's main image of a repository, if there is one. */
-  mainImage(owner: string, repository: Repository): string | undefined;
   /** All main images of a tenant. */
   imagesOf?(owner: string): readonly OwnImage[];
+  /** A container of the tenant's is made from an image, which may be any. */
+  useImage?(owner: string, image: string): void;
 }
 
 export interface CacheMount {

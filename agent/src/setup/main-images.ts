@@ -78,18 +78,19 @@ export class MainImages {
     this.now = options.now ?? Date.now;
   }
 
-  /** The image to make a container from; undefined: there is none, or it is old. */
-  imageOf(owner: string, repository: Repository): string | undefined {
-    const row = this.rows.get(repositoryKey(owner, repository));
-    if (row === undefined || row.outdated) return undefined;
-    this.used(row);
-    return row.image;
+  /** A container is made from the image, which may be any. */
+  use(owner: string, image: string): void {
+    const row = [...this.rows.values()].find((one) => one.owner === owner && one.image === image);
+    if (row !== undefined) this.used(row);
   }
 
   imagesOf(owner: string): MainImage[] {
     return [...this.rows.values()]
       .filter((row) => row.owner === owner)
-      .map(({ image: id, shown, createdAt, usedAt }) => ({ id, shown, createdAt, usedAt }));
+      .map(({ image: id, shown, createdAt, usedAt, outdated, base }) => ({
+        ...{ id, shown, createdAt, usedAt },
+        ...(outdated && { instead: base }),
+      }));
   }
 
   /** What the container began with. A main image that containers are made from is one that is used. */
@@ -109,7 +110,8 @@ export class MainImages {
     const decision = imageDecision({
       ...{ isDefault, fromMain: origin.fromMain, now: { base: origin.base, lock } },
       ...(build !== undefined && { build }),
-      ...(kept !== undefined && { kept }),
+      // An outdated one is made anew, also where the repository has gone back to what it was made of.
+      ...(kept !== undefined && !kept.outdated && { kept }),
     });
     if (decision === "outdate") await this.change(key, (row) => row && { ...row, outdated: true });
     return decision === "build";

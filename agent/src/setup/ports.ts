@@ -74,6 +74,10 @@ export interface MainImage {
   /** Milliseconds since the epoch. */
   createdAt: number;
   usedAt: number;
+  /**
+   * It is outdated: the image that it was made from. A container begins with that one, so that its set-up makes the main image anew.
+   */
+  instead?: string;
 }
 
 /** What those who make and remove containers need of set-ups. */
@@ -83,7 +87,7 @@ export interface SetupsOfContainers {
   end(id: string): Promise<void>;
   /** A container was started: its start command runs again, without the wait for the next look. */
   started(id: string): void;
-  /** The image to make a container from for a repository; undefined: there is none. */
-  mainImage(owner: string, repository: Repository): string | undefined;
   imagesOf(owner: string): MainImage[];
+  /** A container is made from the image. One of the owner's main images counts as used now; of others there is nothing to note. */
+  useImage(owner: string, image: string): void;
 }

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { type Refusal, type Result, refuse } from "../../../core/gpu";
-import { isOver, type Repository, type RepositoryHost } from "../../../core/manager";
+import { isOver, type RepositoryHost } from "../../../core/manager";
 import type { CallbackTargets } from "../callbacks";
 import { DockerError, type Engine } from "../docker";
 import type { Operation, Operations, Step } from "../operations";
@@ -175,12 +175,12 @@ export class Setups implements SetupsOfContainers {
     this.parts.keeper.wake(id);
   }
 
-  mainImage(owner: string, repository: Repository): string | undefined {
-    return this.parts.images.imageOf(owner, repository);
-  }
-
   imagesOf(owner: string): MainImage[] {
     return this.parts.images.imagesOf(owner);
+  }
+
+  useImage(owner: string, image: string): void {
+    this.parts.images.use(owner, image);
   }
 
   /** To be called regularly: takes away main images that are too old or too much. */

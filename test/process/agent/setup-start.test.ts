@@ -115,9 +115,12 @@ it("a start command outlives a dockerd that ends, and what is printed comes into
   expect([supervisors(container.id).length, starts(container)]).toEqual([1, 1]);
 });
 
+/** That a container may be made from. */
+const mainImage = ({ setups }: SetupNode) =>
+  setups.imagesOf(OWNER).find(({ instead }) => instead === undefined)?.id;
+
 it("a main image is made once, used by later containers, outdated by another lock file, and made anew from the base", async () => {
   await host.commit("acme", "app", { "package-lock.json": "{}" });
-  const repository = host.repository("acme", "app");
   const first = aContainer();
   const node = await aNode([first], { times });
   const setUpOf = (container: ReturnType<typeof aContainer>, more = {}) => {
@@ -125,17 +128,14 @@ it("a main image is made once, used by later containers, outdated by another loc
     node.logs.open(container.id);
     return setUp(node, container, request("app", container, more));
   };
-  expect(node.setups.mainImage(OWNER, repository)).toBeUndefined();
+  expect(mainImage(node)).toBeUndefined();
   await setUpOf(first, { buildMainImage: false });
   expect(dockerd.data.commits).toHaveLength(0);
   await setUpOf(first);
-  const image = node.setups.mainImage(OWNER, repository) ?? "";
+  const image = mainImage(node) ?? "";
   expect(image).toMatch(/^sha256:/);
   expect(node.setups.imagesOf(OWNER)).toMatchObject([{ id: image, shown: "acme-app:main" }]);
-  expect([node.setups.mainImage("other", repository), node.setups.imagesOf("other")]).toEqual([
-    undefined,
-    [],
-  ]);
+  expect(node.setups.imagesOf("other")).toEqual([]);
   // Nothing of Berth's that was true of the container is said of others.
   expect(dockerd.data.labels.get(image)).toMatchObject({
     "berth.owner": "",
@@ -155,11 +155,14 @@ it("a main image is made once, used by later containers, outdated by another loc
   );
   await setUpOf(from);
   // It stands on the old one: the next container begins from the base again.
-  expect([dockerd.data.commits.length, node.setups.mainImage(OWNER, repository)]).toEqual([1, undefined]);
+  expect([dockerd.data.commits.length, mainImage(node)]).toEqual([1, undefined]);
+  expect(node.setups.imagesOf(OWNER)).toMatchObject([{ id: image, instead: "sha256:base" }]);
   dockerd.data.used.add(image);
+  // Also where the repository has gone back to what the old one was made of.
+  await host.commit("acme", "app", { "package-lock.json": "{}" });
   await setUpOf(aContainer());
   expect(dockerd.data.commits).toHaveLength(2);
-  const renewed = node.setups.mainImage(OWNER, repository) ?? "";
+  const renewed = mainImage(node) ?? "";
   expect(renewed).not.toBe(image);
 
   await node.setups.tidy();
@@ -170,7 +173,7 @@ it("a main image is made once, used by later containers, outdated by another loc
   // Somebody takes it away by hand.
   dockerd.images.clear();
   await node.setups.tidy();
-  expect(node.setups.mainImage(OWNER, repository)).toBeUndefined();
+  expect(mainImage(node)).toBeUndefined();
 });
 
 it("a main image that a newer one follows goes at once", async () => {
@@ -227,12 +230,24 @@ it("a main image that nobody used for a week goes, unless a container has it; ov
   await setUp(before, container, request("app", container));
   await before.close();
   const node = await aNode([container], { times, mainImages });
-  const repository = host.repository("acme", "app");
   const there = () => dockerd.images.size;
   now += 167 * 3_600_000;
   await node.setups.tidy();
   expect(there()).toBe(1);
-  const image = node.setups.mainImage(OWNER, repository) ?? "";
+  const image = mainImage(node) ?? "";
+  // A container is made from it; somebody else's is not.
+  node.setups.useImage(OWNER, image);
+  now += 167 * 3_600_000;
+  node.setups.useImage("other", image);
+  await node.setups.tidy();
+  expect(there()).toBe(1);
+  const from = aContainer({ image });
+  Object.assign(dockerd.containers.get(from.container)?.Config ?? {}, {
+    Labels: dockerd.data.labels.get(image),
+  });
+  node.containers.set(from.id, from);
+  node.logs.open(from.id);
+  await setUp(node, from, request("app", from));
   now += 167 * 3_600_000;
   await node.setups.tidy();
   expect(there()).toBe(1);

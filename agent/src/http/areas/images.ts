@@ -8,7 +8,19 @@ const images = z.object({
   default: z.string(),
   allowed: z.array(z.string()).describe("Names, all tags of a name (`node:*`), or ids."),
   templates: z.array(z.object({ name: z.string(), image: z.string() })),
-  own: z.array(z.object({ id: z.string(), shown: z.string() })).describe("Main images of the tenant's own."),
+  own: z
+    .array(
+      z.object({
+        id: z.string(),
+        shown: z.string(),
+        outdated: z
+          .boolean()
+          .describe(
+            "Where it is named, a container begins with what it was made from; its set-up makes it anew.",
+          ),
+      }),
+    )
+    .describe("Main images of the tenant's own."),
 });
 
 /** Images of which tenants may make containers. */

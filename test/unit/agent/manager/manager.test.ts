@@ -109,7 +109,6 @@ describe("a container of a tenant", () => {
       end: async (of) => {
         ended.push(`${of} with ${rig.dockerd.containers.size}`);
       },
-      mainImage: () => undefined,
     };
     await rig.restart();
     expect(given(rig.manager.get("web", id)).setup).toEqual({ phase: "cloning", status: "running" });

@@ -41,10 +41,12 @@ describe("an image", () => {
       expect(given(await rig.create({ image })).image).toBe("node:24-slim");
   });
 
-  it("of a tenant's own is theirs alone", async () => {
+  it("of a tenant's own is theirs alone, and counts as used when a container is made from it", async () => {
+    const uses: string[][] = [];
     rig.setups = {
-      ...{ phaseOf: () => undefined, end: async () => {}, mainImage: () => undefined },
+      ...{ phaseOf: () => undefined, end: async () => {} },
       imagesOf: (owner) => (owner === "web" ? [{ id: PYTHON, shown: "o-r:main" }] : []),
+      useImage: (...used) => void uses.push(used),
     };
     await rig.restart();
     given(await rig.create({ image: "o-r:main" }));
@@ -52,9 +54,21 @@ describe("an image", () => {
     for (const image of ["o-r:main", PYTHON])
       expect(code(await rig.create({ image }, "bench"))).toBe("not-allowed");
     expect([rig.manager.images("web").own, rig.manager.images("bench").own]).toEqual([
-      [{ id: PYTHON, shown: "o-r:main" }],
+      [{ id: PYTHON, shown: "o-r:main", outdated: false }],
       [],
     ]);
+    expect(uses).toEqual([["web", PYTHON]]);
+  });
+
+  it("of a tenant's own that is outdated is shown so, and a container begins with what it was made from", async () => {
+    const old = `sha256:${"dd".repeat(32)}`;
+    rig.setups = {
+      ...{ phaseOf: () => undefined, end: async () => {} },
+      imagesOf: () => [{ id: old, shown: "o-r:main", instead: PYTHON }],
+    };
+    await rig.restart();
+    expect(rig.manager.images("web").own).toEqual([{ id: old, shown: "o-r:main", outdated: true }]);
+    for (const image of ["o-r:main", old]) expect(given(await rig.create({ image })).image).toBe(PYTHON);
   });
 
   it("that the node does not have is brought once, and one that cannot be had is said to be missing", async () => {
