@@ -111,9 +111,10 @@ export class PackageCaches {
     if (this.way === undefined) throw new Error("packages were not recovered yet");
     const { target } = this.places.of(id);
     const state = this.places.state(id) ?? { way: this.way };
-    mkdirSync(target, { recursive: true, mode: 0o755 });
-    // Whoever works in the container, whatever berthd's umask is.
-    chmodSync(target, 0o755);
+    mkdirSync(target, { recursive: true });
+    // Whoever works in the container: its image says which account that is, by a name that only the container knows. Not with the
+    // sticky bit: the kernel would keep root and others from following each other's links there.
+    chmodSync(target, 0o777);
     this.places.note(id, state);
     return {
       source: target,

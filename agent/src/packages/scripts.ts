@@ -46,7 +46,8 @@ exit "$ends"
 
 /** LOWER UPPER WORK TARGET: nothing where something is mounted there already. */
 const ATTACH = `${HEAD}if mountpoint --quiet "$4"; then exit 0; fi
-mkdir -p "$2" "$3"
+if [ ! -d "$2" ]; then mkdir -m 777 "$2"; fi
+mkdir -p "$3"
 ${MOUNT}
 `;
 
@@ -67,8 +68,9 @@ rm -rf --one-file-system -- "$2"
 `;
 
 /**
- * SOURCE TREE BYTES ENTRIES: copies files, folders and links, as root's, without setuid bits and capabilities. Prints the bytes on
- * the disk and the number of entries, when both are on the disk for good.
+ * SOURCE TREE BYTES ENTRIES: copies files, folders and links, as whose they are, without setuid bits and capabilities: an
+ * account that is not root's has to be able to change them in the next container. Prints the bytes on the disk and the number of
+ * entries, when both are on the disk for good.
  */
 const COPY = `${HEAD}renice -n 10 $$ >/dev/null
 source=$1 tree=$2 bytes=$3 entries=$4
@@ -85,9 +87,9 @@ at_most_entries() {
 }
 set +e
 {
-  tar --create --directory="$source" --hard-dereference --owner=0 --group=0 --numeric-owner --mode=ug-s,o-t . |
+  tar --create --directory="$source" --hard-dereference --numeric-owner --mode=ug-s,o-t . |
     at_most_bytes |
-    tar --extract --verbose --directory="$tree" --preserve-permissions |
+    tar --extract --verbose --directory="$tree" --preserve-permissions --numeric-owner |
     at_most_entries
   ends=("\${PIPESTATUS[@]}")
 } 3>"$tree.entries"

@@ -56,7 +56,7 @@ async function attack(container: Container, script: string) {
 describe.runIf(isRoot).each(WAYS)("hostile packages by %s", (way) => {
   nodeForEachTest(way);
 
-  it("are kept as root's plain files, folders and links", async () => {
+  it("are kept as plain files, folders and links of whoever had them", async () => {
     makeSecret();
     const caches = await cachesOf();
     await keepFirst(
@@ -72,12 +72,12 @@ describe.runIf(isRoot).each(WAYS)("hostile packages by %s", (way) => {
         (line) => !/^\\?[0-9a-f]{64}/.test(line) && line !== "line" && line !== "line ",
       ),
     ).toEqual([
-      "d 755 0:0 3 . ",
       "d 777 0:0 2 ./sticky ",
+      "d 777 0:0 3 . ",
       expect.stringMatching(/^f 640 0:0 1 .\/one $/),
       expect.stringMatching(/^f 640 0:0 1 .\/two $/),
       expect.stringMatching(/^f 644 0:0 1 .\/new/),
-      "f 755 0:0 1 ./suid ",
+      "f 755 1000:1000 1 ./suid ",
       `l 777 0:0 1 ./out ${folder}/secret`,
       "l 777 0:0 1 ./up ../../../../../../etc",
     ]);

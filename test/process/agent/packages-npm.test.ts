@@ -1,13 +1,14 @@
 /**
  * The real npm over kept packages, with the lines that a set-up runs. Proves: the second container of a repository downloads nothing
  * and has all that the first one has; another branch downloads what it has more, and that stays its own; a container without kept
- * packages downloads all. Does not prove pnpm and Yarn.
+ * packages downloads all; an account that is not root's can do the same. Does not prove pnpm and Yarn.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { PackageCaches } from "../../../agent/src/packages";
 import { installCommand, type PackagesOf } from "../../../core/manager";
+import { must } from "../../lib/run";
 import { NpmRegistry } from "./npm-registry";
 import { Container, cachesOf, folder, isRoot, keepOf, nodeForEachTest, PACKAGES, WAYS } from "./packages-rig";
 
@@ -39,6 +40,7 @@ async function setUp(
   of: PackagesOf,
   lockFile: string,
   project: object = PROJECT,
+  uid = 0,
 ) {
   const container = await Container.start(caches, id);
   writeFileSync(join(container.app, "package.json"), JSON.stringify(project));
@@ -47,9 +49,18 @@ async function setUp(
   const files = ["package.json", ...(lockFile ? ["package-lock.json"] : [])];
   const { command = "" } = installCommand({ files, incremental: from !== undefined });
   registry.downloads.length = 0;
-  await container.sh(command, npmEnvironment(id));
+  const env = npmEnvironment(id);
+  // As a set-up does with the folder of the repository; that of the packages is berthd's.
+  chmodSync(folder, 0o711);
+  await must("chown", ["-R", `${uid}:${uid}`, container.app.replace(/\/app$/, ""), env.HOME ?? ""]);
+  await container.sh(as(uid, command), env);
   return { container, downloads: [...registry.downloads].sort() };
 }
+
+/** Reads what root may, as here the programs and the container are root's, and writes what the account may. */
+const as = (uid: number, command: string) =>
+  `setpriv --reuid=${uid} --regid=${uid} --clear-groups --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search \
+    bash -ec '${command}'`;
 
 const has = (container: Container, names: string[]) =>
   container.sh(`node -p '${JSON.stringify(names)}.map(require).join(" ")'; node_modules/.bin/left`);
@@ -85,5 +96,23 @@ describe.runIf(isRoot).each(WAYS)("npm over packages by %s", (way) => {
 
     expect((await setUp(caches, "00000005", branch, widerLock, wider)).downloads).toEqual([]);
     expect((await setUp(caches, "00000006", PACKAGES, lock)).downloads).toEqual([]);
+  });
+
+  it("installs as whichever account the image says, also anew over what is kept", async () => {
+    const caches = await cachesOf();
+    const wider = { ...PROJECT, dependencies: { left: "1.0.0", more: "1.0.0" } };
+    const first = await setUp(caches, "00000001", PACKAGES, "", PROJECT, 1234);
+    expect(await keepOf(caches, "00000001")).toMatchObject({ kept: true });
+    const lock = await first.container.sh("cat package-lock.json");
+    const next = await setUp(caches, "00000002", PACKAGES, lock, PROJECT, 1234);
+    expect(next.downloads).toEqual([]);
+    await has(next.container, ["base", "left", "right"]);
+    // One goes and another one comes; then all of it goes.
+    const other = await setUp(caches, "00000003", PACKAGES, "", wider, 1234);
+    await has(other.container, ["base", "left", "more"]);
+    await other.container.sh(as(1234, "npm ci --no-audit --no-fund"), npmEnvironment("00000003"));
+    expect(await other.container.sh("ls node_modules; find node_modules -mindepth 1 ! -user 1234")).toBe(
+      "base\nleft\nmore",
+    );
   });
 });
