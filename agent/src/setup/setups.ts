@@ -31,7 +31,7 @@ export interface SetupPlaces {
   mostOfOwner: number;
 }
 
-const defaultPlaces: SetupPlaces = { all: 4, owner: 2, mostOfAll: 128, mostOfOwner: 16 };
+export const defaultPlaces: SetupPlaces = { all: 4, owner: 2, mostOfAll: 128, mostOfOwner: 16 };
 
 export interface SetupsOptions
   extends Omit<StatesOptions, "rows" | "logs">,
