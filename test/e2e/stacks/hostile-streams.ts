@@ -18,6 +18,9 @@ const nobody = (what: string, command: string, expect: Row["expect"], more: Part
 const code = (options: string, url: string, seconds = 2) =>
   `{ ${curl(url, `-N -m ${seconds} ${options}`)} 2>/dev/null || [ $? = 28 ]; }`;
 
+/** As a client of WebSockets asks. */
+const UPGRADE = `-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='`;
+
 /** Fills `ticket`. */
 const ticketBy = (options: string, at: string) =>
   `ticket=$(curl --noproxy '*' -sS -m 3 ${options} ${json("POST", '{"path": "/api/events"}')} ${at}/api/tickets |
@@ -50,6 +53,23 @@ export const streamRows: readonly Row[] = [
     "gets no ticket for what is no stream",
     overSocket("/api/tickets", json("POST", '{"path": "/api/grants"}')),
     "404",
+  ),
+  carol(
+    "runs nothing in bob's workspace",
+    overSocket("/api/containers/$BOB/exec", json("POST", '{"command": "id"}')),
+    "404",
+  ),
+  carol("opens no terminal in bob's workspace", overSocket("/api/containers/$BOB/terminal", UPGRADE), "404"),
+  carol("follows no log of bob's workspace", overSocket("/api/containers/$BOB/logs"), "404"),
+  carol(
+    "gets no ticket for a terminal in bob's workspace",
+    overSocket("/api/containers/$BOB/terminal/ticket", json("POST", "{}")),
+    "404",
+  ),
+  carol(
+    "has no container set up as a back-end has",
+    overSocket("/api/containers/00000000/setup", json("POST", '{"repo": "a/b"}')),
+    "403",
   ),
   carol(
     "uses a ticket once",
