@@ -198,7 +198,12 @@ describe.runIf(asRoot)("a berthd with a container manager that is killed", () =>
 
   it.each(ofManager("claim"))("at %s", async (point) => {
     await begin(pool);
-    await killAt(point, () => claim({ idempotency_key: "k" }));
+    await killAt(point, async () => {
+      // Until it has seen its containers again, a berthd that has just begun makes one more instead.
+      const ready = async () => (await ask("GET", "/api/pool")).body.pools[0].ready;
+      await expect.poll(ready, { timeout: SOON }).toBe(TARGET);
+      return claim({ idempotency_key: "k" });
+    });
     await full();
     const there = await list();
     expect(there).toHaveLength(point === "manager:after-claim" ? 1 : 0);

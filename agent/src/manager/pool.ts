@@ -118,7 +118,6 @@ export class PoolKeeper {
   view(): PoolView[] {
     return this.templates().map((template) => {
       const rows = this.options.book.pool(template.name);
-      const ready = rows.filter(({ state }) => state === "ready").length;
       const problem = this.problems.get(template.name);
       const { target, min } = sizeAt(template, this.options.now());
       return {
@@ -126,7 +125,7 @@ export class PoolKeeper {
         image: template.image,
         // One with GPUs gets them when it is claimed, and is made then.
         ...(template.gpus === undefined ? { target, min } : { target: 0, min: 0 }),
-        ready,
+        ready: this.standing(template).length,
         warming: rows.filter(({ state }) => state === "making" || state === "warming").length,
         ...(problem !== undefined && { problem }),
       };
@@ -135,13 +134,18 @@ export class PoolKeeper {
 
   /** The container that a claim of the template gets now; undefined: none is ready. */
   next(template: Template): ManagedRow | undefined {
-    const version = this.versions.get(template.name);
-    if (version === undefined || version.text !== textOf(template)) return undefined;
-    const rows = this.options.book
-      .pool(template.name)
-      .filter((row) => row.state === "ready" && this.runs(row) === true);
-    const found = claimable(rows.flatMap(seen), version.hash);
+    const rows = this.standing(template);
+    const found = claimable(rows.flatMap(seen), this.versions.get(template.name)?.hash ?? "");
     return rows.find(({ id }) => id === found?.id);
+  }
+
+  /** Those that a claim could get: of the template as it is now, and seen to run since berthd began. */
+  private standing(template: Template): ManagedRow[] {
+    const version = this.versions.get(template.name);
+    if (version?.text !== textOf(template)) return [];
+    return this.options.book
+      .pool(template.name)
+      .filter((row) => row.state === "ready" && row.hash === version.hash && this.runs(row) === true);
   }
 
   private templates(): readonly Template[] {
