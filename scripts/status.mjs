@@ -26,7 +26,7 @@ What is up: nodes, workspaces, Ray, and why what is down is down; how to reach i
   --json               JSON: {stack, nodes, users, ray, down} (with npm run -s)
   --credentials USER   prints that user's passwords and tokens instead; with --json under the output's names
   --ray-token          prints the token that Ray's dashboard asks for instead
-  --env NODE           prints what a back-end needs of that node's container manager instead, its token too, as an env file
+  --env NODE           prints what a back-end needs to reach that node, its token too, as an env file instead
   --tenant NAME        with --env: which back-end; needed where the node has several
   --stack NAME         the stack; default dev
 

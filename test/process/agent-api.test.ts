@@ -6,9 +6,11 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { FakeDockerd } from "../fakes/dockerd";
 import { must, run } from "../lib/run";
 import { MINUTE } from "../lib/time";
-import { bundle, makeNode } from "./berthd-process";
+import { configOf } from "../unit/agent/manager/rig";
+import { bundle, makeNode, type Node } from "./berthd-process";
 
 const VERSION = "4.32.5";
 /** Installing it takes 20 s, on a busy computer a minute; more means that there is no package registry that answers. */
@@ -71,6 +73,10 @@ const config = `
 [checks]
 positive_data_acceptance.enabled = false
 use_after_free.enabled = false
+# It tries each operation with a wrong token; more than a few of those a minute answer 429.
+ignored_auth.enabled = false
+# A full node.
+not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 503]
 negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
 `;
 
@@ -78,22 +84,32 @@ describe("the API, by its document", { timeout: 10 * MINUTE }, () => {
   // Each has a berthd of its own, so they run side by side. More workers in one only take turns: Python runs one at a
   // time, and the requests are others in each run.
   it.concurrent.each([
-    ["an operator", { role: "admin" }],
-    ["a user", { role: "user", owner: "alice", requests_per_minute: 1_000_000 }],
-  ])("answers %s as it says, without a server error", async (_who, wanted) => {
+    ["an operator", "api", { role: "admin" }],
+    ["a user", "api", { role: "user", owner: "alice", requests_per_minute: 1_000_000 }],
+    ["a back-end", "manager", { role: "tenant", owner: "web", requests_per_minute: 1_000_000 }],
+  ])("answers %s as it says, without a server error", async (_who, door, wanted) => {
     if (missing !== undefined || programs === undefined) {
       if (process.env.BERTH_TEST_TOOLS === "required") throw new Error(missing);
       console.warn(`NOT CHECKED by schemathesis: ${missing}`);
       return;
     }
+    const dockerd = new FakeDockerd();
+    await dockerd.start();
+    const image = `sha256:${"aa".repeat(32)}`;
+    dockerd.images.set("node:24-slim", image).set(image, image);
     const node = await makeNode(programs);
     try {
-      node.writeNode({ listen: "loopback", port: 0 });
-      const berthd = await node.start();
+      const templates = [{ name: "node", image: "node:24-slim", memory: "16MiB", cpus: 0.01, targetSize: 2 }];
+      node.writeNode({
+        ...{ listen: "loopback", port: 0, tenants: [{ name: "web" }] },
+        manager: configOf({ templates, reserveMiB: 0 }),
+      });
+      const berthd = await node.start({ BERTH_DOCKER_SOCKET: dockerd.socket });
       const made = await node.call("POST", "/api/tokens", { body: wanted });
       expect(made.status).toBe(201);
-      const port = /"port":(\d+)/.exec(berthd.output())?.[1];
-      expect(port).toBeDefined();
+      const port = Number(new RegExp(`"port":(\\d+)[^\\n]*"door":"${door}"`).exec(berthd.output())?.[1]);
+      expect(port).toBeGreaterThan(0);
+      await refusesStrangers(node, port);
       const cwd = join(folder, wanted.role);
       mkdirSync(cwd);
       const file = join(cwd, "schemathesis.toml");
@@ -120,6 +136,22 @@ describe("the API, by its document", { timeout: 10 * MINUTE }, () => {
       await berthd.ended;
     } finally {
       await node.close();
+      await dockerd.close();
     }
   });
 });
+
+/** Each operation of the document, asked for without a token: all but the open ones ask for it. */
+async function refusesStrangers(node: Node, port: number): Promise<void> {
+  const { paths } = (await node.call("GET", "/openapi.json", { port })).body;
+  const open = ["get /health", "get /ready", "get /openapi.json"];
+  const answers: [string, number][] = [];
+  for (const [path, methods] of Object.entries<object>(paths))
+    for (const method of Object.keys(methods))
+      if (!open.includes(`${method} ${path}`)) {
+        const asked = path.replace(/\{\w+\}/g, "0123abcd");
+        answers.push([`${method} ${path}`, (await node.call(method.toUpperCase(), asked, { port })).status]);
+      }
+  expect(answers.length).toBeGreaterThan(15);
+  expect(answers.filter(([, status]) => status !== 401)).toEqual([]);
+}

@@ -270,7 +270,13 @@ function knownPaths(app: FastifyInstance): KnownPaths {
 
 /** The OpenAPI document, whole and with the paths alone that the container manager's listener has. */
 function documents(whole: object, known: KnownPaths): { all: Buffer; tenants: Buffer } {
-  const { paths = {} } = whole as { paths?: Record<string, Record<string, unknown>> };
+  const { paths = {} } = whole as { paths?: Record<string, Record<string, Operation>> };
+  for (const operation of Object.values(paths).flatMap((operations) => Object.values(operations))) {
+    const { requestBody } = operation;
+    // The document of Fastify says of every body that it is required.
+    if (requestBody && mayBeNull(requestBody.content["application/json"]?.schema))
+      requestBody.required = false;
+  }
   const theirs = Object.entries(paths).flatMap(([path, operations]) => {
     const methods = known(path, true);
     const kept = Object.entries(operations).filter(([method]) => methods.includes(method.toUpperCase()));
@@ -279,3 +285,12 @@ function documents(whole: object, known: KnownPaths): { all: Buffer; tenants: Bu
   const bytes = (document: object) => Buffer.from(JSON.stringify(document));
   return { all: bytes(whole), tenants: bytes({ ...whole, paths: Object.fromEntries(theirs) }) };
 }
+
+interface Operation {
+  requestBody?: { required: boolean; content: Record<string, { schema?: BodySchema }> };
+}
+
+type BodySchema = { anyOf?: { type?: string }[] };
+
+const mayBeNull = (schema: BodySchema | undefined) =>
+  schema?.anyOf?.some(({ type }) => type === "null") === true;

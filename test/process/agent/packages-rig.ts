@@ -131,7 +131,7 @@ export class Container {
   async sh(script: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
     const [program = "", ...args] = this.enter;
     const line = [...args, "bash", "-ec", `cd "${this.app}"\n${script}`];
-    return (await must(program, line, { env: { ...process.env, ...env } })).stdout.trim();
+    return (await must(program, line, { env: { ...outer(), ...env } })).stdout.trim();
   }
 
   /** Goes on until the container ends. */
@@ -201,3 +201,6 @@ export async function mounts(): Promise<string[]> {
   const lines = (await must(program, args)).stdout.split("\n");
   return lines.map((line) => line.split(" ")[4] ?? "").filter((at) => at.startsWith(`${kept()}/`));
 }
+
+/** What `npm test` sets for its own scripts would be read by the container's npm. */
+const outer = () => Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
