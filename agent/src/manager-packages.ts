@@ -1,6 +1,7 @@
 /** The caches of packages, as far as this node has them: without them containers are made all the same, and fetch all they need. */
-import type { CacheMount, PackageCaches as CachesOfManager } from "./manager";
-import { PackageCaches, type PackageCachesOptions } from "./packages";
+import type { PackagesOf } from "../../core/manager";
+import type { PackageCaches as CachesOfManager } from "./manager";
+import { PackageCaches, type PackageCachesOptions, type PackagesMount } from "./packages";
 import type { SetupPackages } from "./setup";
 
 export class ManagerPackages implements CachesOfManager, SetupPackages {
@@ -26,7 +27,7 @@ export class ManagerPackages implements CachesOfManager, SetupPackages {
     return this.usable;
   }
 
-  mountFor(id: string): CacheMount | undefined {
+  mountFor(id: string): PackagesMount | undefined {
     return this.usable ? this.caches.mountFor(id) : undefined;
   }
 
@@ -35,7 +36,7 @@ export class ManagerPackages implements CachesOfManager, SetupPackages {
     if (this.has(id)) await this.caches.detach(id);
   }
 
-  async attach(id: string, of: Parameters<SetupPackages["attach"]>[1]): Promise<{ from?: unknown }> {
+  async attach(id: string, of: PackagesOf): Promise<{ from?: unknown }> {
     return this.has(id) ? this.caches.attach(id, of) : {};
   }
 

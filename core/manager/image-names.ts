@@ -20,7 +20,7 @@ export interface OwnImage {
   id: string;
   /** As people see it: `owner-repo:main`. Two may be shown alike. */
   shown: string;
-  /** It is outdated: what a container begins with where this one is named. */
+  /** It is outdated: what a container begins with where this one is named, so that its set-up makes it anew. */
   instead?: string;
 }
 

@@ -22,6 +22,7 @@ export {
 } from "./install";
 export {
   type Generation,
+  PACKAGES_PATH,
   type PackageBounds,
   type PackagesOf,
   packagesBelow,

@@ -17,6 +17,9 @@ export interface PackagesOf {
   image: string;
 }
 
+/** Where the packages of a project of Node.js are in a container: those that are kept, or a volume in their place. */
+export const PACKAGES_PATH = "/app/node_modules";
+
 const BRANCH_CHARACTERS = 24;
 
 /** `OWNER-REPO-node_modules`, for people. Two repositories may be shown alike, so nothing is decided by it. */

@@ -1,20 +1,11 @@
-/** What commands need of the containers that berthd manages. */
+/** What commands need of the containers that they run in. */
+import type { ManagedContainer as Managed } from "../manager";
 
-/** A container that somebody works in. */
-export interface ManagedContainer {
-  /** What the API calls id: 8 hex characters. */
-  id: string;
-  owner: string;
-  /** Docker's id, 64 hex characters. */
-  container: string;
-  /** `making`: its commands wait until it runs. `leaving`: it is being removed. */
-  state: "making" | "ready" | "leaving";
-  /** For whatever is run in it. */
-  env: Readonly<Record<string, string>>;
-}
+/** A tenant's container, as far as commands have to do with it. */
+export type ManagedContainer = Pick<Managed, "id" | "owner" | "container" | "state" | "env">;
 
 export interface ManagedContainers {
-  /** Somebody else's, and one that nobody has yet, is not told from none. */
+  /** As `find` of the manager. */
   find(owner: string, id: string): ManagedContainer | undefined;
 }
 

@@ -2,7 +2,6 @@
 
 export { managerFaultPoints } from "./faults";
 export { isManagedCreation } from "./maker";
-export { Manager, type ManagerOptions, type TenantCaller } from "./manager";
-export type { CacheMount, Logs, ManagedContainer, ManagedContainers, PackageCaches, Setups } from "./ports";
-export { type ClaimRequest, claimSchema, type ManagedRequest, managedSchema } from "./request";
-export type { ManagedStatus, ManagedView } from "./view";
+export { Manager, type TenantCaller } from "./manager";
+export type { Logs, ManagedContainer, ManagedContainers, PackageCaches, Setups } from "./ports";
+export { claimSchema, type ManagedRequest, managedSchema } from "./request";

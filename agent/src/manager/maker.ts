@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { SYSTEM } from "../../../core/containers";
 import { type EffectiveLimits, type Refusal, type Result, refuse } from "../../../core/gpu";
-import { admit, chooseHostPorts, type NodeRoom } from "../../../core/manager";
+import { admit, chooseHostPorts, type NodeRoom, PACKAGES_PATH } from "../../../core/manager";
 import type { PortRange } from "../../../core/net";
 import type { ManagerConfig } from "../config";
 import type { Containers, CreateRequest, Creator, Log, Making } from "../containers";
@@ -18,7 +18,7 @@ import type { Images } from "./images";
 import type { NodeMeasure } from "./measure";
 import type { PackageCaches, Setups } from "./ports";
 import { callerWent, ending, noContainer } from "./refusals";
-import { VOLUME_PATH, type Wanted } from "./request";
+import type { Wanted } from "./request";
 import { mayHave } from "./share";
 import type { Volumes } from "./volumes";
 
@@ -34,8 +34,8 @@ export interface MakerOptions {
   config(): ManagerConfig | undefined;
   /** Ports of the node that containers may have. */
   ports(): PortRange;
-  /** They need the manager themselves, so they come later. @default none */
-  setups?(): Setups | undefined;
+  /** They need the manager themselves, so they come later. */
+  setups(): Setups | undefined;
   caches?: PackageCaches;
   log: Log;
   mostOfTenant?: number;
@@ -239,7 +239,7 @@ export class Maker {
 
   private makingOf({ id, owner = SYSTEM, volume }: ManagedRow): Making {
     const { caches, config } = this.options;
-    // Both stand in one place.
+    // Both are mounted at one place.
     const cache = volume === undefined ? caches?.mountFor(id) : undefined;
     return {
       creation: id,
@@ -247,7 +247,7 @@ export class Maker {
       addresses: [config()?.publish.address ?? "127.0.0.1"],
       mounts: [
         ...(cache === undefined ? [] : [{ type: "bind" as const, ...cache }]),
-        ...(volume === undefined ? [] : [{ type: "volume" as const, source: volume, target: VOLUME_PATH }]),
+        ...(volume === undefined ? [] : [{ type: "volume" as const, source: volume, target: PACKAGES_PATH }]),
       ],
     };
   }
@@ -324,7 +324,7 @@ export class Maker {
       const now = await this.change(id, (row) => ({ ...row, state: "leaving" }));
       if (!now.ok) return now;
     }
-    await setups?.()?.end(id);
+    await setups()?.end(id);
     const container =
       book.get(id)?.container ?? containers.list().find(({ creation }) => creation === id)?.id;
     if (container !== undefined) {

@@ -2,6 +2,7 @@
 import { type Result, refuse } from "../../../core/gpu";
 import { capacity, needOf, type OwnImage } from "../../../core/manager";
 import type { ManagerConfig } from "../config";
+import type { Containers } from "../containers";
 import { DockerError, type Engine } from "../docker";
 import type { Operations } from "../operations";
 import { PlacesOfEach } from "../places";
@@ -36,7 +37,7 @@ export interface ManagerOptions
   store: Pick<Store, "tables" | "loaded">;
   stack: string;
   engine: ImageEngine & Pick<Engine, "exec" | "inspect" | "start" | "stop" | "removeVolume">;
-  containers: RecoverOptions["containers"] & Pick<import("../containers").Containers, "onEvent" | "tell">;
+  containers: RecoverOptions["containers"] & Pick<Containers, "onEvent" | "tell">;
   creator: MakerOptions["creator"] & RecoverOptions["creator"];
   operations: Pick<Operations, "has">;
   ledger: Pick<LedgerService, "closed">;
@@ -134,7 +135,7 @@ export class Manager implements ManagedContainers {
     const { owner } = caller;
     return this.give("create", request, caller, signal, (config) => {
       const wanted = wantedOf(request, config, this.ownImages(owner));
-      if (wanted.ok) this.options.setups?.()?.useImage?.(owner, wanted.value.image);
+      if (wanted.ok) this.options.setups()?.useImage(owner, wanted.value.image);
       return wanted;
     });
   }
@@ -183,7 +184,7 @@ export class Manager implements ManagedContainers {
     // Another container may have them by now.
     if (row.ok && row.value.gpus) return refuse(startsWithoutGpus(id));
     const started = await this.turnTo(owner, id, ({ container }) => this.options.engine.start(container));
-    if (started.ok) this.options.setups?.()?.started?.(id);
+    if (started.ok) this.options.setups()?.started(id);
     return started;
   }
 
@@ -387,10 +388,10 @@ export class Manager implements ManagedContainers {
   private view(row: ManagedRow): ManagedView {
     const { containers, setups } = this.options;
     const record = containers.get(row.container ?? "");
-    return viewOf(row, record, this.config?.url ?? "", setups?.()?.phaseOf(row.id));
+    return viewOf(row, record, this.config?.url ?? "", setups()?.phaseOf(row.id));
   }
 
   private ownImages(owner: string): readonly OwnImage[] {
-    return this.options.setups?.()?.imagesOf?.(owner) ?? [];
+    return this.options.setups()?.imagesOf(owner) ?? [];
   }
 }

@@ -1,5 +1,6 @@
 /** What the parts of the container manager have of each other. */
-import type { OwnImage } from "../../../core/manager";
+import type { OwnImage, SetupPhase, SetupStatus } from "../../../core/manager";
+import type { PackagesMount } from "../packages";
 
 /** A tenant's container, as the parts that work in it see it. */
 export interface ManagedContainer {
@@ -10,6 +11,7 @@ export interface ManagedContainer {
   name: string;
   /** Docker's id, 64 hexadecimal digits. */
   container: string;
+  /** What it was made from. */
   image: string;
   /** Of its first port; 0: it publishes none. */
   hostPort: number;
@@ -31,29 +33,24 @@ export interface ManagedContainers {
   onGone(listener: (id: string) => void): () => void;
 }
 
+/** What the manager has of set-ups. */
 export interface Setups {
-  phaseOf(id: string): { phase: string; status: string; message?: string } | undefined;
-  /** Before a container is removed: ends a set-up under way. */
+  /** How far a container's last set-up is; undefined: there was none. */
+  phaseOf(id: string): { phase: SetupPhase; status: SetupStatus; message?: string } | undefined;
+  /** Before a container is removed: ends a set-up under way, and what is kept running. */
   end(id: string): Promise<void>;
-  /** A container that was stopped was started again. */
-  started?(id: string): void;
+  /** A container was started: its start command runs again, without the wait for the next look. */
+  started(id: string): void;
   /** All main images of a tenant. */
-  imagesOf?(owner: string): readonly OwnImage[];
-  /** A container of the tenant's is made from an image, which may be any. */
-  useImage?(owner: string, image: string): void;
+  imagesOf(owner: string): readonly OwnImage[];
+  /** A container is made from the image. One of the owner's main images counts as used now; of others there is nothing to note. */
+  useImage(owner: string, image: string): void;
 }
 
-export interface CacheMount {
-  /** A folder of the node. */
-  source: string;
-  target: string;
-  propagation: "rslave" | "rprivate";
-}
-
-/** What the manager has of the dependency caches. */
+/** What the manager has of the caches of packages. */
 export interface PackageCaches {
   /** Undefined: this node has none now. */
-  mountFor(id: string): CacheMount | undefined;
+  mountFor(id: string): PackagesMount | undefined;
   /** Once a container is gone. */
   detach(id: string): Promise<void>;
 }

@@ -22,8 +22,6 @@ const LEAST_MIB = 8;
 const MOST_MIB = 2 ** 24;
 const MOST_PORTS = 16;
 const DEFAULTS = { memoryMiB: 512, cpus: 1, pids: 4096, ports: [3000] };
-/** Where a container's volume is mounted. */
-export const VOLUME_PATH = "/app/node_modules";
 
 const number = z.int().min(1).max(65_535);
 const protocol = z.enum(["tcp", "udp"]);

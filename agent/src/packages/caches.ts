@@ -3,6 +3,7 @@ import { statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Result } from "../../../core/gpu";
 import {
+  PACKAGES_PATH,
   type PackageBounds,
   type PackagesOf,
   packagesBelow,
@@ -26,7 +27,6 @@ import type {
   PackagesUsage,
 } from "./types";
 
-const TARGET = "/app/node_modules";
 const GIB = 2 ** 30;
 const DEFAULT_BOUNDS: PackageBounds = {
   maxBytes: 20 * GIB,
@@ -118,7 +118,7 @@ export class PackageCaches {
     this.places.note(id, state);
     return {
       source: target,
-      target: TARGET,
+      target: PACKAGES_PATH,
       propagation: state.way === "overlay" ? "rslave" : "rprivate",
     };
   }

@@ -4,16 +4,17 @@ import {
   type ImageQuestion,
   imageDecision,
   imagesToRemove,
+  type OwnImage,
   type Repository,
   repositoryKey,
   shownName,
 } from "../../../core/manager";
 import type { Engine, ImageSummary, Inspect } from "../docker";
+import type { ManagedContainer } from "../manager";
 import { Places } from "../places";
 import type { MainImageRow } from "../store";
 import { within } from "../waiting";
 import { tooLong } from "./failed";
-import type { MainImage, ManagedContainer } from "./ports";
 import type { StatesOptions } from "./states";
 
 export interface MainImagesOptions extends Pick<StatesOptions, "write"> {
@@ -84,13 +85,10 @@ export class MainImages {
     if (row !== undefined) this.used(row);
   }
 
-  imagesOf(owner: string): MainImage[] {
+  imagesOf(owner: string): OwnImage[] {
     return [...this.rows.values()]
       .filter((row) => row.owner === owner)
-      .map(({ image: id, shown, createdAt, usedAt, outdated, base }) => ({
-        ...{ id, shown, createdAt, usedAt },
-        ...(outdated && { instead: base }),
-      }));
+      .map(({ image: id, shown, outdated, base }) => ({ id, shown, ...(outdated && { instead: base }) }));
   }
 
   /** What the container began with. A main image that containers are made from is one that is used. */

@@ -1,7 +1,9 @@
 /** One set-up, from its turn to its end. */
 
+import type { PackagesOf } from "../../../core/manager";
 import type { ContainerLogs } from "../container-logs";
 import { DockerError, type Engine, type ExecLine, type Line } from "../docker";
+import type { ManagedContainer } from "../manager";
 import type { Step } from "../operations";
 import type { Checkout, RepositoryCache } from "../repositories";
 import { within } from "../waiting";
@@ -11,7 +13,7 @@ import type { LogFollower } from "./follow";
 import type { Inside, StartCommand } from "./inside";
 import type { StartKeeper } from "./keeper";
 import type { Candidate, MainImages, Origin } from "./main-images";
-import type { ManagedContainer, SetupPackages, SetupPackagesOf } from "./ports";
+import type { SetupPackages } from "./ports";
 import { type Project, readProject } from "./project";
 import type { Wish } from "./request";
 import type { SetupStates } from "./states";
@@ -154,7 +156,7 @@ export class Run {
   }
 
   /** Whether something is kept that stands below what is installed. */
-  private async attach(of: SetupPackagesOf): Promise<boolean> {
+  private async attach(of: PackagesOf): Promise<boolean> {
     const { packages } = this.parts;
     if (packages === undefined) return false;
     let stands = false;
@@ -164,7 +166,7 @@ export class Run {
     return stands;
   }
 
-  private async keep(of: SetupPackagesOf, fingerprint: string): Promise<void> {
+  private async keep(of: PackagesOf, fingerprint: string): Promise<void> {
     await this.withoutFail("the packages are not kept for later", async () => {
       const kept = await this.parts.packages?.keep(this.id, of, { fingerprint, signal: this.signal });
       if (kept?.ok === false) throw failedBy(kept.refusal);

@@ -2,9 +2,10 @@
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { type Refusal, type Result, refuse } from "../../../core/gpu";
-import { isOver, type RepositoryHost } from "../../../core/manager";
+import { isOver, type OwnImage, type RepositoryHost } from "../../../core/manager";
 import type { CallbackTargets } from "../callbacks";
 import { DockerError, type Engine } from "../docker";
+import type { ManagedContainer, ManagedContainers, Setups as SetupsOfManager } from "../manager";
 import type { Operation, Operations, Step } from "../operations";
 import { PlacesOfEach } from "../places";
 import type { MainImageRow, SetupRow } from "../store";
@@ -14,7 +15,7 @@ import { LogFollower } from "./follow";
 import { Inside, type InsideOptions, type StartCommand } from "./inside";
 import { type KeeperOptions, StartKeeper } from "./keeper";
 import { MainImages, type MainImagesOptions } from "./main-images";
-import type { MainImage, ManagedContainer, ManagedContainers, SetupsOfContainers, SetupView } from "./ports";
+import type { SetupView } from "./ports";
 import { readWish, type SetupRequest, type Wish } from "./request";
 import { defaultTimes, NOTHING_TO_START, Run, type RunParts, type SetupTimes, startAndSee } from "./run";
 import { keptBytes, SetupStates, type StatesOptions } from "./states";
@@ -87,7 +88,7 @@ const tooMuchKept: Refusal = {
 };
 const CUT_OFF = "it was cut off in the middle, as berthd or dockerd ended; ask for the set-up again";
 
-export class Setups implements SetupsOfContainers {
+export class Setups implements SetupsOfManager {
   private readonly states: SetupStates;
   private readonly most: SetupPlaces;
   private readonly places: PlacesOfEach;
@@ -175,7 +176,7 @@ export class Setups implements SetupsOfContainers {
     this.parts.keeper.wake(id);
   }
 
-  imagesOf(owner: string): MainImage[] {
+  imagesOf(owner: string): OwnImage[] {
     return this.parts.images.imagesOf(owner);
   }
 

@@ -10,8 +10,9 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { build } from "esbuild";
 import { beforeAll, expect, it } from "vitest";
+import type { ManagedContainer } from "../../../agent/src/manager";
 import { faultPoints } from "../../../agent/src/operations";
-import type { ManagedContainer, SetupRequest } from "../../../agent/src/setup";
+import type { SetupRequest } from "../../../agent/src/setup";
 import { until } from "../../lib/until";
 import {
   aContainer,

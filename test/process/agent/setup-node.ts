@@ -4,10 +4,11 @@ import { Callbacks, CallbackTargets } from "../../../agent/src/callbacks";
 import { ContainerLogs } from "../../../agent/src/container-logs";
 import { Engine } from "../../../agent/src/docker";
 import { procSessions } from "../../../agent/src/docker/sessions";
+import type { ManagedContainer } from "../../../agent/src/manager";
 import { Operations } from "../../../agent/src/operations";
 import { Proc } from "../../../agent/src/proc";
 import { RepositoryCache } from "../../../agent/src/repositories";
-import { type ManagedContainer, Setups, type SetupsOptions } from "../../../agent/src/setup";
+import { Setups, type SetupsOptions } from "../../../agent/src/setup";
 import { Store, Turn, Writer } from "../../../agent/src/store";
 import type { RepositoryHost } from "../../../core/manager";
 

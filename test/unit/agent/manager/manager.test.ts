@@ -6,7 +6,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Result } from "../../../../core/gpu";
 import { until } from "../../../lib/until";
-import { configOf, ManagerRig, NODE, PYTHON, SOON, template } from "./rig";
+import { configOf, ManagerRig, NODE, noSetups, PYTHON, SOON, template } from "./rig";
 
 let rig: ManagerRig;
 beforeEach(async () => {
@@ -105,13 +105,14 @@ describe("a container of a tenant", () => {
     const { id } = given(await rig.create());
     const ended: string[] = [];
     rig.setups = {
-      phaseOf: (of) => (of === id ? { phase: "cloning", status: "running" } : undefined),
+      ...noSetups,
+      phaseOf: (of) => (of === id ? { phase: "cloning", status: "setting-up" } : undefined),
       end: async (of) => {
         ended.push(`${of} with ${rig.dockerd.containers.size}`);
       },
     };
     await rig.restart();
-    expect(given(rig.manager.get("web", id)).setup).toEqual({ phase: "cloning", status: "running" });
+    expect(given(rig.manager.get("web", id)).setup).toEqual({ phase: "cloning", status: "setting-up" });
     const gone: string[] = [];
     rig.manager.onGone((of) => gone.push(of));
     const [first, second] = await Promise.all([rig.manager.remove("web", id), rig.manager.remove("web", id)]);

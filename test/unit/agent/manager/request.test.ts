@@ -5,7 +5,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { managedSchema } from "../../../../agent/src/manager";
 import type { Result } from "../../../../core/gpu";
-import { configOf, ManagerRig, NODE, PYTHON, template } from "./rig";
+import { configOf, ManagerRig, NODE, noSetups, PYTHON, template } from "./rig";
 
 let rig: ManagerRig;
 beforeEach(async () => {
@@ -44,7 +44,7 @@ describe("an image", () => {
   it("of a tenant's own is theirs alone, and counts as used when a container is made from it", async () => {
     const uses: string[][] = [];
     rig.setups = {
-      ...{ phaseOf: () => undefined, end: async () => {} },
+      ...noSetups,
       imagesOf: (owner) => (owner === "web" ? [{ id: PYTHON, shown: "o-r:main" }] : []),
       useImage: (...used) => void uses.push(used),
     };
@@ -63,7 +63,7 @@ describe("an image", () => {
   it("of a tenant's own that is outdated is shown so, and a container begins with what it was made from", async () => {
     const old = `sha256:${"dd".repeat(32)}`;
     rig.setups = {
-      ...{ phaseOf: () => undefined, end: async () => {} },
+      ...noSetups,
       imagesOf: () => [{ id: old, shown: "o-r:main", instead: PYTHON }],
     };
     await rig.restart();

@@ -45,6 +45,15 @@ export const configOf = (more: object = {}): ManagerConfig =>
     ...more,
   });
 
+/** In a node where nothing was set up yet. */
+export const noSetups: Setups = {
+  phaseOf: () => undefined,
+  end: async () => {},
+  started: () => {},
+  imagesOf: () => [],
+  useImage: () => {},
+};
+
 export class ManagerRig {
   readonly dockerd = new FakeDockerd();
   readonly folder = newFolder();
