@@ -1,10 +1,10 @@
 /** The manager's containers as they are written down, and in memory. */
 
 import { environmentBytes, quarantine } from "../../../core/manager";
-import type { WriteTurn } from "../service/ledger-turn";
+import type { WriteTurn } from "../service";
 import type { ManagedRow } from "../store";
 
-export type { WriteTurn } from "../service/ledger-turn";
+export type { WriteTurn } from "../service";
 export type { ManagedRow } from "../store";
 
 export class Book {

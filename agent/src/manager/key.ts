@@ -1,7 +1,17 @@
-/** What two requests have alike that are the same one. Pure. */
+/** What two requests have alike that are the same one, and what is noted of that. Pure. */
 import { createHash } from "node:crypto";
-import type { Key } from "./once";
+import type { WriteTurn } from "./book";
 import type { ClaimRequest, ManagedRequest } from "./request";
+
+/** What a request that is sent again is known by. */
+export interface Key {
+  /** The tenant's. */
+  account: string;
+  /** As the request has it. */
+  key: string;
+  /** Of all else in the request. */
+  fingerprint: string;
+}
 
 /** Undefined: the request has none. */
 export function keyFor(
@@ -14,6 +24,14 @@ export function keyFor(
     .update(JSON.stringify([kind, sorted(request)]))
     .digest("hex");
   return { account: `tenant:${owner}`, key, fingerprint };
+}
+
+/** As it is noted beside the keys of grants. */
+export const keyOf = (key: string) => `container ${key}`;
+
+/** Notes what a key was answered with. @param at 0: it may be used again */
+export function answer(turn: WriteTurn, { account, key, fingerprint }: Key, id: string, at = turn.now): void {
+  turn.put("answered", { actor: account, key: keyOf(key), fingerprint, grantId: id, at });
 }
 
 /** With the keys of each object in one order. */

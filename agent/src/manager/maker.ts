@@ -15,9 +15,10 @@ import { PlacesOfEach } from "../places";
 import type { Book, ManagedRow, WriteTurn } from "./book";
 import type { ManagerFaultPoint } from "./faults";
 import type { Images } from "./images";
+import { answer, type Key } from "./key";
 import type { NodeMeasure } from "./measure";
 import type { PackageCaches, Setups } from "./ports";
-import { callerWent, ending, noContainer } from "./refusals";
+import { callerWent, dockerFailed, ending, noContainer, noManager } from "./refusals";
 import type { Wanted } from "./request";
 import { mayHave } from "./share";
 import type { Volumes } from "./volumes";
@@ -53,7 +54,7 @@ export interface Whose {
   /** As events name who asks. */
   actor: string;
   /** Under which it is asked for. */
-  key?: { account: string; key: string; fingerprint: string };
+  key?: Key;
 }
 
 interface UnderWay {
@@ -133,7 +134,7 @@ export class Maker {
         await volumes.makeRoom(owner, volumes.nameOf(owner, volumeName));
       return await this.options.images.resolve(image, owner);
     } catch (error) {
-      if (error instanceof DockerError) return refuse({ code: "closed", message: error.message });
+      if (error instanceof DockerError) return refuse(dockerFailed(error));
       throw error;
     }
   }
@@ -142,7 +143,7 @@ export class Maker {
   private note(turn: WriteTurn, id: string, wanted: Wanted, whose: Whose): Result<ManagedRow> {
     const { book, config, volumes, mostOfTenant: most } = this.options;
     const { owner, hash, key } = whose;
-    if (config() === undefined) return refuse(ending);
+    if (config() === undefined) return refuse(noManager);
     if (owner !== undefined) {
       const may = mayHave(book, owner, wanted.env, most);
       if (!may.ok) return may;
@@ -356,18 +357,6 @@ export class Maker {
 
 /** How a creation of the manager's is told from those of others, which have 16 digits. */
 export const isManagedCreation = (creation: string) => /^[0-9a-f]{8}$/.test(creation);
-
-export const keyOf = (key: string) => `container ${key}`;
-
-/** Notes what a key was answered with. @param at 0: it may be used again */
-export function answer(
-  turn: WriteTurn,
-  { account, key, fingerprint }: { account: string; key: string; fingerprint: string },
-  id: string,
-  at = turn.now,
-): void {
-  turn.put("answered", { actor: account, key: keyOf(key), fingerprint, grantId: id, at });
-}
 
 const needOf = ({ memoryMiB, cpus, pids }: ManagedRow) => ({ memoryMiB, cpus, pids });
 

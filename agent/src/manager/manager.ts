@@ -11,14 +11,22 @@ import type { Store } from "../store";
 import { Book, type ManagedRow, type WriteTurn } from "./book";
 import { type ImageEngine, Images } from "./images";
 import { keepLogs } from "./keep-logs";
-import { keyFor } from "./key";
-import { answer, Maker, type MakerOptions, reached, type Whose } from "./maker";
+import { answer, keyFor } from "./key";
+import { Maker, type MakerOptions, reached, type Whose } from "./maker";
 import { NodeMeasure } from "./measure";
-import { type Given, Once } from "./once";
+import { Once } from "./once";
 import { PoolKeeper } from "./pool";
 import type { Logs, ManagedContainer, ManagedContainers } from "./ports";
 import { type RecoverOptions, recoverManaged } from "./recover";
-import { isLeaving, noContainer, notMadeYet, startsWithoutGpus, tooManyAsks } from "./refusals";
+import {
+  dockerFailed,
+  isLeaving,
+  noContainer,
+  noManager,
+  notMadeYet,
+  startsWithoutGpus,
+  tooManyAsks,
+} from "./refusals";
 import {
   type ClaimRequest,
   type ManagedRequest,
@@ -279,8 +287,7 @@ export class Manager implements ManagedContainers {
     decide: (config: ManagerConfig) => Result<Wanted>,
   ): Promise<Result<ManagedView>> {
     const { config } = this;
-    if (config === undefined)
-      return refuse({ code: "closed", message: "this node has no container manager" });
+    if (config === undefined) return refuse(noManager);
     const key = keyFor(kind, request, caller);
     // One with a key comes back for it.
     const gone = key === undefined ? signal : undefined;
@@ -293,24 +300,21 @@ export class Manager implements ManagedContainers {
           const wanted = decide(config);
           if (!wanted.ok) return wanted;
           const whose = { ...caller, ...(key !== undefined && { key }) };
-          return (await this.take(wanted.value, whose)) ?? (await this.make(wanted.value, whose, gone));
+          const taken = await this.take(wanted.value, whose);
+          return taken ?? (await this.maker.make(wanted.value, whose, gone));
         } finally {
           giveBack();
         }
       }),
     );
-    return given.ok
-      ? { ok: true, value: this.view(this.book.get(given.value.row.id) ?? given.value.row) }
-      : given;
-  }
-
-  private async make(wanted: Wanted, whose: Whose, signal?: AbortSignal): Promise<Result<Given>> {
-    const made = await this.maker.make(wanted, whose, signal);
-    return made.ok ? { ok: true, value: { row: made.value, fromPool: false } } : made;
+    return given.ok ? { ok: true, value: this.view(this.book.get(given.value.id) ?? given.value) } : given;
   }
 
   /** In one turn, without a word to dockerd. Undefined: none is ready. */
-  private async take(wanted: Wanted, whose: Whose & { owner: string }): Promise<Result<Given> | undefined> {
+  private async take(
+    wanted: Wanted,
+    whose: Whose & { owner: string },
+  ): Promise<Result<ManagedRow> | undefined> {
     const { template } = wanted;
     if (template === undefined || this.pool.next(template) === undefined) return undefined;
     reached("manager:before-claim");
@@ -323,7 +327,7 @@ export class Manager implements ManagedContainers {
     if (!taken.ok) return taken;
     if (taken.value === undefined) return undefined;
     this.pool.planSoon();
-    return { ok: true, value: { row: taken.value, fromPool: true } };
+    return { ok: true, value: taken.value };
   }
 
   private handOut(
@@ -376,12 +380,7 @@ export class Manager implements ManagedContainers {
       return await work();
     } catch (error) {
       if (!(error instanceof DockerError)) throw error;
-      const { message, outcome } = error;
-      return refuse({
-        code: outcome === "refused" ? "conflict" : "closed",
-        message,
-        fix: "try again; if it stays so, tell the operator of the node",
-      });
+      return refuse({ ...dockerFailed(error), code: error.outcome === "refused" ? "conflict" : "closed" });
     }
   }
 

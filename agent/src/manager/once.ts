@@ -2,19 +2,11 @@
 import { type Result, refuse } from "../../../core/gpu";
 import type { Tables } from "../store";
 import type { Book, ManagedRow } from "./book";
-import { keyOf, type Whose } from "./maker";
+import { type Key, keyOf } from "./key";
 import { keyIsOver, otherRequest } from "./refusals";
 
-export type Key = NonNullable<Whose["key"]>;
-
-/** A container, and whether it stood in the pool. */
-export interface Given {
-  row: ManagedRow;
-  fromPool: boolean;
-}
-
 export class Once {
-  private readonly inFlight = new Map<string, { fingerprint: string; answer: Promise<Result<Given>> }>();
+  private readonly inFlight = new Map<string, { fingerprint: string; answer: Promise<Result<ManagedRow>> }>();
 
   constructor(
     private readonly answered: Pick<Tables["answered"], "find">,
@@ -23,7 +15,7 @@ export class Once {
   ) {}
 
   /** @param work is called where the key was not used; it notes the key with the container */
-  run(key: Key | undefined, work: () => Promise<Result<Given>>): Promise<Result<Given>> {
+  run(key: Key | undefined, work: () => Promise<Result<ManagedRow>>): Promise<Result<ManagedRow>> {
     if (key === undefined) return work();
     const slot = JSON.stringify([key.account, key.key]);
     const running = this.inFlight.get(slot);
@@ -38,11 +30,11 @@ export class Once {
     return answer;
   }
 
-  private before({ account, key, fingerprint }: Key): Result<Given> | undefined {
+  private before({ account, key, fingerprint }: Key): Result<ManagedRow> | undefined {
     const known = this.answered.find(account, keyOf(key), this.now());
     if (known === undefined) return undefined;
     if (known.fingerprint !== fingerprint) return refuse(otherRequest(key));
     const row = this.book.get(known.grantId);
-    return row === undefined ? refuse(keyIsOver(key)) : { ok: true, value: { row, fromPool: row.pooled } };
+    return row === undefined ? refuse(keyIsOver(key)) : { ok: true, value: row };
   }
 }

@@ -16,7 +16,7 @@ export const tooManyOf = (owner: string, most: number): Refusal => ({
 });
 
 export const tooManyAsks = (owner: string, most: number): Refusal => ({
-  code: "busy",
+  code: "full",
   message: `${most} requests of ${owner} for containers are not answered yet`,
   allowed: `${most} of one tenant at a time, those counted whose caller has gone`,
   fix: "wait for some of them, then ask again",
@@ -92,8 +92,23 @@ export const noImageHere = (image: string, why: string): Refusal => ({
 
 export const ending: Refusal = { code: "closed", message: "berthd is ending", fix: "try again" };
 
+/** By what the stack says now; it may have had one a moment ago. */
+export const noManager: Refusal = {
+  code: "closed",
+  message: "this node has no container manager",
+  fix: "ask the operator of the node: berth:manager.nodes of the stack says which nodes have one",
+};
+
+/** dockerd does not answer, or did not do it. */
+export const dockerFailed = ({ message }: Error): Refusal => ({
+  code: "closed",
+  message,
+  fix: "try again; if it stays so, tell the operator of the node",
+});
+
 /** Of whoever asked and did not wait. */
 export const callerWent: Refusal = {
   code: "conflict",
   message: "whoever asked for the container has gone, and nothing of it is left",
+  fix: "ask again, and stay until it is answered, or send an idempotency_key",
 };

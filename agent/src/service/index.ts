@@ -1,3 +1,4 @@
+export type { WriteTurn } from "./ledger-turn";
 export type {
   ContainerEvent,
   ContainersPort,

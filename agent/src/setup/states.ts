@@ -4,7 +4,8 @@ import { environmentBytes, PHASE_WORDS, type SetupPhase, setupStatus } from "../
 import { bracketed } from "../../../core/net";
 import type { Callbacks } from "../callbacks";
 import type { ContainerLogs } from "../container-logs";
-import type { SetupRow, Turn } from "../store";
+import type { WriteTurn } from "../service";
+import type { SetupRow } from "../store";
 import type { SetupView } from "./ports";
 
 export interface StatesOptions {
@@ -19,8 +20,6 @@ export interface StatesOptions {
   /** Where ports of containers are published. */
   publishAddress(): string;
 }
-
-export type WriteTurn = Pick<Turn, "put" | "log" | "onWritten" | "onUndo" | "now">;
 
 /** What a phase brings along beside its words. */
 export type Change = Partial<Pick<SetupRow, "message" | "branch" | "commit" | "start">>;

@@ -22,7 +22,7 @@ import { statusOf } from "../../../../agent/src/http/failures";
 import { closeCodes } from "../../../../agent/src/http/open-streams";
 import { refusalCodes } from "../../../../agent/src/http/schemas";
 import { claimSchema, managedSchema } from "../../../../agent/src/manager/request";
-import { MOST_OF_TENANT } from "../../../../agent/src/manager/share";
+import { MOST_ASKS, MOST_ENVIRONMENT, MOST_OF_TENANT } from "../../../../agent/src/manager/share";
 import { MOST_VOLUMES } from "../../../../agent/src/manager/volumes";
 import { setupSchema } from "../../../../agent/src/setup";
 import { defaultPlaces } from "../../../../agent/src/setup/setups";
@@ -117,6 +117,8 @@ describe("its tables", () => {
     const limits = sectionOf("Limits and capacity");
     expect(limits).toContain(`| containers of a tenant | ${MOST_OF_TENANT} |`);
     expect(limits).toContain(`| volumes of a tenant, with a container each | ${MOST_VOLUMES} |`);
+    expect(limits).toContain(`| \`env\` of all containers of a tenant | ${MOST_ENVIRONMENT / 2 ** 20} MiB |`);
+    expect(limits).toContain(`| creations and claims of a tenant that are not answered yet | ${MOST_ASKS} |`);
     expect(limits).toContain(`of a tenant; of all | ${mostOfOwner}; ${mostOfAll} |`);
     expect(limits).toContain(`whatever the others have | ${inOrder(commands)} |`);
     expect(limits).toContain(`likewise | ${inOrder(terminals)} |`);
@@ -125,9 +127,10 @@ describe("its tables", () => {
 });
 
 describe.runIf(process.getuid?.() === 0)("its list of routes", () => {
-  const rig = new ManagerRig();
+  let rig: ManagerRig;
   let api: Api;
   beforeAll(async () => {
+    rig = new ManagerRig();
     await rig.start();
     // With those that the rig of this API has not: what they work with is not called here.
     const there = { setups: {}, inside: { commands: {}, logs: {}, origins: () => [] } };

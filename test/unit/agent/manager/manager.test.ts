@@ -182,7 +182,7 @@ describe("another tenant", () => {
     rig.dockerd.mood("POST /images/create", { kind: "slow", ms: 300 });
     const ask = (n: number) => rig.create({ image: `node:none-${n}`, idempotency_key: `key-${n}` });
     const asked = Array.from({ length: 70 }, (_, n) => ask(n));
-    expect((await Promise.all(asked.slice(64))).map(code)).toEqual(Array(6).fill("busy"));
+    expect((await Promise.all(asked.slice(64))).map(code)).toEqual(Array(6).fill("full"));
     expect(code(await rig.create({}, "bench"))).toBe("ok");
     rig.dockerd.calm();
     expect((await Promise.all(asked.slice(0, 64))).map(code)).toEqual(Array(64).fill("not-found"));
