@@ -1,4 +1,6 @@
-/** Where tests kill berthd between two steps of the manager's, as `fault` of the operations does. */
+import { fault } from "../operations";
+
+/** Where tests kill berthd between two steps of the manager's. */
 export const managerFaultPoints = [
   "manager:before-note",
   "manager:after-note",
@@ -12,4 +14,5 @@ export const managerFaultPoints = [
   "manager:after-forget",
 ] as const;
 
-export type ManagerFaultPoint = (typeof managerFaultPoints)[number];
+/** As `fault` of the operations. */
+export const reached = (point: (typeof managerFaultPoints)[number]) => fault(point);

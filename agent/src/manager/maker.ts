@@ -10,10 +10,9 @@ import type { PortRange } from "../../../core/net";
 import type { ManagerConfig } from "../config";
 import type { Containers, CreateRequest, Creator, Log, Making } from "../containers";
 import { DockerError } from "../docker";
-import { fault } from "../operations";
 import { PlacesOfEach } from "../places";
 import type { Book, ManagedRow, WriteTurn } from "./book";
-import type { ManagerFaultPoint } from "./faults";
+import { reached } from "./faults";
 import type { Images } from "./images";
 import { answer, type Key } from "./key";
 import type { NodeMeasure } from "./measure";
@@ -61,8 +60,6 @@ interface UnderWay {
   abort: AbortController;
   done: Promise<unknown>;
 }
-
-export const reached = (point: ManagerFaultPoint) => fault(point);
 
 export class Maker {
   private readonly underWay = new Map<string, UnderWay>();

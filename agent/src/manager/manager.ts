@@ -9,10 +9,11 @@ import { PlacesOfEach } from "../places";
 import type { LedgerService } from "../service";
 import type { Store } from "../store";
 import { Book, type ManagedRow, type WriteTurn } from "./book";
+import { reached } from "./faults";
 import { type ImageEngine, Images } from "./images";
 import { keepLogs } from "./keep-logs";
 import { answer, keyFor } from "./key";
-import { Maker, type MakerOptions, reached, type Whose } from "./maker";
+import { Maker, type MakerOptions, type Whose } from "./maker";
 import { NodeMeasure } from "./measure";
 import { Once } from "./once";
 import { PoolKeeper } from "./pool";
@@ -32,6 +33,7 @@ import {
   type ManagedRequest,
   patternsOf,
   templateFor,
+  usualNeed,
   type Wanted,
   wantedOf,
   wantedOfTemplate,
@@ -202,7 +204,7 @@ export class Manager implements ManagedContainers {
 
   capacity() {
     const templates = (this.config?.templates ?? []).map((one) => ({ name: one.name, ...needOf(one) }));
-    const usual = { name: "default", memoryMiB: 512, cpus: 1, pids: 4096, diskMiB: 1024 };
+    const usual = { name: "default", ...usualNeed };
     const ready = new Map(this.pool.view().map((pool) => [pool.template, pool.ready]));
     const [first, ...rooms] = capacity(this.maker.room(), [usual, ...templates]).templates;
     return {

@@ -21,7 +21,9 @@ const MiB = 2 ** 20;
 const LEAST_MIB = 8;
 const MOST_MIB = 2 ** 24;
 const MOST_PORTS = 16;
-const DEFAULTS = { memoryMiB: 512, cpus: 1, pids: 4096, ports: [3000] };
+const DEFAULT_PORTS = [3000];
+/** Of a container whose request and template say nothing else. */
+export const usualNeed: Need = needOf({ memory: "512MiB", cpus: 1, pids: 4096 });
 
 const number = z.int().min(1).max(65_535);
 const protocol = z.enum(["tcp", "udp"]);
@@ -143,16 +145,14 @@ export function wantedOf(
     ownImages,
   });
   if (!image.ok) return image;
-  const need = template === undefined ? undefined : needOf(template);
+  const need = template === undefined ? usualNeed : needOf(template);
   const wanted: Wanted = {
     name: request.name,
     image: image.value,
-    memoryMiB:
-      request.memory === undefined ? (need?.memoryMiB ?? DEFAULTS.memoryMiB) : mebibytes(request.memory),
-    cpus: request.cpus ?? need?.cpus ?? DEFAULTS.cpus,
-    pids: need?.pids ?? DEFAULTS.pids,
-    diskMiB: needOf({ memory: "8MiB", cpus: 1, pids: 1 }).diskMiB,
-    ports: (request.ports ?? template?.containerPorts ?? DEFAULTS.ports).map(portOf),
+    ...need,
+    ...(request.memory !== undefined && { memoryMiB: mebibytes(request.memory) }),
+    ...(request.cpus !== undefined && { cpus: request.cpus }),
+    ports: (request.ports ?? template?.containerPorts ?? DEFAULT_PORTS).map(portOf),
     ...(request.env !== undefined && { env: request.env }),
     ...(request.volumeName !== undefined && { volumeName: request.volumeName }),
     ...gpusOf(request.gpus ?? template?.gpus),
