@@ -13,10 +13,11 @@ import {
   type TerminalSize,
 } from "../docker";
 import type { Logger } from "../log";
+import { noContainer } from "../manager";
 import { mapLimit, pause } from "../waiting";
 import { type PlaceLimits, Places } from "./places";
 import type { ManagedContainer, ManagedContainers, PeoplesContainers } from "./ports";
-import { callerGone, dockerRefused, noContainer, notReady, stopped, stopping } from "./refusals";
+import { callerGone, dockerRefused, notReady, stopped, stopping } from "./refusals";
 
 /** Who asks: a tenant, or a person of the node. */
 export interface Owner {

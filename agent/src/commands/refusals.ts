@@ -1,14 +1,8 @@
 /** Why nothing was run in a container, in words for whoever asked. Pure. */
 import type { Refusal } from "../../../core/gpu";
 import type { DockerError } from "../docker";
+import { noContainer } from "../manager";
 import type { ManagedContainer } from "./ports";
-
-/** Of what is not there, of what is somebody else's, and of what nobody has yet. */
-export const noContainer = (id: string): Refusal => ({
-  code: "not-found",
-  message: `There is no container ${id}.`,
-  fix: "See: GET /api/containers",
-});
 
 export const notReady = (id: string, state: Exclude<ManagedContainer["state"], "ready">): Refusal =>
   state === "making"

@@ -4,4 +4,5 @@ export { managerFaultPoints } from "./faults";
 export { isManagedCreation } from "./maker";
 export { Manager, type TenantCaller } from "./manager";
 export type { Logs, ManagedContainer, ManagedContainers, PackageCaches, Setups } from "./ports";
+export { noContainer } from "./refusals";
 export { claimSchema, type ManagedRequest, managedSchema } from "./request";

@@ -1,11 +1,11 @@
 /** What the container manager refuses, in words. Pure. */
 import type { Refusal } from "../../../core/gpu";
 
-/** Somebody else's is not told from none, by whatever id. */
+/** Of what is not there, of what is somebody else's, and of what nobody has yet: whoever asks cannot tell them apart. */
 export const noContainer = (id: string): Refusal => ({
   code: "not-found",
   message: `There is no container ${id}.`,
-  fix: "See yours: GET /api/containers",
+  fix: "See: GET /api/containers",
 });
 
 export const tooManyOf = (owner: string, most: number): Refusal => ({

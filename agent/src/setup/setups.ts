@@ -5,7 +5,12 @@ import { type Refusal, type Result, refuse } from "../../../core/gpu";
 import { isOver, type OwnImage, type RepositoryHost } from "../../../core/manager";
 import type { CallbackTargets } from "../callbacks";
 import { DockerError, type Engine } from "../docker";
-import type { ManagedContainer, ManagedContainers, Setups as SetupsOfManager } from "../manager";
+import {
+  type ManagedContainer,
+  type ManagedContainers,
+  noContainer,
+  type Setups as SetupsOfManager,
+} from "../manager";
 import type { Operation, Operations, Step } from "../operations";
 import { PlacesOfEach } from "../places";
 import type { MainImageRow, SetupRow } from "../store";
@@ -143,7 +148,7 @@ export class Setups implements SetupsOfManager {
    * up, or the key was used for another request; full: too many wait; closed: berthd is ending, or cannot write.
    */
   async ask(owner: string, id: string, body: SetupRequest): Promise<Result<SetupView>> {
-    if (this.options.managed.find(owner, id) === undefined) return refuse(notThere(id));
+    if (this.options.managed.find(owner, id) === undefined) return refuse(noContainer(id));
     const { hosts, targets } = this.options;
     const wish = await readWish(body, {
       hosts: hosts(),
@@ -154,7 +159,7 @@ export class Setups implements SetupsOfManager {
     for (let one = this.underWay.get(id); one?.noted === false; one = this.underWay.get(id)) await one.begun;
     // Looked at after the last wait: what holds now holds until it is noted.
     const container = this.options.managed.find(owner, id);
-    if (container === undefined) return refuse(notThere(id));
+    if (container === undefined) return refuse(noContainer(id));
     const same = this.sameAs(id, wish.value);
     if (same !== undefined) return same;
     const refusal = this.refusalOf(container, wish.value);
@@ -290,7 +295,7 @@ export class Setups implements SetupsOfManager {
     const begun = await step("accept", () => this.states.begin(rowOf(container, wish)));
     if (!begun.ok) return begun;
     const view = this.states.view(container.id);
-    answer(view === undefined ? refuse(notThere(container.id)) : { ok: true, value: view });
+    answer(view === undefined ? refuse(noContainer(container.id)) : { ok: true, value: view });
     try {
       await this.inTurn(new Run(this.parts, container, wish, one.ended.signal), one, step);
     } catch (error) {
@@ -370,12 +375,6 @@ export class Setups implements SetupsOfManager {
       );
   }
 }
-
-const notThere = (id: string): Refusal => ({
-  code: "not-found",
-  message: `There is no container ${id}.`,
-  fix: "See: GET /api/containers",
-});
 
 function commandOf(
   { container: id, start: line, env: own, workdir }: SetupRow,

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import { noContainer } from "../../commands";
 import type { LogItem } from "../../container-logs";
+import { noContainer } from "../../manager";
 import { inParams, noBody, ownerOf } from "../commands";
 import { Refused } from "../failures";
 import { accountOf, type Identity } from "../identity";
