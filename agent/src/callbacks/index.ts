@@ -1,5 +1,5 @@
 /** Callbacks: what berthd tells somebody's own server of a container, in order and at least once. */
 
-export { type CallbackLimits, Callbacks, type CallbacksOptions } from "./callbacks";
+export { Callbacks, type CallbacksOptions } from "./callbacks";
 export { type CallbackMessage, signature } from "./message";
-export { type CallbackTarget, CallbackTargets, type TargetRules } from "./target";
+export { type CallbackTarget, CallbackTargets } from "./target";
