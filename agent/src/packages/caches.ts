@@ -215,18 +215,6 @@ export class PackageCaches {
     };
   }
 
-  /** What each container wrote itself, in bytes on the disk, by id. It reads all folders: seconds, where there are many packages. */
-  async measure(): Promise<Map<string, number>> {
-    const text = await this.tools.run("measure", [this.places.folder], { milliseconds: REMOVE_MS });
-    const lines = text.split("\n").filter(Boolean);
-    return new Map(
-      lines.map((line) => {
-        const [bytes = "", id = ""] = line.split("\t");
-        return [id, Number(bytes)];
-      }),
-    );
-  }
-
   private turn<T>(id: string, work: () => Promise<T>): Promise<T> {
     const turn = this.turns.get(id) ?? new InTurn();
     this.turns.set(id, turn);

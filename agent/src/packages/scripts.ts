@@ -104,13 +104,6 @@ echo "$(du -s --block-size=1 "$tree" | cut -f 1) $(cat "$tree.entries")"
 rm -- "$tree.entries"
 `;
 
-/** FOLDER: the bytes on the disk of each container's folder, without what stands below its packages; a line each, with its id. */
-const MEASURE = `${HEAD}renice -n 10 $$ >/dev/null
-cd "$1"
-# Of what goes while it is counted, du says 1.
-find . -mindepth 1 -maxdepth 1 -type d -printf '%P\\0' | du --files0-from=- --summarize --one-file-system --block-size=1 || [ $? = 1 ]
-`;
-
 /** FOLDER… */
 const REMOVE = `${HEAD}rm -rf --one-file-system -- "$@"
 `;
@@ -121,6 +114,5 @@ export const SCRIPTS = {
   fill: FILL,
   detach: DETACH,
   copy: COPY,
-  measure: MEASURE,
   remove: REMOVE,
 };

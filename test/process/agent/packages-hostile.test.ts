@@ -223,7 +223,6 @@ describe.runIf(isRoot).each(WAYS)("hostile packages by %s", (way) => {
     await container.sh(deep(40));
     const result = await caches.keep(A, PACKAGES, { fingerprint: "lock-2" });
     expect(result).toMatchObject({ ok: false, refusal: { code: "closed" } });
-    expect((await caches.measure()).get(A)).toBeGreaterThan(0);
     for (const id of [A, "00000001"]) await caches.detach(id);
     const less = await cachesOf([], { bounds: { unusedMs: -1000 } });
     expect(less.usage()).toMatchObject({ caches: [], containers: 0, bytes: 0 });

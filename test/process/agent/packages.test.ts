@@ -166,18 +166,6 @@ describe.runIf(isRoot).each(WAYS)("packages by %s", (way) => {
     expect(readdirSync(join(folder, "packages/work"))).toEqual([]);
   });
 
-  it("count what a container wrote itself", async () => {
-    const caches = await cachesOf();
-    await keepFirst(caches, "head -c 3000000 /dev/zero >node_modules/large");
-    await Container.start(caches, A);
-    await caches.attach(A, PACKAGES);
-    const measured = await caches.measure();
-    const [first = 0, next = 0] = ["00000001", A].map((id) => measured.get(id));
-    expect(first).toBeGreaterThan(3_000_000);
-    expect(next > 3_000_000).toBe(way === "copy");
-    expect(next).toBeGreaterThan(0);
-  });
-
   it.runIf(way === "overlay")("are in a mount without setuid programs and devices", async () => {
     const caches = await cachesOf();
     await keepFirst(caches, INSTALL);
