@@ -22,8 +22,8 @@ export {
 } from "./install";
 export {
   type Generation,
-  PACKAGES_PATH,
   type PackageBounds,
+  PACKAGES_PATH,
   type PackagesOf,
   packagesBelow,
   packagesHaveRoom,

@@ -3,8 +3,8 @@ import { statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Result } from "../../../core/gpu";
 import {
-  PACKAGES_PATH,
   type PackageBounds,
+  PACKAGES_PATH,
   type PackagesOf,
   packagesBelow,
   packagesHaveRoom,
@@ -13,7 +13,7 @@ import {
   packagesToRemove,
 } from "../../../core/manager";
 import { InTurn, mapLimit } from "../waiting";
-import { type PlaceState, Places } from "./places";
+import { ContainerFolders, type FolderState } from "./folders";
 import { noRoom, notKept } from "./refusals";
 import { ENDS } from "./scripts";
 import { Shelf } from "./shelf";
@@ -57,11 +57,11 @@ const FOLDER = /^\/[A-Za-z0-9._/-]+$/;
 export class PackageCaches {
   private readonly folder: string;
   private readonly tools: Tools;
-  private readonly places: Places;
+  private readonly folders: ContainerFolders;
   private readonly shelf: Shelf;
   private readonly bounds: PackageBounds;
   private readonly limits: PackageLimits;
-  private way: PlaceState["way"] | undefined;
+  private way: FolderState["way"] | undefined;
   /** By container: what is done with it, one after another. */
   private readonly turns = new Map<string, InTurn>();
   /** By container: ends what is copied out of it. */
@@ -77,7 +77,7 @@ export class PackageCaches {
       throw new Error(`${folder}: the folder of packages has letters, digits and . _ / - in its name alone`);
     this.folder = folder;
     this.tools = new Tools(folder, options.prefix);
-    this.places = new Places(folder);
+    this.folders = new ContainerFolders(folder);
     this.shelf = new Shelf({ ...options, folder }, (one) => this.remove(one));
     this.bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -95,7 +95,7 @@ export class PackageCaches {
     await this.shelf.load();
     this.way = await this.probe();
     const there = new Set(ids);
-    await mapLimit(this.places.ids(), AT_A_TIME, async (id) => {
+    await mapLimit(this.folders.ids(), AT_A_TIME, async (id) => {
       if (there.has(id)) await this.said(id, () => this.again(id));
       else await this.detach(id);
     });
@@ -109,13 +109,13 @@ export class PackageCaches {
    */
   mountFor(id: string): PackagesMount {
     if (this.way === undefined) throw new Error("packages were not recovered yet");
-    const { target } = this.places.of(id);
-    const state = this.places.state(id) ?? { way: this.way };
+    const { target } = this.folders.of(id);
+    const state = this.folders.state(id) ?? { way: this.way };
     mkdirSync(target, { recursive: true });
     // Whoever works in the container: its image says which account that is, by a name that only the container knows. Not with the
     // sticky bit: the kernel would keep root and others from following each other's links there.
     chmodSync(target, 0o777);
-    this.places.note(id, state);
+    this.folders.note(id, state);
     return {
       source: target,
       target: PACKAGES_PATH,
@@ -125,7 +125,7 @@ export class PackageCaches {
 
   /** Whether it was made with a folder of packages. */
   has(id: string): boolean {
-    return this.places.state(id) !== undefined;
+    return this.folders.state(id) !== undefined;
   }
 
   /**
@@ -143,10 +143,10 @@ export class PackageCaches {
         name: packagesName(of.repository),
         ...(below && { cache: below.cache, generation: below.number }),
       };
-      this.places.note(id, { ...state, attached });
+      this.folders.note(id, { ...state, attached });
       if (await this.said(id, () => this.put(id, { ...state, attached }))) return this.attached(attached, of);
       await this.shelf.giveBack(id);
-      this.places.note(id, state);
+      this.folders.note(id, state);
       return { name: attached.name };
     });
   }
@@ -211,7 +211,7 @@ export class PackageCaches {
     return {
       bytes: caches.reduce((sum, { bytes }) => sum + bytes, 0),
       caches,
-      containers: this.places.ids().length,
+      containers: this.folders.ids().length,
     };
   }
 
@@ -221,8 +221,8 @@ export class PackageCaches {
     return turn.run(work);
   }
 
-  private stateOf(id: string): PlaceState {
-    const state = this.places.state(id);
+  private stateOf(id: string): FolderState {
+    const state = this.folders.state(id);
     if (!state) throw new Error(`the container ${id} has no folder of packages`);
     return state;
   }
@@ -233,7 +233,7 @@ export class PackageCaches {
       .find((one) => one !== undefined);
   }
 
-  private attached(attached: NonNullable<PlaceState["attached"]>, of: PackagesOf): Attached {
+  private attached(attached: NonNullable<FolderState["attached"]>, of: PackagesOf): Attached {
     const { name, cache = "", generation = 0 } = attached;
     const below = this.shelf.get(cache, generation);
     if (!below) return { name };
@@ -242,11 +242,11 @@ export class PackageCaches {
   }
 
   /** Also again, when it was mounted already. */
-  private async put(id: string, { way, attached }: PlaceState): Promise<void> {
+  private async put(id: string, { way, attached }: FolderState): Promise<void> {
     const { cache = "", generation = 0 } = attached ?? {};
     const below = this.shelf.get(cache, generation);
     if (below) await this.shelf.use(id, below);
-    const { target, upper, work, aside } = this.places.of(id);
+    const { target, upper, work, aside } = this.folders.of(id);
     const tree = below ? this.shelf.tree(below) : join(this.folder, "empty");
     if (way === "overlay") {
       await this.tools.run("attach", [tree, upper, work, target], { milliseconds: MOUNT_MS });
@@ -296,7 +296,7 @@ export class PackageCaches {
     const work = await this.shelf.work();
     try {
       const { treeBytes, treeEntries, copyMilliseconds: milliseconds } = this.limits;
-      const args = [this.places.of(id).target, join(work, "tree"), String(treeBytes), String(treeEntries)];
+      const args = [this.folders.of(id).target, join(work, "tree"), String(treeBytes), String(treeEntries)];
       const said = await this.tools.run("copy", args, { milliseconds, signal });
       const [bytes = 0, entries = 0] = said.trim().split(" ").map(Number);
       // The folder itself is one.
@@ -328,7 +328,7 @@ export class PackageCaches {
     return bavail * bsize >= this.limits.freeBytes + this.limits.treeBytes;
   }
 
-  private async probe(): Promise<PlaceState["way"]> {
+  private async probe(): Promise<FolderState["way"]> {
     try {
       await this.tools.run("probe", [this.folder], { milliseconds: MOUNT_MS });
       return "overlay";
@@ -359,7 +359,7 @@ export class PackageCaches {
   }
 
   private async takeAway(id: string): Promise<void> {
-    const { target, folder } = this.places.of(id);
+    const { target, folder } = this.folders.of(id);
     const said = await this.tools.run("detach", [target, folder], { milliseconds: REMOVE_MS });
     if (said !== "") this.options.log.warn({ id }, "the packages of a container that is gone were in use");
     await this.shelf.giveBack(id);

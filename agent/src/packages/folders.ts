@@ -17,11 +17,11 @@ const stateSchema = z.object({
     })
     .optional(),
 });
-export type PlaceState = z.infer<typeof stateSchema>;
+export type FolderState = z.infer<typeof stateSchema>;
 
 /** The folders of the containers, by their ids: `ID/node_modules` is what a container sees. Nobody but root comes to them. */
-export class Places {
-  readonly folder: string;
+export class ContainerFolders {
+  private readonly folder: string;
 
   constructor(top: string) {
     this.folder = join(top, "containers");
@@ -41,12 +41,12 @@ export class Places {
   }
 
   /** Undefined: it has no folder. */
-  state(id: string): PlaceState | undefined {
+  state(id: string): FolderState | undefined {
     const text = readIfThere(this.stateFile(id));
     return text === undefined ? undefined : stateSchema.parse(JSON.parse(text));
   }
 
-  note(id: string, state: PlaceState): void {
+  note(id: string, state: FolderState): void {
     replaceFile(this.stateFile(id), JSON.stringify(state), 0o600);
   }
 
