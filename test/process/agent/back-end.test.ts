@@ -1,15 +1,15 @@
 /**
- * A back-end that has read nothing but the API's first description, against berthd in a process of its own; git, commands, messages and
- * all connections are real, dockerd is a stand-in. Proves: health, create, list, set up with messages, run, follow logs, open a terminal
- * and delete, as that description has them; a berthd that is killed in the middle of a set-up ends it at its next start, tells so once
- * all before it was told, and sets the container up again; another tenant is told of nothing that is there.
+ * A back-end that sends what docs/manager.md says, to a berthd in a process of its own; git, commands, messages and all connections are
+ * real, dockerd is a stand-in. Proves: health, create, list, set up with messages, run, follow logs, open a terminal and delete; a berthd
+ * that is killed in the middle of a set-up ends it at its next start, tells so once all before it was told, and sets the container up
+ * again; another tenant is told of nothing that is there.
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { until } from "../../lib/until";
 import { bundle } from "../berthd-process";
-import { type BackEnd, SeedNode, SOON, signatureOf } from "./manager-seed-rig";
+import { type BackEnd, BackEndNode, SOON, signatureOf } from "./back-end-rig";
 import { freePort } from "./setup-rig";
 
 const SECRET = "secret123";
@@ -23,19 +23,19 @@ beforeAll(async () => {
 afterAll(() => rmSync(programs, { recursive: true, force: true }));
 
 describe.runIf(process.getuid?.() === 0)("a back-end", () => {
-  let seed: SeedNode;
+  let on: BackEndNode;
   let api: BackEnd;
   let port: number;
 
   beforeEach(async () => {
-    seed = new SeedNode(programs);
-    await seed.start();
-    api = await seed.backEnd("web-ide");
+    on = new BackEndNode(programs);
+    await on.start();
+    api = await on.backEnd("web-ide");
     port = await freePort();
-    seed.host.tokens.set("/owner/repo.git", [TOKEN]);
+    on.host.tokens.set("/owner/repo.git", [TOKEN]);
     await project();
   }, SOON);
-  afterEach(() => seed.close(), SOON);
+  afterEach(() => on.close(), SOON);
 
   /** @param more lines of the installation */
   async function project(more = ""): Promise<void> {
@@ -43,7 +43,7 @@ describe.runIf(process.getuid?.() === 0)("a back-end", () => {
     const server = `
       require("node:http").createServer((_request, response) => response.end("hello of " + process.env.NODE_ENV))
         .listen(${port}, "127.0.0.1", () => console.log("[dev] ready on port ${port}"));`;
-    await seed.host.commit("owner", "repo", {
+    await on.host.commit("owner", "repo", {
       "package.json": JSON.stringify({
         name: "repo",
         scripts: { preinstall: "sh install.sh", dev: "node server.js" },
@@ -71,22 +71,22 @@ describe.runIf(process.getuid?.() === 0)("a back-end", () => {
   const setUp = (id: string, more: object = {}) =>
     api.ask("POST", `/api/containers/${id}/setup`, {
       ...{ repo: "owner/repo", branch: "main", githubToken: TOKEN },
-      ...{ callbackUrl: `http://127.0.0.1:${seed.receiver.port}/docker-status`, callbackSecret: SECRET },
+      ...{ callbackUrl: `http://127.0.0.1:${on.receiver.port}/docker-status`, callbackSecret: SECRET },
       ...{ hasMainImage: false, buildMainImage: true },
-      envVars: { NODE_ENV: "development", npm_config_cache: join(seed.node.folder, "npm") },
+      envVars: { NODE_ENV: "development", npm_config_cache: join(on.node.folder, "npm") },
       ...more,
     });
-  const phases = () => seed.receiver.got.map(({ message }) => message.phase);
+  const phases = () => on.receiver.got.map(({ message }) => message.phase);
   const over = (times = 1) =>
     until("the set-up is over", SOON, () => {
-      const ends = seed.receiver.got.filter(({ message }) => /^(ready|failed)$/.test(message.phase));
+      const ends = on.receiver.got.filter(({ message }) => /^(ready|failed)$/.test(message.phase));
       return ends.length >= times && ends.at(-1)?.message;
     });
 
   it(
     "has a project run, from health to its removal",
     async () => {
-      const strangers = await seed.node.call("GET", "/health", { port: api.port });
+      const strangers = await on.node.call("GET", "/health", { port: api.port });
       expect(strangers.body).toEqual({ status: "ok", containerCount: 0, uptime: expect.any(Number) });
       const made = await create();
       expect(made).toMatchObject({ name: "my-project", hostPort: expect.any(Number) });
@@ -97,7 +97,7 @@ describe.runIf(process.getuid?.() === 0)("a back-end", () => {
       expect((await setUp(made.id)).status).toBe(202);
       expect(await over()).toMatchObject({ phase: "ready", message: "the project runs and listens" });
       expect(phases()).toEqual(PHASES);
-      for (const { body, headers, path, message } of seed.receiver.got) {
+      for (const { body, headers, path, message } of on.receiver.got) {
         expect(path).toBe("/docker-status");
         expect(headers.authorization).toBe(`Bearer ${SECRET}`);
         expect(headers["x-berth-signature"]).toBe(signatureOf(SECRET, body));
@@ -109,7 +109,7 @@ describe.runIf(process.getuid?.() === 0)("a back-end", () => {
         });
         expect(body).not.toContain(TOKEN);
       }
-      const sequences = seed.receiver.got.map(({ message }) => message.sequence);
+      const sequences = on.receiver.got.map(({ message }) => message.sequence);
       expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
       expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe("hello of development");
       expect((await api.ask("GET", `/api/containers/${made.id}`)).body.setup).toMatchObject({
@@ -143,16 +143,16 @@ describe.runIf(process.getuid?.() === 0)("a back-end", () => {
 
       await typed(made.id);
       const used = { read: new Date().toISOString(), memory_stats: { usage: 5, limit: 9 } };
-      seed.dockerd.data.stats.set(seed.containerOf(made.id), used);
+      on.dockerd.data.stats.set(on.containerOf(made.id), used);
       expect((await api.ask("GET", `/api/containers/${made.id}/stats`)).body).toMatchObject({
         memoryLimitBytes: 9,
       });
       expect((await api.ask("DELETE", `/api/containers/${made.id}`)).body).toEqual({ id: made.id });
       expect((await api.ask("GET", `/api/containers/${made.id}`)).status).toBe(404);
-      expect(seed.dockerd.containers.size).toBe(0);
+      expect(on.dockerd.containers.size).toBe(0);
       // What it printed can be read for a while.
       expect(await api.follow(made.id, undefined, hasStarted)).toEqual(all);
-      expect(seed.berthd.output()).not.toContain(TOKEN);
+      expect(on.berthd.output()).not.toContain(TOKEN);
     },
     SOON,
   );
@@ -176,22 +176,22 @@ describe.runIf(process.getuid?.() === 0)("a back-end", () => {
   it(
     "hears of a set-up that was cut off as berthd was killed, and has it done again",
     async () => {
-      const go = join(seed.node.folder, "go");
+      const go = join(on.node.folder, "go");
       await project(`until [ -e ${go} ]; do sleep 0.1; done`);
       const { id } = await create();
       expect((await setUp(id)).status).toBe(202);
       await until("it installs", SOON, () => phases().includes("installing"));
-      await seed.kill();
-      await seed.begin();
+      await on.kill();
+      await on.begin();
       expect(await over()).toMatchObject({ phase: "failed", message: expect.stringContaining("cut off") });
       // A message may come twice, and none before an earlier one.
-      const sequences = seed.receiver.got.map(({ message }) => message.sequence);
+      const sequences = on.receiver.got.map(({ message }) => message.sequence);
       expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
       expect((await api.ask("GET", `/api/containers/${id}`)).body).toMatchObject({
         ...{ status: "running", setup: { phase: "failed" } },
       });
       writeFileSync(go, "");
-      const before = seed.receiver.got.length;
+      const before = on.receiver.got.length;
       expect((await setUp(id)).status).toBe(202);
       expect(await over(2)).toMatchObject({ phase: "ready" });
       expect(phases().slice(before)).toEqual(PHASES);
@@ -211,7 +211,7 @@ describe.runIf(process.getuid?.() === 0)("a back-end", () => {
     "is told of nothing that another one has",
     async () => {
       const { id } = await create();
-      const other = await seed.backEnd("bench");
+      const other = await on.backEnd("bench");
       const { paths } = (await other.ask("GET", "/openapi.json")).body as { paths: Record<string, object> };
       const bodies: Record<string, object> = {
         "/api/containers/{id}/exec": { command: "true" },

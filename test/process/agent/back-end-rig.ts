@@ -80,7 +80,7 @@ function eventsOf(text: string): Event[] {
   });
 }
 
-export class SeedNode {
+export class BackEndNode {
   readonly dockerd = new FakeDockerd();
   readonly host = new GitHost();
   readonly receiver = new Receiver();
