@@ -43,7 +43,7 @@ interface Parts {
   ledger: Ledger;
   creator: Creator;
   tokens: Tokens;
-  work: ManagerParts;
+  forTenants: ManagerParts;
   slices: NodeSlices;
   servers: Servers;
 }
@@ -71,7 +71,7 @@ export class Berthd {
     this.lock = takeLock(paths.lockFile, paths.pidFile);
     const parts = await this.build();
     this.parts = parts;
-    await parts.work.restore();
+    await parts.forTenants.restore();
     await parts.servers.start();
     this.watchConfig();
     this.notify = notifier(
@@ -81,7 +81,7 @@ export class Berthd {
       (error) => log.warn({ err: error }, "systemd cannot be told how berthd is"),
     );
     this.tidying = setInterval(() => this.tidy(), tidyEvery).unref();
-    parts.work.start();
+    parts.forTenants.start();
     parts.containers.follow();
     parts.ledger.start().then(
       () => this.notify?.status(parts.ledger.closed() ?? "new grants are made"),
@@ -156,13 +156,13 @@ export class Berthd {
       },
       problems: () => [
         ...(this.parts?.servers.problem === undefined ? [] : [this.parts.servers.problem]),
-        ...(this.parts?.work.problems ?? []),
+        ...(this.parts?.forTenants.problems ?? []),
         ...inventory.watch.state.warnings,
       ],
       busy: () => mig.look(),
       onOpen: () => {
         this.parts?.creator.recoverSoon();
-        this.parts?.work.opened();
+        this.parts?.forTenants.opened();
         this.noteOrphans();
       },
       onFatal: this.options.onFatal,
@@ -187,13 +187,13 @@ export class Berthd {
       operations,
       isUser,
       isManaged: isManagedCreation,
-      isTaken: (port) => work.manager.hasPort(port),
+      isTaken: (port) => forTenants.manager.hasPort(port),
       addresses: ["127.0.0.1", ...(this.node.privateAddress === undefined ? [] : [this.node.privateAddress])],
       ports: () => this.node.ports?.containers ?? defaultContainerPorts,
       images: () => this.node.images ?? [],
       cgroupParent: (user, group, driver) => slices.parent(user, group, driver),
     });
-    const work: ManagerParts = new ManagerParts({
+    const forTenants: ManagerParts = new ManagerParts({
       ...{ store, engine, containers, creator, operations, ledger: made, paths, log },
       node: () => this.node,
       isTenant: (name) => this.isTenant(name),
@@ -229,11 +229,11 @@ export class Berthd {
       limitsProblem: () => limits.problem,
       containers,
       creator: { port: creator, schema: createSchema },
-      manager: work.manager,
-      setups: work.setups,
+      manager: forTenants.manager,
+      setups: forTenants.setups,
       inside: {
-        commands: work.commands,
-        logs: work.logs,
+        commands: forTenants.commands,
+        logs: forTenants.logs,
         origins: () => this.node.manager?.origins ?? [],
       },
       log,
@@ -243,7 +243,7 @@ export class Berthd {
     const servers = new Servers({ app, paths, node: () => this.node, log });
     return {
       ...{ store, events, limits, inventory, containers, ledger: made },
-      ...{ creator, work, tokens, slices, servers },
+      ...{ creator, forTenants, tokens, slices, servers },
     };
   }
 
@@ -283,7 +283,7 @@ export class Berthd {
         parts.tokens.endOrphans();
         this.noteOrphans();
         parts.creator.recoverSoon();
-        parts.work.manager.configChanged();
+        parts.forTenants.manager.configChanged();
         parts.servers
           .apply()
           .catch((error: unknown) => log.error({ err: error }, "the sockets could not be changed"));
@@ -306,7 +306,7 @@ export class Berthd {
   private tidy(): void {
     this.noteOrphans();
     this.parts?.slices.finish();
-    void this.parts?.work.tidy();
+    void this.parts?.forTenants.tidy();
     try {
       this.parts?.store.prune(Date.now());
     } catch (error) {
@@ -320,10 +320,10 @@ export class Berthd {
     clearTimeout(this.reloading);
     clearInterval(this.tidying);
     if (this.parts) {
-      const { servers, ledger, creator, work, containers, inventory, events, store } = this.parts;
+      const { servers, ledger, creator, forTenants, containers, inventory, events, store } = this.parts;
       const closed = servers.close(grace);
       // A creation under way still binds what it started.
-      await Promise.all([work.close(), creator.close()]);
+      await Promise.all([forTenants.close(), creator.close()]);
       await ledger.stop();
       await closed;
       await containers.close();
