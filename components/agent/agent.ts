@@ -32,7 +32,8 @@ export interface AgentArgs {
  * Footprint: on the node `berthd.service`; the program in `/usr/local/lib/berth/agent`, with links to it in `/usr/local/bin` and the
  * folders of shell completion; documents in `/etc/berth/agent`, the ledger in `/var/lib/berth/agent`, logs in `/var/log/berth`;
  * `/run/berth` with a folder for each user's socket, which `/etc/tmpfiles.d/berth-agent.conf` makes at each start; the port of the API
- * (9700) unless `listen` is `off`; with the container manager its port too (8080), and its cache in `/var/cache/berth`. berthd itself adds `berth*.slice` units, and for declared GPUs a stand-in for nvidia-smi and
+ * (9700) unless `listen` is `off`; with the container manager its port too (8080), repositories in `/var/cache/berth` and
+ * packages in `/var/lib/berth/packages`. berthd itself adds `berth*.slice` units, and for declared GPUs a stand-in for nvidia-smi and
  * `/etc/cdi/berth-declared.json`; with the first container that it makes for somebody, the Docker network `berth-containers` (bridge
  * `berth-ct0`). 130 MB on the disk, twice that while it is upgraded; less than 120 MB of memory at rest.
  * All of it stays when the resource goes; a server that leaves the stack is cleaned by its `BaremetalNode`.

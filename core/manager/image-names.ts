@@ -155,7 +155,8 @@ function byPattern(reference: string, patterns: readonly string[]): Result<strin
 
 /**
  * What to give to Docker for the image that a tenant named: the id of one of their own images, named by what is shown or by its
- * id, or what is begun with instead of one that is outdated; or else a name that `patterns` allow ({@link isImagePattern}; any other text among them allows nothing).
+ * id, or what is begun with instead where that is outdated; or else a name that `patterns` allow ({@link isImagePattern}; any
+ * other text among them allows nothing).
  *
  * Refusals: bad-request: it is no name; not-allowed; conflict: two of their own are shown so.
  */

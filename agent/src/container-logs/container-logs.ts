@@ -14,9 +14,15 @@ export interface ContainerLogsOptions {
   folder: string;
   /** Bytes of one container's log, of which the oldest quarter goes when it is full; at least 2 MiB. @default 16 MiB */
   maxBytes?: number;
-  /** Bytes of all logs together, above which whoever has most loses lines; a sixteenth more may stand there for a moment. @default 2 GiB */
+  /**
+   * Bytes of all logs together, above which whoever has most loses lines; a sixteenth more may stand there for a moment.
+   * @default 2 GiB
+   */
   maxAll?: number;
-  /** How many logs of containers that are gone are kept, above which whoever has most loses one; a moment more, until `prune`. @default 2000 */
+  /**
+   * How many logs of containers that are gone are kept, above which whoever has most loses one; a moment more, until `prune`.
+   * @default 2000
+   */
   maxGone?: number;
   /** How long the log of a container that is gone is kept, in milliseconds. @default 24 h */
   keepMs?: number;

@@ -52,7 +52,7 @@ export const programOnly = only("admin", "service");
 /** Those that have containers of their own: operators have Docker on the node. */
 export const ownerOnly = only("tenant", "user");
 
-/** For tenants, on a node that has a container manager; to all other tenants there is no such route. */
+/** For tenants alone, on a node that has a container manager: `isServed` says so. */
 export const tenantOnly = (isServed: () => boolean) => ({
   config: { tenants: true },
   onRequest: async (request: { identity: Identity | null }) => {
@@ -62,7 +62,7 @@ export const tenantOnly = (isServed: () => boolean) => ({
   },
 });
 
-/** For tenants as well, and for those of `roles`; left out: for everybody else. */
+/** For tenants as `tenantOnly`, and for those of `roles` as well; none of them: for everybody else. */
 export const tenantsToo = (isServed: () => boolean, ...roles: Identity["role"][]) => ({
   config: { tenants: true },
   onRequest: async (request: { identity: Identity | null }) => {
