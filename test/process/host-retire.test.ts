@@ -57,12 +57,12 @@ describe("berthd", () => {
     expect(renderFolders(["alice"])).not.toMatch(/^d (?!\/run\/berth)/m);
   });
 
-  it("is stopped before its slices go, and NVIDIA's own nvidia-smi stays", () => {
-    const [stop = 0, slices = 0] = ["systemctl stop berthd.service", "systemctl disable -q --now"].map(
-      (text) => script.indexOf(text),
+  it("is stopped before its containers and slices go, and NVIDIA's own nvidia-smi stays", () => {
+    const order = ["systemctl stop berthd.service", "docker rm -f", "systemctl disable -q --now"].map((text) =>
+      script.indexOf(text),
     );
-    expect(stop).toBeGreaterThan(0);
-    expect(slices).toBeGreaterThan(stop);
+    expect(order[0]).toBeGreaterThan(0);
+    expect(order).toEqual([...order].sort((a, b) => a - b));
     const fake = readFileSync("agent/src/inventory/fake.ts", "utf8");
     const mark = /^const MARK = "# (.*)";$/m.exec(fake)?.[1];
     expect(mark).toBeDefined();
@@ -93,6 +93,15 @@ describe("the order", () => {
       "what stays",
       "state and logs",
     ]);
+  });
+
+  it("unmounts what containers had below their packages before it removes the folder of that", () => {
+    const script = stageBody(plain);
+    const order = ["/packages/containers/*/node_modules; do", "umount --lazy", 'rm -rf -- "$state"'].map((text) =>
+      script.indexOf(text),
+    );
+    expect(order[0]).toBeGreaterThan(0);
+    expect(order).toEqual([...order].sort((a, b) => a - b));
   });
 
   it("removes no directory but an empty one", () => {

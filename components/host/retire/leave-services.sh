@@ -1,9 +1,8 @@
 # shellcheck shell=bash
 # All but the firewall's, which stands until the end. What berthd left in /run and in its state goes with the rest of
-# it, see leave-last.sh. agent/src/inventory/fake.ts writes the line by which a stand-in for nvidia-smi is known.
+# it, see leave-last.sh. berthd, which would make its slices again, was stopped with the containers.
+# agent/src/inventory/fake.ts writes the line by which a stand-in for nvidia-smi is known.
 # ---
-# It would make its slices again.
-if [ -e /etc/systemd/system/berthd.service ]; then systemctl stop berthd.service; fi
 for file in /etc/systemd/system/berth*; do
   [ -e "$file" ] || continue
   unit=${file##*/}
