@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Inspect } from "../../agent/src/docker/shapes";
 import type { ContainerBody } from "../../core/containers";
+import { type Answer, json, missing, Nowhere, read } from "./dockerd-answer";
 import { FakeData } from "./dockerd-data";
 import { type ExecBody, FakeExecs } from "./dockerd-exec";
 
@@ -190,7 +191,7 @@ export class FakeDockerd {
     }
     if (mood?.kind === "slow") await new Promise((resolve) => setTimeout(resolve, mood.ms));
     const silent = mood?.kind === "deaf" || mood?.kind === "drop-after";
-    const answer = silent ? nowhere() : response;
+    const answer = silent ? new Nowhere() : response;
     if (request.method === "PUT") await this.unpack(request, path, url.searchParams, answer);
     else this.serve(request.method ?? "GET", path, url.searchParams, body, answer);
     return mood?.kind === "drop-after" ? request.socket.destroy() : undefined;
@@ -376,15 +377,6 @@ export class FakeDockerd {
   }
 }
 
-class Nowhere {
-  writeHead(): this {
-    return this;
-  }
-  end(): void {}
-}
-type Answer = ServerResponse | Nowhere;
-const nowhere = () => new Nowhere();
-
 function summary(container: FakeContainer) {
   return {
     Id: container.Id,
@@ -393,18 +385,4 @@ function summary(container: FakeContainer) {
     State: container.State.Status,
     Created: 0,
   };
-}
-
-const missing = (response: Answer, message: string) => json(response, 404, { message });
-
-function json(response: Answer, status: number, value?: unknown): unknown {
-  if (response instanceof Nowhere) return undefined;
-  response.writeHead(status, { "content-type": "application/json" });
-  return response.end(value === undefined ? undefined : JSON.stringify(value));
-}
-
-async function read(request: IncomingMessage): Promise<string> {
-  let text = "";
-  for await (const chunk of request) text += String(chunk);
-  return text;
 }

@@ -107,7 +107,9 @@ export class Manager implements ManagedContainers {
     this.once = new Once(store.tables.answered, book, now);
     this.maker.onGone((id) => {
       this.pool.planSoon();
-      void options.caches?.detach(id);
+      options.caches?.detach(id).catch(({ message }: Error) => {
+        options.log.warn({ managed: id, error: message }, "the packages of a container that is gone stay");
+      });
     });
     this.stopListening = options.containers.onEvent((event) => {
       if (event.kind === "looked") void this.recoverSoon();
