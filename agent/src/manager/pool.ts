@@ -46,12 +46,12 @@ export interface PoolView {
   problem?: string;
 }
 
-/** At the latest; what runs may end by itself. */
+/** The pools are looked at so often at least: a container may end by itself. */
 const LOOK_MS = 15_000;
 const SOONEST_MS = 20;
 const FIRST_PROBE_MS = 250;
 const LONGEST_PROBE_MS = 2000;
-/** Of one health command. */
+/** One run of a health command, at most. */
 const PROBE_MS = 30_000;
 
 interface Version {

@@ -50,7 +50,7 @@ function words(
     };
   return {
     code: "closed",
-    // It names places in the packages, in printable characters.
+    // What it names are paths among the packages, in printable characters.
     message: `the packages cannot be copied: ${error.message.slice(-MOST_SAID)}`,
     fix: "see that no path in node_modules has more than 4095 bytes, and that the node's disk has room",
   };

@@ -1,10 +1,10 @@
 /**
- * What is done on the node with root's rights among files that tenants write, as files for bash: in an argument, systemd would put
- * its own values for dollars. None of the programs follows a
- * link in them, nor one that is put in a folder's place meanwhile: GNU tar, find, du and rm go from folder to folder by open handles.
+ * What is done on the node with root's rights among files that tenants write. The scripts are files, since systemd puts values of its own
+ * where a dollar stands in an argument. None of the programs follows a link among those files, nor one that is put in a folder's place
+ * meanwhile: GNU tar, find, du and rm go from folder to folder by open handles.
  */
 
-/** How a script ends where it is no fault of its own. */
+/** Exit codes of these scripts that mean something. */
 export const ENDS = {
   notShared: 10,
   noOverlay: 11,
@@ -13,7 +13,7 @@ export const ENDS = {
   changed: 22,
 } as const;
 
-/** Its standard input is its life line: when whoever started it closes it, or is gone, the script and all it started are killed. */
+/** When whoever started a script closes its standard input, or is gone, the script is killed with all that it started. */
 const HEAD = `set -euo pipefail
 { cat >/dev/null; kill -KILL 0; } <&0 >/dev/null 2>&1 &
 exec </dev/null

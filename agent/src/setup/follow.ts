@@ -8,7 +8,7 @@ interface Position {
   count: number;
 }
 
-/** Of the log's end are looked at first; the whole of it only where a set-up printed more since. */
+/** So many lines of the log's end are looked at first, and all of it only where none of these is of the container's own output. */
 const LAST_LINES = 2000;
 const CATCH_UP_MS = 10_000;
 
