@@ -2,6 +2,7 @@ import type { BaremetalNodePlan, Plan, PlannedNode, PortRange } from "../config"
 import {
   clusterNetworks,
   hasWorkspace,
+  managerOf,
   nfsNode,
   nodeOpenings,
   REGISTRY_PORTS,
@@ -27,7 +28,7 @@ import { RAY_UID } from "./ray/plan";
 export function baseOptions(plan: Pick<Plan, "manager">, node: PlannedNode): BaseOptions {
   return {
     ...(node.kind === "baremetal" ? { securityUpdates: true } : {}),
-    ...(plan.manager?.nodes.includes(node.name) ? { manager: true } : {}),
+    ...(managerOf(plan, node) ? { manager: true } : {}),
   };
 }
 
@@ -128,6 +129,7 @@ export function fabricSpec({ fabric }: PlannedNode): FabricSpec | undefined {
 export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<PreflightOptions, "node"> {
   const { containers, ray, agent } = plan.ports;
   const { workers, ...single } = ray;
+  const manager = managerOf(plan, node);
   const at = (path: string, what: string, range: PortRange) => ({ ...range, what, path });
   const one = (port: number) => ({ start: port, end: port });
   return {
@@ -144,9 +146,7 @@ export function preflightOptions(plan: Plan, node: BaremetalNodePlan): Omit<Pref
           ]
         : []),
       ...(agent === undefined ? [] : [at("berth:agent.port", "berthd's API", one(agent))]),
-      ...(plan.manager?.nodes.includes(node.name)
-        ? [at("berth:manager.port", "the container manager", one(plan.manager.port))]
-        : []),
+      ...(manager ? [at("berth:manager.port", "the container manager", one(manager.port))] : []),
       ...(node.role === "head" ? [at("fixed", "the image registry", REGISTRY_PORTS)] : []),
     ],
     base: baseOptions(plan, node),

@@ -3,7 +3,7 @@ export type { PortRange } from "../core/net";
 export { RAY_USER } from "./gpu/resolve";
 export { type LoadOptions, loadConfig } from "./load";
 export { isPublicKey, PLAIN_PATH, parseHostKey } from "./machines/ssh-keys";
-export type { ManagerPlan } from "./manager/plan";
+export { type ManagerPlan, managerOf } from "./manager/plan";
 export { freePool, POOL_CANDIDATES } from "./network/docker-networks";
 export {
   clusterNetworks,

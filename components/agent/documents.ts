@@ -1,5 +1,5 @@
-import { hasWorkspace, type Plan, type PlannedNode } from "../../config";
-import { managerDocument, managerOf, type NodeAddresses } from "../manager";
+import { hasWorkspace, managerOf, type Plan, type PlannedNode } from "../../config";
+import { managerDocument, type NodeAddresses } from "../manager";
 import type { AgentDocuments } from "./options";
 
 /** People with a workspace on the node, stopped ones too. */

@@ -1,4 +1,4 @@
-import type { ManagerPlan, Plan, PlannedNode } from "../../config";
+import { type ManagerPlan, managerOf, type Plan, type PlannedNode } from "../../config";
 import { bracketed } from "../../core/net";
 
 /** What a node's berthd is told of the container manager, from the plan. Pure. */
@@ -22,11 +22,6 @@ export interface ManagerDocument
   publish: { address: string };
   /** As back-ends reach it. */
   url: string;
-}
-
-/** The container manager's part of the plan, for a node that has it. */
-export function managerOf({ manager }: Pick<Plan, "manager">, { name }: Pick<PlannedNode, "name">) {
-  return manager?.nodes.includes(name) ? manager : undefined;
 }
 
 /** The address of a node where something is offered. */

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
-import type { Plan, PlannedNode } from "../../config";
+import { managerOf, type Plan, type PlannedNode } from "../../config";
 import type { Node } from "../node";
 import { tenantToken } from "../secrets";
-import { managerOf, managerUrl, publishAddress } from "./document";
+import { managerUrl, publishAddress } from "./document";
 
 /** What a back-end needs of one node, under the names of its environment. */
 export interface ManagerInfo {

@@ -20,3 +20,11 @@ export interface ManagerPlan extends Pick<ManagerConfig, "listen" | "port" | "pu
   reserveMiB: number;
   mainImages: { unusedHours: number };
 }
+
+/** The container manager of a node that has it. */
+export function managerOf(
+  { manager }: { manager?: ManagerPlan },
+  { name }: { name: string },
+): ManagerPlan | undefined {
+  return manager?.nodes.includes(name) ? manager : undefined;
+}

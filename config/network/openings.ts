@@ -1,4 +1,5 @@
 import type { PortRange } from "../../core/net";
+import { managerOf } from "../manager/plan";
 import type { Plan, PlannedNode } from "../plan";
 import { blocksOf, REGISTRY_PORTS } from "./ports";
 
@@ -45,12 +46,13 @@ export function rayPorts(plan: Plan): PortRange[] {
 export const userRanges = ({ ports }: Plan): PortRange[] => blocksOf(ports);
 
 /** Where back-ends reach a node's container manager, and who reaches what its containers publish. */
-function managerOpenings({ manager, ports }: Plan, node: PlannedNode): Opening[] {
-  if (!manager?.nodes.includes(node.name)) return [];
+function managerOpenings(plan: Plan, node: PlannedNode): Opening[] {
+  const manager = managerOf(plan, node);
+  if (!manager) return [];
   const { listen, publish } = manager.from;
   const all: Opening[] = [
     { what: "the container manager", protocol: "tcp", ports: [single(manager.port)], from: listen },
-    { what: "containers of back-ends", protocol: "tcp", ports: [ports.containers], from: publish },
+    { what: "containers of back-ends", protocol: "tcp", ports: [plan.ports.containers], from: publish },
   ];
   return all.filter(({ from }) => from.length > 0);
 }
