@@ -10,11 +10,12 @@ import { type Answer, type Api, makeApi, record } from "./rig";
 const asRoot = process.getuid?.() === 0;
 
 describe.runIf(asRoot)("the container manager over HTTP", () => {
-  const rig = new ManagerRig();
+  let rig: ManagerRig;
   let api: Api;
   const secrets: Record<string, string> = {};
 
   beforeAll(async () => {
+    rig = new ManagerRig();
     rig.config = configOf({ templates: [template({ targetSize: 1 })] });
     await rig.start();
     const theirs = record({
