@@ -22,8 +22,8 @@ export {
 } from "./install";
 export {
   type Generation,
-  type PackageBounds,
   PACKAGES_PATH,
+  type PackageBounds,
   type PackagesOf,
   packagesBelow,
   packagesHaveRoom,

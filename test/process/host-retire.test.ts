@@ -58,8 +58,8 @@ describe("berthd", () => {
   });
 
   it("is stopped before its containers and slices go, and NVIDIA's own nvidia-smi stays", () => {
-    const order = ["systemctl stop berthd.service", "docker rm -f", "systemctl disable -q --now"].map((text) =>
-      script.indexOf(text),
+    const order = ["systemctl stop berthd.service", "docker rm -f", "systemctl disable -q --now"].map(
+      (text) => script.indexOf(text),
     );
     expect(order[0]).toBeGreaterThan(0);
     expect(order).toEqual([...order].sort((a, b) => a - b));
@@ -97,8 +97,8 @@ describe("the order", () => {
 
   it("unmounts what containers had below their packages before it removes the folder of that", () => {
     const script = stageBody(plain);
-    const order = ["/packages/containers/*/node_modules; do", "umount --lazy", 'rm -rf -- "$state"'].map((text) =>
-      script.indexOf(text),
+    const order = ["/packages/containers/*/node_modules; do", "umount --lazy", 'rm -rf -- "$state"'].map(
+      (text) => script.indexOf(text),
     );
     expect(order[0]).toBeGreaterThan(0);
     expect(order).toEqual([...order].sort((a, b) => a - b));

@@ -3,8 +3,8 @@ import { statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Result } from "../../../core/gpu";
 import {
-  type PackageBounds,
   PACKAGES_PATH,
+  type PackageBounds,
   type PackagesOf,
   packagesBelow,
   packagesHaveRoom,

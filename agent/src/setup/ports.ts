@@ -7,7 +7,11 @@ export interface SetupPackages {
   /** Puts what is kept below the container's packages. @returns `from`: something was */
   attach(id: string, of: PackagesOf): Promise<{ from?: unknown }>;
   /** Keeps what an installation left. @param how `fingerprint`: of what the packages depend on */
-  keep(id: string, of: PackagesOf, how: { fingerprint: string; signal: AbortSignal }): Promise<Result<unknown>>;
+  keep(
+    id: string,
+    of: PackagesOf,
+    how: { fingerprint: string; signal: AbortSignal },
+  ): Promise<Result<unknown>>;
 }
 
 /** How far a container's set-up is. */
