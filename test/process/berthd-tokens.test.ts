@@ -139,8 +139,9 @@ describe.runIf(asRoot)("tokens of who left", { timeout: 240_000 }, () => {
 
   it("are written down once the ledger is open, in one turn: before that an update may go back to what it was", async () => {
     const { node, write, berthd } = await begin();
+    const events = () => readFileSync(node.paths.events, "utf8");
     const noted = () =>
-      readFileSync(node.paths.events, "utf8")
+      events()
         .split("\n")
         .flatMap((line) => (line.includes('"token-revoked"') ? (JSON.parse(line) as { at: string }) : []));
     berthd.child.kill("SIGKILL");
@@ -160,6 +161,8 @@ describe.runIf(asRoot)("tokens of who left", { timeout: 240_000 }, () => {
     write({});
     await ended(2);
     expect((await node.call("GET", "/ready")).status).toBe(503);
+    const { id } = (await node.call("POST", "/api/tokens", { body: { role: "service" } })).body;
+    await until("what came later is written down", 30_000, () => events().includes(id));
     expect(noted()).toEqual([]);
     node.writeLimits(limits);
     await until("they are written down", 30_000, () => noted().length > 0);
