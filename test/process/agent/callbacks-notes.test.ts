@@ -3,22 +3,18 @@
  * one was given up, none behind it is sent, so that a later berthd sends none out of order; what keeps it from being
  * written, be it a refusal or an error, ends nothing for good.
  */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { until } from "../../lib/until";
-import { CallbackNode, Receiver, status, taken } from "./callback-rig";
+import { callbacksForEachTest, node, receiver, status, taken, urlOf } from "./callback-rig";
 
-let node: CallbackNode;
-let receiver: Receiver;
-beforeEach(async () => {
-  node = new CallbackNode();
-  receiver = await new Receiver().listen();
-});
-afterEach(async () => {
-  await node.end();
-  await receiver.close();
-});
+callbacksForEachTest();
 
-const url = () => `http://127.0.0.1:${receiver.port}/`;
+/** Lets what is held back be written. */
+let release = () => {};
+// Before the end of the node, which waits for it.
+afterEach(() => release());
+
+const url = () => urlOf(receiver);
 const none = () =>
   until("none is left", 20_000, () => {
     node.clock.passToNext();
@@ -30,14 +26,14 @@ function limited(limits: object): void {
   node.options = { limits };
   node.restart();
 }
-/** Holds back what is to be written, until the function that it returns is called. */
-function hold(): () => void {
+/** Holds back what is to be written, until `release` is called. */
+function hold(): void {
   let go = () => {};
   const gate = new Promise<void>((resolve) => {
     go = resolve;
   });
   node.beforeNote = () => gate;
-  return () => {
+  release = () => {
     node.beforeNote = async () => {};
     go();
   };
@@ -66,11 +62,11 @@ describe("a message that is given up for others", () => {
 
   it.each(cases)("%s is noted as gone before a later one is sent", async (_, limits, container) => {
     await waiting(limits);
-    const write = hold();
+    hold();
     await node.tell(container, url());
     await triedAgain();
     expect(seenOf("a")).toEqual(["a/1"]);
-    write();
+    release();
     await none();
     expect(seenOf("a").slice(1)).toEqual(container === "a" ? ["a/2", "a/4"] : ["a/2"]);
     expect(node.dropped.map(({ sequence }) => sequence)).toEqual([1]);
