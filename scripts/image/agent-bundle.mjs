@@ -14,6 +14,9 @@ const KOFFI = "./koffi.node";
  */
 const UNUSED = /^(@grpc\/grpc-js|@grpc\/proto-loader|protobufjs|ssh2|supports-color)(\/|$)/;
 
+/** zod's messages in 50 languages; berthd speaks English, which zod takes from a file of its own. 3 MB of memory. */
+const LANGUAGES = /\/locales\/index\.js$/;
+
 /**
  * @typedef {object} Bundle
  * @property {string} path `berthd.cjs`
@@ -55,6 +58,9 @@ export async function bundleAgent(entries = ENTRIES) {
                   : builder.resolve(path, { resolveDir, kind: "require-call" }),
               );
               builder.onResolve({ filter: /^@koromix\/koffi-/ }, () => ({ path: KOFFI, external: true }));
+              builder.onResolve({ filter: LANGUAGES }, ({ path, importer }) =>
+                importer.includes("/node_modules/zod/") ? { path, namespace: "unused" } : undefined,
+              );
               builder.onResolve({ filter: UNUSED }, ({ path }) => ({ path, namespace: "unused" }));
               builder.onLoad({ filter: /.*/, namespace: "unused" }, () => ({ contents: "" }));
             },
