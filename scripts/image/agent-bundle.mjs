@@ -42,9 +42,10 @@ export async function bundleAgent(entries = ENTRIES) {
         platform: "node",
         target: "node24",
         format: "cjs",
-        // Sources stay in memory as long as the program runs; names are kept for stack traces.
-        minify: true,
-        keepNames: true,
+        // Sources stay in memory as long as the program runs. Names stay as they are, for stack traces: short ones with
+        // the long ones told to each function at run time (keepNames) take 6 MB more, and 4 % of a call.
+        minifySyntax: true,
+        minifyWhitespace: true,
         legalComments: "eof",
         logLevel: "silent",
         plugins: [
