@@ -37,4 +37,11 @@ export function accountOf({ role, user, tenant, actor }: Identity): string {
   return actor;
 }
 
+/** Whom it counts for what a request makes berthd keep: an account, or else where it came from. */
+export interface Payer {
+  name: string;
+  /** False: it shows no good token, and nobody knows who it is. */
+  known: boolean;
+}
+
 export const root: Identity = { role: "admin", actor: "root" };

@@ -12,8 +12,8 @@ import { userSocket } from "../paths";
 import type { App } from "./app";
 import { Bodies, bytesOf } from "./bodies";
 import { type Connection, toManager, type Who } from "./door";
-import type { Guests } from "./guests";
-import { accountOf, type Identity, root } from "./identity";
+import { type Guests, network } from "./guests";
+import { accountOf, type Identity, type Payer, root } from "./identity";
 import { crowded, lastWord, noRoom, refuse } from "./last-words";
 import { listening, removeStale } from "./sockets";
 import { TcpListeners } from "./tcp-listeners";
@@ -188,15 +188,12 @@ export class Servers {
       // What comes with the rest of a chunk, of a connection that was ended meanwhile.
       if (!who || socket.destroyed) return;
       // Now, not when its turn comes: what waits is kept as well.
-      const refusal = this.refusalOf(
-        request,
-        response,
-        who(),
-        guests && { guests, tcp: connections.tcp(socket) },
-      );
+      const identity = this.identityOf(request, who());
+      const payer = payerOf(identity, socket);
+      const over = guests && { guests, tcp: connections.tcp(socket) };
+      const refusal = this.refusalOf(request, response, { identity, payer }, over);
       this.turns.take({
-        socket,
-        response,
+        ...{ socket, payer, response },
         begin: () => {
           if (refusal) {
             refuse(response, refusal);
@@ -270,17 +267,10 @@ export class Servers {
   private refusalOf(
     request: IncomingMessage,
     response: ServerResponse,
-    caller: Connection,
+    { identity, payer }: { identity: Identity | undefined; payer: Payer },
     over: { guests: Guests; tcp: Socket } | undefined,
   ): Refusal | undefined {
-    const { socket } = request;
-    const tcp = caller.kind === "tcp";
-    const identity = tcp
-      ? this.presented(request, caller)
-      : caller.kind === "known"
-        ? caller.identity
-        : undefined;
-    const full = over && identity ? over.guests.prove(over.tcp, accountOf(identity)) : undefined;
+    const full = over && payer.known ? over.guests.prove(over.tcp, payer.name) : undefined;
     if (over && full) {
       response.setHeader("connection", "close");
       return noRoom(full, over.guests);
@@ -288,8 +278,7 @@ export class Servers {
     const bytes = bytesOf(request);
     // An operator sends what a stack needs, and could do worse.
     if (bytes === 0 || identity?.role === "admin") return undefined;
-    const nobody = tcp ? `address ${socket.remoteAddress}` : "strangers";
-    const done = this.bodies.take(identity ? accountOf(identity) : nobody, bytes, identity !== undefined);
+    const done = this.bodies.take(payer.name, bytes, payer.known);
     if (typeof done === "string") {
       return {
         code: "busy",
@@ -309,8 +298,9 @@ export class Servers {
     return undefined;
   }
 
-  /** Whose token a request brings; at the container manager's listener nobody's but a tenant's counts. */
-  private presented(request: IncomingMessage, caller: Connection): Identity | undefined {
+  /** Who sends a request; over TCP whose token it brings. At the container manager's listener nobody's but a tenant's counts. */
+  private identityOf(request: IncomingMessage, caller: Connection): Identity | undefined {
+    if (caller.kind !== "tcp") return caller.kind === "known" ? caller.identity : undefined;
     const identity = this.options.app.presented(request);
     return toManager(caller) && identity?.role !== "tenant" ? undefined : identity;
   }
@@ -372,4 +362,13 @@ export class Servers {
     );
     clearTimeout(late);
   }
+}
+
+/** Strangers over TCP by what one machine has; on the main socket together: in a user namespace one account has thousands of uids. */
+function payerOf(identity: Identity | undefined, { remoteAddress }: Socket): Payer {
+  if (identity) return { name: accountOf(identity), known: true };
+  return {
+    name: remoteAddress === undefined ? "strangers" : `address ${network(remoteAddress)}`,
+    known: false,
+  };
 }

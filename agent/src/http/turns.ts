@@ -1,11 +1,14 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { Payer } from "./identity";
 
 /** Requests of one connection that wait for the answer before theirs; more is a flood and no client. */
 const mostWaiting = 16;
 
 interface Turn {
   socket: Socket;
+  /** Who asks. */
+  payer: Payer;
   response: ServerResponse;
   begin(): void;
 }
@@ -13,13 +16,13 @@ interface Turn {
 /**
  * Bounds what connections cost. Node hands over all requests of a chunk at once, and keeps each answer until the client
  * reads it: a few KB of requests would fill the memory. So the next request of a connection has its turn when the answer
- * before has left, and an answer that is not read goes after a while, with its connection.
+ * before has left, and an answer that is not read goes after a while, with its connection. Where all of them together are too much,
+ * the oldest goes of whoever has most: who has little loses nothing by what others leave unread.
  */
 export class Turns {
   private readonly lines = new WeakMap<Socket, Turn[]>();
-  /** Bytes that the kernel has not taken yet, the oldest first. */
-  private readonly unread = new Map<Socket, number>();
-  private unreadBytes = 0;
+  /** Connections with an answer that the kernel has not taken yet, and whose they are; the oldest first. */
+  private readonly unread = new Map<Socket, Payer>();
 
   constructor(
     private readonly readTimeout = 30_000,
@@ -41,8 +44,8 @@ export class Turns {
     else turn.socket.destroy();
   }
 
-  private begin({ socket, response, begin }: Turn): void {
-    response.once("prefinish", () => this.answered(socket, response));
+  private begin({ socket, payer, response, begin }: Turn): void {
+    response.once("prefinish", () => this.answered(socket, payer, response));
     response.once("close", () => {
       const next = this.lines.get(socket)?.shift();
       if (!next) this.lines.delete(socket);
@@ -51,25 +54,45 @@ export class Turns {
     begin();
   }
 
-  private answered(socket: Socket, response: ServerResponse): void {
-    const bytes = socket.writableLength;
-    if (bytes === 0) return;
+  private answered(socket: Socket, payer: Payer, response: ServerResponse): void {
+    if (socket.writableLength === 0) return;
     const late = setTimeout(() => socket.destroy(), this.readTimeout).unref();
-    this.unread.set(socket, bytes);
-    this.unreadBytes += bytes;
+    this.unread.set(socket, payer);
     response.once("close", () => {
       clearTimeout(late);
-      this.forget(socket);
+      this.unread.delete(socket);
     });
-    for (const [oldest] of this.unread) {
-      if (this.unreadBytes <= this.mostUnread || oldest === socket) break;
+    this.makeRoom();
+  }
+
+  private makeRoom(): void {
+    let bytes = unreadOf(this.unread.keys());
+    while (bytes > this.mostUnread && this.unread.size > 1) {
+      const [oldest] = this.largest();
+      if (!oldest) return;
+      bytes -= oldest.writableLength;
+      this.unread.delete(oldest);
       oldest.destroy();
-      this.forget(oldest);
     }
   }
 
-  private forget(socket: Socket): void {
-    this.unreadBytes -= this.unread.get(socket) ?? 0;
-    this.unread.delete(socket);
+  /** Connections of whoever has most unread: of those who show no token, where there are such. */
+  private largest(): Socket[] {
+    const crowds = new Map<string, { known: boolean; sockets: Socket[] }>();
+    for (const [socket, { name, known }] of this.unread) {
+      const crowd = crowds.get(name) ?? { known, sockets: [] };
+      crowd.sockets.push(socket);
+      crowds.set(name, crowd);
+    }
+    const [first] = [...crowds.values()].sort(
+      (a, b) => Number(a.known) - Number(b.known) || unreadOf(b.sockets) - unreadOf(a.sockets),
+    );
+    return first?.sockets ?? [];
   }
+}
+
+function unreadOf(sockets: Iterable<Socket>): number {
+  let bytes = 0;
+  for (const { writableLength } of sockets) bytes += writableLength;
+  return bytes;
 }

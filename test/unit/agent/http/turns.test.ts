@@ -1,7 +1,8 @@
 /** What a connection may cost berthd: requests sent without reading answers, answers that nobody reads, large bodies. */
 import { createServer, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { describe, expect, it } from "vitest";
+import type { Area } from "../../../../agent/src/http/areas";
 import { Turns } from "../../../../agent/src/http/turns";
 import { until } from "../../../lib/until";
 import { inventoryOf } from "../service/rig";
@@ -88,9 +89,12 @@ describe("answers that nobody reads", () => {
   const answer = "x".repeat(16 * 1024 * 1024);
   async function server(turns: Turns): Promise<{ port: number; responses: ServerResponse[] }> {
     const responses: ServerResponse[] = [];
+    // A path is whose it is, or nobody's.
     const made: Server = createServer((request, response) => {
       responses.push(response);
-      turns.take({ socket: request.socket as Socket, response, begin: () => response.end(answer) });
+      const { socket, url: name = "" } = request;
+      const payer = { name, known: !name.startsWith("/stranger") };
+      turns.take({ socket, payer, response, begin: () => response.end(answer) });
     });
     await new Promise<void>((resolve) => made.listen(0, "127.0.0.1", resolve));
     endings.push(() => {
@@ -108,19 +112,63 @@ describe("answers that nobody reads", () => {
     expect(responses[0]?.writableFinished).toBe(false);
   });
 
-  it("go beyond so many bytes, the oldest first; who reads gets theirs", async () => {
+  /** Clients that read nothing, one after another; of 16 MiB each, so that four are too many. @returns which are cut off */
+  async function unread(cut: number, ...paths: string[]): Promise<{ port: number; cut: boolean[] }> {
     const { port, responses } = await server(new Turns(60_000, 56 * 1024 * 1024));
-    for (let n = 1; n <= 4; n++) {
-      client({ port }, get("/"));
-      await until("it is answered", 30_000, () => responses.length === n);
+    for (const [n, path] of paths.entries()) {
+      client({ port }, get(path));
+      await until("it is answered", 30_000, () => responses.length === n + 1);
     }
-    // Each has its 16 MiB waiting; the fourth is too many.
-    await until("the first is gone", 30_000, () => responses[0]?.destroyed === true);
-    expect(responses.slice(1).map(({ destroyed }) => destroyed)).toEqual([false, false, false]);
-    const reader = client({ port }, get("/", "connection: close\r\n"));
+    const gone = () => responses.map(({ destroyed }) => destroyed);
+    await until("so many are gone", 30_000, () => gone().filter(Boolean).length >= cut);
+    return { port, cut: gone() };
+  }
+
+  it("go beyond so many bytes, the oldest first; who reads gets theirs", async () => {
+    const { port, cut } = await unread(1, "/a", "/a", "/a", "/a");
+    expect(cut).toEqual([true, false, false, false]);
+    const reader = client({ port }, get("/a", "connection: close\r\n"));
     reader.read();
     await until("it has all of it", 30_000, reader.closed);
     expect(reader.said().length).toBeGreaterThan(answer.length);
+  });
+
+  it.each([
+    ["who was there first", ["/b", "/a", "/a", "/a"], [false, true, false, false]],
+    ["who comes between", ["/a", "/b", "/a", "/c", "/a"], [true, false, true, false, false]],
+    ["whom it knows, where strangers are", ["/a", "/a", "/stranger", "/a"], [false, false, true, false]],
+  ])("are not cut of %s, but the oldest of who has most", async (_, paths, expected) => {
+    const { cut } = await unread(expected.filter(Boolean).length, ...paths);
+    expect(cut).toEqual(expected);
+  });
+
+  it("of one tenant cut nothing of another's, however many they are", async () => {
+    const replies: ServerResponse[] = [];
+    const area: Area = (app) =>
+      void app.get("/api/large", { config: { tenants: true } }, async (_, { raw }) => {
+        replies.push(raw);
+        return { text: "x".repeat(6 * 1024 * 1024) };
+      });
+    const made = await api({ node: { tenants: [{ name: "ide" }, { name: "bench" }] }, area });
+    const port = made.servers.port as number;
+    const large = async (owner: string) => {
+      const token = await made.tokens.create({ role: "tenant", owner }, "test");
+      const bearer = `authorization: Bearer ${token.ok ? token.value.token : ""}\r\n`;
+      return get("/api/large", `${bearer}connection: close\r\n`);
+    };
+    const [mine, theirs] = [await large("ide"), await large("bench")];
+    const slow = client({ port }, mine);
+    await until("it is answered", 30_000, () => replies.length === 1);
+    for (let n = 0; n < 12; n++) client({ port }, theirs);
+    const cut = () => replies.slice(1).filter(({ destroyed }) => destroyed).length;
+    await until("all but one are cut", 30_000, () => cut() === 11);
+    // One that began before those, and one that comes after them.
+    for (const next of [() => slow, () => client({ port }, mine)]) {
+      const one = next();
+      one.read();
+      await until("it is over", 30_000, one.closed);
+      expect(one.said().length).toBeGreaterThan(6 * 1024 * 1024);
+    }
   });
 });
 
