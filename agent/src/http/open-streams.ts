@@ -4,6 +4,7 @@ import type { Logger } from "../log";
 import type { Entered } from "./door";
 import { Refused } from "./failures";
 import { accountOf, type Caller, type Identity } from "./identity";
+import { LongRequests, NO_LONGER } from "./long-requests";
 import { callerOf } from "./route";
 import { originAllowed } from "./tickets";
 
@@ -68,6 +69,8 @@ export interface Open extends Caller {
 
 /** Streams that are open: whoever may not act any more, does not read or does not answer loses theirs. */
 export class OpenStreams {
+  /** Requests that their callers wait for. */
+  readonly requests = new LongRequests();
   /** The oldest first. */
   private readonly open = new Set<Open>();
   private readonly limits: StreamLimits;
@@ -202,12 +205,13 @@ export class OpenStreams {
     closing.once("close", () => clearTimeout(late));
   }
 
-  /** Ends the streams of whoever may not act any more, does not read, or does not answer. */
+  /** Ends the streams of whoever may not act any more, does not read, or does not answer; and what the first of these wait for. */
   review(): void {
+    this.requests.review();
     const now = performance.now();
     for (const open of [...this.open]) {
       if (!open.holds()) {
-        this.end(open, "not-allowed", "Your token has ended, or you are not a user of this node any more.");
+        this.end(open, "not-allowed", NO_LONGER);
         continue;
       }
       const { socket } = open;

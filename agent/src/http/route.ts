@@ -1,4 +1,3 @@
-import type { FastifyReply } from "fastify";
 import { validatorCompiler } from "fastify-type-provider-zod";
 import type { output, ZodType } from "zod";
 import type { Result } from "../../../core/gpu";
@@ -129,12 +128,3 @@ export const pathOf = (url: string) => url.split("?", 1)[0] ?? "";
 /** Matches the paths of a route such as `/api/grants/:id`. */
 export const pathPattern = (route: string) =>
   new RegExp(`^${route.replace(/[.]/g, "\\.").replace(/:[a-z]+/g, "[^/]+")}$`);
-
-/** Aborted when the caller goes before it was answered. */
-export function goneSignal({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  raw.once("close", () => {
-    if (!raw.writableEnded) gone.abort();
-  });
-  return gone.signal;
-}

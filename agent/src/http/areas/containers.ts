@@ -10,7 +10,6 @@ import {
   adminOnly,
   answers,
   bodyReadLater,
-  goneSignal,
   granted,
   identityOf,
   readBody,
@@ -78,7 +77,7 @@ function containerView(record: ContainerRecord): z.infer<typeof container> | und
 /** Containers of people, those that berthd makes for them, and those that Docker held back. */
 export function addContainers(fastify: FastifyInstance, context: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
-  const { ledger, creator, containers: known, manager } = context;
+  const { ledger, creator, containers: known, manager, streams } = context;
   const isServed = () => manager?.config !== undefined;
   /** Tenants see their own, by the ids of the manager; everybody else sees Berth's. */
   const open = tenantsToo(isServed);
@@ -169,13 +168,15 @@ export function addContainers(fastify: FastifyInstance, context: RouteContext): 
       const tenant = tenantOf(identity);
       if (tenant !== undefined && manager !== undefined) {
         const wish = readBody(managedSchema, request.body);
-        const given = granted(await manager.create(wish, tenantCaller(identity, tenant), goneSignal(reply)));
+        const create = (signal: AbortSignal) => manager.create(wish, tenantCaller(identity, tenant), signal);
+        const given = granted(await streams.requests.run(request, reply, create));
         void reply.code(201);
         return given;
       }
       const body = readBody(creator.schema, request.body) as { user?: string };
       const wanted = { ...body, user: actsFor(identity, body.user) };
-      const made = granted(await creator.port.create(wanted, createCaller(identity), goneSignal(reply)));
+      const create = (signal: AbortSignal) => creator.port.create(wanted, createCaller(identity), signal);
+      const made = granted(await streams.requests.run(request, reply, create));
       void reply.code(201);
       return made;
     },

@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { hasNoNul, NO_NUL } from "../../../../core/text";
 import { begun, counter, inParams, ownerOf } from "../commands";
-import { answers, goneSignal, identityOf, ownerOnly } from "../route";
+import { answers, identityOf, ownerOnly } from "../route";
 import type { RouteContext } from "../types";
 
 /** Bytes of one argument of a program, its NUL included: the kernel takes no longer one. */
@@ -53,7 +53,7 @@ const stats = z.object({
 });
 
 /** Commands in containers, and what a container uses: for tenants, and for users in containers that they had made. */
-export function addExec(fastify: FastifyInstance, { inside }: RouteContext): void {
+export function addExec(fastify: FastifyInstance, { inside, streams }: RouteContext): void {
   if (!inside) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   const { commands } = inside;
@@ -67,16 +67,22 @@ export function addExec(fastify: FastifyInstance, { inside }: RouteContext): voi
       schema: {
         params: inParams,
         body: execBody,
-        response: answers(200, executed, "It has ended. It is killed when its caller goes before that."),
+        response: answers(
+          200,
+          executed,
+          "It has ended. It is killed when its caller goes before that, or its token ends.",
+        ),
       },
     },
     async (request, reply) => {
       const identity = identityOf(request);
       count(identity);
-      const { command, timeout } = request.body;
-      const ask = { command, timeoutMs: timeout, signal: goneSignal(reply) };
-      const result = begun(await commands.exec(ownerOf(identity), request.params.id, ask));
-      return { ...result, exitCode: result.exitCode ?? null };
+      const { command, timeout: timeoutMs } = request.body;
+      const result = await streams.requests.run(request, reply, (signal) =>
+        commands.exec(ownerOf(identity), request.params.id, { command, timeoutMs, signal }),
+      );
+      const ended = begun(result);
+      return { ...ended, exitCode: ended.exitCode ?? null };
     },
   );
 

@@ -5,7 +5,7 @@ import type { Ask } from "../../../../core/gpu";
 import type { QueueEntry } from "../../service";
 import { notAllowed, Refused } from "../failures";
 import { forAll, type Identity, sees } from "../identity";
-import { actsFor, answers, goneSignal, granted, identityOf, programOnly } from "../route";
+import { actsFor, answers, granted, identityOf, programOnly } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
 
@@ -90,7 +90,7 @@ function queueView(entries: readonly QueueEntry[], identity: Identity) {
 }
 
 /** Grants, those that wait for one, and those that are over. */
-export function addGrants(fastify: FastifyInstance, { ledger }: RouteContext): void {
+export function addGrants(fastify: FastifyInstance, { ledger, streams }: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
 
   app.get(
@@ -126,12 +126,18 @@ export function addGrants(fastify: FastifyInstance, { ledger }: RouteContext): v
       };
       // A container count is the creator's word, not a user's: it would get around the limit.
       if (!forAll(identity) && body.containers !== undefined) throw notAllowed("containers", wanted.user);
-      const gone = wanted.waitSeconds > 0 ? goneSignal(reply) : undefined;
-      const grant = granted(await ledger.reserve(wanted, gone));
-      // Its caller went while it was written down; one with a key may come back for it.
-      if (reply.raw.destroyed && wanted.idempotencyKey === undefined && grant.state === "reserved") {
-        await ledger.release(grant.id, "the caller went away", false, identity.actor);
-      }
+      const reserve = async (signal?: AbortSignal) => {
+        const grant = granted(await ledger.reserve(wanted, signal));
+        const gone = signal?.aborted || reply.raw.destroyed;
+        // Its caller went while it was written down; one with a key may come back for it.
+        if (gone && wanted.idempotencyKey === undefined && grant.state === "reserved") {
+          await ledger.release(grant.id, "the caller went away", false, identity.actor);
+        }
+        return grant;
+      };
+      const grant = await (wanted.waitSeconds > 0
+        ? streams.requests.run(request, reply, reserve)
+        : reserve());
       void reply.code(201);
       return grant;
     },

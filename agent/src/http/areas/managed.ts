@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { claimSchema, type TenantCaller } from "../../manager";
 import type { Identity } from "../identity";
-import { answers, goneSignal, granted, identityOf, tenantOf, tenantOnly } from "../route";
+import { answers, granted, identityOf, tenantOf, tenantOnly } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
 
@@ -36,7 +36,7 @@ export const managedList = z.object({ containers: z.array(managed) });
 export const tenantCaller = ({ actor }: Identity, owner: string): TenantCaller => ({ owner, actor });
 
 /** What tenants do with their containers beside making and removing them. */
-export function addManaged(fastify: FastifyInstance, { manager }: RouteContext): void {
+export function addManaged(fastify: FastifyInstance, { manager, streams }: RouteContext): void {
   if (manager === undefined) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   const theirs = tenantOnly(() => manager.config !== undefined);
@@ -55,7 +55,8 @@ export function addManaged(fastify: FastifyInstance, { manager }: RouteContext):
       },
     },
     async (request, reply) => {
-      const given = granted(await manager.claim(request.body, callerOf(request), goneSignal(reply)));
+      const claim = (signal: AbortSignal) => manager.claim(request.body, callerOf(request), signal);
+      const given = granted(await streams.requests.run(request, reply, claim));
       void reply.code(201);
       return given;
     },
