@@ -42,8 +42,8 @@ export function firewallOptions(plan: Plan, node: PlannedNode): FirewallOptions 
     clusterPorts: rayPorts(plan),
     ...(plan.ray.enabled ? { rayUid: RAY_UID } : {}),
     rules: [
-      ...nodeOpenings(plan, node).flatMap(({ protocol, ports, from }) =>
-        ports.map((port) => ({ port, protocol, from })),
+      ...nodeOpenings(plan, node).flatMap(({ ports, protocol, from, published }) =>
+        ports.map((port) => ({ port, protocol, from, ...(published && { published }) })),
       ),
       ...plan.firewall.rules,
     ],

@@ -50,6 +50,8 @@ export interface FirewallRule {
   /** @default "tcp" */
   protocol?: "tcp" | "udp";
   from: readonly string[];
+  /** Of what containers publish there alone. @default what listens on the node itself too */
+  published?: boolean;
 }
 
 export function renderFirewall(options: FirewallOptions & { node: string }): string {
@@ -107,14 +109,20 @@ function firewallPlan(options: FirewallOptions): FirewallPlanOut {
   }
   const allow = (ports: PortRange[], from: Network[], protocol: "tcp" | "udp" = "tcp"): Allow[] =>
     ports.length === 0 || from.length === 0 ? [] : [{ ports, protocol, from }];
-  const extra = (options.rules ?? []).flatMap((rule, i) => {
+  const rules = (options.rules ?? []).map((rule, i) => {
     const where = `firewall.rules[${i}]`;
     const port = typeof rule.port === "number" ? { start: rule.port, end: rule.port } : rule.port;
     if (rule.protocol !== undefined && !["tcp", "udp"].includes(rule.protocol)) {
       throw new StageOptionError(`${where}.protocol`, rule.protocol, "tcp, udp");
     }
-    return allow([checkRange(port, `${where}.port`)], networks(rule.from, `${where}.from`), rule.protocol);
+    const from = networks(rule.from, `${where}.from`);
+    return {
+      published: rule.published === true,
+      allows: allow([checkRange(port, `${where}.port`)], from, rule.protocol),
+    };
   });
+  const extra = rules.flatMap(({ allows }) => allows);
+  const own = rules.flatMap(({ published, allows }) => (published ? [] : allows));
   const nodes = networks(options.clusterAddresses, "firewall.clusterAddresses");
   const users = networks(options.allowUsers, "firewall.allowUsers");
   const openPorts = mergeRanges(extra.flatMap(({ protocol, ports }) => (protocol === "tcp" ? ports : [])));
@@ -125,7 +133,7 @@ function firewallPlan(options: FirewallOptions): FirewallPlanOut {
       // People's ports are reached by forwarding, but for two cases in which Docker's own proxy answers on the node: a
       // workspace that asks for a port of its own node, and IPv6, which Docker forwards from version 27 on.
       ...allow(userPorts, [workspaces, ...users.filter(({ family }) => family === 6)]),
-      ...extra,
+      ...own,
     ],
     published: [...allow(userPorts, users), ...extra],
     outgoing: {

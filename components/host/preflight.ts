@@ -177,7 +177,7 @@ function packages(base: BaseOptions, storage: StorageOptions, runtime: RuntimeOp
   return `packages=(${[...new Set(wanted)].join(" ")}) engine=(${engine})\n${script("preflight-packages.sh")}`;
 }
 
-/** What listens now, or is published by a container, and is in no rule of the plan. */
+/** What listens now, or is published by a container, and is in no rule of the plan that would leave both open. */
 function closing(firewall: FirewallOptions): string {
   const one = (port: number | PortRange) => (typeof port === "number" ? { start: port, end: port } : port);
   const open = [
@@ -188,10 +188,9 @@ function closing(firewall: FirewallOptions): string {
       ...range,
     })),
   ];
-  const rules = (firewall.rules ?? []).map(({ port, protocol }) => ({
-    protocol: protocol ?? "tcp",
-    ...one(port),
-  }));
+  const rules = (firewall.rules ?? []).flatMap(({ port, protocol = "tcp", published }) =>
+    published ? [] : [{ protocol, ...one(port) }],
+  );
   const lines = (list: typeof open) =>
     list
       .map((range, i) => ({ ...range, ...checkRange(range, `firewall.rules[${i}]`) }))

@@ -11,6 +11,8 @@ export interface Opening {
   ports: PortRange[];
   /** Addresses and networks. */
   from: string[];
+  /** What is published there alone, never what listens on the machine itself. */
+  published?: true;
 }
 
 /** Where nodes pull images from the head, in stacks whose nodes are not all on this computer. */
@@ -50,9 +52,13 @@ function managerOpenings(plan: Plan, node: PlannedNode): Opening[] {
   const manager = managerOf(plan, node);
   if (!manager) return [];
   const { listen, publish } = manager.from;
+  const containers = { what: "containers of back-ends", ports: [plan.ports.containers], from: publish };
   const all: Opening[] = [
     { what: "the container manager", protocol: "tcp", ports: [single(manager.port)], from: listen },
-    { what: "containers of back-ends", protocol: "tcp", ports: [plan.ports.containers], from: publish },
+    // Docker's proxy, which listens on the node, answers IPv6 before version 27.
+    { ...containers, protocol: "tcp" },
+    // Whoever runs something on the node's network could listen to what is sent to a port that no container has.
+    { ...containers, protocol: "udp", published: true },
   ];
   return all.filter(({ from }) => from.length > 0);
 }

@@ -51,7 +51,10 @@ const scripts = {
     ...firewall,
     sshPort: 2222,
     rayUid: 10001,
-    rules: [{ port: 8080, protocol: "udp", from: ["192.0.2.0/24"] }],
+    rules: [
+      { port: 8080, protocol: "udp", from: ["192.0.2.0/24"] },
+      { port: { start: 20000, end: 29999 }, protocol: "udp", from: ["192.0.2.0/24"], published: true },
+    ],
   }),
   "storage, plain": renderStorage({ node }),
   "storage, elsewhere": renderStorage({ node, root: "/srv/it's here", directories: [] }),

@@ -45,7 +45,10 @@ const opened = (plan: Plan, name: string) => {
   if (!node) throw new Error(`no ${name}`);
   return nodeOpenings(plan, node)
     .filter(({ what }) => what !== "the image registry")
-    .map(({ ports, from }) => [ports.map(({ start, end }) => `${start}-${end}`).join(), from]);
+    .map(({ ports, protocol, from }) => [
+      ports.map(({ start, end }) => `${start}-${end}/${protocol}`).join(),
+      from,
+    ]);
 };
 
 describe("a stack's container manager", () => {
@@ -92,7 +95,7 @@ describe("a stack's container manager", () => {
     expect(managed(plan).nodes).toEqual(nodes);
     expect(plan.nodes.map((node) => [opened(plan, node.name).length, baseOptions(plan, node)])).toEqual([
       [0, {}],
-      [2, { manager: true }],
+      [3, { manager: true }],
     ]);
   });
 
@@ -147,35 +150,39 @@ describe("what is open, and to whom", () => {
     [
       {},
       [
-        ["8080-8080", vpc],
-        ["10000-20000", vpc],
+        ["8080-8080/tcp", vpc],
+        ["10000-20000/tcp", vpc],
+        ["10000-20000/udp", vpc],
       ],
     ],
     [
       { allow: ["192.0.2.0/24"] },
       [
-        ["8080-8080", ["192.0.2.0/24"]],
-        ["10000-20000", ["192.0.2.0/24"]],
+        ["8080-8080/tcp", ["192.0.2.0/24"]],
+        ["10000-20000/tcp", ["192.0.2.0/24"]],
+        ["10000-20000/udp", ["192.0.2.0/24"]],
       ],
     ],
-    [{ publish: "loopback", port: 8081 }, [["8081-8081", vpc]]],
+    [{ publish: "loopback", port: 8081 }, [["8081-8081/tcp", vpc]]],
     [
       { publish: "public" },
       [
-        ["8080-8080", vpc],
-        ["10000-20000", everybody],
+        ["8080-8080/tcp", vpc],
+        ["10000-20000/tcp", everybody],
+        ["10000-20000/udp", everybody],
       ],
     ],
     [
       { listen: "public", publish: "public", plainHttp: true },
       [
-        ["8080-8080", everybody],
-        ["10000-20000", everybody],
+        ["8080-8080/tcp", everybody],
+        ["10000-20000/tcp", everybody],
+        ["10000-20000/udp", everybody],
       ],
     ],
     [
       { listen: "public", publish: "loopback", plainHttp: true, allow: ["192.0.2.0/24"] },
-      [["8080-8080", ["192.0.2.0/24"]]],
+      [["8080-8080/tcp", ["192.0.2.0/24"]]],
     ],
   ])("%j opens just that", (more, expected) => {
     const plan = load({ ...alone, manager: manager(more) });
@@ -199,7 +206,9 @@ describe("what is open, and to whom", () => {
       );
     const open = (more: object) => factsOf("prod", raw(more)).open;
     expect(open({})).toEqual([]);
-    expect(open({ publish: "public" })).toEqual([{ protocol: "tcp", start: 10000, end: 20000 }]);
+    expect(open({ publish: "public" })).toEqual(
+      ["tcp", "udp"].map((protocol) => ({ protocol, start: 10000, end: 20000 })),
+    );
     expect(open({ listen: "public", plainHttp: true, publish: "loopback" })).toEqual([
       { protocol: "tcp", start: 8080, end: 8080 },
     ]);

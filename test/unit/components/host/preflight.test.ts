@@ -54,6 +54,18 @@ it("looks at the distribution first of all", () => {
   expect(stageBody(renderPreflight(options))).toContain(distributionCheck("problem").trim());
 });
 
+it("tells of a listener whose port is open for what is published alone", () => {
+  const rule = { port: { start: 20000, end: 29999 }, protocol: "udp" as const, from: ["192.0.2.9"] };
+  const body = (published: boolean) =>
+    stageBody(
+      renderPreflight({ ...options, firewall: { ...options.firewall, rules: [{ ...rule, published }] } }),
+    );
+  expect([false, true].map((published) => body(published).includes("udp 20000 29999"))).toEqual([
+    true,
+    false,
+  ]);
+});
+
 describe("options", () => {
   it.each([[{ ports: [{ start: 2, end: 1, what: "x", path: "y" }] }, /preflight\.ports\[0\]\.end/]] as [
     Partial<PreflightOptions>,

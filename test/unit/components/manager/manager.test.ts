@@ -164,7 +164,12 @@ describe.each([
     expect(base).toContain("/etc/systemd/system/berth-manager.slice");
     const firewall = stageOf(seen, "host-firewall").create;
     expect(firewall).toContain("proto tcp from 10.88.0.0/24 to any port 8080");
-    expect(firewall).toContain("--ctorigdstport 10000:20000");
+    for (const protocol of ["tcp", "udp"])
+      expect(firewall).toMatch(
+        new RegExp(`-s 10\\.88\\.0\\.0/24 -p ${protocol} .*--ctstate DNAT --ctorigdstport 10000:20000`),
+      );
+    // Nothing of the node itself hears what is sent to it by UDP.
+    expect(firewall).not.toContain("proto udp");
     expect(firewall).not.toMatch(/10000:19999|\b(6379|8265)\b/);
   });
 
