@@ -15,11 +15,13 @@ export class PlacesOfEach {
    * @param count of one key
    * @param mostWaiting of one key. Infinity: whoever asks may wait
    * @param all of all keys together
+   * @param own that a key always gets, though others have all
    */
   constructor(
     private readonly count: number,
     private readonly mostWaiting: number,
     private readonly all = Number.POSITIVE_INFINITY,
+    private readonly own = 0,
   ) {}
 
   /** How many are taken. */
@@ -27,38 +29,56 @@ export class PlacesOfEach {
     return this.total;
   }
 
+  /** How many of these are taken. */
+  inUseOf(key: string): number {
+    return this.taken.get(key) ?? 0;
+  }
+
   /** Whether somebody has one of these. */
   isInUse(key: string): boolean {
-    return this.taken.has(key);
+    return this.inUseOf(key) > 0;
+  }
+
+  /** Without waiting. @returns what gives it back, once however often it is called; undefined: none is free */
+  takeNow(key: string): (() => void) | undefined {
+    if (!this.isFree(key)) return undefined;
+    this.begin(key);
+    return this.given(key);
   }
 
   /**
    * Waits for a place.
    *
    * @param signal ends waiting. @default nothing does
-   * @returns what gives it back, once however often it is called; undefined: too many wait already
+   * @returns as of `takeNow`; undefined: too many wait already
    * @throws the signal's reason
    */
   async take(key: string, signal?: AbortSignal): Promise<(() => void) | undefined> {
     signal?.throwIfAborted();
-    if (this.isFree(key)) this.begin(key);
-    else if (this.waiting.filter((one) => one.key === key).length >= this.mostWaiting) return undefined;
-    else await this.turn(key, signal);
-    let given = false;
+    const now = this.takeNow(key);
+    if (now) return now;
+    if (this.waiting.filter((one) => one.key === key).length >= this.mostWaiting) return undefined;
+    await this.turn(key, signal);
+    return this.given(key);
+  }
+
+  private given(key: string): () => void {
+    let isBack = false;
     return () => {
-      if (!given) this.end(key);
-      given = true;
+      if (!isBack) this.end(key);
+      isBack = true;
     };
   }
 
   /** Nobody who waits could have it: they had it when it became free. */
   private isFree(key: string): boolean {
-    return this.total < this.all && (this.taken.get(key) ?? 0) < this.count;
+    const mine = this.inUseOf(key);
+    return mine < this.count && (mine < this.own || this.total < this.all);
   }
 
   private begin(key: string): void {
     this.total++;
-    this.taken.set(key, (this.taken.get(key) ?? 0) + 1);
+    this.taken.set(key, this.inUseOf(key) + 1);
   }
 
   private turn(key: string, signal: AbortSignal | undefined): Promise<void> {
@@ -82,7 +102,7 @@ export class PlacesOfEach {
   /** The place goes to the first who may have it, so that nobody comes in between. */
   private end(key: string): void {
     this.total--;
-    const left = (this.taken.get(key) ?? 1) - 1;
+    const left = this.inUseOf(key) - 1;
     if (left > 0) this.taken.set(key, left);
     else this.taken.delete(key);
     const at = this.waiting.findIndex((one) => this.isFree(one.key));

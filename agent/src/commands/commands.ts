@@ -15,7 +15,7 @@ import {
 import type { Logger } from "../log";
 import { noContainer } from "../manager";
 import { mapLimit, pause } from "../waiting";
-import { type PlaceLimits, Places } from "./places";
+import { AtOnce, type Bounds } from "./at-once";
 import type { ManagedContainer, ManagedContainers, PeoplesContainers } from "./ports";
 import { callerGone, dockerRefused, notReady, stopped, stopping } from "./refusals";
 
@@ -26,8 +26,8 @@ export interface Owner {
 }
 
 export interface CommandLimits {
-  commands: PlaceLimits;
-  terminals: PlaceLimits;
+  commands: Bounds;
+  terminals: Bounds;
   /** Bytes of each output of a command that are kept. */
   outputBytes: number;
 }
@@ -75,8 +75,8 @@ type Target = Pick<ManagedContainer, "id" | "container" | "env">;
 export class Commands {
   private readonly options: CommandsOptions;
   private readonly limits: CommandLimits;
-  private readonly commands: Places;
-  private readonly terminals: Places;
+  private readonly commands: AtOnce;
+  private readonly terminals: AtOnce;
   /** Of this run. */
   private readonly mark = { variable: VARIABLE, value: randomUUID() };
   private readonly looks = new Map<string, Promise<Stats | undefined>>();
@@ -86,8 +86,8 @@ export class Commands {
   constructor(options: CommandsOptions) {
     this.options = options;
     this.limits = { ...commandLimits, ...options.limits };
-    this.commands = new Places("commands", this.limits.commands);
-    this.terminals = new Places("terminals", this.limits.terminals);
+    this.commands = new AtOnce("commands", this.limits.commands);
+    this.terminals = new AtOnce("terminals", this.limits.terminals);
   }
 
   /** Variables of every command that the next start is to end where this run of berthd had no time for that. */
@@ -176,7 +176,7 @@ export class Commands {
     await Promise.race([Promise.allSettled(this.running), pause(STOP_MS)]);
   }
 
-  private begin(owner: Owner, id: string, places: Places): Result<{ target: Target; done: () => void }> {
+  private begin(owner: Owner, id: string, places: AtOnce): Result<{ target: Target; done: () => void }> {
     if (this.stop.signal.aborted) return refuse(stopping);
     const found = this.find(owner, id);
     if (!found.ok) return found;
