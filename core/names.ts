@@ -15,6 +15,13 @@ export const NODE_NAME = /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/;
 /** A container that somebody asks berthd for, without the prefix that Berth gives it. */
 export const CONTAINER_NAME = /^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
 
+/**
+ * A container that berthd makes for a tenant, as the API calls it, and the part of a path of what is kept for it. Creations for others
+ * have ids of 16 characters.
+ */
+export const MANAGED_CREATION = /^[0-9a-f]{8}$/;
+export const isManagedCreation = (text: string) => MANAGED_CREATION.test(text);
+
 /** An image by its id or by digest: what runs is what was meant. */
 export const IMAGE = /^(sha256:[0-9a-f]{64}|[a-z0-9][a-zA-Z0-9._:/-]*@sha256:[0-9a-f]{64})$/;
 

@@ -1,5 +1,6 @@
 import { type FSWatcher, watch } from "node:fs";
 import { explainLimits } from "../../core/limits";
+import { isManagedCreation } from "../../core/names";
 import { version } from "../package.json";
 import { defaultContainerPorts, isNamed, type NodeConfig, readNode } from "./config";
 import { type Containers, Creator, createSchema, openContainers } from "./containers";
@@ -10,7 +11,6 @@ import { makeApp, Servers, Tokens } from "./http";
 import { MigGuard } from "./inventory";
 import { loadLibc } from "./libc";
 import type { Logger } from "./log";
-import { isManagedCreation } from "./manager";
 import { ManagerParts } from "./manager-parts";
 import { makeMetrics } from "./metrics";
 import { NodeSlices } from "./node-slices";

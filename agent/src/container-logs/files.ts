@@ -1,5 +1,6 @@
 import { lstat, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { isManagedCreation } from "../../../core/names";
 import { mapLimit } from "../waiting";
 
 export interface LogFile {
@@ -19,19 +20,19 @@ export interface LogFiles {
   at: number;
 }
 
-/** A container's id in the API. Anything else would be a path. */
-const ID = /^[0-9a-f]{8}$/;
-const FILE = /^([0-9a-f]{8})\.jsonl(?:\.(\d))?$/;
+const ENDING = /\.jsonl(?:\.\d)?$/;
 
 /** @throws for what is no id of a container */
 export function logPath(folder: string, id: string): string {
-  if (!ID.test(id)) throw new Error("A container's log is found by its id: 8 characters of 0-9 and a-f.");
+  // Anything else would be a path.
+  if (!isManagedCreation(id))
+    throw new Error("A container's log is found by its id: 8 characters of 0-9 and a-f.");
   return join(folder, `${id}.jsonl`);
 }
 
 /** All logs in the folder. Files with other names are none of them, and no link is followed. */
 export async function listLogs(folder: string): Promise<LogFiles[]> {
-  const names = (await readdir(folder)).filter((name) => FILE.test(name));
+  const names = (await readdir(folder)).filter((name) => idIn(name, ENDING) !== undefined);
   // FILE.3 is older than FILE.2, and FILE the newest.
   const files = await mapLimit(names.sort().reverse(), 16, (name) => fileAt(folder, name));
   const byId = new Map<string, LogFile[]>();
@@ -47,12 +48,18 @@ export async function listLogs(folder: string): Promise<LogFiles[]> {
   }));
 }
 
+/** Of which container a file is, by its name; undefined: it has another ending, or no id before that. */
+export function idIn(name: string, ending: RegExp): string | undefined {
+  const id = name.replace(ending, "");
+  return ending.test(name) && isManagedCreation(id) ? id : undefined;
+}
+
 async function fileAt(folder: string, name: string): Promise<(LogFile & { id: string })[]> {
   const path = join(folder, name);
   try {
     const found = await lstat(path);
     if (!found.isFile()) return [];
-    return [{ id: name.slice(0, 8), path, bytes: found.size, at: found.mtimeMs }];
+    return [{ id: idIn(name, ENDING) ?? "", path, bytes: found.size, at: found.mtimeMs }];
   } catch (error) {
     // Put aside or removed since the folder was read.
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];

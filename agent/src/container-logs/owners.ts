@@ -2,10 +2,11 @@
 import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InTurn } from "../waiting";
+import { idIn } from "./files";
 
-const FILE = /^([0-9a-f]{8})\.owner$/;
-/** One whose write a crash cut off. */
-const HALF = /^[0-9a-f]{8}\.owner\.new$/;
+const ENDING = /\.owner$/;
+/** Of one whose write a crash cut off. */
+const HALF = /\.owner\.new$/;
 /** Characters of a name. */
 const LONGEST = 64;
 
@@ -22,8 +23,8 @@ export class Owners {
   /** Reads what is there. */
   async restore(): Promise<void> {
     for (const name of await readdir(this.folder)) {
-      if (HALF.test(name)) await rm(join(this.folder, name), { force: true });
-      const id = FILE.exec(name)?.[1];
+      if (idIn(name, HALF) !== undefined) await rm(join(this.folder, name), { force: true });
+      const id = idIn(name, ENDING);
       if (id === undefined) continue;
       const owner = await readFile(join(this.folder, name), "utf8");
       // A power cut may leave it empty: then it is nobody's.

@@ -1,7 +1,6 @@
 /** The container manager: containers of tenants, and the pools that they are taken from. */
 
 export { managerFaultPoints } from "./faults";
-export { isManagedCreation } from "./maker";
 export { Manager, type TenantCaller } from "./manager";
 export type { Logs, ManagedContainer, ManagedContainers, PackageCaches, Setups } from "./ports";
 export { noContainer } from "./refusals";

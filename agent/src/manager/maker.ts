@@ -352,9 +352,6 @@ export class Maker {
   }
 }
 
-/** How a creation of the manager's is told from those of others, which have 16 digits. */
-export const isManagedCreation = (creation: string) => /^[0-9a-f]{8}$/.test(creation);
-
 const needOf = ({ memoryMiB, cpus, pids }: ManagedRow) => ({ memoryMiB, cpus, pids });
 
 /** The manager has looked for room itself; what a tenant may have of GPUs the ledger says. */

@@ -1,10 +1,11 @@
 /** Brings the manager's rows and Docker's containers to agree, after a berthd that was killed or a dockerd that was away. */
 import type { Result } from "../../../core/gpu";
+import { isManagedCreation } from "../../../core/names";
 import type { ContainerRecord, Containers, Creator, Log } from "../containers";
 import type { Engine } from "../docker";
 import type { Operations } from "../operations";
 import type { Book, ManagedRow, WriteTurn } from "./book";
-import { isManagedCreation, type Maker } from "./maker";
+import type { Maker } from "./maker";
 
 export interface RecoverOptions {
   book: Book;

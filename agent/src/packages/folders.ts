@@ -1,9 +1,8 @@
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { isManagedCreation } from "../../../core/names";
 import { readIfThere, replaceFile } from "../files";
-
-const ID = /^[0-9a-f]{8}$/;
 
 const stateSchema = z.object({
   /** How packages come to stand below it, as it was when the container was made: it keeps the mount that it got then. */
@@ -29,12 +28,12 @@ export class ContainerFolders {
 
   ids(): string[] {
     mkdirSync(this.folder, { recursive: true, mode: 0o700 });
-    return readdirSync(this.folder).filter((name) => ID.test(name));
+    return readdirSync(this.folder).filter(isManagedCreation);
   }
 
   of(id: string) {
     // It becomes a part of paths.
-    if (!ID.test(id)) throw new Error(`${JSON.stringify(id)} is no container's id`);
+    if (!isManagedCreation(id)) throw new Error(`${JSON.stringify(id)} is no container's id`);
     const folder = join(this.folder, id);
     const at = (name: string) => join(folder, name);
     return { folder, target: at("node_modules"), upper: at("upper"), work: at("work"), aside: at("aside") };

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { isManagedCreation } from "../../../../core/names";
 import type { LogItem } from "../../container-logs";
 import { noContainer } from "../../manager";
 import { inParams, noBody, ownerOf } from "../commands";
@@ -10,9 +11,6 @@ import type { SseEvent } from "../sse";
 import type { RouteContext } from "../types";
 import { answerTicket, ticketMade } from "./tickets";
 
-/** As `ContainerLogs` has them. */
-const ID = /^[0-9a-f]{8}$/;
-
 /** What containers print, for their tenants, also for a time after they are gone. */
 export function addLogs(fastify: FastifyInstance, { inside, streams, tickets }: RouteContext): void {
   if (!inside) return;
@@ -22,7 +20,8 @@ export function addLogs(fastify: FastifyInstance, { inside, streams, tickets }: 
   /** @throws {Refused} 404: it is not there, or somebody else's, or the caller has none of that kind */
   const mustOwn = (identity: Identity, id: string): void => {
     const owner = ownerOf(identity);
-    if (!owner.person && ID.test(id) && (commands.owns(owner, id) || logs.ownerOf(id) === owner.name)) return;
+    const has = () => commands.owns(owner, id) || logs.ownerOf(id) === owner.name;
+    if (!owner.person && isManagedCreation(id) && has()) return;
     throw new Refused(noContainer(id));
   };
 

@@ -2,12 +2,13 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { SETUP_PHASES } from "../../../../core/manager";
+import { MANAGED_CREATION } from "../../../../core/names";
 import { setupSchema } from "../../setup";
 import { answers, granted, identityOf, tenantOf, tenantOnly } from "../route";
 import type { RouteContext } from "../types";
 
 const setupParams = z.strictObject({
-  id: z.string().regex(/^[0-9a-f]{8}$/, "an id of 8 characters of 0-9 and a-f"),
+  id: z.string().regex(MANAGED_CREATION, "an id of 8 characters of 0-9 and a-f"),
 });
 
 export const setup = z.object({

@@ -5,15 +5,10 @@
 import { type ManagerConfig, managerSchema } from "../../../../agent/src/config";
 import { Containers, Creator } from "../../../../agent/src/containers";
 import { Engine } from "../../../../agent/src/docker";
-import {
-  isManagedCreation,
-  type ManagedRequest,
-  Manager,
-  managedSchema,
-  type Setups,
-} from "../../../../agent/src/manager";
+import { type ManagedRequest, Manager, managedSchema, type Setups } from "../../../../agent/src/manager";
 import { Operations } from "../../../../agent/src/operations";
 import type { ManagedRow } from "../../../../agent/src/store";
+import { isManagedCreation } from "../../../../core/names";
 import { FakeDockerd } from "../../../fakes/dockerd";
 import { until } from "../../../lib/until";
 import { logInto } from "../containers/rig";
