@@ -1,5 +1,5 @@
 /** What two requests have alike that are the same one, and what is noted of that. Pure. */
-import { createHash } from "node:crypto";
+import { fingerprintOf } from "../../../core/fingerprint";
 import type { WriteTurn } from "./book";
 import type { ClaimRequest, ManagedRequest } from "./request";
 
@@ -20,10 +20,7 @@ export function keyFor(
   { owner }: { owner: string },
 ): Key | undefined {
   if (key === undefined) return undefined;
-  const fingerprint = createHash("sha256")
-    .update(JSON.stringify([kind, sorted(request)]))
-    .digest("hex");
-  return { account: `tenant:${owner}`, key, fingerprint };
+  return { account: `tenant:${owner}`, key, fingerprint: fingerprintOf([kind, request]) };
 }
 
 /** As it is noted beside the keys of grants. */
@@ -32,13 +29,4 @@ export const keyOf = (key: string) => `container ${key}`;
 /** Notes what a key was answered with. @param at 0: it may be used again */
 export function answer(turn: WriteTurn, { account, key, fingerprint }: Key, id: string, at = turn.now): void {
   turn.put("answered", { actor: account, key: keyOf(key), fingerprint, grantId: id, at });
-}
-
-/** With the keys of each object in one order. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.entries(value)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, inner]) => [key, sorted(inner)]);
 }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { fingerprintOf } from "../../../core/fingerprint";
 import { type Grant, type Refusal, type Result, reserve } from "../../../core/gpu";
 import type { Tables } from "../store";
 import type { LedgerTurn, LedgerWriter } from "./ledger-turn";
@@ -33,9 +33,7 @@ export class Reservations {
     const actor = request.actor ?? "";
     const key = request.idempotencyKey;
     const { user, ask, purpose, containers } = request;
-    const fingerprint = createHash("sha256")
-      .update(JSON.stringify([user, Object.entries(ask).sort(), purpose, containers]))
-      .digest("hex");
+    const fingerprint = fingerprintOf([user, ask, purpose, containers]);
     const other: Result<Grant> = {
       ok: false,
       refusal: {

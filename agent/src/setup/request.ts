@@ -1,6 +1,6 @@
 /** What somebody who wants a container set up may say, and nothing else. */
-import { createHash } from "node:crypto";
 import { z } from "zod";
+import { fingerprintOf } from "../../../core/fingerprint";
 import { plainText, type Result, refuse } from "../../../core/gpu";
 import {
   environmentSchema,
@@ -115,11 +115,12 @@ async function callbackProblems(
 }
 
 function wishOf(body: SetupRequest, repository: Repository): Wish {
-  const { branch, githubToken: token, callbackUrl: url, callbackSecret: secret } = body;
+  const { githubToken: token, ...same } = body;
+  const { branch, callbackUrl: url, callbackSecret: secret } = same;
   const { buildMainImage: build, envVars: env = {}, installCommand: install, startCommand: start } = body;
   return {
     ...{ repository, env, workdir: body.workdir, hasMain: body.hasMainImage ?? false },
-    fingerprint: fingerprintOf(body),
+    fingerprint: fingerprintOf({ ...same, envVars: env }),
     ...(branch !== undefined && { branch }),
     ...(token !== undefined && { token }),
     ...(url !== undefined && secret !== undefined && { callback: { url, secret } }),
@@ -128,10 +129,4 @@ function wishOf(body: SetupRequest, repository: Repository): Wish {
     ...(start !== undefined && { start }),
     ...(body.idempotency_key !== undefined && { key: body.idempotency_key }),
   };
-}
-
-function fingerprintOf({ githubToken: _, ...rest }: SetupRequest): string {
-  const envVars = Object.entries(rest.envVars ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  const entries = Object.entries({ ...rest, envVars }).sort(([a], [b]) => (a < b ? -1 : 1));
-  return createHash("sha256").update(JSON.stringify(entries)).digest("hex");
 }
