@@ -47,6 +47,8 @@ export class ManagerParts {
   readonly setups: Setups;
   readonly commands: Commands;
   readonly logs: ContainerLogs;
+  /** Of pages that may open streams of containers with a ticket. */
+  readonly origins = () => this.config?.origins ?? [];
   private readonly callbacks: Callbacks;
   private readonly repositories: RepositoryCache;
   private readonly packages: ManagerPackages;

@@ -39,38 +39,36 @@ export function identityOf(request: { identity: Identity | null }): Identity {
   return request.identity;
 }
 
-const only = (...roles: Identity["role"][]) => ({
-  onRequest: async (request: { identity: Identity | null }) => {
-    const identity = identityOf(request);
-    if (!roles.includes(identity.role)) throw notAllowed("This", identity.user ?? `role ${identity.role}`);
-  },
-});
+type Role = Identity["role"];
+
 // Before the body is read: who may not call sends no large one, and hears nothing of what would be right.
+const only = (...roles: Role[]) => ({
+  onRequest: async (request: { identity: Identity | null }) => mustBe(identityOf(request), roles),
+});
 export const adminOnly = only("admin");
 export const programOnly = only("admin", "service");
-/** Those that have containers of their own: operators have Docker on the node. */
-export const ownerOnly = only("tenant", "user");
+/** Everybody but tenants: whoever has a socket, or a token of the node's. */
+export const NODES: readonly Role[] = ["admin", "service", "user"];
 
-/** For tenants alone, on a node that has a container manager: `isServed` says so. */
-export const tenantOnly = (isServed: () => boolean) => ({
+/**
+ * For tenants, where the node serves any, and for these roles.
+ *
+ * @param parts the node's container manager; undefined: it has none
+ */
+export const tenantsAnd = (
+  parts: { manager: { config: object | undefined } } | undefined,
+  ...roles: readonly Role[]
+) => ({
   config: { tenants: true },
-  onRequest: async (request: { identity: Identity | null }) => {
-    const identity = identityOf(request);
-    if (identity.role !== "tenant") throw notAllowed("This", identity.user ?? `role ${identity.role}`);
-    if (!isServed()) throw notAllowed("This", "tokens of role tenant");
-  },
+  onRequest: async (request: { identity: Identity | null }) =>
+    mustBe(identityOf(request), parts?.manager.config === undefined ? roles : ["tenant", ...roles]),
 });
 
-/** For tenants as `tenantOnly`, and for those of `roles` as well; none of them: for everybody else. */
-export const tenantsToo = (isServed: () => boolean, ...roles: Identity["role"][]) => ({
-  config: { tenants: true },
-  onRequest: async (request: { identity: Identity | null }) => {
-    const { role, user } = identityOf(request);
-    if (role === "tenant" && !isServed()) throw notAllowed("This", "tokens of role tenant");
-    if (role !== "tenant" && roles.length > 0 && !roles.includes(role))
-      throw notAllowed("This", user ?? `role ${role}`);
-  },
-});
+/** @throws {Refused} 403 */
+function mustBe({ role, user }: Identity, roles: readonly Role[]): void {
+  if (roles.includes(role)) return;
+  throw notAllowed("This", user ?? (role === "tenant" ? "tokens of role tenant" : `role ${role}`));
+}
 
 /** The tenant that calls; undefined: it is somebody else. */
 export const tenantOf = ({ role, tenant }: Identity) => (role === "tenant" ? tenant : undefined);

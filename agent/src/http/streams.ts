@@ -24,10 +24,8 @@ interface Route<P extends z.ZodType, Q extends z.ZodObject> {
   description: string;
   params?: P;
   query?: Q;
-  /** Who may: `programOnly` and the like; left out: every caller but tenants. */
-  guard?: { onRequest?(request: FastifyRequest): Promise<void> };
-  /** True: for tenants too. */
-  tenants?: boolean;
+  /** Who may: `programOnly`, `tenantsAnd` and the like; left out: every caller but tenants. */
+  guard?: { onRequest?(request: FastifyRequest): Promise<void>; config?: { tenants?: boolean } };
 }
 interface Asked<P, Q> {
   params: z.output<P>;
@@ -300,7 +298,7 @@ export class Streams extends OpenStreams {
   private add<P extends z.ZodType, Q extends z.ZodObject>(
     app: FastifyInstance,
     path: string,
-    { description, params, query, guard, tenants = false }: Route<P, Q>,
+    { description, params, query, guard }: Route<P, Q>,
     content: Record<string, { schema: z.ZodType }>,
     status: number,
     more: z.ZodRawShape,
@@ -312,7 +310,7 @@ export class Streams extends OpenStreams {
       path,
       {
         ...guard,
-        config: { stream: true, tenants },
+        config: { ...guard?.config, stream: true },
         schema: {
           ...(params && { params }),
           querystring: z.strictObject({ ...query?.shape, ...more, ticket }),

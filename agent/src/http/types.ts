@@ -40,6 +40,17 @@ export type TenantManager = Pick<
   | ("pools" | "capacity" | "images")
 >;
 
+/** The container manager, with what works for it. A node whose manager has no `config` serves no tenant. */
+export interface TenantParts {
+  manager: TenantManager;
+  setups: Pick<Setups, "ask">;
+  /** In containers of people too. */
+  commands: Pick<Commands, "exec" | "terminal" | "stats" | "owns">;
+  logs: Pick<ContainerLogs, "follow" | "ownerOf">;
+  /** Of pages that may open streams of containers with a ticket. */
+  origins(): readonly string[];
+}
+
 /** What the routes work with. */
 export interface RouteContext {
   ledger: ApiLedger;
@@ -59,17 +70,8 @@ export interface RouteContext {
   containers: Pick<Containers, "current" | "get" | "list">;
   /** Undefined: this node creates no containers. */
   creator?: { port: CreatorPort; schema: ZodType };
-  /** Undefined: this berthd has no container manager. One whose `config` is undefined serves nobody. */
-  manager?: TenantManager;
-  /** Undefined: this berthd has no container manager. */
-  setups?: Pick<Setups, "ask">;
-  /** What is done in containers. Undefined: in none. */
-  inside?: {
-    commands: Pick<Commands, "exec" | "terminal" | "stats" | "owns">;
-    logs: Pick<ContainerLogs, "follow" | "ownerOf">;
-    /** Of pages that may open streams of containers with a ticket. */
-    origins(): readonly string[];
-  };
+  /** Undefined: this berthd has no container manager, and does nothing in containers. */
+  forTenants?: TenantParts;
   log: Pick<Logger, "warn">;
 }
 

@@ -14,7 +14,7 @@ import { addTerminal } from "../../../agent/src/http/areas/terminal";
 import { Proc } from "../../../agent/src/proc";
 import { type FakeContainer, FakeDockerd } from "../../fakes/dockerd";
 import { api, endings } from "../../unit/agent/http/cases";
-import type { Api, ApiOptions } from "../../unit/agent/http/rig";
+import { type Api, type ApiOptions, tenantParts } from "../../unit/agent/http/rig";
 
 export const soon = 30_000;
 export const proc = new Proc();
@@ -89,7 +89,8 @@ export async function inside({ places, log, ...options }: InsideOptions = {}): P
   });
   endings.push(() => commands.close());
   const area: Area = (app, context) => {
-    const more = { ...context, log: say, inside: { commands, logs, origins: () => [page] } };
+    const forTenants = tenantParts({ commands, logs, origins: () => [page] });
+    const more = { ...context, log: say, forTenants };
     for (const add of [addExec, addLogs, addTerminal]) add(app, more);
   };
   const made = await api({

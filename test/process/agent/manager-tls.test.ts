@@ -11,11 +11,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { managerNode } from "../../lib/manager-node";
 import { get, rawClient } from "../../lib/stream-client";
 import { until } from "../../lib/until";
 import { api, endAfterEachTest, endings } from "../../unit/agent/http/cases";
 import type { Api } from "../../unit/agent/http/rig";
+import { configOf } from "../../unit/agent/manager/rig";
 
 endAfterEachTest();
 
@@ -56,7 +56,10 @@ function place(files: { certificate: string; key: string }, certificate: string,
 }
 
 const encrypted = (files: { certificate: string; key: string }): Promise<Api> =>
-  api({ node: { tenants, manager: managerNode(files) }, certificateEvery: 50 });
+  api({
+    node: { tenants, manager: configOf({ listen: { address: "127.0.0.1", port: 0, tls: files } }) },
+    certificateEvery: 50,
+  });
 
 const trusted = () => ["one", "two"].map((name) => readFileSync(join(folder, `${name}.crt`)));
 

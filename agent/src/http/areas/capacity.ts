@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { answers, tenantsToo } from "../route";
+import { answers, tenantsAnd } from "../route";
 import type { RouteContext } from "../types";
 
 const bound = z
@@ -23,13 +23,14 @@ const capacity = z.object({
 });
 
 /** How many containers more the node takes. */
-export function addCapacity(fastify: FastifyInstance, { manager }: RouteContext): void {
-  if (manager === undefined) return;
+export function addCapacity(fastify: FastifyInstance, { forTenants }: RouteContext): void {
+  if (!forTenants) return;
+  const { manager } = forTenants;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   app.get(
     "/api/capacity",
     {
-      ...tenantsToo(() => manager.config !== undefined, "admin", "service"),
+      ...tenantsAnd(forTenants, "admin", "service"),
       schema: { response: answers(200, capacity, "How many containers more the node takes.") },
     },
     async () => manager.capacity(),

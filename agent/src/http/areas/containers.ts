@@ -12,10 +12,11 @@ import {
   bodyReadLater,
   granted,
   identityOf,
+  NODES,
   readBody,
   selfOf,
   tenantOf,
-  tenantsToo,
+  tenantsAnd,
 } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
@@ -77,10 +78,10 @@ function containerView(record: ContainerRecord): z.infer<typeof container> | und
 /** Containers of people, those that berthd makes for them, and those that Docker held back. */
 export function addContainers(fastify: FastifyInstance, context: RouteContext): void {
   const app = fastify.withTypeProvider<ZodTypeProvider>();
-  const { ledger, creator, containers: known, manager, streams } = context;
-  const isServed = () => manager?.config !== undefined;
+  const { ledger, creator, containers: known, forTenants, streams } = context;
+  const manager = forTenants?.manager;
   /** Tenants see their own, by the ids of the manager; everybody else sees Berth's. */
-  const open = tenantsToo(isServed);
+  const open = tenantsAnd(forTenants, ...NODES);
 
   app.get(
     "/api/held-back",

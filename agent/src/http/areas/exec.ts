@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { hasNoNul, NO_NUL } from "../../../../core/text";
 import { begun, counter, inParams, ownerOf } from "../commands";
-import { answers, identityOf, ownerOnly } from "../route";
+import { answers, identityOf, tenantsAnd } from "../route";
 import type { RouteContext } from "../types";
 
 /** Bytes of one argument of a program, its NUL included: the kernel takes no longer one. */
@@ -53,17 +53,17 @@ const stats = z.object({
 });
 
 /** Commands in containers, and what a container uses: for tenants, and for users in containers that they had made. */
-export function addExec(fastify: FastifyInstance, { inside, streams }: RouteContext): void {
-  if (!inside) return;
+export function addExec(fastify: FastifyInstance, { forTenants, streams }: RouteContext): void {
+  if (!forTenants) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
-  const { commands } = inside;
+  const { commands } = forTenants;
+  const owners = tenantsAnd(forTenants, "user");
   const count = counter(MOST_A_MINUTE, "commands");
 
   app.post(
     "/api/containers/:id/exec",
     {
-      ...ownerOnly,
-      config: { tenants: true },
+      ...owners,
       schema: {
         params: inParams,
         body: execBody,
@@ -89,8 +89,7 @@ export function addExec(fastify: FastifyInstance, { inside, streams }: RouteCont
   app.get(
     "/api/containers/:id/stats",
     {
-      ...ownerOnly,
-      config: { tenants: true },
+      ...owners,
       schema: { params: inParams, response: answers(200, stats, "What the container uses now.") },
     },
     async (request) => begun(await commands.stats(ownerOf(identityOf(request)), request.params.id)),

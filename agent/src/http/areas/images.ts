@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { answers, identityOf, tenantOf, tenantsToo } from "../route";
+import { answers, identityOf, tenantOf, tenantsAnd } from "../route";
 import type { RouteContext } from "../types";
 
 const images = z.object({
@@ -24,13 +24,14 @@ const images = z.object({
 });
 
 /** Images of which tenants may make containers. */
-export function addImages(fastify: FastifyInstance, { manager }: RouteContext): void {
-  if (manager === undefined) return;
+export function addImages(fastify: FastifyInstance, { forTenants }: RouteContext): void {
+  if (!forTenants) return;
+  const { manager } = forTenants;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   app.get(
     "/api/images",
     {
-      ...tenantsToo(() => manager.config !== undefined, "admin", "service"),
+      ...tenantsAnd(forTenants, "admin", "service"),
       schema: { response: answers(200, images, "Images of which tenants may make containers.") },
     },
     async (request) => manager.images(tenantOf(identityOf(request))),

@@ -6,16 +6,17 @@ import { noContainer } from "../../manager";
 import { inParams, noBody, ownerOf } from "../commands";
 import { Refused } from "../failures";
 import { accountOf, type Identity } from "../identity";
-import { answers, callerOf, identityOf, ownerOnly } from "../route";
+import { answers, callerOf, identityOf, tenantsAnd } from "../route";
 import type { SseEvent } from "../sse";
 import type { RouteContext } from "../types";
 import { answerTicket, ticketMade } from "./tickets";
 
 /** What containers print, for their tenants, also for a time after they are gone. */
-export function addLogs(fastify: FastifyInstance, { inside, streams, tickets }: RouteContext): void {
-  if (!inside) return;
+export function addLogs(fastify: FastifyInstance, { forTenants, streams, tickets }: RouteContext): void {
+  if (!forTenants) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
-  const { commands, logs, origins } = inside;
+  const { commands, logs, origins } = forTenants;
+  const owners = tenantsAnd(forTenants, "user");
 
   /** @throws {Refused} 404: it is not there, or somebody else's, or the caller has none of that kind */
   const mustOwn = (identity: Identity, id: string): void => {
@@ -28,8 +29,7 @@ export function addLogs(fastify: FastifyInstance, { inside, streams, tickets }: 
   streams.sse(fastify, "/api/containers/:id/logs", {
     description:
       'What its set-up says and what its start command prints: data is {"line", "timestamp"}, the time in milliseconds since the epoch. All that is kept, or what comes after Last-Event-ID; then what comes. `gap`: lines that are not kept any more, or were lost. `end`: why the stream ends; `over`: the container is gone, and that was the last line. Logs of containers that are gone stay for a day.',
-    guard: ownerOnly,
-    tenants: true,
+    guard: owners,
     params: inParams,
     open: ({ params: { id } }, { identity, signal, lastEventId }) => {
       mustOwn(identity, id);
@@ -40,8 +40,7 @@ export function addLogs(fastify: FastifyInstance, { inside, streams, tickets }: 
   app.post(
     "/api/containers/:id/logs/ticket",
     {
-      ...ownerOnly,
-      config: { tenants: true },
+      ...owners,
       schema: {
         params: inParams,
         body: noBody,

@@ -3,7 +3,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { claimSchema, type TenantCaller } from "../../manager";
 import type { Identity } from "../identity";
-import { answers, granted, identityOf, tenantOf, tenantOnly } from "../route";
+import { answers, granted, identityOf, tenantOf, tenantsAnd } from "../route";
 import * as s from "../schemas";
 import type { RouteContext } from "../types";
 
@@ -36,10 +36,11 @@ export const managedList = z.object({ containers: z.array(managed) });
 export const tenantCaller = ({ actor }: Identity, owner: string): TenantCaller => ({ owner, actor });
 
 /** What tenants do with their containers beside making and removing them. */
-export function addManaged(fastify: FastifyInstance, { manager, streams }: RouteContext): void {
-  if (manager === undefined) return;
+export function addManaged(fastify: FastifyInstance, { forTenants, streams }: RouteContext): void {
+  if (!forTenants) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
-  const theirs = tenantOnly(() => manager.config !== undefined);
+  const { manager } = forTenants;
+  const theirs = tenantsAnd(forTenants);
   const callerOf = (request: { identity: Identity | null }) => {
     const identity = identityOf(request);
     return tenantCaller(identity, tenantOf(identity) ?? "");

@@ -26,7 +26,8 @@ export const whoami = z.object({
 });
 
 /** How berthd is, and who calls. */
-export function addNode(fastify: FastifyInstance, { ledger, manager, metrics }: RouteContext): void {
+export function addNode(fastify: FastifyInstance, { ledger, forTenants, metrics }: RouteContext): void {
+  const manager = forTenants?.manager;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
 
   app.get(

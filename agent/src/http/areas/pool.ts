@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { answers, identityOf, tenantOf, tenantsToo } from "../route";
+import { answers, identityOf, tenantOf, tenantsAnd } from "../route";
 import type { RouteContext } from "../types";
 
 const pools = z.object({
@@ -22,13 +22,14 @@ const pools = z.object({
 });
 
 /** The pools of the node's templates. */
-export function addPool(fastify: FastifyInstance, { manager }: RouteContext): void {
-  if (manager === undefined) return;
+export function addPool(fastify: FastifyInstance, { forTenants }: RouteContext): void {
+  if (!forTenants) return;
+  const { manager } = forTenants;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
   app.get(
     "/api/pool",
     {
-      ...tenantsToo(() => manager.config !== undefined, "admin", "service"),
+      ...tenantsAnd(forTenants, "admin", "service"),
       schema: { response: answers(200, pools, "Containers that stand ready, by template.") },
     },
     async (request) => {

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { SETUP_PHASES } from "../../../../core/manager";
 import { MANAGED_CREATION } from "../../../../core/names";
 import { setupSchema } from "../../setup";
-import { answers, granted, identityOf, tenantOf, tenantOnly } from "../route";
+import { answers, granted, identityOf, tenantOf, tenantsAnd } from "../route";
 import type { RouteContext } from "../types";
 
 const setupParams = z.strictObject({
@@ -23,14 +23,15 @@ export const setup = z.object({
 });
 
 /** Has a container of a tenant's set up with a repository. */
-export function addSetup(fastify: FastifyInstance, { setups, manager }: RouteContext): void {
+export function addSetup(fastify: FastifyInstance, { forTenants }: RouteContext): void {
+  if (!forTenants) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
-  if (!setups) return;
+  const { setups } = forTenants;
 
   app.post(
     "/api/containers/:id/setup",
     {
-      ...tenantOnly(() => manager === undefined || manager.config !== undefined),
+      ...tenantsAnd(forTenants),
       schema: {
         params: setupParams,
         body: setupSchema,

@@ -10,7 +10,7 @@ import { pause } from "../../waiting";
 import { begun, counter, inParams, noBody, ownerOf } from "../commands";
 import { Refused } from "../failures";
 import { accountOf } from "../identity";
-import { answers, callerOf, identityOf, ownerOnly } from "../route";
+import { answers, callerOf, identityOf, tenantsAnd } from "../route";
 import type { Channel } from "../streams";
 import type { RouteContext } from "../types";
 import { answerTicket, ticketMade } from "./tickets";
@@ -47,17 +47,18 @@ ticket. 4003: the token has ended. 4008: the client does not read or answer. 400
 was typed or shown for an hour. Whatever ends it hangs up.`.replaceAll("\n", " ");
 
 /** Terminals in containers: for tenants, and for users in containers that they had made. */
-export function addTerminal(fastify: FastifyInstance, { inside, streams, tickets, log }: RouteContext): void {
-  if (!inside) return;
+export function addTerminal(fastify: FastifyInstance, context: RouteContext): void {
+  const { forTenants, streams, tickets, log } = context;
+  if (!forTenants) return;
   const app = fastify.withTypeProvider<ZodTypeProvider>();
-  const { commands, origins } = inside;
+  const { commands, origins } = forTenants;
+  const owners = tenantsAnd(forTenants, "user");
   const count = counter(MOST_A_MINUTE, "terminals");
 
   streams.webSocket(fastify, "/api/containers/:id/terminal", {
     description,
     protocol: PROTOCOL,
-    guard: ownerOnly,
-    tenants: true,
+    guard: owners,
     params: inParams,
     query: terminalQuery,
     open: async ({ params: { id }, query: size }, { identity, signal }) => {
@@ -70,8 +71,7 @@ export function addTerminal(fastify: FastifyInstance, { inside, streams, tickets
   app.post(
     "/api/containers/:id/terminal/ticket",
     {
-      ...ownerOnly,
-      config: { tenants: true },
+      ...owners,
       schema: {
         params: inParams,
         body: noBody,

@@ -5,8 +5,8 @@
  */
 import { hash } from "node:crypto";
 import { expect, it } from "vitest";
-import { managerNode } from "../../../lib/manager-node";
 import { until } from "../../../lib/until";
+import { configOf } from "../manager/rig";
 import { api, endAfterEachTest } from "./cases";
 import type { Api } from "./rig";
 
@@ -24,7 +24,7 @@ const [first, second, third] = ["first", "second", "third"].map(secret) as [stri
 async function running(token?: string) {
   const clock = { now: 1_800_000_000_000 };
   const made = await api({
-    node: { tenants: [tenant("web-ide", token)], manager: managerNode() },
+    node: { tenants: [tenant("web-ide", token)], manager: configOf() },
     now: () => clock.now,
   });
   return { made, clock };

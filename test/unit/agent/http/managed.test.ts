@@ -26,7 +26,7 @@ describe.runIf(asRoot)("the container manager over HTTP", () => {
     });
     api = await makeApi({
       node: { tenants: [{ name: "web" }, { name: "bench" }] },
-      manager: rig.manager,
+      forTenants: { manager: rig.manager },
       known: [theirs],
       mostTries: 10_000,
     });
@@ -217,6 +217,11 @@ describe.runIf(asRoot)("the container manager over HTTP", () => {
       ["GET", "/api/containers"],
       ["POST", "/api/containers"],
       ["POST", "/api/containers/claim"],
+      ["POST", "/api/containers/0badcafe/setup"],
+      ["POST", "/api/containers/0badcafe/exec"],
+      ["GET", "/api/containers/0badcafe/stats"],
+      ["GET", "/api/containers/0badcafe/logs"],
+      ["POST", "/api/containers/0badcafe/terminal/ticket"],
       ["GET", "/api/pool"],
     ] as const) {
       const answer = await as("web", method, path, method === "POST" ? {} : undefined);

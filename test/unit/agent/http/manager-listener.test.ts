@@ -8,9 +8,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Area } from "../../../../agent/src/http/areas";
 import { answers, identityOf } from "../../../../agent/src/http/route";
-import { managerNode } from "../../../lib/manager-node";
 import { get, rawClient } from "../../../lib/stream-client";
 import { until } from "../../../lib/until";
+import { configOf } from "../manager/rig";
 import { api, endAfterEachTest, endings } from "./cases";
 import { type Api, call, makeApi } from "./rig";
 
@@ -30,14 +30,14 @@ const area: Area = (app: FastifyInstance, { streams }) => {
   app.delete("/test/theirs/:id", { schema }, who);
   streams.sse(app, "/test/events", {
     description: "Says one thing.",
-    tenants: true,
+    guard: { config: { tenants: true } },
     open: async function* () {
       yield { id: "1", data: "{}" };
     },
   });
   streams.webSocket(app, "/test/socket", {
     description: "Ends at once.",
-    tenants: true,
+    guard: { config: { tenants: true } },
     open: () => async () => {},
   });
 };
@@ -61,7 +61,7 @@ describe("the container manager's listener", () => {
   let port: number;
   let tenant: string;
   beforeAll(async () => {
-    made = await makeApi({ node: { tenants, manager: managerNode() }, area });
+    made = await makeApi({ node: { tenants, manager: configOf() }, area });
     port = made.servers.managerPort as number;
     tenant = await tokenOf(made, { role: "tenant", owner: "web-ide" });
   });
@@ -180,7 +180,7 @@ describe("node.json", () => {
   it("brings the listener, moves it and takes it away, while berthd runs", async () => {
     const made = await api({ node: { tenants } });
     expect(made.servers.managerPort).toBeUndefined();
-    made.node.manager = managerNode();
+    made.node.manager = configOf();
     await made.servers.apply();
     const first = made.servers.managerPort as number;
     expect((await call("GET", "/health", { port: first })).status).toBe(200);
@@ -196,20 +196,20 @@ describe("node.json", () => {
 
   it("that names an address which is not there leaves the API as it is, and berthd says what is wrong", async () => {
     const made = await api({ node: { tenants } });
-    made.node.manager = { ...managerNode(), listen: { address: "192.0.2.1", port: 8080 } };
+    made.node.manager = { ...configOf(), listen: { address: "192.0.2.1", port: 8080 } };
     await made.servers.apply();
     expect(made.servers.problem).toMatch(
       /^the container manager cannot be offered over TCP: .*EADDRNOTAVAIL/,
     );
     expect((await made.call("GET", "/health", { port: made.servers.port })).status).toBe(200);
-    made.node.manager = managerNode();
+    made.node.manager = configOf();
     await until("it is tried again", soon, () => made.servers.problem === undefined);
     expect(made.servers.managerPort).toBeGreaterThan(0);
   });
 });
 
 it("whoever fills the manager's listener takes no connection of the API's", async () => {
-  const made = await api({ node: { tenants, manager: managerNode() } });
+  const made = await api({ node: { tenants, manager: configOf() } });
   const clients = Array.from({ length: 150 }, () =>
     rawClient({ port: made.servers.managerPort as number }, ""),
   );

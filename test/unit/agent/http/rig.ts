@@ -10,7 +10,7 @@ import type { ContainerRecord } from "../../../../agent/src/containers";
 import { EventFollower } from "../../../../agent/src/event-follow";
 import { makeApp, Servers, type StreamLimits, Tokens } from "../../../../agent/src/http";
 import { type Area, areas } from "../../../../agent/src/http/areas";
-import type { TenantManager } from "../../../../agent/src/http/types";
+import type { TenantParts } from "../../../../agent/src/http/types";
 import type { Logger } from "../../../../agent/src/log";
 import { makeMetrics } from "../../../../agent/src/metrics";
 import { type AgentPaths, agentPaths, userSocket } from "../../../../agent/src/paths";
@@ -163,6 +163,12 @@ export const record = (more: Partial<ContainerRecord>): ContainerRecord => ({
   ...more,
 });
 
+/** A container manager that serves tenants, with what the test gives; nothing else of it may be called. */
+export const tenantParts = (given: Partial<TenantParts>): TenantParts => {
+  const others = { manager: { config: {} }, setups: {}, commands: {}, logs: {}, origins: () => [] };
+  return { ...(others as unknown as TenantParts), ...given };
+};
+
 export interface ApiOptions extends RigOptions {
   node?: Partial<NodeConfig>;
   mostTries?: number;
@@ -173,8 +179,8 @@ export interface ApiOptions extends RigOptions {
   certificateEvery?: number;
   /** Routes beside those of the product. */
   area?: Area;
-  /** @default the node has none */
-  manager?: TenantManager;
+  /** A container manager, of which the test calls these parts alone. @default the node has none */
+  forTenants?: Partial<TenantParts>;
   /** Containers that are known beside those of everybody. */
   known?: readonly ContainerRecord[];
   /** For tokens and tickets, and for what is counted by the minute. */
@@ -187,7 +193,7 @@ export async function makeApi({
   log = pino({ level: "silent" }),
   streams,
   area,
-  manager,
+  forTenants,
   known = [],
   now,
   certificateEvery,
@@ -264,7 +270,7 @@ export async function makeApi({
             : { ok: false, refusal: { code: "not-found", message: `there is no container ${id}` } },
       },
     },
-    ...(manager !== undefined && { manager }),
+    ...(forTenants && { forTenants: tenantParts(forTenants) }),
     log,
     metrics: makeMetrics({
       grants: () => ledger.live(),

@@ -3,8 +3,6 @@
  * without a word of what was sent; what is refused is answered as its code says.
  */
 import { expect, it } from "vitest";
-import type { Area } from "../../../../agent/src/http/areas";
-import { addSetup } from "../../../../agent/src/http/areas/setup";
 import type { SetupRequest, SetupView } from "../../../../agent/src/setup";
 import type { Result } from "../../../../core/gpu";
 import { api, endAfterEachTest } from "./cases";
@@ -29,8 +27,7 @@ async function withSetups(answer: Result<SetupView> = { ok: true, value: view })
       return answer;
     },
   };
-  const area: Area = (app, context) => addSetup(app, { ...context, setups });
-  const made = await api({ node: { tenants: [{ name: "web-ide" }] }, area });
+  const made = await api({ node: { tenants: [{ name: "web-ide" }] }, forTenants: { setups } });
   const token = async (body: object) =>
     (await made.call("POST", "/api/tokens", { body })).body.token as string;
   const tenant = await token({ role: "tenant", owner: "web-ide" });

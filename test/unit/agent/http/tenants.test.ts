@@ -36,7 +36,7 @@ const area: Area = (app: FastifyInstance, { streams, tickets }) => {
     return { said: typeof made === "string" ? made : made.ticket };
   });
   for (const [name, more] of [
-    ["theirs", { tenants: true }],
+    ["theirs", { guard: { config: { tenants: true } } }],
     ["plain", {}],
   ] as const) {
     streams.sse(app, `/test/events/${name}`, {

@@ -6,18 +6,13 @@ import { readFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import type { FastifyInstance } from "fastify";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ZodType } from "zod";
 import { bodyOf, signature } from "../../../../agent/src/callbacks/message";
 import { sender } from "../../../../agent/src/callbacks/send";
 import { commandLimits } from "../../../../agent/src/commands/commands";
-import type { Area } from "../../../../agent/src/http/areas";
-import { addExec } from "../../../../agent/src/http/areas/exec";
-import { addLogs } from "../../../../agent/src/http/areas/logs";
 import { managed } from "../../../../agent/src/http/areas/managed";
-import { addSetup, setup } from "../../../../agent/src/http/areas/setup";
-import { addTerminal } from "../../../../agent/src/http/areas/terminal";
+import { setup } from "../../../../agent/src/http/areas/setup";
 import { statusOf } from "../../../../agent/src/http/failures";
 import { closeCodes } from "../../../../agent/src/http/open-streams";
 import { refusalCodes } from "../../../../agent/src/http/schemas";
@@ -27,9 +22,8 @@ import { MOST_VOLUMES } from "../../../../agent/src/manager/volumes";
 import { setupSchema } from "../../../../agent/src/setup";
 import { defaultPlaces } from "../../../../agent/src/setup/setups";
 import { capacity, SETUP_PHASES, setupStatus } from "../../../../core/manager";
-import { managerNode } from "../../../lib/manager-node";
 import { type Api, call, makeApi } from "../http/rig";
-import { ManagerRig } from "./rig";
+import { configOf, ManagerRig } from "./rig";
 
 const guide = readFileSync(join(__dirname, "../../../../docs/manager.md"), "utf8");
 const blocks = [...guide.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, text]) => ({
@@ -132,17 +126,9 @@ describe.runIf(process.getuid?.() === 0)("its list of routes", () => {
   beforeAll(async () => {
     rig = new ManagerRig();
     await rig.start();
-    // With those that the rig of this API has not: what they work with is not called here.
-    const there = { setups: {}, inside: { commands: {}, logs: {}, origins: () => [] } };
-    const added = [addExec, addLogs, addSetup, addTerminal] as Area[];
-    const area = (app: FastifyInstance, context: Parameters<Area>[1]) => {
-      const inside = { ...context, ...there } as unknown as typeof context;
-      for (const add of added) add(app, inside);
-    };
     api = await makeApi({
-      node: { tenants: [{ name: "web" }], manager: managerNode() },
-      manager: rig.manager,
-      area,
+      node: { tenants: [{ name: "web" }], manager: configOf() },
+      forTenants: { manager: rig.manager },
     });
   });
   afterAll(async () => {
