@@ -1,6 +1,5 @@
 /** What the environment of a container may be, whoever asks for it. Pure. */
 import { z } from "zod";
-import { issueTexts } from "../problems";
 import { argumentSchema } from "../text";
 
 const MOST_BYTES = 131_072;
@@ -37,13 +36,3 @@ export const environmentSchema = z.record(z.string(), argumentSchema).superRefin
       message: `${bytes} bytes in all, and ${MOST_BYTES} are allowed`,
     });
 });
-
-/**
- * All that {@link environmentSchema} says against variables, by name and never with a value; empty if they are right.
- *
- * @param at where they stand: `["envVars"]`. @default nowhere
- */
-export function environmentProblems(record: unknown, at: readonly PropertyKey[] = []): string[] {
-  const { error } = environmentSchema.safeParse(record);
-  return error === undefined ? [] : issueTexts(error, at);
-}

@@ -1,7 +1,7 @@
 /** What the container manager decides: templates, the plan of their pools, room, and what a request may name. Pure. */
 export { parseBranch } from "./branch";
 export { admit, type Bound, capacity, type Need, type NodeRoom, type TemplateRoom } from "./capacity";
-export { environmentBytes, environmentProblems, environmentSchema } from "./environment";
+export { environmentBytes, environmentSchema } from "./environment";
 export { GIT_ACCOUNT } from "./git-account";
 export { chooseHostPorts, type HostPortsInput, quarantine } from "./host-ports";
 export {

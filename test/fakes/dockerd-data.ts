@@ -26,7 +26,6 @@ export class FakeData {
   readonly labels = new Map<string, Record<string, string>>();
   /** Puts what is unpacked somewhere. Default: nowhere. */
   unpackTo?: (path: string, bytes: Buffer) => Promise<void>;
-  usage: object = {};
   private readonly followers = new Map<ServerResponse, string>();
 
   /** One message of a container's main process, with dockerd's time before it. */

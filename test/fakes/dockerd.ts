@@ -261,7 +261,6 @@ export class FakeDockerd {
     if (path === "/events") return this.follow(query, response);
     if (path === "/containers/json") return json(response, 200, [...this.containers.values()].map(summary));
     if (path === "/containers/create") return this.create(query.get("name") ?? "", body, response);
-    if (path === "/system/df") return json(response, 200, this.data.usage);
     if (path === "/commit") return json(response, ...this.data.commit(query, body, this.newId()));
     if (path === "/images/create") return this.data.pull(query, response);
     if (path.startsWith("/volumes/")) return json(response, 204);

@@ -26,7 +26,6 @@ import type { Inspect, Summary } from "./shapes";
 import { readStats, type Stats } from "./stats";
 import { openTerminal, type Terminal, type TerminalOptions } from "./terminal";
 import { type Deadlines, type EngineOptions, Transport } from "./transport";
-import { type DiskUsage, readDiskUsage } from "./usage";
 import { removeVolume } from "./volumes";
 
 export interface EngineInfo {
@@ -329,9 +328,5 @@ export class Engine {
   /** With what is in it. One that is gone is fine. @returns false: a container has it, and it stays */
   removeVolume(name: string): Promise<boolean> {
     return removeVolume(this.transport, name);
-  }
-
-  diskUsage(signal?: AbortSignal): Promise<DiskUsage> {
-    return readDiskUsage(this.transport, signal);
   }
 }

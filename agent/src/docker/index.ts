@@ -13,4 +13,3 @@ export type { Inspect, PortMap, Summary } from "./shapes";
 export type { Stats } from "./stats";
 export type { Terminal, TerminalOptions } from "./terminal";
 export { defaultDeadlines, type EngineOptions } from "./transport";
-export type { DiskUsage } from "./usage";

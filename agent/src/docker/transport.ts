@@ -22,8 +22,6 @@ export interface Deadlines {
   remove: number;
   /** Whole trees of files: an archive is unpacked, an image is made of a container. Default 600 s. */
   write: number;
-  /** What is on disk is added up. Default 300 s. */
-  usage: number;
 }
 export const defaultDeadlines: Readonly<Deadlines> = {
   read: 10_000,
@@ -32,7 +30,6 @@ export const defaultDeadlines: Readonly<Deadlines> = {
   stop: 60_000,
   remove: 120_000,
   write: 600_000,
-  usage: 300_000,
 };
 
 export interface EngineOptions {

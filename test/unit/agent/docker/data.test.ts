@@ -241,39 +241,3 @@ describe("what a container uses", () => {
     expect(statsOf(more)).toMatchObject({ memoryBytes: 100 });
   });
 });
-
-describe("what Docker takes on disk", () => {
-  it("is given by kind, what is shared once", async () => {
-    dockerd.data.usage = {
-      LayersSize: 1000,
-      Images: [{ Id: "sha256:x", Size: 900 }],
-      Containers: [{ Id: "c1", SizeRw: 10, SizeRootFs: 910 }, { Id: "c2" }],
-      Volumes: [
-        { Name: "v1", UsageData: { Size: 5, RefCount: 1 } },
-        { Name: "v2", UsageData: { Size: -1, RefCount: -1 } },
-      ],
-      BuildCache: [
-        { ID: "b1", Size: 7, Shared: false },
-        { ID: "b2", Size: 100, Shared: true },
-      ],
-    };
-    expect(await engine.diskUsage()).toEqual({
-      layers: 1000,
-      containers: new Map([
-        ["c1", 10],
-        ["c2", 0],
-      ]),
-      volumes: new Map([
-        ["v1", 5],
-        ["v2", 0],
-      ]),
-      buildCache: 7,
-    });
-    dockerd.data.usage = { LayersSize: 1, Images: null, Containers: null, Volumes: null, BuildCache: null };
-    expect(await engine.diskUsage()).toMatchObject({ layers: 1, buildCache: 0 });
-  });
-
-  it("is not zero when the answer is none", async () => {
-    await expect(engine.diskUsage()).rejects.toThrow("makes no sense (no LayersSize)");
-  });
-});

@@ -19,7 +19,7 @@ const body = { Image: "sha256:x", Env: [], Labels: { a: "b" }, HostConfig: {} } 
 const engineOf = ({ socket }: FakeDockerd) =>
   new Engine({
     socket,
-    deadlines: { read: MS, create: MS, start: MS, stop: MS, remove: MS, write: MS, usage: MS },
+    deadlines: { read: MS, create: MS, start: MS, stop: MS, remove: MS, write: MS },
   });
 
 beforeEach(async () => {
@@ -118,7 +118,6 @@ describe("a dockerd that does not", () => {
     ["commit", (on) => on.commit("x", { repository: "x", tag: "x" }), "POST /commit"],
     ["images", (on) => on.images(), "GET /images/json"],
     ["remove image", (on) => on.removeImage("x"), "DELETE /images"],
-    ["usage", (on) => on.diskUsage(), "GET /system/df"],
     ["events", (on) => on.events("0", new AbortController().signal), "GET /events"],
   ];
   const moods: [Mood, DockerError["outcome"], RegExp][] = [

@@ -4,7 +4,14 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { environmentProblems } from "../../../../core/manager";
+import { environmentSchema } from "../../../../core/manager";
+import { issueTexts } from "../../../../core/problems";
+
+/** As whoever sends a request reads them. @param at where the variables stand */
+function environmentProblems(record: unknown, at: readonly PropertyKey[] = []): string[] {
+  const { error } = environmentSchema.safeParse(record);
+  return error === undefined ? [] : issueTexts(error, at);
+}
 
 describe("variables", () => {
   it.each([
