@@ -134,6 +134,7 @@ export class Berthd {
       open: () => ledger?.closed() === undefined,
       degraded: () => ledger?.health().status !== "ok",
       eventBacklog: () => events.backlog,
+      kept: () => this.parts?.forTenants.kept ?? {},
     });
     const mig = new MigGuard({
       file: paths.migLock,

@@ -1,7 +1,7 @@
 /** The caches of packages, as far as this node has them: without them containers are made all the same, and fetch all they need. */
 import type { PackagesOf } from "../../core/manager";
 import type { PackageCaches as CachesOfManager } from "./manager";
-import { PackageCaches, type PackageCachesOptions, type PackagesMount } from "./packages";
+import { PackageCaches, type PackageCachesOptions, type PackagesMount, type PackagesUsage } from "./packages";
 import type { SetupPackages } from "./setup";
 
 export class ManagerPackages implements CachesOfManager, SetupPackages {
@@ -42,6 +42,11 @@ export class ManagerPackages implements CachesOfManager, SetupPackages {
 
   async keep(...args: Parameters<SetupPackages["keep"]>): ReturnType<SetupPackages["keep"]> {
     return this.has(args[0]) ? this.caches.keep(...args) : { ok: true, value: undefined };
+  }
+
+  /** Undefined: this node has none. */
+  usage(): PackagesUsage | undefined {
+    return this.usable ? this.caches.usage() : undefined;
   }
 
   async evict(): Promise<void> {

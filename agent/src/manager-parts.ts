@@ -97,6 +97,17 @@ export class ManagerParts {
     return [...this.manager.problems, ...this.wrong.values(), ...this.logs.problems()];
   }
 
+  /** What is kept for tenants' next containers, by what it is. */
+  get kept(): Record<string, { count: number; bytes: number }> {
+    if (!this.isUsed) return {};
+    const { repositories, bytes } = this.repositories.usage();
+    const packages = this.packages.usage();
+    return {
+      repositories: { count: repositories, bytes },
+      ...(packages && { packages: { count: packages.caches.length, bytes: packages.bytes } }),
+    };
+  }
+
   /** Before anything is answered: what containers printed can be read from then on. */
   async restore(): Promise<void> {
     if (this.isUsed) await this.restoreLogs();

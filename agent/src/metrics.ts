@@ -13,6 +13,8 @@ export interface MetricSources {
   open(): boolean;
   degraded(): boolean;
   eventBacklog(): number;
+  /** What is kept for tenants' next containers, by what it is: how many of it, and bytes on the disk. @default nothing */
+  kept?(): Readonly<Record<string, { count: number; bytes: number }>>;
 }
 
 export interface Metrics {
@@ -74,6 +76,19 @@ export function makeMetrics(sources: MetricSources): Metrics {
   gauge("berth_ledger_open", "1: new grants are made.", () => Number(sources.open()));
   gauge("berth_degraded", "1: /health has reasons.", () => Number(sources.degraded()));
   gauge("berth_event_backlog", "Events not yet in events.jsonl.", sources.eventBacklog);
+  const kept = (name: string, help: string, field: "count" | "bytes") =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ["what"],
+      registers,
+      collect() {
+        this.reset();
+        for (const [what, one] of Object.entries(sources.kept?.() ?? {})) this.set({ what }, one[field]);
+      },
+    });
+  kept("berth_kept", "Repositories, and caches of packages, that are kept for tenants.", "count");
+  kept("berth_kept_bytes", "What those take on the disk.", "bytes");
   const commits = new Histogram({
     name: "berth_commit_seconds",
     help: "Time of one transaction, of one turn of the event loop.",

@@ -118,6 +118,10 @@ describe.runIf(process.getuid?.() === 0)("a back-end", () => {
       expect((await api.ask("GET", "/api/images")).body.own).toEqual([
         expect.objectContaining({ shown: "owner-repo:main" }),
       ]);
+      // An operator sees what is kept for the next one.
+      expect((await on.node.call("GET", "/metrics")).text).toMatch(
+        /^berth_kept\{what="repositories"\} 1\n(.*\n)*berth_kept_bytes\{what="repositories"\} [1-9]/m,
+      );
 
       const ran = await api.ask("POST", `/api/containers/${made.id}/exec`, {
         command: "ls -la /app",
