@@ -42,7 +42,7 @@ await runMain(async () => {
     process.stdout.write(HELP);
     return 0;
   }
-  if (values.tenant && !values.env) throw new UsageError("--tenant: goes with --env NODE.");
+  if (values.tenant && !values.env) throw new UsageError("--tenant can be used with --env NODE alone.");
   handleSignals();
   const { env, at } = toolEnvironment();
   requirePulumi(env);

@@ -118,11 +118,16 @@ function checkBaremetal(config: StackConfig, report: Report): void {
       once(
         accessPath(node, i, "keyFile"),
         keyFile,
-        "goes not with a jump host: ssh's ProxyCommand, which a shell reads, cannot carry this path",
+        "cannot be used with a jump host: ssh's ProxyCommand, which a shell reads, cannot carry this path",
         "a path of letters, digits and _ @ + = : , . / ~ - alone",
       );
     if (keyFile !== undefined && access.agent)
-      once(accessPath(node, i, "agent"), true, "goes with a keyFile", "either keyFile or agent: true");
+      once(
+        accessPath(node, i, "agent"),
+        true,
+        "cannot be used with a keyFile",
+        "either keyFile or agent: true",
+      );
     if (privateInterface !== undefined && !isInterface(privateInterface))
       once(
         accessPath(node, i, "privateInterface"),

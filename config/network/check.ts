@@ -133,13 +133,13 @@ export function checkPublicAddress(
       report(
         at,
         "public",
-        `goes not with nodes[${i}].reservedIp: DigitalOcean keeps that address outside`,
+        `cannot be used with nodes[${i}].reservedIp: DigitalOcean keeps that address outside`,
         rule,
       );
     if (node.kind !== "baremetal") continue;
     const pair = typeof node.address === "string" ? parseAddressPair(node.address) : node.address;
     if (pair && !isAddressOrPlaceholder(pair.public))
-      report(at, "public", `goes not with nodes[${i}].address: ${pair.public} is a name`, rule);
+      report(at, "public", `cannot be used with nodes[${i}].address: ${pair.public} is a name`, rule);
   }
 }
 

@@ -9,5 +9,5 @@
 told "${daemon_keys[@]}" >"$work/told"
 if [ -s "$work/told" ]; then
   cat -- "$work/told"
-  fail 'what dockerd is told by others does not go with Berth: see above; nothing of Docker was changed'
+  fail 'what dockerd is told by others cannot be used with Berth: see above; nothing of Docker was changed'
 fi

@@ -211,7 +211,7 @@ describe("a stack of servers", () => {
   });
 });
 
-describe("what goes not together is refused", () => {
+describe("what cannot be used together is refused", () => {
   const refused = (config: Record<string, unknown>) => runCluster(config, false).then(() => "", String);
 
   it("workspaces on an address that DigitalOcean keeps outside the droplet", async () => {
