@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # set before it: $git_name $git_uid $git_floor
-# Calls `problem` for what would keep the container manager off this server. Needs a prologue that sets git_name, git_uid and git_floor.
+# shellcheck disable=SC2154 # set before it: $git_name $git_uid $git_floor $git_systems
+# Calls `problem` for what would keep the container manager off this server. Needs a prologue that sets git_name, git_uid, git_floor
+# and git_systems.
 # ---
 account=$(getent passwd "$git_uid" | cut -d : -f 1 || true)
 if [ -n "$account" ] && [ "$account" != "$git_name" ]; then
@@ -12,7 +13,7 @@ case $git_there in
   '' | '(none)') ;;
   *)
     if dpkg --compare-versions "$git_there" lt "1:$git_floor"; then
-      problem "the container manager needs git $git_floor or newer, and this server has or would get $git_there: upgrade it to Debian 12, Ubuntu 24.04 or newer, or leave this node out of berth:manager.nodes"
+      problem "the container manager needs git $git_floor or newer, and this server has or would get $git_there: upgrade it to $git_systems, or leave this node out of berth:manager.nodes"
     fi
     ;;
 esac

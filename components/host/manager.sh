@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # set before it: $git_name $git_uid $git_gid $git_floor $cache
+# shellcheck disable=SC2154 # set before it: $git_name $git_uid $git_gid $git_about $git_floor $git_systems $cache
 # What the container manager needs beside berthd: git, which fetches repositories as an account of its own, what bounds it, and a slice
-# for it. Needs a prologue that sets git_name, git_uid, git_gid, git_floor (the oldest git that is told which addresses to dial), and
-# cache (a folder that the account may pass through; what is in it can be fetched again).
+# for it. Needs a prologue that sets git_name, git_uid, git_gid, git_about (of the account), git_floor (the oldest git that is told which
+# addresses to dial), git_systems (that have it), and cache (a folder that the account may pass through; what is in it can be fetched again).
 # ---
 apt_install git
 found=$(git --version | sed -n 's/^git version \([0-9][0-9.]*[0-9]\).*/\1/p')
 if ! printf '%s\n' "$git_floor" "$found" | sort -V -C; then
-  fail "the container manager needs git $git_floor or newer, and this node has ${found:-none}: take Debian 12, Ubuntu 24.04 or newer, or leave the node out of berth:manager.nodes"
+  fail "the container manager needs git $git_floor or newer, and this node has ${found:-none}: take $git_systems, or leave the node out of berth:manager.nodes"
 fi
 for program in setpriv prlimit nice systemd-run; do
   if ! command -v "$program" >/dev/null; then fail "the container manager needs $program (util-linux, coreutils, systemd), and this node has none"; fi
@@ -17,7 +17,7 @@ if [ "$(getent group "$git_gid" | cut -d : -f 1 || true)" != "$git_name" ]; then
   changed "group $git_name"
 fi
 if [ "$(getent passwd "$git_uid" | cut -d : -f 1 || true)" != "$git_name" ]; then
-  useradd -u "$git_uid" -g "$git_gid" -M -d /nonexistent -s /usr/sbin/nologin -c 'Berth, repositories of back-ends' -- "$git_name" ||
+  useradd -u "$git_uid" -g "$git_gid" -M -d /nonexistent -s /usr/sbin/nologin -c "$git_about" -- "$git_name" ||
     fail "the account $git_name with the id $git_uid cannot be made: see above who has the name or the id, and change that one"
   changed "account $git_name"
 fi

@@ -1,13 +1,10 @@
 /** What a node gets for the container manager: git and the account that runs it. Pure. */
-import { GIT_ACCOUNT } from "../../core/manager";
+import { GIT_ACCOUNT, GIT_FLOOR, SYSTEMS_WITH_GIT } from "../../core/manager";
 import { scriptsOf } from "./script";
-import { heredoc } from "./shell";
+import { heredoc, quote } from "./shell";
 import type { StageStep } from "./stage";
 
 const script = scriptsOf(__dirname);
-
-/** The first git that dials the addresses that it is told (`http.curloptResolve`). Ubuntu 22.04 has 2.34. */
-const GIT_FLOOR = "2.38";
 
 /** The account passes through it to the repositories, which /var/lib/berth does not allow; see agent/src/paths.ts. */
 const CACHE = "/var/cache/berth";
@@ -26,7 +23,12 @@ CPUWeight=50
 TasksMax=512
 `;
 
-const PROLOGUE = `git_name=${GIT_ACCOUNT.name} git_uid=${GIT_ACCOUNT.uid} git_gid=${GIT_ACCOUNT.gid} git_floor=${GIT_FLOOR}`;
+/** What the account's entry says of it: by that it is known as Berth's when the server leaves. */
+const ABOUT = "Berth, repositories of back-ends";
+
+const ACCOUNT = `git_name=${GIT_ACCOUNT.name} git_uid=${GIT_ACCOUNT.uid} git_gid=${GIT_ACCOUNT.gid} git_about=${quote(ABOUT)}`;
+const PROLOGUE = `${ACCOUNT}
+git_floor=${GIT_FLOOR} git_systems=${quote(SYSTEMS_WITH_GIT)}`;
 
 export const MANAGER_STEP: StageStep = {
   name: "what the container manager needs",
@@ -38,3 +40,6 @@ ${script("manager.sh")}`,
 
 /** Calls `problem` for each. */
 export const MANAGER_PROBLEMS = `${PROLOGUE}\n${script("manager-problems.sh")}`;
+
+/** As the server leaves the stack. */
+export const MANAGER_LEAVES = `${ACCOUNT}\n${script("retire/leave-account.sh")}`;

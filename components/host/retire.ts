@@ -1,4 +1,5 @@
 /** What runs on a server when it leaves the stack: Berth's own things go, everything else stays. Pure. */
+import { MANAGER_LEAVES } from "./manager";
 import { storageDirectories } from "./preflight-storage";
 import { readerLibrary } from "./retire/before";
 import { DOCKER } from "./retire/docker";
@@ -27,13 +28,13 @@ export interface RetireOptions {
  * Taken away, in this order, so that nothing of Berth's is open for a moment: containers and networks that carry
  * Berth's labels, its services (berthd with its program, slices and stand-ins for GPUs), its exports, mounts, quotas and
  * fstab lines, InfiniBand files, its part of daemon.json and of dockerd's unit, its firewall (ufw is as before: off where
- * it was off, with the operator's own rules), its part of sshd, sudo, the journal, the kernel settings and apt, its
- * state with the ledger, its logs.
+ * it was off, with the operator's own rules), its part of sshd, sudo, the journal, the kernel settings and apt, the account
+ * that it made for git, its state with the ledger, its logs.
  * Put back from before.json where they were recorded: what the operator had in daemon.json, /etc/default/ufw, the
  * policy of FORWARD, kernel settings, time zone, and which services were off.
  *
  * Stays: installed packages, with the package sources and pins that they need for their updates, and the configuration
- * of a toolkit of NVIDIA's that Berth installed; accounts; Docker's images and volumes; and all data. A file system that was mounted by Berth and is in use stays mounted until the next
+ * of a toolkit of NVIDIA's that Berth installed; all other accounts; Docker's images and volumes; and all data. A file system that was mounted by Berth and is in use stays mounted until the next
  * start. Containers of others run on: dockerd restarts only while live-restore is on.
  * Facts: `kept` (directories with data, and the file system that each lies on), `leftMounted`, `leftGuarded` (folders whose
  * mounts stay nosuid and nodev until the next start), `changed`.
@@ -66,6 +67,7 @@ export function renderRetire(options: RetireOptions & { node: string }): string 
       step("NVIDIA", NVIDIA),
       step("firewall", `ssh_port=${port}\n${FIREWALL}`),
       step("settings", SETTINGS),
+      step("account of git", MANAGER_LEAVES, 60),
       step("what stays", kept(storage), 60),
       step("state and logs", LAST, 60),
     ],

@@ -1,6 +1,6 @@
 import { SYSTEM } from "../../core/containers";
 import { sliceWord } from "../../core/limits";
-import { imageAllowed, isImagePattern } from "../../core/manager";
+import { GIT_FLOOR, imageAllowed, isImagePattern, SYSTEMS_WITH_GIT } from "../../core/manager";
 import { USER_NAME } from "../../core/names";
 import { isHost, NETWORK_RULE, readNetwork } from "../../core/net";
 import { PLAIN_PATH } from "../machines/ssh-keys";
@@ -19,9 +19,8 @@ export function checkManager(config: StackConfig, report: Report): void {
   for (const check of CHECKS) check(config, config.manager, report);
 }
 
-/** Its git does not take addresses to dial; see components/host/manager.ts. */
+/** Of the systems that droplets may have: see `SYSTEMS_WITH_GIT`. */
 const OLD_GIT = /^ubuntu-22-/;
-const MODERN = '"debian-13-x64", "ubuntu-24-04-x64" or newer; or manager.nodes without this one';
 
 const checkPlaces: Checked = (config, manager, report) => {
   const names = config.nodes.map(({ name }) => name);
@@ -39,7 +38,12 @@ const checkPlaces: Checked = (config, manager, report) => {
   }
   for (const [i, node] of config.nodes.entries())
     if (node.kind === "digitalocean" && managerNodes(config).includes(node.name) && OLD_GIT.test(node.image))
-      report(`nodes[${i}].image`, node.image, "has an older git than the container manager needs", MODERN);
+      report(
+        `nodes[${i}].image`,
+        node.image,
+        `has an older git than ${GIT_FLOOR}, which the container manager needs`,
+        `an image of ${SYSTEMS_WITH_GIT}; or manager.nodes without this one`,
+      );
   for (const key of ["listen", "publish"] as const)
     if (manager[key] === "public") checkPublicAddress(config, managerNodes(config), `manager.${key}`, report);
   checkNetworks("manager.allow", manager.allow, report);
@@ -55,7 +59,7 @@ const checkEncryption: Checked = (_config, { listen, tls, plainHttp, urls }, rep
       "offers the manager to the Internet without encryption: tokens, and what runs in containers, can be read on the way",
       "tls: {certificate, key}; or listen: private or loopback, behind a proxy with TLS; or, if you accept it, plainHttp: true",
     );
-  if (plainHttp && tls) report("manager.plainHttp", true, "goes not with tls", "one of the two");
+  if (plainHttp && tls) report("manager.plainHttp", true, "cannot be used with tls", "one of the two");
   if (plainHttp && !tls && !open)
     report(
       "manager.plainHttp",

@@ -2,7 +2,7 @@
 export { parseBranch } from "./branch";
 export { admit, type Bound, capacity, type Need, type NodeRoom, type TemplateRoom } from "./capacity";
 export { environmentBytes, environmentSchema } from "./environment";
-export { GIT_ACCOUNT } from "./git-account";
+export { GIT_ACCOUNT, GIT_FLOOR, SYSTEMS_WITH_GIT } from "./git";
 export { chooseHostPorts, type HostPortsInput, quarantine } from "./host-ports";
 export {
   type ImageName,

@@ -1,7 +1,7 @@
 /**
  * What a node gets for the container manager, with stand-ins for the system's programs. Proves: git and its account are there afterwards,
  * whatever was there before, and a second run changes nothing; an older git, and a uid or gid of somebody else's, end the stage with what
- * to do; a server is told of both before it is adopted.
+ * to do; a server is told of both before it is adopted; one that leaves loses the account where it is Berth's, and no other.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { renderBase } from "../../components/host/base";
 import { renderPreflight } from "../../components/host/preflight";
+import { renderRetire } from "../../components/host/retire";
 import { parseFacts, renderStage, stageBody } from "../../components/host/stage";
 import { standIns } from "../lib/host-scripts";
 
@@ -23,13 +24,18 @@ beforeEach(() => {
   // Every package is there.
   tool("dpkg-query", "echo installed");
   tool("git", "echo 'git version 2.43.0'");
-  // `DATABASE ID`, as it is asked here.
-  tool("getent", `grep -E "^[^:]*:x:$2:" ${at("etc")}/"$1" || exit 2`);
+  // `DATABASE NAME` or `DATABASE ID`.
+  tool("getent", `grep -E "^($2:|[^:]*:x:$2:)" ${at("etc")}/"$1" || exit 2`);
   tool(
     "groupadd",
     `record "$@"; if grep -q "^$4:" ${at("etc/group")}; then echo "group '$4' already exists" >&2; exit 9; fi; echo "$4:x:$2:" >>${at("etc/group")}`,
   );
-  tool("useradd", `record "$@"; echo "\${!#}:x:$2:$4" >>${at("etc/passwd")}`);
+  tool("useradd", `record "$@"; echo "\${!#}:x:$2:$4:\${11}:$7:$9" >>${at("etc/passwd")}`);
+  for (const [name, file] of [
+    ["userdel", "passwd"],
+    ["groupdel", "group"],
+  ])
+    tool(`${name}`, `record "$@"; sed -i "/^$2:/d" ${at(`etc/${file}`)}`);
   for (const name of ["setpriv", "prlimit", "nice", "systemd-run"]) tool(name, "");
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -123,6 +129,40 @@ describe("a node with the container manager", () => {
     const body = stepOf(renderBase({ node: "node-0", manager: true }), "what the container manager needs");
     const { stderr } = run(`command() { [ "$2" != setpriv ]; }\n${body}`);
     expect(stderr).toContain("the container manager needs setpriv");
+  });
+});
+
+describe("a server that leaves", () => {
+  const leave = () => run(stepOf(renderRetire({ node: "node-0", stack: "lab" }), "account of git"));
+  const both = () => [read("etc/passwd"), read("etc/group")].map((text) => text.trim().split("\n").slice(1));
+
+  it("loses the account that git ran as, with its group; a second run changes nothing", () => {
+    base();
+    expect(both().map(({ length }) => length)).toEqual([1, 1]);
+    const { stderr, facts } = leave();
+    expect([stderr, facts.changed]).toEqual(["", ["account berth-git", "group berth-git"]]);
+    expect(both()).toEqual([[], []]);
+    expect(leave().facts.changed).toEqual([]);
+  });
+
+  it("loses the group where that went with its account, or a run was cut between both", () => {
+    base();
+    tool("userdel", `sed -i "/^$2:/d" ${at("etc/passwd")} ${at("etc/group")}`);
+    expect(leave().facts.changed).toEqual(["account berth-git"]);
+    writeFileSync(at("etc/group"), "root:x:0:\nberth-git:x:10002:\n");
+    expect(leave().facts.changed).toEqual(["group berth-git"]);
+  });
+
+  it.each([
+    ["of that name that somebody else made", "berth-git:x:10002:10002:Git of ours:/srv/git:/bin/sh"],
+    ["of that name with another id", "berth-git:x:990:990:Berth, repositories of back-ends:/:/bin/sh"],
+    ["of another name with that id", "git:x:10002:10002:Berth, repositories of back-ends:/:/bin/sh"],
+  ])("keeps an account %s, and its group", (_, line) => {
+    const [name, , , gid] = line.split(":");
+    writeFileSync(at("etc/passwd"), `root:x:0:0\n${line}\n`);
+    writeFileSync(at("etc/group"), `root:x:0:\n${name}:x:${gid}:\n`);
+    expect(leave().facts.changed).toEqual([]);
+    expect(both().map(({ length }) => length)).toEqual([1, 1]);
   });
 });
 

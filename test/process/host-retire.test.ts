@@ -90,6 +90,7 @@ describe("the order", () => {
       "NVIDIA",
       "firewall",
       "settings",
+      "account of git",
       "what stays",
       "state and logs",
     ]);

@@ -1,5 +1,5 @@
 /** Why there is no working tree, in words for whoever asked. Pure. */
-import type { Repository } from "../../../core/manager";
+import { GIT_FLOOR, type Repository } from "../../../core/manager";
 import { branchNames, type References } from "./references";
 import { type CheckoutAsk, NotGiven, type RepositoryLimits } from "./types";
 
@@ -41,7 +41,7 @@ export const unusable = (problem: string) =>
   new NotGiven({
     code: "closed",
     message: `this node cannot get repositories: ${problem}`,
-    allowed: "git 2.38 or later, with setpriv and prlimit of util-linux and nice of coreutils",
+    allowed: `git ${GIT_FLOOR} or newer, with setpriv and prlimit of util-linux and nice of coreutils`,
     fix: "have the operator install them on the node",
   });
 

@@ -389,6 +389,15 @@ describe("what is wrong", () => {
   it("with a droplet whose git is too old", () => {
     const nodes = [droplet(0, { image: "ubuntu-22-04-x64" })];
     expect(paths({ ...dropletStack, nodes })).toEqual([]);
-    expect(paths({ ...dropletStack, nodes, manager: manager() })).toEqual(["nodes[0].image"]);
+    expect(problems({ ...dropletStack, nodes, manager: manager() })).toMatchObject([
+      {
+        path: "berth:nodes[0].image",
+        problem: expect.stringContaining("2.38"),
+        allowed: expect.stringContaining("Debian 12, Ubuntu 24.04 or newer"),
+      },
+    ]);
+    // As bare metal, which the host stage asks.
+    for (const image of ["debian-12-x64", "debian-13-x64", "ubuntu-24-04-x64"])
+      expect(paths({ ...dropletStack, nodes: [droplet(0, { image })], manager: manager() })).toEqual([]);
   });
 });
