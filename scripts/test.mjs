@@ -217,7 +217,7 @@ function report(ui, done) {
  */
 async function buildImages(ui, { env, deadlineMs }) {
   const onLine = (/** @type {string} */ line) => ui.say(`images  ${line}`);
-  for (const name of ["node", "registry", "agent", "workspace"]) {
+  for (const name of ["node", "registry", "agent", "workspace", "dev"]) {
     const args = [join(ROOT, "scripts/image.mjs"), "build", name];
     try {
       await run(env.BERTH_NODE || "node", args, {

@@ -4,7 +4,7 @@ import { contentHashes } from "../../scripts/image/catalog.cjs";
 import { answer } from "../known";
 
 /** The images of this repository, parents first. */
-export type ImageName = "node" | "registry" | "agent" | "ray" | "workspace";
+export type ImageName = "node" | "registry" | "agent" | "dev" | "ray" | "workspace";
 
 /** One line of `scripts/image.mjs build`. */
 interface Built {

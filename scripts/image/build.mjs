@@ -8,7 +8,7 @@ import { duration, size } from "../lib/format.mjs";
 import { places } from "../lib/paths.mjs";
 import { agentFiles } from "./agent.mjs";
 import { operatorAuthorities } from "./authorities.cjs";
-import { imageDir, imageRef, lineage, recipe, recipeFiles } from "./catalog.cjs";
+import { contextFiles, imageRef, lineage, recipe } from "./catalog.cjs";
 import { Engine } from "./engine.mjs";
 import { withLock } from "./lock.mjs";
 import { ensureRootfs } from "./rootfs.mjs";
@@ -75,7 +75,7 @@ async function buildOne(engine, name) {
 
   const context = newFolder(join(places().cache, "images"), `context-${name}`);
   try {
-    stage(context, recipeFiles(imageDir(name)));
+    stage(context, contextFiles(name));
     if (parcel) stage(context, await agentFiles(engine, say));
     else if (parent === undefined) stage(context, authorities());
     await dockerBuild(engine, { name, ref, from, context, say });

@@ -31,6 +31,7 @@ const ROOTFS = {
 /**
  * @typedef {object} ImageRecipe
  * @property {string} [parent] the image that its Dockerfile begins from (build argument PARENT); none: ROOTFS
+ * @property {string[]} [shared] files of other recipes, by their paths below images/; they stand beside its own
  * @property {boolean} [parcel] files alone, with no system under them; made by scripts/image/agent.mjs
  * @property {number} maxBytes a build that comes out larger is an error
  * @property {number} roomBytes free room that a build from nothing needs on the engine's disk, stages included
@@ -45,6 +46,7 @@ const IMAGES = {
   node: { parent: "base", maxBytes: 300e6, roomBytes: 0.5e9 },
   registry: { parent: "base", maxBytes: 200e6, roomBytes: 0.3e9 },
   agent: { parcel: true, maxBytes: 75e6, roomBytes: 0.3e9 },
+  dev: { parent: "base", shared: ["workspace/fetch-node.sh"], maxBytes: 600e6, roomBytes: 2e9 },
   ray: { parent: "base", maxBytes: 1.2e9, roomBytes: 3e9 },
   workspace: { parent: "ray", maxBytes: 3e9, roomBytes: 9e9 },
 };
@@ -96,6 +98,20 @@ function recipeFiles(dir, under = "") {
 }
 
 /**
+ * What an image's Dockerfile finds beside it: the files of its recipe, and those that it shares with another one.
+ * @param {string} name
+ * @returns {ReturnType<typeof recipeFiles>}
+ */
+function contextFiles(name) {
+  const { shared = [] } = recipe(name);
+  const files = shared.flatMap((path) => {
+    const [owner = "", ...rest] = path.split("/");
+    return recipeFiles(imageDir(owner)).filter((file) => file.path === rest.join("/"));
+  });
+  return [...recipeFiles(imageDir(name)), ...files];
+}
+
+/**
  * The content hash of an image: 12 hex characters over its recipe's files, its parent's hash, for the first image
  * the root file system's recipe and the operator's own authorities, for a parcel the sources of what is in it. Two computers with the same checkout and
  * the same authorities get the same one; packages that a distribution updates meanwhile do not change it.
@@ -134,7 +150,7 @@ function memberHash(name, parent, env) {
     if (!parent) for (const authority of operatorAuthorities(env)) hash.update(authority.fingerprint);
   }
   const sources = parcel ? agentSources().map((file) => ({ ...file, mode: 0o644 })) : [];
-  for (const file of [...recipeFiles(imageDir(name)), ...sources]) {
+  for (const file of [...contextFiles(name), ...sources]) {
     hash.update(`\0${file.path}\0${file.mode}\0${file.content.length}\0`);
     hash.update(file.content);
   }
@@ -150,6 +166,7 @@ exports.imageDir = imageDir;
 exports.recipe = recipe;
 exports.lineage = lineage;
 exports.recipeFiles = recipeFiles;
+exports.contextFiles = contextFiles;
 exports.contentHash = contentHash;
 exports.contentHashes = contentHashes;
 exports.imageRef = imageRef;

@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { operatorAuthorities, readPem } from "../../scripts/image/authorities.cjs";
 import { stagesOf } from "../../scripts/image/build.mjs";
-import { contentHash, IMAGES, imageDir, lineage, recipeFiles } from "../../scripts/image/catalog.cjs";
+import {
+  contentHash,
+  contextFiles,
+  IMAGES,
+  imageDir,
+  lineage,
+  recipeFiles,
+} from "../../scripts/image/catalog.cjs";
 import { readAccount, readCommand } from "../../scripts/image/cli.mjs";
 import { withLock } from "../../scripts/image/lock.mjs";
 import { buildSettings } from "../../scripts/image/settings.mjs";
@@ -56,6 +63,21 @@ describe("content hash", () => {
       ["text", 0o644],
     ]);
   });
+});
+
+describe("a file that recipes share", () => {
+  const shared = NAMES.flatMap((name) => (IMAGES[name]?.shared ?? []).map((path) => ({ name, path })));
+
+  it.each(shared)(
+    "is the other one's as it is, and is part of the image: $path in $name",
+    ({ name, path }) => {
+      const [owner = "", file] = path.split("/");
+      const mine = contextFiles(name).filter((one) => one.path === file);
+      expect(mine).toEqual(recipeFiles(imageDir(owner)).filter((one) => one.path === file));
+      expect(mine).toHaveLength(1);
+      expect(recipeFiles(imageDir(name)).map((one) => one.path)).not.toContain(file);
+    },
+  );
 });
 
 describe("operator's authorities", () => {
@@ -178,6 +200,18 @@ describe.each(NAMES)("recipe of %s", (name) => {
   it("keeps package registries' addresses out of the last stage's history", () => {
     const last = dockerfile.slice(dockerfile.lastIndexOf("\nFROM "));
     expect(last).not.toMatch(/^ARG (PIP_|NPM_|GOPROXY|GOSUMDB)/m);
+  });
+
+  it("copies what stands beside it", () => {
+    const there = contextFiles(name).map(({ path }) => path);
+    const sources = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, text = ""]) =>
+      text.split(" "),
+    );
+    for (const source of sources)
+      expect(
+        there.some((path) => path === source || (source.endsWith("/") && path.startsWith(source))),
+        source,
+      ).toBe(true);
   });
 
   it("needs no BuildKit", () => {
