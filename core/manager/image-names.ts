@@ -40,8 +40,9 @@ const SHAPE = /^((?:[^@]*\/)?[^@:/]+)(?::([^@:/]*))?(?:@(.*))?$/;
 const isRegistry = (part: string) => /[.:]/.test(part) || part === "localhost";
 
 function isRegistryName(text: string): boolean {
-  const [, host = "", port = "1"] = /^([^:]*)(?::(\d{1,5}))?$/.exec(text) ?? [];
-  return isHost(host) && Number(port) >= 1 && Number(port) <= 65_535;
+  const [, plain, address6 = "", port = "1"] =
+    /^(?:([^:[\]]*)|\[([^[\]]*:[^[\]]*)\])(?::(\d{1,5}))?$/.exec(text) ?? [];
+  return isHost(plain ?? address6) && Number(port) >= 1 && Number(port) <= 65_535;
 }
 
 /** Registry and path as Docker completes them. */
