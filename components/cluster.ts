@@ -8,7 +8,7 @@ import { type ClusterTransform, checkTransform } from "./cluster-transform";
 import { Account } from "./digitalocean";
 import { type GpuPool, nodePool, RAY_KEY, workspaceKey } from "./gpu";
 import { Image, type ImageName } from "./images";
-import { type ManagerInfo, managerInfos, tenantTokens, tokenHashes } from "./manager";
+import { hasStandIn, type ManagerInfo, managerInfos, tenantTokens, tokenHashes } from "./manager";
 import { BaremetalNode, DropletNode, LocalNode, located, type Node, standsOn } from "./node";
 import { RayNode, rayAddresses, rayGeneration } from "./ray";
 import { type ReadyNode, readyNode } from "./ready-node";
@@ -98,7 +98,8 @@ export class Cluster extends pulumi.ComponentResource {
     const ready = this.hosts(nodes, headNode);
     const registry = this.registry(headNode, ready, images.registry);
     const agentImage = registry.serve(images.agent);
-    const hosts = ready.map((host) => ({ ...host, agent: this.agent(host, agentImage) }));
+    const standIn = images.dev && registry.serve(images.dev);
+    const hosts = ready.map((host) => ({ ...host, agent: this.agent(host, agentImage, standIn) }));
     const pools = new Map(hosts.map((host) => [host, this.pool(host)]));
     if (images.ray) {
       const image = registry.serve(images.ray);
@@ -142,7 +143,9 @@ export class Cluster extends pulumi.ComponentResource {
     const agent = image("agent", [registry]);
     const ray = plan.ray.enabled ? image("ray", [agent]) : undefined;
     const workspace = plan.users.length > 0 ? image("workspace", [ray ?? agent]) : undefined;
-    return { node, registry, agent, ray, workspace };
+    const standsIn = plan.nodes.some((one) => hasStandIn(plan, one));
+    const dev = standsIn ? image("dev", [workspace ?? ray ?? agent]) : undefined;
+    return { node, registry, agent, ray, workspace, dev };
   }
 
   /** The engine on this computer, named so that nothing reaches it by default. */
@@ -286,12 +289,15 @@ export class Cluster extends pulumi.ComponentResource {
   }
 
   /** The node's daemon; its image comes from the registry, which may stand on the head itself. */
-  private agent(host: ReadyNode, image: pulumi.Input<string>): Agent {
+  private agent(host: ReadyNode, image: pulumi.Input<string>, standIn?: pulumi.Output<string>): Agent {
     const { plan, cluster } = this;
     const { node, stages } = host;
     return new Agent(
       `${cluster}-${node.plan.name}-agent`,
-      { plan, node, image, tokenHashes: tokenHashes(plan, node.plan, this.seed) },
+      {
+        ...{ plan, node, image, tokenHashes: tokenHashes(plan, node.plan, this.seed) },
+        ...(hasStandIn(plan, node.plan) ? { standIn } : {}),
+      },
       { parent: this, dependsOn: [stages] },
     );
   }

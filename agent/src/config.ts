@@ -16,6 +16,14 @@ const port = z.int().min(1).max(65_535);
 const address = z.union([z.ipv4(), z.ipv6()]);
 const file = z.string().regex(/^\/[^\0\r\n]{1,4095}$/, "is no path of a file");
 const word = z.string().min(1).max(512);
+/** `HOST:PORT/berth/dev@sha256:…`, in the stack's registry. */
+const ownImage = z
+  .string()
+  .max(512)
+  .regex(
+    /^[A-Za-z0-9.:[\]-]+\/berth\/dev@sha256:[0-9a-f]{64}$/,
+    "is no image of the stack's registry by digest",
+  );
 
 /** The container manager of a node: containers that tenants ask for. */
 export const managerSchema = z.strictObject({
@@ -34,7 +42,12 @@ export const managerSchema = z.strictObject({
     .max(512)
     .regex(/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*[^\s?#/])?$/, "is no address of HTTP"),
   templates: templatesSchema,
-  images: z.strictObject({ default: word, allowed: z.array(word).max(256) }),
+  images: z.strictObject({
+    default: word,
+    allowed: z.array(word).max(256),
+    /** Taken from the stack's registry where a container is to begin with one of these names. */
+    standIn: z.strictObject({ names: z.array(word).max(64), image: ownImage }).optional(),
+  }),
   repositories: z.strictObject({
     hosts: z
       .array(

@@ -133,6 +133,7 @@ export class ManagerParts {
     await this.attempt("the size of the repository cache", () => this.repositories.evict());
     await this.attempt("the size of the package caches", () => this.packages.evict());
     await this.lookAtGit();
+    await this.attempt("versions of the image that stands in for others", () => this.manager.tidy());
     await this.setups.tidy();
   }
 

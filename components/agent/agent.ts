@@ -22,6 +22,12 @@ export interface AgentArgs {
    * @example { "web-ide": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef" }
    */
   tokenHashes?: pulumi.Input<Record<string, string>>;
+  /**
+   * Of a node whose container manager has one: the image that stands in for others, by digest.
+   * @default none
+   * @example "10.88.0.2:5000/berth/dev@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+   */
+  standIn?: pulumi.Input<string>;
 }
 
 /**
@@ -55,9 +61,9 @@ export class Agent extends pulumi.ComponentResource {
       {
         create: onMachine(node, script),
         stdin: pulumi
-          .all([node.address, node.privateAddress, args.tokenHashes ?? {}])
-          .apply(([address, privateAddress, hashes]) =>
-            known(agentDocuments(plan, node.plan, { address, privateAddress }, hashes)),
+          .all([node.address, node.privateAddress, args.tokenHashes ?? {}, args.standIn])
+          .apply(([address, privateAddress, hashes, standIn]) =>
+            known(agentDocuments(plan, node.plan, { address, privateAddress }, hashes, standIn)),
           )
           .apply(agentInput),
       },

@@ -12,15 +12,17 @@ export function nodeUsers(plan: Pick<Plan, "users">, node: Pick<PlannedNode, "na
  *
  * @param at where the API listens when the stack opens it to its nodes, and where the container manager does
  * @param tokenHashes of tenants, by their names
+ * @param standIn the image that stands in for the names of `manager.images.standIn`, by digest
  */
 export function agentDocuments(
   plan: Plan,
   node: PlannedNode,
   at: NodeAddresses,
   tokenHashes: Readonly<Record<string, string>> = {},
+  standIn?: string,
 ): AgentDocuments {
   const { images, listen, port } = plan.agent;
-  const manager = managerDocument(plan, node, at);
+  const manager = managerDocument(plan, node, at, standIn);
   const tenants = managerOf(plan, node)?.tenants.map(({ name }) => {
     const tokenHash = tokenHashes[name];
     return { name, ...(tokenHash === undefined ? {} : { tokenHash }) };

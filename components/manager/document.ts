@@ -16,8 +16,10 @@ export interface NodeAddresses {
 export interface ManagerDocument
   extends Pick<
     ManagerPlan,
-    "templates" | "images" | "repositories" | "callbacks" | "origins" | "reserveMiB" | "mainImages"
+    "templates" | "repositories" | "callbacks" | "origins" | "reserveMiB" | "mainImages"
   > {
+  /** `standIn`: what is taken where a container is to begin with one of these names; `image`: by digest. */
+  images: { default: string; allowed: string[]; standIn?: { names: string[]; image: string } };
   listen: { address: string; port: number; tls?: { certificate: string; key: string } };
   publish: { address: string };
   /** As back-ends reach it. */
@@ -39,19 +41,31 @@ export function managerUrl(manager: ManagerPlan, node: string, at: NodeAddresses
   return (manager.urls[node] ?? own).replace(/\/+$/, "");
 }
 
-/** `manager` of the node's node.json; undefined where the node has none. */
+/** Whether an image of this repository stands in for others on a node. */
+export const hasStandIn = (plan: Pick<Plan, "manager">, node: Pick<PlannedNode, "name">): boolean =>
+  (managerOf(plan, node)?.images.standIn.length ?? 0) > 0;
+
+/**
+ * `manager` of the node's node.json; undefined where the node has none.
+ *
+ * @param standIn the image that stands in for the names of `images.standIn`, by digest
+ */
 export function managerDocument(
   plan: Pick<Plan, "manager">,
   node: Pick<PlannedNode, "name">,
   at: NodeAddresses,
+  standIn?: string,
 ): ManagerDocument | undefined {
   const manager = managerOf(plan, node);
   if (!manager) return undefined;
-  const { port, tls, templates, images, repositories, callbacks, origins, reserveMiB, mainImages } = manager;
+  const { port, tls, templates, repositories, callbacks, origins, reserveMiB, mainImages } = manager;
+  const { standIn: names, ...images } = manager.images;
   return {
     listen: { address: addressOf(manager.listen, at), port, ...(tls ? { tls } : {}) },
     publish: { address: publishAddress(manager, at) },
     url: managerUrl(manager, node.name, at),
-    ...{ templates, images, repositories, callbacks, origins, reserveMiB, mainImages },
+    templates,
+    images: { ...images, ...(standIn && names.length > 0 ? { standIn: { names, image: standIn } } : {}) },
+    ...{ repositories, callbacks, origins, reserveMiB, mainImages },
   };
 }

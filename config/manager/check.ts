@@ -1,6 +1,6 @@
 import { SYSTEM } from "../../core/containers";
 import { sliceWord } from "../../core/limits";
-import { GIT_FLOOR, imageAllowed, isImagePattern, SYSTEMS_WITH_GIT } from "../../core/manager";
+import { GIT_FLOOR, imageAllowed, imageText, isImagePattern, parseImageName, SYSTEMS_WITH_GIT } from "../../core/manager";
 import { USER_NAME } from "../../core/names";
 import { isHost, NETWORK_RULE, readNetwork } from "../../core/net";
 import { PLAIN_PATH } from "../machines/ssh-keys";
@@ -156,6 +156,36 @@ const checkImages: Checked = (_config, { images, templates }, report) => {
   for (const i of all.keys()) reportTwin(all, i, { list: "manager.templates", what: "template", report });
 };
 
+/** One spelling for each name, less one with a digest, which says what is in the image; undefined: it is none. */
+function plainName(text: string): string | undefined {
+  const name = parseImageName(text);
+  return name.ok && name.value.digest === undefined ? imageText(name.value) : undefined;
+}
+
+const checkStandIn: Checked = (_config, { images, templates }, report) => {
+  const asked = [
+    ...images.allowed,
+    images.default,
+    ...templatesOf({ images, ...(templates ? { templates } : {}) }).map(({ image }) => image),
+  ];
+  const names = images.standIn.map(plainName);
+  for (const [i, name] of names.entries()) {
+    const path = `manager.images.standIn[${i}]`;
+    const text = images.standIn[i];
+    if (name === undefined)
+      report(
+        path,
+        text,
+        "is no name that another image can stand in for",
+        'a name with its tag ("node:24-slim")',
+      );
+    else if (names.indexOf(name) < i)
+      report(path, text, `is standIn[${names.indexOf(name)}] too`, "each name once");
+    else if (!imageAllowed(name, { patterns: asked, ownImages: [] }).ok)
+      report(path, text, "is none of the images that a request may name", asked.join(", "));
+  }
+};
+
 const checkHosts: Checked = (_config, { repositories: { hosts }, callbacks }, report) => {
   for (const [i, { host, port, insecure }] of hosts.entries()) {
     const path = `manager.repositories.hosts[${i}].host`;
@@ -219,6 +249,7 @@ const CHECKS: readonly Checked[] = [
   checkUrls,
   checkTenants,
   checkImages,
+  checkStandIn,
   checkHosts,
   checkOrigins,
   checkSlices,

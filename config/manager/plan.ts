@@ -13,7 +13,8 @@ export interface ManagerPlan extends Pick<ManagerConfig, "listen" | "port" | "pu
    */
   from: { listen: string[]; publish: string[] };
   templates: Template[];
-  images: { default: string; allowed: string[] };
+  /** `standIn`: names for which the image `dev` of this repository stands in; none: it is not built. */
+  images: { default: string; allowed: string[]; standIn: string[] };
   repositories: { hosts: RepositoryHost[] };
   callbacks: { allowed: string[] };
   origins: string[];

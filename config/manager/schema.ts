@@ -48,6 +48,8 @@ export const manager = z.strictObject({
       default: text.default("node:24-slim"),
       /** Names, patterns such as `node:*`, and digests that a request may name. */
       allowed: z.array(text).max(256).default(["node:*", "python:*"]),
+      /** Names for which Berth's own image `dev` stands in, where no registry answers. */
+      standIn: z.array(text).max(64).default([]),
     })
     .prefault({}),
   /** Hosts of Git repositories; `owner/repo` is one of the first. */

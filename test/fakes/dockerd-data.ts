@@ -22,7 +22,7 @@ export class FakeData {
   readonly commits: Commit[] = [];
   /** References that a container has. */
   readonly used = new Set<string>();
-  /** Of images that were made of containers, by id. */
+  /** Of images, by id. */
   readonly labels = new Map<string, Record<string, string>>();
   /** Puts what is unpacked somewhere. Default: nowhere. */
   unpackTo?: (path: string, bytes: Buffer) => Promise<void>;
@@ -89,7 +89,8 @@ export class FakeData {
     query: URLSearchParams,
     response: { writeHead(status: 200): unknown; end(text: string): unknown },
   ): void {
-    const name = `${query.get("fromImage")}:${query.get("tag")}`;
+    const tag = query.get("tag") ?? "latest";
+    const name = `${query.get("fromImage")}${tag.startsWith("sha256:") ? "@" : ":"}${tag}`;
     const id = this.registry.get(name);
     const error = `manifest for ${name} not found: manifest unknown: manifest unknown`;
     if (id !== undefined) {
@@ -101,12 +102,18 @@ export class FakeData {
     response.end([{ status: "Pulling" }, end].map((line) => `${JSON.stringify(line)}\r\n`).join(""));
   }
 
-  /** By labels it finds none. */
+  /** Each name as an image of its own. */
   list(query: URLSearchParams): object[] {
     const { label = [] } = JSON.parse(query.get("filters") ?? "{}") as { label?: string[] };
-    const images = label.length === 0 ? [...this.images] : [];
+    const has = (id: string, wanted: string) => {
+      const [key = "", ...value] = wanted.split("=");
+      const found = this.labels.get(id)?.[key];
+      return value.length === 0 ? found !== undefined : found === value.join("=");
+    };
+    const images = [...this.images].filter(([, id]) => label.every((wanted) => has(id, wanted)));
     return images.map(([name, Id]) => ({
-      ...{ Id, RepoTags: [name], Created: 0, Size: 0, Labels: this.labels.get(Id) ?? null },
+      ...{ Id, Created: 0, Size: 0, Labels: this.labels.get(Id) ?? null },
+      ...(name.includes("@") ? { RepoTags: null, RepoDigests: [name] } : { RepoTags: [name] }),
     }));
   }
 

@@ -119,6 +119,13 @@ describe("the stacks with the container manager alone", () => {
     ]);
   });
 
+  it("manager-dev: needs no registry of images; manager has one", () => {
+    const standIns = ["manager-dev", "manager"].map(
+      (stack) => planOf(stack, "allow").manager?.images.standIn,
+    );
+    expect(standIns).toEqual([["node:24-slim"], []]);
+  });
+
   it("manager-dev: stands beside the stack dev", () => {
     const [dev, own] = [planOf("dev", "refuse"), planOf("manager-dev", "refuse")];
     expect(own.network.cidr).not.toBe(dev.network.cidr);

@@ -5,15 +5,18 @@ import type { ManagerConfig } from "../config";
 import { DockerError, type Engine } from "../docker";
 import { PlacesOfEach } from "../places";
 import type { NodeMeasure } from "./measure";
-import { noImageHere, tooManyImages } from "./refusals";
-import { namedBy } from "./request";
+import { noImageHere, noStandInHere, tooManyImages } from "./refusals";
+import { namedBy, spelled } from "./request";
 
 /** So much has to be free before an image is brought. */
 const LEAST_FREE_MIB = 4096;
 /** Images that are kept of those that one tenant had brought; `node:*` are thousands, and no disk holds them. */
 const MOST_BROUGHT = 16;
 
-export type ImageEngine = Pick<Engine, "imageId" | "pull" | "removeImage">;
+/** What the image has that is made to stand in for others, whichever version. */
+const STAND_IN_LABEL = "berth.image=dev";
+
+export type ImageEngine = Pick<Engine, "imageId" | "images" | "pull" | "removeImage">;
 
 export class Images {
   /** By owner and name: nobody waits behind what somebody else asked for. */
@@ -39,6 +42,28 @@ export class Images {
    * @throws DockerError where dockerd does not answer
    */
   async resolve(image: string, owner = ""): Promise<Result<string>> {
+    const standIn = this.standInFor(image);
+    if (standIn === undefined) return this.find(image, owner);
+    // It is the node's, whoever asks.
+    const found = await this.find(standIn, "");
+    return found.ok ? found : refuse(noStandInHere(image, found.refusal));
+  }
+
+  /** Takes away the versions of the image that stands in for others which were there before, but those that containers have. */
+  async dropOldStandIns(): Promise<void> {
+    const now = this.config()?.images.standIn?.image;
+    const there = await this.engine.images([STAND_IN_LABEL]);
+    // A main image that was made of one has the label's name, with nothing in it, and no digest of a registry.
+    for (const reference of there.flatMap(({ RepoDigests }) => RepoDigests ?? []))
+      if (reference !== now) await this.engine.removeImage(reference);
+  }
+
+  private standInFor(image: string): string | undefined {
+    const { standIn } = this.config()?.images ?? {};
+    return standIn?.names.some((name) => spelled(name) === image) ? standIn.image : undefined;
+  }
+
+  private async find(image: string, owner: string): Promise<Result<string>> {
     const id = await this.engine.imageId(image);
     if (id === undefined) return this.bring(image, owner);
     const own = this.brought.get(owner);

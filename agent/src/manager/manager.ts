@@ -81,30 +81,30 @@ const ownImageOf = ({ id, shown, instead }: OwnImage) => ({ id, shown, outdated:
 const STOP_SECONDS = 10;
 
 export class Manager implements ManagedContainers {
+  /** To be called regularly. */
+  readonly tidy: () => Promise<void>;
   private readonly book: Book;
   private readonly maker: Maker;
   private readonly pool: PoolKeeper;
   private readonly once: Once;
   private readonly asks = new PlacesOfEach(MOST_ASKS, 0);
-  private readonly now: () => number;
   private readonly ended = new AbortController();
   private readonly stopListening: () => void;
   private recovering: Promise<void> | undefined;
   private problem: string | undefined;
 
   constructor(private readonly options: ManagerOptions) {
-    const { store, engine } = options;
-    this.now = options.now ?? Date.now;
-    const { now } = this;
-    const book = new Book(store.tables.managed.all(), now(), keepLogs(options));
+    const { tables } = options.store;
+    const now = options.now ?? Date.now;
+    const book = new Book(tables.managed.all(), now(), keepLogs(options));
     this.book = book;
     const measure = options.measure ?? new NodeMeasure();
-    const images = new Images(engine, measure, this.ended.signal, options.config);
-    const rows = store.tables.volumes.all();
-    const volumes = new Volumes({ ...options, rows, book, most: options.mostVolumes });
+    const images = new Images(options.engine, measure, this.ended.signal, options.config);
+    this.tidy = () => images.dropOldStandIns();
+    const volumes = new Volumes({ ...options, rows: tables.volumes.all(), book, most: options.mostVolumes });
     this.maker = new Maker({ ...options, book, measure, images, volumes });
     this.pool = new PoolKeeper({ ...options, book, images, maker: this.maker, now });
-    this.once = new Once(store.tables.answered, book, now);
+    this.once = new Once(tables.answered, book, now);
     this.maker.onGone((id) => {
       this.pool.planSoon();
       options.caches?.detach(id).catch(({ message }: Error) => {

@@ -90,6 +90,11 @@ export const noImageHere = (image: string, why: string): Refusal => ({
   fix: "see that the name is right, or have the operator bring it to the node",
 });
 
+export const noStandInHere = (image: string, { message, ...rest }: Refusal): Refusal => ({
+  ...rest,
+  message: `${message}; here it stands in for ${image}`,
+});
+
 export const ending: Refusal = { code: "closed", message: "berthd is ending", fix: "try again" };
 
 /** By what the stack says now; it may have had one a moment ago. */

@@ -79,7 +79,7 @@ describe("a stack's container manager", () => {
           },
         },
       ],
-      images: { default: "node:24-slim", allowed: ["node:*", "python:*"] },
+      images: { default: "node:24-slim", allowed: ["node:*", "python:*"], standIn: [] },
       repositories: { hosts: [{ host: "github.com" }] },
       callbacks: { allowed: [] },
       origins: [],
@@ -376,6 +376,29 @@ describe("what is wrong", () => {
     expect(paths({ ...localNodes, manager: manager({ templates: [template, template] }) })).toEqual([
       "manager.templates[1].name",
     ]);
+  });
+
+  it("with what another image is to stand in for is told in its place", () => {
+    const images = {
+      allowed: ["node:*"],
+      standIn: [
+        ...["node:24-slim", "library/node:24-slim", "python:3.13", "node:*", "acme/web:1"],
+        `node@sha256:${"0f".repeat(32)}`,
+      ],
+    };
+    const templates = [{ name: "web", image: "acme/web:1" }];
+    const found = problems({ ...localNodes, manager: manager({ images, templates }) });
+    expect(found.map(({ path, problem }) => [path.replace("berth:manager.images.", ""), problem])).toEqual([
+      ["standIn[1]", "is standIn[0] too"],
+      ["standIn[2]", "is none of the images that a request may name"],
+      ["standIn[3]", "is no name that another image can stand in for"],
+      ["standIn[5]", "is no name that another image can stand in for"],
+    ]);
+    for (const { allowed } of found) expect(allowed).toBeTruthy();
+    const right = { standIn: ["node:24-slim", "python:3.13-slim"] };
+    expect(managed(load({ ...localNodes, manager: manager({ images: right }) })).images.standIn).toEqual(
+      right.standIn,
+    );
   });
 
   it.each(["tenant", "template", "image", "plainHTTP", "urls.x"])(

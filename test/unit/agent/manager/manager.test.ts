@@ -20,6 +20,9 @@ function given<T>(result: Result<T>): T {
   return result.value;
 }
 const code = (result: Result<unknown>) => (result.ok ? "ok" : result.refusal.code);
+const standInOf = (digest: string) => `10.88.0.2:5000/berth/dev@sha256:${digest.repeat(32)}`;
+/** The id of an image by digest, as this dockerd gives it. */
+const idOf = (reference: string) => `sha256:f${reference.slice(-63)}`;
 const only = () => {
   const [container, ...more] = rig.dockerd.containers.values();
   if (container === undefined || more.length > 0) throw new Error(`${more.length} more`);
@@ -219,6 +222,61 @@ describe("another tenant", () => {
     expect(await bring("v17")).toBe("over-limit");
     expect(await bring("v17", "bench")).toBe("ok");
     expect(await bring("v0")).toBe("ok");
+  });
+
+  it("that names what another image stands in for gets that one, brought once, and kept for the node", async () => {
+    const [image, older] = [standInOf("0a"), standInOf("0b")];
+    for (const one of [image, older]) {
+      rig.dockerd.data.registry.set(one, idOf(one));
+      rig.dockerd.data.labels.set(idOf(one), { "berth.image": "dev" });
+    }
+    const standsIn = (by: string) =>
+      configOf({
+        images: {
+          ...{ default: "node:24-slim", allowed: ["node:*"] },
+          standIn: { names: ["library/node:24-slim"], image: by },
+        },
+      });
+    rig.config = standsIn(older);
+    const old = given(await rig.create());
+    expect(only().body?.Image).toBe(idOf(older));
+    rig.config = standsIn(image);
+    const made = await Promise.all([rig.create(), rig.create({}, "bench"), rig.create({ image: "node" })]);
+    expect(made.map(code)).toEqual(["ok", "ok", "not-found"]);
+    expect(given(made[0]).image).toBe("node:24-slim");
+    const images = [...rig.dockerd.containers.values()].map(({ body }) => body?.Image);
+    expect(images).toEqual([idOf(older), idOf(image), idOf(image)]);
+    const pulls = rig.dockerd.calls.filter((call) => call === "POST /images/create");
+    // The older one, this one, and node:latest, for which nothing stands in.
+    expect(pulls).toHaveLength(3);
+
+    rig.dockerd.data.used.add(older).add(image);
+    await rig.manager.tidy();
+    expect(rig.dockerd.images.has(older)).toBe(true);
+    given(await rig.manager.remove("web", old.id));
+    rig.dockerd.data.used.clear();
+    await rig.manager.tidy();
+    expect([rig.dockerd.images.has(older), rig.dockerd.images.has(image)]).toEqual([false, true]);
+    rig.config = configOf();
+    await rig.manager.tidy();
+    expect(rig.dockerd.images.has(image)).toBe(false);
+    given(await rig.create());
+    expect([...rig.dockerd.containers.values()].at(-1)?.body?.Image).toBe(NODE);
+  });
+
+  it("is told what stands in for an image that cannot be brought", async () => {
+    const image = standInOf("0a");
+    const standIn = { names: ["node:24-slim"], image };
+    rig.config = configOf({ images: { default: "node:24-slim", allowed: ["node:*"], standIn } });
+    expect(await rig.create()).toMatchObject({
+      refusal: {
+        code: "not-found",
+        message: expect.stringMatching(
+          /^image 10\.88\.0\.2:5000\/berth\/dev@sha256:.* cannot be brought: .*; here it stands in for node:24-slim$/,
+        ),
+      },
+    });
+    expect(rig.rows()).toEqual([]);
   });
 
   it("has as much in the environments of its containers as berthd can keep, claimed ones too, and no more", async () => {

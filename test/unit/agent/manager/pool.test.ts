@@ -115,6 +115,31 @@ describe("a pool", () => {
     expect([...rig.dockerd.containers.values()].map(({ body }) => body?.Image)).toEqual([other, other]);
   });
 
+  it("is drained when another version of what stands in for its image comes", async () => {
+    const versions = ["0a", "0b"].map((digest) => ({
+      image: `10.88.0.2:5000/berth/dev@sha256:${digest.repeat(32)}`,
+      id: `sha256:${digest.replace("0", "e").repeat(32)}`,
+    }));
+    for (const { image, id } of versions) rig.dockerd.data.registry.set(image, id);
+    const withStandIn = (image = "") =>
+      configOf({
+        templates: [template()],
+        images: { default: "node:24-slim", allowed: [], standIn: { names: ["node:24-slim"], image } },
+      });
+    const images = () => [...rig.dockerd.containers.values()].map(({ body }) => body?.Image);
+    rig.config = withStandIn(versions[0]?.image);
+    await rig.start();
+    for (const { image, id } of versions) {
+      rig.config = withStandIn(image);
+      rig.manager.configChanged();
+      await until(
+        `all are of ${id}`,
+        SOON,
+        () => images().every((one) => one === id) && rig.pool().ready === 2,
+      );
+    }
+  });
+
   it("replaces one that died, and one that is too old", async () => {
     await withPool(template({ ttlSeconds: 600 }));
     await rig.ready(2);

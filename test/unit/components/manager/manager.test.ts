@@ -1,7 +1,8 @@
 /**
  * The container manager in the program. Proves: what a node's berthd is told is read by its own schema, at the addresses that the plan
  * says; a tenant's token is an output that is secret, and the node gets its hash alone; another version changes that and nothing else; a
- * stack of one node with nothing but the manager has all that it needs, and no image, stage or container of Ray or of workspaces.
+ * stack of one node with nothing but the manager has all that it needs, and no image, stage or container of Ray or of workspaces; the
+ * image that stands in for others is built and told of only where the stack says for which.
  */
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
@@ -16,6 +17,8 @@ import { localStack, makeCluster, names, of, SEED, type Seen } from "../cluster-
 const tenants = [{ name: "web-ide" }, { name: "bench" }];
 const at: NodeAddresses = { address: "192.0.2.10", privateAddress: "10.110.0.10" };
 const alone = { nodes: [droplet(0)], digitalocean, ray: { enabled: false } };
+/** As the stack's registry serves it. */
+const DEV = `10.88.0.2:5000/berth/dev@sha256:${"0e".repeat(32)}`;
 const plan = (more: object = {}, rest: object = {}): Plan =>
   load({ ...alone, manager: { tenants, ...more }, ...rest });
 const nodeOf = (one: Plan, i = 0) => {
@@ -80,7 +83,10 @@ describe("what berthd is told of the container manager", () => {
           schedule: [{ days: ["mon"], from: "08:00", to: "18:00", targetSize: 8 }],
         },
       ],
-      images: { default: "node:24-slim", allowed: ["node:*", `python@sha256:${"0f".repeat(32)}`] },
+      images: {
+        ...{ default: "node:24-slim", allowed: ["node:*", `python@sha256:${"0f".repeat(32)}`] },
+        standIn: ["node:24-slim"],
+      },
       repositories: {
         hosts: [{ host: "github.com" }, { host: "git.lan", port: 3000, insecure: true, internal: true }],
       },
@@ -90,16 +96,40 @@ describe("what berthd is told of the container manager", () => {
       mainImages: { unusedHours: 24 },
     });
     const hashes = { "web-ide": "ab".repeat(32), bench: "cd".repeat(32) };
-    const { node } = agentDocuments(one, nodeOf(one), at, hashes);
+    const { node } = agentDocuments(one, nodeOf(one), at, hashes, DEV);
     const read = nodeSchema.parse(JSON.parse(JSON.stringify(node)));
     expect(read.manager).toEqual(node.manager);
     expect(read.manager).toMatchObject({ reserveMiB: 2048, listen: { port: 8080 } });
+    expect(read.manager?.images.standIn).toEqual({ names: ["node:24-slim"], image: DEV });
     // In the order of their names: another order in the stack file is no change.
     expect(read.tenants).toEqual([
       { name: "bench", tokenHash: hashes.bench },
       { name: "web-ide", tokenHash: hashes["web-ide"] },
     ]);
     expect(read.ports?.containers).toEqual({ start: 10000, end: 20000 });
+  });
+
+  it("is refused by that schema where what stands in is no image of the stack's registry by digest", async () => {
+    const { nodeSchema } = await import("../../../../agent/src/config.js");
+    const one = plan({ images: { standIn: ["node:24-slim"] } });
+    const read = (image: string) =>
+      nodeSchema.safeParse(agentDocuments(one, nodeOf(one), at, {}, image).node);
+    expect(read(DEV).success).toBe(true);
+    expect(read(DEV.replace("10.88.0.2", "[fd00::2]")).success).toBe(true);
+    for (const image of ["node:24-slim", "10.88.0.2:5000/berth/dev:1", DEV.replace("dev", "ray"), `${DEV}0`])
+      expect(read(image).success, image).toBe(false);
+  });
+
+  it("is, where nothing stands in for an image, what it was before anything could", () => {
+    const one = plan();
+    const document = managerDocument(one, nodeOf(one), at);
+    expect(document?.images).toEqual({ default: "node:24-slim", allowed: ["node:*", "python:*"] });
+    // The text is what a preview compares.
+    expect(Object.keys(document ?? {})).toEqual([
+      ...["listen", "publish", "url", "templates", "images", "repositories", "callbacks", "origins"],
+      ...["reserveMiB", "mainImages"],
+    ]);
+    expect(managerDocument(one, nodeOf(one), at, DEV)).toEqual(document);
   });
 
   it("is nothing on a node without it, whose document is what it was before there was one", () => {
@@ -153,7 +183,7 @@ describe.each([
   it("has no part of Ray or of workspaces, and no image of theirs", () => {
     expect(names(seen).filter((name) => /-ray\b|workspace-|image-workspace/.test(name))).toEqual([]);
     const images = of(seen, "berth:images:Image").map(({ name }) => name);
-    expect(images.filter((name) => /ray|workspace/.test(name))).toEqual([]);
+    expect(images.filter((name) => /ray|workspace|dev/.test(name))).toEqual([]);
     expect(names(seen).join()).toContain("berth-node-0-agent-stage");
   });
 
@@ -197,6 +227,30 @@ describe.each([
         expect(JSON.stringify(inputs), name).not.toContain(
           tenantToken(SEED, "node-0", { name: tenant, tokenVersion: 1 }),
         );
+  });
+});
+
+describe.each([
+  ["an update", false],
+  ["a preview", true],
+])("what stands in for images, in %s", (_, preview) => {
+  it("is built, pushed, and told to the nodes that have the manager", { timeout: 120_000 }, async () => {
+    const nodes = [local("node-0", "head", "10.88.0.10"), local("node-1", "worker", "10.88.0.11")];
+    const manager = { tenants, nodes: ["node-0"], images: { standIn: ["node:24-slim"] } };
+    const { seen } = await makeCluster({ nodes, ray: { enabled: false }, manager }, preview);
+    expect(names(seen).filter((name) => /\bdev\b/.test(name))).toEqual([
+      "berth:images:Image berth-image-dev",
+      "command:local:Command berth-image-dev",
+      "command:local:Command berth-registry-push-dev",
+    ]);
+    if (preview) return;
+    const told = (node: string) =>
+      seen.find(({ name }) => name === `berth-${node}-agent-stage`)?.inputs.stdin as string;
+    expect(JSON.parse(told("node-0")).node.manager.images.standIn).toEqual({
+      names: ["node:24-slim"],
+      image: `10.88.0.2:5000/berth/dev@sha256:${"def0".repeat(16)}`,
+    });
+    expect(told("node-1")).not.toContain("standIn");
   });
 });
 
