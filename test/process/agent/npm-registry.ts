@@ -1,4 +1,4 @@
-/** A registry of npm packages on loopback, which counts how often each package is downloaded. */
+/** A registry of npm packages on an address of this computer, which counts how often each package is downloaded. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -33,8 +33,8 @@ export class NpmRegistry {
     }
   });
 
-  async start(): Promise<void> {
-    this.server.listen(0, "127.0.0.1");
+  async start(address = "127.0.0.1"): Promise<void> {
+    this.server.listen(0, address);
     await once(this.server, "listening");
   }
 
@@ -45,7 +45,8 @@ export class NpmRegistry {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    const { address, port } = this.server.address() as AddressInfo;
+    return `http://${address}:${port}`;
   }
 
   /** Puts a package of some files there, which exports its name. */
