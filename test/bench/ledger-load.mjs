@@ -4,9 +4,9 @@
  */
 import { spawn } from "node:child_process";
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
+import { Connection } from "./connection.mjs";
 
 /**
  * @typedef {object} Load
@@ -72,7 +72,7 @@ export async function loadBerthd(where, { clients, warmUp, seconds, pauseMs = 0 
   await Promise.all(
     Array.from({ length: clients }, async (_, client) => {
       const { socket, user } = where(client);
-      const connection = new Connection(socket);
+      const connection = new Connection({ path: socket });
       const body = { user, ask: { kind: "mig", count: 1, profile: "1g.10gb" }, purpose: "bench" };
       /** @param {string} method @param {string} path @param {object} [content] */
       const call = async (method, path, content) => {
@@ -92,65 +92,6 @@ export async function loadBerthd(where, { clients, warmUp, seconds, pauseMs = 0 
     }),
   );
   return loadOf(took, seconds);
-}
-
-/**
- * HTTP over one connection to a Unix socket, one request at a time. The clients share the computer with berthd, and the
- * client of Node.js takes about as much of a processor for a call as berthd does: it would be half of what is measured.
- */
-class Connection {
-  /** @param {string} path */
-  constructor(path) {
-    this.text = "";
-    /** @type {{resolve: (answer: {status: number, body: any}) => void, reject: (error: Error) => void} | undefined} */
-    this.waiting = undefined;
-    this.socket = connect(path);
-    this.socket.setEncoding("latin1");
-    this.socket.on("data", (part) => this.read(String(part)));
-    this.socket.on("error", (error) => this.waiting?.reject(error));
-    this.socket.on("close", () => this.waiting?.reject(new Error("berthd closed the connection")));
-  }
-
-  /**
-   * @param {string} method
-   * @param {string} path
-   * @param {object} [content]
-   * @returns {Promise<{status: number, body: any}>}
-   */
-  ask(method, path, content) {
-    const body = content === undefined ? "" : JSON.stringify(content);
-    const typed =
-      body === "" ? "" : `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`;
-    return new Promise((resolve, reject) => {
-      this.waiting = { resolve, reject };
-      this.socket.write(`${method} ${path} HTTP/1.1\r\nhost: localhost\r\n${typed}\r\n${body}`);
-    });
-  }
-
-  /** @param {string} part */
-  read(part) {
-    this.text += part;
-    const head = this.text.indexOf("\r\n\r\n");
-    if (head < 0) return;
-    const status = Number(this.text.slice(9, 12));
-    const length = /\r\ncontent-length: (\d+)/i.exec(this.text.slice(0, head))?.[1];
-    if (length === undefined && status !== 204) {
-      this.waiting?.reject(new Error(`an answer of unknown length:\n${this.text.slice(0, head)}`));
-      return;
-    }
-    const end = head + 4 + Number(length ?? 0);
-    if (this.text.length < end) return;
-    const body = Buffer.from(this.text.slice(head + 4, end), "latin1").toString("utf8");
-    this.text = this.text.slice(end);
-    const { waiting } = this;
-    this.waiting = undefined;
-    waiting?.resolve({ status, body: body === "" ? undefined : JSON.parse(body) });
-  }
-
-  end() {
-    this.waiting = undefined;
-    this.socket.destroy();
-  }
 }
 
 /**

@@ -13,9 +13,9 @@ import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
 import { build } from "esbuild";
-import { table } from "../../scripts/lib/format.mjs";
 import { ROOT } from "../../scripts/lib/paths.mjs";
 import { handleSignals, run } from "../../scripts/lib/process.mjs";
+import { Figures, ms, times } from "./figures.mjs";
 import { fsyncs, loadBerthd, loadCommands, loadOf, loadProcesses } from "./ledger-load.mjs";
 import { LedgerNode } from "./ledger-node.mjs";
 
@@ -37,19 +37,14 @@ const MEMORY_BOUND = 120;
 const START_BOUND = 100;
 const CPU_BOUND = 1;
 
-const json = process.argv.includes("--json");
 const isRoot = process.getuid?.() === 0;
 const users = Array.from({ length: CLIENTS }, (_, index) => ({ name: `u${index}` }));
 const h100 = { model: "NVIDIA H100 80GB HBM3", memoryMiB: 81_559, mig: { "1g.10gb": 7 } };
 /** One instance for each client, and a few that are free. */
 const GPUS = Math.ceil(CLIENTS / 7) + 1;
 
-/** @type {string[][]} */
-const rows = [];
-/** @type {object[]} */
-const figures = [];
-/** @type {string[]} */
-const broken = [];
+const found = new Figures();
+const { rows } = found;
 
 handleSignals();
 const node = new LedgerNode({ users, limits: {}, gpus: [{ ...h100, count: GPUS }] });
@@ -132,10 +127,10 @@ function prepareRival() {
   );
   writeFileSync(join(rival, "gpu-state.json"), JSON.stringify({ gpus, containers: {} }));
   // The interpreter itself: what is on PATH may be a script that looks for it.
-  const found = spawnSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" });
-  if (found.status !== 0)
+  const python = spawnSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" });
+  if (python.status !== 0)
     throw new Error("There is no python3 for the rival. Install it: apt-get install python3 python3-yaml");
-  return found.stdout.trim();
+  return python.stdout.trim();
 }
 
 /** @param {Record<"disk" | "ours" | "paced" | "commands" | "asUsed" | "livingOn", import("./ledger-load.mjs").Load>} loads */
@@ -164,15 +159,21 @@ function showLoads({ disk, ours, paced, commands, asUsed, livingOn }) {
       ms(load.p99),
       load === ours ? "" : `${times(ours.rate / load.rate)} of its rate`,
     ]);
-  figure("ledger-p99-in-fsyncs", ours.p99 / disk.p99, FSYNC_BOUND, { p99: ours.p99, fsync: disk.p99 });
-  figure("ledger-p99-in-median-fsyncs", ours.p99 / disk.p50, undefined, { p99: ours.p99, fsync: disk.p50 });
-  figure("ledger-p99-in-fsyncs-with-pauses", paced.p99 / disk.p99, undefined, {
+  found.add("ledger-p99-in-fsyncs", ours.p99 / disk.p99, FSYNC_BOUND, { p99: ours.p99, fsync: disk.p99 });
+  found.add("ledger-p99-in-median-fsyncs", ours.p99 / disk.p50, undefined, {
+    p99: ours.p99,
+    fsync: disk.p50,
+  });
+  found.add("ledger-p99-in-fsyncs-with-pauses", paced.p99 / disk.p99, undefined, {
     p99: paced.p99,
     fsync: disk.p99,
   });
-  figure("ledger-rate-over-flock-commands", ours.rate / asUsed.rate, -RATE_BOUND, { ours, rival: asUsed });
-  figure("ledger-rate-over-flock-processes", ours.rate / livingOn.rate, "higher", { ours, rival: livingOn });
-  figure("berth-commands-over-flock-commands", commands.rate / asUsed.rate, "higher", {
+  found.add("ledger-rate-over-flock-commands", ours.rate / asUsed.rate, -RATE_BOUND, { ours, rival: asUsed });
+  found.add("ledger-rate-over-flock-processes", ours.rate / livingOn.rate, "higher", {
+    ours,
+    rival: livingOn,
+  });
+  found.add("berth-commands-over-flock-commands", commands.rate / asUsed.rate, "higher", {
     ours: commands,
     rival: asUsed,
   });
@@ -199,7 +200,7 @@ function measureStart() {
     "",
     `${ms(bare)} for a Node.js that does nothing`,
   ]);
-  figure("berth-start-ms", berth, START_BOUND, { bare });
+  found.add("berth-start-ms", berth, START_BOUND, { bare });
 }
 
 /** 30 s in which nobody asks anything. */
@@ -213,8 +214,8 @@ async function measureRest() {
     ["berthd at rest, of one core", percent(own), "", "", `bound ${CPU_BOUND} %`],
     ["the stand-in for nvidia-smi that it asks", percent(children), "", "", `${GPUS} GPUs; a script`],
   );
-  figure("berthd-rest-cpu-percent", own, CPU_BOUND, { seconds: REST_SECONDS, standIn: children });
-  figure("berthd-rest-memory-mb", measureMemory("berthd at rest"), MEMORY_BOUND, {});
+  found.add("berthd-rest-cpu-percent", own, CPU_BOUND, { seconds: REST_SECONDS, standIn: children });
+  found.add("berthd-rest-memory-mb", measureMemory("berthd at rest"), MEMORY_BOUND, {});
 }
 
 /** @param {string} name */
@@ -266,8 +267,8 @@ async function measurePlanner() {
       `${planned.moved} moved by one more`,
     ],
   );
-  figure("ledger-decisions-seconds", decided.seconds, PLANNER_BOUND, decided);
-  figure("ledger-pool-plan-seconds", planned.seconds, undefined, planned);
+  found.add("ledger-decisions-seconds", decided.seconds, PLANNER_BOUND, decided);
+  found.add("ledger-pool-plan-seconds", planned.seconds, undefined, planned);
 }
 
 /** The histories of the unit tests, ten times as many steps. */
@@ -289,10 +290,7 @@ async function measureHistories() {
   });
   const seconds = (performance.now() - began) / 1000;
   const held = code === 0 && / 1 passed/.test(stdout);
-  if (!held) {
-    broken.push("ledger-histories");
-    process.stderr.write(`${stdout.slice(-4000)}\n`);
-  }
+  if (!held) process.stderr.write(`${stdout.slice(-4000)}\n`);
   rows.push([
     `histories of ${steps} steps`,
     `${seconds.toFixed(0)} s`,
@@ -300,22 +298,7 @@ async function measureHistories() {
     "",
     held ? "no double grant, nothing lost, no limit exceeded" : "A HISTORY FAILED",
   ]);
-  figures.push({ name: "ledger-histories", steps: Number(steps), seconds, held });
-}
-
-/**
- * @param {string} name
- * @param {number} value
- * @param {number | "higher" | undefined} bound at most so much; a negative one: at least its amount; none: told alone,
- *   and "higher": so that more of it is better
- * @param {object} detail
- */
-function figure(name, value, bound, detail) {
-  const bounded = typeof bound === "number";
-  const kept = !bounded || (bound < 0 ? value >= -bound : value <= bound);
-  if (!kept) broken.push(name);
-  const told = bounded ? { bound: Math.abs(bound), least: bound < 0, kept } : { least: bound === "higher" };
-  figures.push({ name, value: Number(value.toFixed(3)), ...told, detail });
+  found.judge({ name: "ledger-histories", steps: Number(steps), seconds, held }, held);
 }
 
 /**
@@ -323,44 +306,18 @@ function figure(name, value, bound, detail) {
  * @param {number} processes the same over the rival that is spared Python's start
  */
 function finish(ratio, processes) {
-  const write = (/** @type {string} */ line) => process.stdout.write(`${line}\n`);
-  if (json) for (const one of figures) write(JSON.stringify({ ...one, load: loadavg()[0] }));
-  else {
-    write(
-      `${CLIENTS} clients at once; a rate counts an allocation with its release, p50 and p99 are of one call.`,
-    );
-    write(table(["", "value", "p50", "p99", "beside it"], rows));
-    for (const one of /** @type {any[]} */ (figures)) {
-      if (one.value === undefined) continue;
-      const bound =
-        one.bound === undefined
-          ? ""
-          : ` (bound: ${one.least ? "at least" : "at most"} ${one.bound}${one.kept ? "" : ", BROKEN"})`;
-      write(`${one.name} ${one.value}${bound}`);
-    }
-    write(`Load of this computer: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores.`);
-    write(
+  found.print({
+    about: `${CLIENTS} clients at once; a rate counts an allocation with its release, p50 and p99 are of one call.`,
+    head: ["", "value", "p50", "p99", "beside it"],
+    notes: [
+      `Load of this computer: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores.`,
       `The last line: berthd's rate over that of the flock rival as it is used, a command for each call; ${processes.toFixed(1)} times over that of its processes that live on.`,
-    );
-  }
-  if (broken.length > 0) {
-    process.exitCode = 1;
-    process.stderr.write(`Above or below a bound: ${broken.join(", ")}\n`);
-  }
-  if (!json) write(`ledger ratio ${ratio.toFixed(1)}`);
+    ],
+    last: `ledger ratio ${ratio.toFixed(1)}`,
+  });
 }
 
 /** @param {number} value */
 function percent(value) {
   return `${value.toFixed(2)} %`;
-}
-
-/** @param {number} value */
-function ms(value) {
-  return `${value.toFixed(value < 10 ? 2 : 0)} ms`;
-}
-
-/** @param {number} value */
-function times(value) {
-  return `${value.toFixed(1)} times`;
 }
