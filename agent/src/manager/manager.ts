@@ -330,7 +330,7 @@ export class Manager implements ManagedContainers {
     reached("manager:after-claim");
     if (!taken.ok) return taken;
     if (taken.value === undefined) return undefined;
-    this.pool.planSoon();
+    this.pool.refill();
     return { ok: true, value: taken.value };
   }
 

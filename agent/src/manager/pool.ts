@@ -49,6 +49,8 @@ export interface PoolView {
 /** The pools are looked at so often at least: a container may end by itself. */
 const LOOK_MS = 15_000;
 const SOONEST_MS = 20;
+/** From a claim until what it took is made again: claims that come together are answered before Docker has its hands full. */
+const REFILL_MS = 100;
 const FIRST_PROBE_MS = 250;
 const LONGEST_PROBE_MS = 2000;
 /** One run of a health command, at most. */
@@ -70,6 +72,7 @@ export class PoolKeeper {
   private readonly probed = new Set<string>();
   private readonly ended = new AbortController();
   private timer: NodeJS.Timeout | undefined;
+  private refilling: NodeJS.Timeout | undefined;
   private planning: Promise<void> | undefined;
   private again = false;
   private started = false;
@@ -85,6 +88,7 @@ export class PoolKeeper {
   async close(): Promise<void> {
     this.ended.abort();
     clearTimeout(this.timer);
+    clearTimeout(this.refilling);
     await this.planning;
     await Promise.allSettled(this.work);
   }
@@ -108,6 +112,15 @@ export class PoolKeeper {
         this.timer = setTimeout(() => this.planSoon(), this.again ? SOONEST_MS : wait).unref();
         this.again = false;
       });
+  }
+
+  /** One was claimed. */
+  refill(): void {
+    if (this.ended.signal.aborted) return;
+    this.refilling ??= setTimeout(() => {
+      this.refilling = undefined;
+      this.planSoon();
+    }, REFILL_MS).unref();
   }
 
   /** What is wrong with the pools, for `health`. */

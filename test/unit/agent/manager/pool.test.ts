@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Result } from "../../../../core/gpu";
 import { until } from "../../../lib/until";
 import { configOf, ManagerRig, SOON, template } from "./rig";
@@ -206,6 +206,23 @@ describe("a claim", () => {
     expect(rig.manager.get("bench", id ?? "").ok).toBe(false);
     await rig.ready(1);
     expect(rig.problems()).toEqual([]);
+  });
+
+  it("that comes with others is answered before dockerd has the next ones to make", async () => {
+    await withPool(template({ targetSize: 4, maxCreating: 4 }));
+    await rig.ready(4);
+    const before = rig.dockerd.calls.length;
+    const made = () => rig.dockerd.calls.slice(before).filter((call) => call.startsWith("POST")).length;
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      for (let n = 0; n < 4; n += 1) expect(given(await rig.claim()).fromPool).toBe(true);
+      expect(made()).toBe(0);
+      vi.advanceTimersByTime(100);
+    } finally {
+      vi.useRealTimers();
+    }
+    await rig.ready(4);
+    expect(made()).toBeGreaterThanOrEqual(4);
   });
 
   it("gives each container once, and makes what does not stand ready", async () => {
