@@ -7,12 +7,17 @@ import { idIn } from "./files";
 const ENDING = /\.owner$/;
 /** Of one whose write a crash cut off. */
 const HALF = /\.owner\.new$/;
+/** From when one is known until it is written: whoever asks is answered first, and the disk has a lot to do in that moment. */
+const GATHER_MS = 250;
 /** Characters of a name. */
 const LONGEST = 64;
 
 export class Owners {
   private readonly byId = new Map<string, string>();
+  /** Known, and not written yet. */
+  private readonly unwritten = new Set<string>();
   private readonly writes = new InTurn();
+  private timer: NodeJS.Timeout | undefined;
 
   /** @param failed told of what could not be written */
   constructor(
@@ -40,11 +45,8 @@ export class Owners {
   set(id: string, owner: string): void {
     if (this.byId.get(id) === owner) return;
     this.byId.set(id, owner);
-    const path = this.path(id);
-    this.write(async () => {
-      await writeFile(`${path}.new`, owner, { mode: 0o600 });
-      await rename(`${path}.new`, path);
-    });
+    this.unwritten.add(id);
+    this.timer ??= setTimeout(() => this.writeAll(), GATHER_MS).unref();
   }
 
   /** Forgets those of logs that are gone. */
@@ -52,13 +54,31 @@ export class Owners {
     for (const id of this.byId.keys()) {
       if (there(id)) continue;
       this.byId.delete(id);
+      this.unwritten.delete(id);
       this.write(() => rm(this.path(id), { force: true }));
     }
   }
 
   /** Resolves when all is written. */
   settled(): Promise<void> {
+    this.writeAll();
     return this.writes.run(async () => {});
+  }
+
+  private writeAll(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    for (const id of this.unwritten) this.write(() => this.save(id));
+    this.unwritten.clear();
+  }
+
+  private async save(id: string): Promise<void> {
+    const owner = this.byId.get(id);
+    // Its log may be gone by now.
+    if (owner === undefined) return;
+    const path = this.path(id);
+    await writeFile(`${path}.new`, owner, { mode: 0o600 });
+    await rename(`${path}.new`, path);
   }
 
   private write(work: () => Promise<void>): void {

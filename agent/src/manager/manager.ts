@@ -320,7 +320,7 @@ export class Manager implements ManagedContainers {
     whose: Whose & { owner: string },
   ): Promise<Result<ManagedRow> | undefined> {
     const { template } = wanted;
-    if (template === undefined || this.pool.next(template) === undefined) return undefined;
+    if (template === undefined) return undefined;
     reached("manager:before-claim");
     const taken = await this.options.write<ManagedRow | undefined>((turn) => {
       const row = this.pool.next(template);
