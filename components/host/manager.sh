@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $git_name $git_uid $git_gid $git_about $git_floor $git_systems $cache
-# What the container manager needs beside berthd: git, which fetches repositories as an account of its own, what bounds it, and a slice
+# What the container manager needs beside berthd: git, which fetches repositories as an account of its own, what bounds it, D-Bus, over which systemd-run waits, and a slice
 # for it. Needs a prologue that sets git_name, git_uid, git_gid, git_about (of the account), git_floor (the oldest git that is told which
 # addresses to dial), git_systems (that have it), and cache (a folder that the account may pass through; what is in it can be fetched again).
 # ---
-apt_install git
+apt_install dbus git
 found=$(git --version | sed -n 's/^git version \([0-9][0-9.]*[0-9]\).*/\1/p')
 if ! printf '%s\n' "$git_floor" "$found" | sort -V -C; then
   fail "the container manager needs git $git_floor or newer, and this node has ${found:-none}: take $git_systems, or leave the node out of berth:manager.nodes"

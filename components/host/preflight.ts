@@ -171,7 +171,7 @@ function packages(base: BaseOptions, storage: StorageOptions, runtime: RuntimeOp
   const wanted = [
     ...basePackages,
     ...(base.securityUpdates ? ["unattended-upgrades"] : []),
-    ...(base.manager ? ["git"] : []),
+    ...(base.manager ? ["dbus", "git"] : []),
     ...(/^apt_install (.+)$/m.exec(step)?.[1] ?? "").split(" ").filter((name) => name !== ""),
   ];
   return `packages=(${[...new Set(wanted)].join(" ")}) engine=(${engine})\n${script("preflight-packages.sh")}`;
