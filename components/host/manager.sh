@@ -9,7 +9,7 @@ found=$(git --version | sed -n 's/^git version \([0-9][0-9.]*[0-9]\).*/\1/p')
 if ! printf '%s\n' "$git_floor" "$found" | sort -V -C; then
   fail "the container manager needs git $git_floor or newer, and this node has ${found:-none}: take $git_systems, or leave the node out of berth:manager.nodes"
 fi
-for program in setpriv prlimit nice systemd-run; do
+for program in setpriv prlimit choom nice systemd-run; do
   if ! command -v "$program" >/dev/null; then fail "the container manager needs $program (util-linux, coreutils, systemd), and this node has none"; fi
 done
 if [ "$(getent group "$git_gid" | cut -d : -f 1 || true)" != "$git_name" ]; then

@@ -36,7 +36,7 @@ beforeEach(() => {
     ["groupdel", "group"],
   ])
     tool(`${name}`, `record "$@"; sed -i "/^$2:/d" ${at(`etc/${file}`)}`);
-  for (const name of ["setpriv", "prlimit", "nice", "systemd-run"]) tool(name, "");
+  for (const name of ["setpriv", "prlimit", "choom", "nice", "systemd-run"]) tool(name, "");
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 

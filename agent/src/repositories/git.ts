@@ -108,8 +108,8 @@ export class Git {
       ...prefix,
       ...["setpriv", "--no-new-privs", "--pdeathsig=KILL", ...as],
       ...["prlimit", "--core=0", "--nofile=1024", ...bounds],
-      // After berthd and the work of tenants.
-      ...["nice", "-n", "10"],
+      // After berthd and the work of tenants. Where the node's memory ends, git ends first: it would have berthd's own protection from that.
+      ...["nice", "-n", "10", "choom", "-n", "500", "--"],
       // berthd's own keeps all that it writes from others; a working tree has the usual modes.
       ...["sh", "-c", 'umask 022 && exec "$@"', "sh", git, ...args],
     ];

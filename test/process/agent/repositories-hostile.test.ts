@@ -260,16 +260,18 @@ describe("one owner", () => {
     expect(await treeOf(cache, "app")).toMatchObject({ branch: "main" });
   });
 
-  it("has no commit counted for longer than is allowed, and git goes behind all else", async () => {
+  it("has no commit counted for longer than is allowed; git goes behind all else, and first where memory ends", async () => {
     await host.commit("acme", "app", { a: "1" });
-    const git = gitThat(`nice > ${folder}/nice; case " $* " in *" ls-tree "*) sleep 600;; esac`);
+    const git = gitThat(
+      `{ nice; cat /proc/self/oom_score_adj; } > ${folder}/goes; case " $* " in *" ls-tree "*) sleep 600;; esac`,
+    );
     const cache = await cacheOf({ git, limits: { listMilliseconds: 300 } });
     expect(await refusalOf(cache, "app")).toMatchObject({
       code: "over-limit",
       message: expect.stringMatching(/not counted within 0\.3 seconds/),
     });
     expect([processes(), underWay(), cache.usage().underWay]).toEqual([[], [], 0]);
-    expect(Number(readFileSync(join(folder, "nice"), "utf8"))).toBe(Math.min(19, getPriority() + 10));
+    expect(readFileSync(join(folder, "goes"), "utf8")).toBe(`${Math.min(19, getPriority() + 10)}\n500\n`);
   });
 });
 
