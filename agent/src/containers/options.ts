@@ -18,6 +18,8 @@ export type Ledger = Pick<
 export interface Making {
   /** Names the creation, and the container. */
   creation: string;
+  /** Whose name the container's begins with: Docker's name server tells each container of the network what the others are called. */
+  namedAfter: string;
   /** In place of those of the request's user, who may be nobody: the manager has looked for room itself. */
   limits: EffectiveLimits;
   /** Addresses that its ports may be published on. */

@@ -89,7 +89,7 @@ export async function prepare(
     limits,
     addresses: making?.addresses ?? addresses ?? ["127.0.0.1"],
     ports: ports(),
-    ...(making === undefined ? { isTaken } : { mounts: making.mounts }),
+    ...(making === undefined ? { isTaken } : { mounts: making.mounts, namedAfter: making.namedAfter }),
     ...(info.cpus === undefined ? {} : { cpus: info.cpus }),
     ...(parent === undefined ? {} : { cgroupParent: parent }),
   };

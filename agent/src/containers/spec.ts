@@ -55,6 +55,8 @@ export interface SpecContext {
   image: string;
   /** Names the creation, so that what is left of it can be found. */
   creation: string;
+  /** Whose name those of the container and its host begin with. @default the request's user */
+  namedAfter?: string;
   /** Undefined: no GPU was asked for. */
   grant?: Pick<Grant, "id" | "token" | "units">;
 }
@@ -85,7 +87,8 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
   if (memory !== undefined && memory < MIN_MEMORY)
     wrong.push(`memory: ${formatSize(memory)} is less than the ${formatSize(MIN_MEMORY)} that Docker takes`);
   const own = request.name ?? context.creation;
-  const name = createdName(context.stack, request.user, own);
+  const { namedAfter = request.user } = context;
+  const name = createdName(context.stack, namedAfter, own);
   if (name.length > MAX_CONTAINER_NAME)
     wrong.push(`name: ${name} is longer than ${MAX_CONTAINER_NAME} characters`);
   wrong.push(...portProblems(request, context));
@@ -99,7 +102,7 @@ export function containerSpec(request: CreateRequest, context: SpecContext): Res
     kind: "created",
     name,
     image: context.image,
-    hostname: hostname(request.user, own),
+    hostname: hostname(namedAfter, own),
     command: request.command,
     entrypoint: request.entrypoint,
     user: request.run_as,

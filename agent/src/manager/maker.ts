@@ -241,6 +241,8 @@ export class Maker {
     const cache = volume === undefined ? caches?.mountFor(id) : undefined;
     return {
       creation: id,
+      // As one of the pool, which has no owner's name when it is claimed either.
+      namedAfter: SYSTEM,
       limits: noLimits(owner),
       addresses: [config()?.publish.address ?? "127.0.0.1"],
       mounts: [

@@ -137,6 +137,11 @@ describe("the body of a container", () => {
     expect(named("ann", "lee-x")[0]).not.toBe(named("ann-lee", "x")[0]);
     expect(named("workspace", "bob")[0]).not.toBe(workspaceName(context.stack, "bob"));
     expect(named("ann_lee", "proxy")).toEqual(["berth-test-ann_lee.proxy", "ann-lee-proxy"]);
+    const other = containerSpec(request({ user: "ann" }), { ...context, namedAfter: "system" });
+    expect(other).toMatchObject({
+      value: { name: `berth-test-system.${context.creation}`, body: { Labels: { "berth.owner": "ann" } } },
+    });
+    expect(JSON.stringify(other).match(/ann/g)).toHaveLength(1);
     const [, longest = ""] = named("a".repeat(32), `${"b".repeat(30)}-${"c".repeat(9)}`);
     expect(longest).toBe(`${"a".repeat(32)}-${"b".repeat(30)}`);
   });

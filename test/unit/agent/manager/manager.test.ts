@@ -39,7 +39,9 @@ describe("a container of a tenant", () => {
       terminalUrl: `ws://node.test:8080/api/containers/${made.id}/terminal`,
     });
     expect(made.id).toMatch(/^[0-9a-f]{8}$/);
-    const { body } = only();
+    const { Name, body } = only();
+    // Docker's name server tells them to whoever is in the network.
+    expect([Name, body?.Hostname]).toEqual([`/berth-test-system.${made.id}`, `system-${made.id}`]);
     expect(body).toMatchObject({
       ...{ Image: NODE, Entrypoint: ["sleep"], Cmd: ["infinity"], Tty: false },
       Labels: { "berth.owner": "web", "berth.creation": made.id, "berth.component": "container" },
