@@ -2,11 +2,12 @@
  * A back-end that sends what docs/manager.md says, to a berthd in a process of its own; git, commands, messages and all connections are
  * real, dockerd is a stand-in. Proves: health, create, list, set up with messages, run, follow logs, open a terminal and delete; a berthd
  * that is killed in the middle of a set-up ends it at its next start, tells so once all before it was told, and sets the container up
- * again; another tenant is told of nothing that is there.
+ * again; another tenant is told of nothing that is there, by no route of the document.
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { knownRoutes, ofAContainer, ofNone, routesOf, upgraded } from "../../lib/tenant-routes";
 import { until } from "../../lib/until";
 import { bundle } from "../berthd-process";
 import { type BackEnd, BackEndNode, SOON, signatureOf } from "./back-end-rig";
@@ -216,32 +217,24 @@ describe.runIf(process.getuid?.() === 0)("a back-end", () => {
     async () => {
       const { id } = await create();
       const other = await on.backEnd("bench");
-      const { paths } = (await other.ask("GET", "/openapi.json")).body as { paths: Record<string, object> };
-      const bodies: Record<string, object> = {
-        "/api/containers/{id}/exec": { command: "true" },
-        "/api/containers/{id}/setup": { repo: "owner/repo" },
-      };
-      const routes = Object.entries(paths)
-        .filter(([path]) => path.includes("{id}"))
-        .flatMap(([path, methods]) =>
-          Object.keys(methods).map((method) => [method.toUpperCase(), path] as const),
-        );
-      expect(routes.length).toBeGreaterThanOrEqual(9);
-      for (const [method, path] of routes.filter(([, one]) => !one.endsWith("/terminal"))) {
-        const theirs = path.replace("{id}", id);
-        const body = method === "POST" ? (bodies[path] ?? {}) : undefined;
-        const answer = await other.ask(method, theirs, body);
-        expect([method, path, answer.status]).toEqual([method, path, 404]);
-        const none = await other.ask(method, path.replace("{id}", "00000000"), body);
+      const { body: document } = await other.ask("GET", "/openapi.json");
+      expect(routesOf(document as Parameters<typeof routesOf>[0])).toEqual(knownRoutes);
+      for (const { route, method, path, body, socket } of ofAContainer) {
+        if (socket) {
+          const at = (one: string) => `ws://127.0.0.1:${other.port}${path(one)}`;
+          expect([route, await upgraded(at(id), other.token)]).toEqual([route, 404]);
+          continue;
+        }
+        const answer = await other.ask(method, path(id), body);
+        expect([route, answer.status]).toEqual([route, 404]);
+        const none = await other.ask(method, path("00000000"), body);
         expect(answer.text.replaceAll(id, "00000000")).toBe(none.text);
       }
-      const refused = await new Promise((resolve) => {
-        const ws = other.terminal(id);
-        ws.on("unexpected-response", (_request, { statusCode }) => resolve(statusCode));
-        ws.on("open", () => resolve("open"));
-        ws.on("error", () => {});
-      });
-      expect(refused).toBe(404);
+      for (const { route, method, path, body } of ofNone)
+        expect([route, (await other.ask(method, path(""), body)).text]).toEqual([
+          route,
+          expect.not.stringMatching(new RegExp(`${id}|my-project|web-ide`)),
+        ]);
       expect((await other.ask("GET", "/api/containers")).body).toEqual({ containers: [] });
       expect((await api.ask("GET", `/api/containers/${id}`)).body.status).toBe("running");
     },
