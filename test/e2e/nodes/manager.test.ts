@@ -3,7 +3,8 @@
  *
  * Proves: `up` of the shape of Pulumi.manager-dev.yaml, whose second preview is empty; the variables that a back-end gets; a
  * container out of the pool, set up from a Git repository, with its callbacks, log and port; commands in it; that berthd and
- * Docker may end by force; a token replaced in place while requests go on; many claims and deletes by two tenants; the way down.
+ * Docker may end by force; a token replaced in place while requests go on; a back-end's own requests (manager-client.ts); a hostile
+ * tenant (manager-hostile.ts); many claims and deletes by two tenants; the way down.
  * Does not prove: a registry of images on the Internet: the image of all containers is the one that stands in.
  *
  * Needs root and a Docker engine on this computer.
@@ -19,6 +20,8 @@ import { MINUTE, SECOND } from "../../lib/time";
 import { until } from "../../lib/until";
 import { Receiver } from "../../process/agent/callback-rig";
 import { GitHost } from "../../process/agent/git-host";
+import { clientCases } from "./manager-client";
+import { hostileCases } from "./manager-hostile";
 
 const STACK = "manager-e2e";
 const NODE = "docker-host";
@@ -235,6 +238,10 @@ describe("a node for back-ends", () => {
       expect((await call(method, `/api/containers/${one.id}${path}`, undefined, other)).status).toBe(404);
     expect((await call("GET", "/api/tokens")).status).toBe(404);
   });
+
+  const node = { here: HERE, address: ADDRESS, host, call, tokens, onNode };
+  clientCases(node);
+  hostileCases({ ...node, victim: () => one, small: SMALL });
 
   it("outlives a berthd and a Docker that are killed", { timeout: 4 * MINUTE }, async () => {
     await onNode('kill -9 "$(systemctl show --property MainPID --value berthd)"');
