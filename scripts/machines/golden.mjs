@@ -24,7 +24,7 @@ const SYSTEM = [
 const STAGES = [
   ...["curl", "iptables", "pciutils", "python3", "sudo", "tzdata", "ufw", "systemd-timesyncd"],
   ...["unattended-upgrades", "docker.io", "docker-cli", "lvm2", "xfsprogs", "quota", "nfs-common"],
-  ...["nfs-kernel-server", "rdma-core", "ibverbs-providers", "ibverbs-utils", "infiniband-diags"],
+  ...["nfs-kernel-server", "rdma-core", "ibverbs-providers", "ibverbs-utils", "infiniband-diags", "git"],
 ];
 /** What tests call on a machine: containers are made of busybox. */
 const TESTS = ["busybox-static"];
@@ -33,8 +33,8 @@ const RECIPE = {
   suite: ROOTFS.suite,
   include: [...SYSTEM, ...STAGES, ...TESTS],
   dpkg: ROOTFS.dpkg,
-  /** Of the disk; it takes what is in it. */
-  size: "8G",
+  /** Of the disk; it takes what is in it. berthd keeps packages where 4 GiB are free. */
+  size: "10G",
 };
 
 /** The tree, the disk as made, the disk as kept. */
