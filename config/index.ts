@@ -7,6 +7,7 @@ export { type ManagerPlan, managerOf } from "./manager/plan";
 export { freePool, POOL_CANDIDATES } from "./network/docker-networks";
 export {
   clusterNetworks,
+  NFS_PORT,
   nodeOpenings,
   type Opening,
   openings,

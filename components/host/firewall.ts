@@ -14,8 +14,7 @@ import { createHash } from "node:crypto";
 import { type PortRange, WORKSPACE_NETWORK } from "../../config";
 import type { Network } from "../../core/net";
 import { checkRange, mergeRanges, parseNetwork, portGroups, portText } from "./networks";
-import type { Outgoing } from "./outgoing";
-import { type Allow, APPLY, chainStep } from "./published";
+import { type Allow, APPLY, chainStep, type FirewallPolicy } from "./published";
 import { readerLibrary } from "./retire/before";
 import { scriptsOf } from "./script";
 import { checkWhole, heredoc, quoteAll, StageOptionError } from "./shell";
@@ -60,7 +59,7 @@ export function renderFirewall(options: FirewallOptions & { node: string }): str
   const generation = createHash("sha256").update(rules.join("\n")).digest("hex").slice(0, 12);
   const body = {
     ssh: checkSession(plan.ssh.flatMap((allow) => allow.from)),
-    chain: `${readerLibrary}\n${chainStep(plan.published, plan.outgoing).trim()}`,
+    chain: `${readerLibrary}\n${chainStep(plan).trim()}`,
     ufw: `${readerLibrary}\n${ufwStep(rules, generation).trim()}`,
   };
   return renderStage({
@@ -80,11 +79,9 @@ export function renderFirewall(options: FirewallOptions & { node: string }): str
   });
 }
 
-interface FirewallPlanOut {
+interface FirewallPlanOut extends FirewallPolicy {
   ssh: Allow[];
   host: Allow[];
-  published: Allow[];
-  outgoing: Outgoing;
 }
 
 /** Below it only root listens (Linux, ip_unprivileged_port_start), so nobody can take the place of a service there. */
@@ -136,6 +133,7 @@ function firewallPlan(options: FirewallOptions): FirewallPlanOut {
       ...own,
     ],
     published: [...allow(userPorts, users), ...extra],
+    nodes,
     outgoing: {
       userPorts,
       openPorts: openPorts.flatMap(({ start, end }) =>

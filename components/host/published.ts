@@ -7,7 +7,7 @@
  * container tools forward passes our chains by, and meets what their owners wrote.
  */
 
-import type { PortRange } from "../../config";
+import { NFS_PORT, type PortRange } from "../../config";
 import type { Network } from "../../core/net";
 import { dockerBridges, KNOWN_BRIDGES, KNOWN_INTERFACES } from "./bridges";
 import { portText } from "./networks";
@@ -46,12 +46,20 @@ export const CHAINS = [
   ...OUTGOING_CHAINS,
 ] as const;
 
+/** What the rules are made of. */
+export interface FirewallPolicy {
+  published: readonly Allow[];
+  outgoing: Outgoing;
+  /** Where the cluster's nodes are. */
+  nodes: readonly Network[];
+}
+
 /** All of our rules, one family, for iptables-restore. */
-export function firewallRules(family: 4 | 6, allows: readonly Allow[], outgoing: Outgoing): string {
+export function firewallRules(family: 4 | 6, { published, outgoing, nodes }: FirewallPolicy): string {
   return [
     "*filter",
     ...CHAINS.map((chain) => `:${chain} - [0:0]`),
-    ...forwardedRules(family, allows),
+    ...forwardedRules(family, published, nodes),
     ...outgoingRules(family, outgoing),
     "COMMIT",
     "",
@@ -71,9 +79,9 @@ export function firewallRules(family: 4 | 6, allows: readonly Allow[], outgoing:
  * A network that Docker made since then has a bridge called `br-` and a part of its id, unless its maker gave it a name: what
  * is sent to such a bridge is closed as well. Before the first answer nothing is known of bridges that look so.
  *
- * No container reaches the provider's metadata service (BERTH-LINK); guests of others do, as they did.
+ * No container reaches the provider's metadata service, nor the files that nodes serve (BERTH-LINK); guests of others do, as they did.
  */
-function forwardedRules(family: 4 | 6, allows: readonly Allow[]): string[] {
+function forwardedRules(family: 4 | 6, allows: readonly Allow[], nodes: readonly Network[]): string[] {
   const lines = allows.flatMap(({ ports, protocol, from }) =>
     from
       .filter((network) => network.family === family)
@@ -87,7 +95,7 @@ function forwardedRules(family: 4 | 6, allows: readonly Allow[]): string[] {
   );
   const { docker, podman } = KNOWN_BRIDGES;
   return [
-    ...toMetadata(family).map((to) => `-A BERTH-USER ${to} -j BERTH-LINK`),
+    ...[...toMetadata(family), ...toFiles(family, nodes)].map((to) => `-A BERTH-USER ${to} -j BERTH-LINK`),
     ...[...docker, ...podman].map((bridge) => `-A BERTH-LINK -i ${bridge} -j REJECT`),
     "# interfaces, as Docker tells them: those of others, to metadata",
     "-A BERTH-LINK -j REJECT",
@@ -103,6 +111,15 @@ function forwardedRules(family: 4 | 6, allows: readonly Allow[]): string[] {
     "-A BERTH-OUTSIDE -j DROP",
   ];
 }
+
+/**
+ * NFS of the cluster's nodes. What a container sends to another node has its own node's address, and a server believes a node whose
+ * files are asked for (AUTH_SYS).
+ */
+const toFiles = (family: 4 | 6, nodes: readonly Network[]): string[] =>
+  nodes
+    .filter((network) => network.family === family)
+    .map(({ text }) => `-d ${text} -p tcp --dport ${NFS_PORT}`);
 
 /** The program that puts the rules in place. */
 export const APPLY_SCRIPT = `#!/bin/bash
@@ -141,12 +158,12 @@ ExecStartPost=-${APPLY} ask
 `;
 
 /** The body of the step; it needs `readerLibrary` before it. */
-export function chainStep(published: readonly Allow[], outgoing: Outgoing): string {
+export function chainStep(policy: FirewallPolicy): string {
   return `
 folder=${DIR} apply=${APPLY}
 ${script("forwarding-keep.sh")}
-place 0644 ${DIR}/v4.rules firewall ${heredoc(firewallRules(4, published, outgoing))}
-place 0644 ${DIR}/v6.rules firewall ${heredoc(firewallRules(6, published, outgoing))}
+place 0644 ${DIR}/v4.rules firewall ${heredoc(firewallRules(4, policy))}
+place 0644 ${DIR}/v6.rules firewall ${heredoc(firewallRules(6, policy))}
 place 0755 ${APPLY} firewall ${heredoc(APPLY_SCRIPT)}
 place 0644 /etc/systemd/system/berth-firewall.service firewall-unit ${heredoc(UNIT)}
 place 0644 /etc/systemd/system/docker.service.d/10-berth-firewall.conf firewall-unit ${heredoc(DROP_IN)}

@@ -238,6 +238,12 @@ const RIGHT: Answers = {
     [22, 2049, 9700, 10022].flatMap((port) => [ray(`tcp 10.0.1.2 ${port}`), ray(`tcp fd00:1::2 ${port}`)]),
     "no",
   ),
+  // Containers reach Ray there, and no files: a server would take them for their node. Guests of others go on.
+  ...each(["BOX 1000 tcp 10.0.1.2 6379", "BOX 1000 tcp fd00:1::2 31000", "GUEST 0 tcp 10.0.1.2 2049"], "yes"),
+  ...each(
+    ["BOX 0", "OWN 0"].flatMap((who) => [`${who} tcp 10.0.1.2 2049`, `${who} tcp fd00:1::2 2049`]),
+    "no",
+  ),
   // Metadata is root's of the node, and what others forward for their virtual machines.
   ...each(
     [
