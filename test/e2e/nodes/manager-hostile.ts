@@ -168,7 +168,16 @@ true`,
   },
 ];
 
-export function hostileCases({ here, address, host, call, tokens, onNode, victim, small }: HostileNode): void {
+export function hostileCases({
+  here,
+  address,
+  host,
+  call,
+  tokens,
+  onNode,
+  victim,
+  small,
+}: HostileNode): void {
   describe("a hostile tenant", () => {
     let token = "";
     let mine = "";
