@@ -4,5 +4,5 @@ export { managerFaultPoints } from "./faults";
 export { isManagedCreation } from "./maker";
 export { Manager, type TenantCaller } from "./manager";
 export type { Logs, ManagedContainer, ManagedContainers, PackageCaches, Setups } from "./ports";
-export { noContainer } from "./refusals";
+export { isLeaving, noContainer, notMadeYet } from "./refusals";
 export { claimSchema, type ManagedRequest, managedSchema } from "./request";

@@ -62,7 +62,7 @@ export const isLeaving = (id: string): Refusal => ({
 export const notMadeYet = (id: string): Refusal => ({
   code: "conflict",
   message: `container ${id} is still being made`,
-  fix: "try again when its status is running",
+  fix: `wait until GET /api/containers/${id} says that its status is running, then ask again`,
 });
 
 export const startsWithoutGpus = (id: string): Refusal => ({

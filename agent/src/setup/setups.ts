@@ -6,9 +6,11 @@ import { isOver, type OwnImage, type RepositoryHost } from "../../../core/manage
 import type { CallbackTargets } from "../callbacks";
 import { DockerError, type Engine } from "../docker";
 import {
+  isLeaving,
   type ManagedContainer,
   type ManagedContainers,
   noContainer,
+  notMadeYet,
   type Setups as SetupsOfManager,
 } from "../manager";
 import type { Operation, Operations, Step } from "../operations";
@@ -224,8 +226,7 @@ export class Setups implements SetupsOfManager {
   private refusalOf({ id, owner, state }: ManagedContainer, wish: Wish): Refusal | undefined {
     if (this.closed.signal.aborted)
       return { code: "closed", message: "berthd is stopping", fix: "ask again in a few seconds" };
-    if (state !== "ready")
-      return { code: "conflict", message: `container ${id} is ${state}`, fix: "ask when it is ready" };
+    if (state !== "ready") return state === "making" ? notMadeYet(id) : isLeaving(id);
     const row = this.states.get(id);
     if (this.underWay.has(id) || (row !== undefined && !isOver(row.phase)))
       return {
