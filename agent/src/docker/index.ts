@@ -14,3 +14,4 @@ export type { Stats } from "./stats";
 export type { Terminal, TerminalOptions } from "./terminal";
 export { defaultDeadlines, type EngineOptions } from "./transport";
 export type { DiskUsage } from "./usage";
+export { registryWords, wordsFor } from "./words";

@@ -3,7 +3,7 @@ import { type Result, refuse } from "../../../core/gpu";
 import { capacity, needOf, type OwnImage } from "../../../core/manager";
 import type { ManagerConfig } from "../config";
 import type { Containers } from "../containers";
-import { DockerError, type Engine } from "../docker";
+import { DockerError, type Engine, wordsFor } from "../docker";
 import type { Operations } from "../operations";
 import { PlacesOfEach } from "../places";
 import type { LedgerService } from "../service";
@@ -20,7 +20,6 @@ import { PoolKeeper } from "./pool";
 import type { Logs, ManagedContainer, ManagedContainers } from "./ports";
 import { type RecoverOptions, recoverManaged } from "./recover";
 import {
-  dockerFailed,
   isLeaving,
   noContainer,
   noManager,
@@ -99,7 +98,7 @@ export class Manager implements ManagedContainers {
     const book = new Book(store.tables.managed.all(), now(), keepLogs(options));
     this.book = book;
     const measure = options.measure ?? new NodeMeasure();
-    const images = new Images(engine, measure, this.ended.signal, options.config);
+    const images = new Images(engine, measure, this.ended.signal, options.config, options.log);
     const rows = store.tables.volumes.all();
     const volumes = new Volumes({ ...options, rows, book, most: options.mostVolumes });
     this.maker = new Maker({ ...options, book, measure, images, volumes });
@@ -384,7 +383,8 @@ export class Manager implements ManagedContainers {
       return await work();
     } catch (error) {
       if (!(error instanceof DockerError)) throw error;
-      return refuse({ ...dockerFailed(error), code: error.outcome === "refused" ? "conflict" : "closed" });
+      this.options.log.warn({ reason: error.message }, "Docker did not do what a tenant asked for");
+      return refuse(wordsFor(error));
     }
   }
 

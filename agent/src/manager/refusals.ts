@@ -99,11 +99,11 @@ export const noManager: Refusal = {
   fix: "ask the operator of the node: berth:manager.nodes of the stack says which nodes have one",
 };
 
-/** dockerd does not answer, or did not do it. */
-export const dockerFailed = ({ message }: Error): Refusal => ({
-  code: "closed",
-  message,
-  fix: "try again; if it stays so, tell the operator of the node",
+/** It is shown as `removing` until it is gone. */
+export const notRemoved = (id: string, { code }: Refusal): Refusal => ({
+  code,
+  message: `container ${id} could not be removed yet`,
+  fix: "wait: it is tried again; if it stays so, tell the operator of the node, whose log says why",
 });
 
 /** Of whoever asked and did not wait. */

@@ -17,7 +17,7 @@ import type { Operation, Operations, Step } from "../operations";
 import { PlacesOfEach } from "../places";
 import type { MainImageRow, SetupRow } from "../store";
 import { within } from "../waiting";
-import { SetupFailed, tooLong } from "./failed";
+import { SetupFailed, tooLong, wordsOf } from "./failed";
 import { LogFollower } from "./follow";
 import { Inside, type InsideOptions, type StartCommand } from "./inside";
 import { type KeeperOptions, StartKeeper } from "./keeper";
@@ -326,11 +326,10 @@ export class Setups implements SetupsOfManager {
   }
 
   private async fail(id: string, error: unknown): Promise<void> {
-    const told = error instanceof SetupFailed || error instanceof DockerError;
     const reason = error instanceof Error ? error.message : String(error);
-    if (!told) this.options.log.warn({ container: id, reason }, "a set-up failed by a fault of berthd's");
-    const message = told ? reason : "berthd could not do it; the operator finds why in its log";
-    await this.states.enter(id, "failed", { message });
+    if (!(error instanceof SetupFailed))
+      this.options.log.warn({ container: id, reason }, "a set-up failed by a fault of berthd's or of Docker's");
+    await this.states.enter(id, "failed", { message: wordsOf(error) });
   }
 
   /** Nobody is at it any more. Where all is installed, it goes on; else it has failed. */
