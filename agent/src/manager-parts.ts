@@ -215,7 +215,15 @@ export class ManagerParts {
   }
 
   private recoverPackages(): Promise<void> {
-    return this.attempt("kept packages", () => this.packages.recover(this.ids));
+    return this.attempt("kept packages", async () => this.packages.recover(await this.idsThere()));
+  }
+
+  /** Where the ledger was lost, containers may be there that have no row yet. */
+  private async idsThere(): Promise<string[]> {
+    const { store, containers } = this.options;
+    if (store.rebuilding === undefined) return this.ids;
+    await containers.current();
+    return [...this.ids, ...containers.list().flatMap(({ creation }) => creation ?? [])];
   }
 
   private lookAtGit(): Promise<void> {

@@ -172,7 +172,7 @@ export class Maker {
       ...(hash !== undefined && { hash }),
       pooled: owner === undefined,
       ...(wanted.pool && { pool: true }),
-      ...(key !== undefined && { key: { account: key.account, key: key.key } }),
+      ...(key !== undefined && { key }),
       createdAt: turn.now,
     };
     book.put(turn, row);

@@ -43,7 +43,7 @@ import { Volumes } from "./volumes";
 
 export interface ManagerOptions
   extends Pick<MakerOptions, "write" | "config" | "ports" | "setups" | "caches" | "log" | "mostOfTenant"> {
-  store: Pick<Store, "tables" | "loaded">;
+  store: Pick<Store, "tables" | "rebuilding" | "rebuilt">;
   stack: string;
   engine: ImageEngine & Pick<Engine, "exec" | "inspect" | "start" | "stop" | "removeVolume">;
   containers: RecoverOptions["containers"] & Pick<Containers, "onEvent" | "tell">;
@@ -273,9 +273,10 @@ export class Manager implements ManagedContainers {
     if (ledger.closed() !== undefined) return;
     await this.options.ready?.();
     if (this.ended.signal.aborted) return;
-    const lost = store.loaded.lost !== undefined;
+    const { rebuilding } = store;
     try {
-      await recoverManaged({ ...this.options, book: this.book, maker: this.maker, lost });
+      await recoverManaged({ ...this.options, book: this.book, maker: this.maker, rebuilding });
+      if (rebuilding !== undefined) store.rebuilt();
     } finally {
       this.pool.start();
     }
@@ -347,7 +348,7 @@ export class Manager implements ManagedContainers {
       ...{ owner, name: name ?? id, claimedAt: turn.now },
       ...(env !== undefined && { env }),
       ...(pool && { pool }),
-      ...(key !== undefined && { key: { account: key.account, key: key.key } }),
+      ...(key !== undefined && { key }),
     };
     this.book.put(turn, claimed);
     if (key !== undefined) answer(turn, key, id);

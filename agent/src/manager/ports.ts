@@ -61,4 +61,6 @@ export interface Logs {
   /** @param owner whose it is, also when the container is gone */
   open(id: string, owner?: string): void;
   end(id: string): Promise<void>;
+  /** Undefined: it is nobody's. */
+  ownerOf(id: string): string | undefined;
 }
