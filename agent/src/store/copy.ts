@@ -43,6 +43,8 @@ export class TenantCopy {
     private readonly tables: Tables,
   ) {
     this.renew();
+    // A damaged one is out of the way by now.
+    this.mend();
   }
 
   /** Set: it lacks something. */

@@ -2,6 +2,8 @@
  * A container manager over a real database, the real writer and the real creator, with a fake dockerd, and with a node of 16 GB
  * that is not this one. Its tenants are `web` and `bench`.
  */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { type ManagerConfig, managerSchema } from "../../../../agent/src/config";
 import { Containers, Creator } from "../../../../agent/src/containers";
 import { Engine } from "../../../../agent/src/docker";
@@ -65,6 +67,8 @@ export class ManagerRig {
   setups: Setups | undefined;
   mostOfTenant: number | undefined;
   mostVolumes: number | undefined;
+  /** Whose log is whose, over restarts. */
+  readonly owners = new Map<string, string>();
   /** What is added to the clock, in milliseconds. */
   later = 0;
   rig!: Rig;
@@ -153,10 +157,21 @@ export class ManagerRig {
       setups: () => this.setups,
       ...(this.mostOfTenant !== undefined && { mostOfTenant: this.mostOfTenant }),
       mostVolumes: this.mostVolumes,
+      logs: {
+        open: (id, owner) => void (owner !== undefined && this.owners.set(id, owner)),
+        end: async () => {},
+        ownerOf: (id) => this.owners.get(id),
+      },
       now: this.now,
     });
     this.containers.follow();
     await this.manager.recover();
+  }
+
+  /** What a disk loses, once berthd has ended. @param files of its folder, with all that SQLite has beside them */
+  lose(...files: string[]): void {
+    for (const file of files)
+      for (const suffix of ["", "-wal", "-shm"]) rmSync(join(this.folder, file + suffix), { force: true });
   }
 
   /** As a berthd that ends well. */
