@@ -52,8 +52,10 @@ const MEANINGS: readonly { said: RegExp; refusal: Refusal }[] = [
     said: /executable file not found|exec: .*(no such file or directory|permission denied)|exec format error/i,
     refusal: {
       code: "conflict",
-      message: "the image lacks a program that each container needs (sh, sleep), or it does not run on this node",
-      allowed: "images for this node's processor with these, such as those that are made from Debian or Alpine",
+      message:
+        "the image lacks a program that each container needs (sh, sleep), or it does not run on this node",
+      allowed:
+        "images for this node's processor with these, such as those that are made from Debian or Alpine",
       fix: "take another image",
     },
   },
@@ -94,9 +96,11 @@ export function wordsFor({ message, outcome }: Pick<DockerError, "message" | "ou
 
 /** Why a registry did not give an image: the end of a sentence. */
 export function registryWords({ message }: Pick<DockerError, "message">): string {
-  if (/toomanyrequests|rate limit/i.test(message)) return "its registry takes no more requests of this node now";
+  if (/toomanyrequests|rate limit/i.test(message))
+    return "its registry takes no more requests of this node now";
   if (/not found|unknown|does not exist|denied|unauthorized|no matching manifest/i.test(message))
     return "its registry has none of that name for this node, or gives it to those alone who sign in";
-  if (/no space left on device|disk quota exceeded/i.test(message)) return "the node's disk has no room for it";
+  if (/no space left on device|disk quota exceeded/i.test(message))
+    return "the node's disk has no room for it";
   return "its registry could not be asked";
 }

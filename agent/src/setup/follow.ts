@@ -94,7 +94,9 @@ export class LogFollower {
     const { most, mostOfOwner } = this.bounds;
     const weight = 1 + Math.floor(line.length / BYTES_A_COUNT);
     const owner = this.logs.ownerOf(id) ?? "";
-    return this.rate.take(`container ${id}`, most, weight) || this.rate.take(`owner ${owner}`, mostOfOwner, weight);
+    return (
+      this.rate.take(`container ${id}`, most, weight) || this.rate.take(`owner ${owner}`, mostOfOwner, weight)
+    );
   }
 
   forget(id: string): void {

@@ -145,7 +145,11 @@ function begin(options: OpenOptions, lost: string | undefined): OpenedDatabase {
     options.reached?.("ledger:after-rebuilt");
     db = connect(file);
     const tables = openTables(db);
-    return { db, tables, loaded: { ...load(tables, options), ...first, lost, ...found, ...rebuildingOf(db) } };
+    return {
+      db,
+      tables,
+      loaded: { ...load(tables, options), ...first, lost, ...found, ...rebuildingOf(db) },
+    };
   } catch (error) {
     if (db?.isOpen) db.close();
     throw storeError(error, `creating ${file}`);

@@ -123,7 +123,11 @@ describe("a callback URL", () => {
     // The places of those that wait are taken too.
     for (const late of all.slice(36))
       expect(await late).toMatchObject({
-        refusal: { code: "full", message: expect.stringContaining("callbackUrl: "), allowed: expect.stringContaining("4 of one owner") },
+        refusal: {
+          code: "full",
+          message: expect.stringContaining("callbackUrl: "),
+          allowed: expect.stringContaining("4 of one owner"),
+        },
       });
     // What is wrong in any case is told first.
     expect(given(await ask("many", "no spaces"))).toEqual([expect.stringMatching(/^callbackSecret: /)]);

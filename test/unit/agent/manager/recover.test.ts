@@ -112,8 +112,10 @@ describe("the next manager", () => {
       given(await rig.create(made));
       given(await rig.claim(claimed));
       await rig.ready(1);
-      return { claimed, list: rig.manager.list("web"), ids: rig.rows().map(({ id }) => id) };
+      return { claimed, list: listed(), ids: rig.rows().map(({ id }) => id) };
     }
+    /** In the order of their ids, as the database has them. */
+    const listed = () => rig.manager.list("web").sort((a, b) => (a.id < b.id ? -1 : 1));
 
     it("has all that tenants have, and what stands ready, as it was", async () => {
       const { claimed, list, ids } = await begun();
@@ -123,7 +125,7 @@ describe("the next manager", () => {
       await rig.begin();
       await rig.ready(1);
       await rig.agreed();
-      expect(rig.manager.list("web")).toEqual(list);
+      expect(listed()).toEqual(list);
       expect(list.map(({ id }) => rig.manager.find("web", id)?.env)).toEqual(envs);
       expect(rig.rows().map(({ id }) => id)).toEqual(ids);
       expect(given(await rig.claim(claimed)).id).toBe(list.find(({ name }) => name === "claimed")?.id);
@@ -139,7 +141,7 @@ describe("the next manager", () => {
       rig.lose("ledger.db", "tenants.db");
       await expect(rig.begin()).rejects.toThrow("may be a tenant's since");
       const known = list.map(({ id, ports, memoryMiB }) => ({ id, ports, memoryMiB, status: "running" }));
-      expect(rig.manager.list("web")).toMatchObject(known);
+      expect(listed()).toMatchObject(known);
       const unsure = ids.filter((id) => !list.some((one) => one.id === id));
       expect(unsure).toHaveLength(1);
       const labels = () =>
@@ -158,7 +160,7 @@ describe("the next manager", () => {
       rig.dockerd.take(left?.Id ?? "");
       await rig.restart();
       expect(rig.rig.store.rebuilding).toBeUndefined();
-      expect(rig.manager.list("web")).toMatchObject(known);
+      expect(listed()).toMatchObject(known);
     });
   });
 });

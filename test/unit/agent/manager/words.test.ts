@@ -45,8 +45,13 @@ describe("what Docker refuses", () => {
   const other = "f00f".repeat(16);
   it.each([
     [500, `write /var/lib/docker/overlay2/${other}/x: no space left on device`, "full", "disk is full"],
-    [500, "OCI runtime create failed: runc: cannot allocate memory", "full", "no memory"],
-    [500, `Bind for 10.0.0.4:20000 failed: port is already allocated by ${other}`, "conflict", "port of the node"],
+    [500, `OCI runtime create failed: runc: cannot allocate memory for ${other}`, "full", "no memory"],
+    [
+      500,
+      `Bind for 10.0.0.4:20000 failed: port is already allocated by ${other}`,
+      "conflict",
+      "port of the node",
+    ],
     [409, `The container name "/x" is already in use by container "${other}".`, "conflict", "the name"],
     [404, `No such image: ${other}`, "not-found", "image is not on the node"],
     [400, `exec: "sleep": executable file not found in $PATH of ${other}`, "conflict", "lacks a program"],
@@ -93,7 +98,10 @@ describe("what Docker refuses", () => {
     });
     const told = refusal(await rig.create({ image: "node:22" }));
     expect(told).toMatchObject({
-      ...{ code: "not-found", message: expect.stringMatching(/^image node:22 is not on this node.*its registry has none/) },
+      ...{
+        code: "not-found",
+        message: expect.stringMatching(/^image node:22 is not on this node.*its registry has none/),
+      },
     });
     expect(JSON.stringify(told)).not.toContain("10.0.0.9");
     expect(JSON.stringify(rig.lines)).toContain("10.0.0.9");

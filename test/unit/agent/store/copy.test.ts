@@ -26,7 +26,15 @@ const image = {
   ...{ createdAt: NOW, usedAt: NOW },
 };
 const message = {
-  ...{ container: "00000001", sequence: 3, owner: "web", url: "https://x.example", secret: "s", body: "{}", at: NOW },
+  ...{
+    container: "00000001",
+    sequence: 3,
+    owner: "web",
+    url: "https://x.example",
+    secret: "s",
+    body: "{}",
+    at: NOW,
+  },
 };
 
 const token = (id: string, more: Partial<StoredToken> = {}): StoredToken => ({
@@ -74,7 +82,13 @@ const has = ({ tables }: Store) => ({
 });
 const all = {
   managed: [managed("00000001", { env: { A: "ä" }, claimedAt: NOW })],
-  ...{ volumes: [volume], images: [image], callbacks: [message], operations: ["setup-1"], tokens: ["of-web"] },
+  ...{
+    volumes: [volume],
+    images: [image],
+    callbacks: [message],
+    operations: ["setup-1"],
+    tokens: ["of-web"],
+  },
 };
 const copy = () => join(folder, "tenants.db");
 const seen = { token: 0, event: 0, seen: true };
@@ -168,6 +182,11 @@ it("a copy that cannot be written fails nobody, is told of, and is made good", (
 });
 
 it("a node without tenants has no copy", () => {
-  write(opened(), { puts: [{ table: "grants", row: grant(1) }, { table: "tokens", row: token("t") }] });
+  write(opened(), {
+    puts: [
+      { table: "grants", row: grant(1) },
+      { table: "tokens", row: token("t") },
+    ],
+  });
   expect(existsSync(copy())).toBe(false);
 });
