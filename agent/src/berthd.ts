@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { explainLimits } from "../../core/limits";
 import { version } from "../package.json";
-import { defaultContainerPorts, isNamed, type NodeConfig, readNode } from "./config";
+import { defaultContainerPorts, isNamed, mayGo, type NodeConfig, readNode } from "./config";
 import { type Containers, Creator, createSchema, openContainers } from "./containers";
 import { EventFollower } from "./event-follow";
 import { EventLog, healEventLog } from "./events";
@@ -199,6 +199,7 @@ export class Berthd {
       ...{ store, engine, containers, creator, operations, ledger: made, paths, log },
       node: () => this.node,
       isTenant: (name) => this.isTenant(name),
+      mayGo: (name) => mayGo(this.node, name),
       isService: env.NOTIFY_SOCKET !== undefined,
     });
     if (operations.unhandled.length > 0)

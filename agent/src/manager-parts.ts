@@ -7,7 +7,7 @@ import { ContainerLogs } from "./container-logs";
 import type { Containers, Creator } from "./containers";
 import type { Engine } from "./docker";
 import type { Logger } from "./log";
-import { Manager } from "./manager";
+import { FormerTenants, Manager } from "./manager";
 import { ManagerPackages } from "./manager-packages";
 import type { Operations } from "./operations";
 import { resolvePublic } from "./outgoing";
@@ -29,6 +29,8 @@ export interface ManagerPartsOptions {
   log: Logger;
   node(): NodeConfig;
   isTenant(name: string): boolean;
+  /** Whether the stack says that all that a tenant had, which it names no more, is to be removed. */
+  mayGo(name: string): boolean;
   /** Whether berthd is a service of systemd's, which gave it bounds and mounts of its own. */
   isService: boolean;
 }
@@ -42,11 +44,15 @@ const GIT_SCOPE = [
 ];
 const MOST_OF_REPOSITORIES = 20 * 2 ** 30;
 
+const stays = (owner: string) =>
+  `${owner} is no tenant of this node any more: its containers are stopped, and all that it had stays. Name it in berth:manager.tenants again, or, to have all of it removed for good, in berth:manager.purge`;
+
 export class ManagerParts {
   readonly manager: Manager;
   readonly setups: Setups;
   readonly commands: Commands;
   readonly logs: ContainerLogs;
+  private readonly former: FormerTenants;
   private readonly callbacks: Callbacks;
   private readonly repositories: RepositoryCache;
   private readonly packages: ManagerPackages;
@@ -74,6 +80,7 @@ export class ManagerParts {
       log,
     });
     const ready = () => this.ready();
+    this.former = this.openFormer();
     this.manager = this.openManager(ready);
     const managed = this.manager;
     this.commands = new Commands({ engine, managed, people: containers, log });
@@ -92,7 +99,8 @@ export class ManagerParts {
 
   /** What is wrong, for `health`. */
   get problems(): string[] {
-    return [...this.manager.problems, ...this.wrong.values(), ...this.logs.problems()];
+    const staying = this.former.staying.map(stays);
+    return [...this.manager.problems, ...this.wrong.values(), ...this.logs.problems(), ...staying];
   }
 
   /** Before anything is answered: what containers printed can be read from then on. */
@@ -166,8 +174,10 @@ export class ManagerParts {
 
   private openManager(ready: () => Promise<void>): Manager {
     const { store, engine, containers, creator, operations, ledger, log, node, isTenant } = this.options;
+    const { former } = this;
     return new Manager({
-      ...{ store, engine, containers, creator, operations, ledger, log, isTenant, ready },
+      ...{ store, engine, containers, creator, operations, ledger, log, ready, former },
+      isTenant: (name) => isTenant(name) && !former.leaves(name),
       ...{ logs: this.logs, caches: this.packages },
       write: (decide) => ledger.write(decide),
       stack: node().stack,
@@ -177,6 +187,18 @@ export class ManagerParts {
       setups: () => this.setups,
       probeEnv: () => this.commands.environment,
     });
+  }
+
+  private openFormer(): FormerTenants {
+    const { operations, isTenant, mayGo, log } = this.options;
+    const holdings = () => {
+      const { packages, logs } = this;
+      return {
+        ...{ ...this.manager.holdings, images: this.setups.holding(), packages },
+        logs: { owners: () => logs.allOwners(), removeOf: (owner: string) => logs.removeOf(owner) },
+      };
+    };
+    return new FormerTenants({ operations, holdings, isTenant, mayGo, log });
   }
 
   private readonly callable = (host: string) =>

@@ -1,3 +1,3 @@
 /** The container manager of the nodes: what their berthd is told, and what back-ends need. */
-export { type ManagerDocument, managerDocument, type NodeAddresses } from "./document";
+export { type ManagerDocument, managerDocument, type NodeAddresses, purgedTenants } from "./document";
 export { type ManagerInfo, managerInfos, tenantTokens, tokenHashes } from "./tokens";

@@ -109,6 +109,23 @@ export class ContainerLogs {
     return this.owners.of(id);
   }
 
+  /** Who has some. */
+  allOwners(): Iterable<string> {
+    return this.owners.all().values();
+  }
+
+  /** Ends and removes all of an owner's, whose containers are gone. */
+  async removeOf(owner: string): Promise<void> {
+    const theirs = (id: string) => this.ownerOf(id) === owner;
+    await Promise.all([...this.living.keys()].filter(theirs).map((id) => this.end(id)));
+    await this.pruning;
+    const logs = (await listLogs(this.folder)).filter(({ id }) => theirs(id));
+    await removeAll(logs.flatMap(({ files }) => files));
+    for (const { id } of logs) this.gone.delete(id);
+    this.owners.prune((id) => !theirs(id));
+    await this.owners.settled();
+  }
+
   /** Cuts off half a line that a crash left. @returns number of the last line */
   private heal(id: string): number {
     return healEventLog(logPath(this.folder, id)).seq;

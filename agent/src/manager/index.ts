@@ -1,6 +1,7 @@
 /** The container manager: containers of tenants, and the pools that they are taken from. */
 
 export { managerFaultPoints } from "./faults";
+export { FormerTenants, type Holding } from "./former";
 export { isManagedCreation } from "./maker";
 export { Manager, type TenantCaller } from "./manager";
 export type { Logs, ManagedContainer, ManagedContainers, PackageCaches, Setups } from "./ports";

@@ -23,8 +23,11 @@ export function keyFor(
   const fingerprint = createHash("sha256")
     .update(JSON.stringify([kind, sorted(request)]))
     .digest("hex");
-  return { account: `tenant:${owner}`, key, fingerprint };
+  return { account: accountOf(owner), key, fingerprint };
 }
+
+/** Of a tenant's keys. */
+export const accountOf = (owner: string) => `tenant:${owner}`;
 
 /** As it is noted beside the keys of grants. */
 export const keyOf = (key: string) => `container ${key}`;

@@ -17,7 +17,7 @@ import type { Images } from "./images";
 import { answer, type Key } from "./key";
 import type { NodeMeasure } from "./measure";
 import type { PackageCaches, Setups } from "./ports";
-import { callerWent, ending, noContainer, noManager, notRemoved } from "./refusals";
+import { callerWent, ending, hasLeft, noContainer, noManager, notRemoved } from "./refusals";
 import type { Wanted } from "./request";
 import { mayHave } from "./share";
 import type { Volumes } from "./volumes";
@@ -54,6 +54,8 @@ export interface Whose {
   actor: string;
   /** Under which it is asked for. */
   key?: Key;
+  /** Whether whoever asked is a tenant still. */
+  may?(): boolean;
 }
 
 interface UnderWay {
@@ -143,6 +145,7 @@ export class Maker {
     const { owner, hash, key } = whose;
     if (config() === undefined) return refuse(noManager);
     if (owner !== undefined) {
+      if (whose.may?.() === false) return refuse(hasLeft(owner));
       const may = mayHave(book, owner, wanted.env, most);
       if (!may.ok) return may;
     }
@@ -172,7 +175,7 @@ export class Maker {
       ...(hash !== undefined && { hash }),
       pooled: owner === undefined,
       ...(wanted.pool && { pool: true }),
-      ...(key !== undefined && { key }),
+      ...(key !== undefined && { key: { ...key } }),
       createdAt: turn.now,
     };
     book.put(turn, row);

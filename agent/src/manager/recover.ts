@@ -7,6 +7,7 @@ import type { Operations } from "../operations";
 import type { Rebuilding } from "../store";
 import type { Book, ManagedRow, WriteTurn } from "./book";
 import { reached } from "./faults";
+import type { FormerTenants } from "./former";
 import { answer } from "./key";
 import { isManagedCreation, type Maker } from "./maker";
 import type { Logs } from "./ports";
@@ -16,8 +17,8 @@ export interface RecoverOptions {
   maker: Maker;
   write<T>(decide: (turn: WriteTurn) => Result<T>): Promise<Result<T>>;
   creator: Pick<Creator, "recover" | "remove">;
-  containers: Pick<Containers, "current" | "list" | "get">;
-  engine: Pick<Engine, "inspect">;
+  containers: Pick<Containers, "current" | "list" | "get" | "tell">;
+  engine: Pick<Engine, "inspect" | "stop">;
   operations: Pick<Operations, "has">;
   isTenant(name: string): boolean;
   /** Undefined: the node has no manager. */
@@ -25,8 +26,12 @@ export interface RecoverOptions {
   /** The ledger was lost, and not all is found yet: rows may be missing that containers had. Left out: it was not. */
   rebuilding?: Rebuilding;
   logs?: Pick<Logs, "ownerOf">;
+  former?: Pick<FormerTenants, "leaves">;
   log: Log;
 }
+
+/** Between TERM and KILL. */
+const STOP_SECONDS = 10;
 
 /** @throws Error with all that could not be done; the rest is */
 export async function recoverManaged(options: RecoverOptions): Promise<void> {
@@ -42,12 +47,27 @@ export async function recoverManaged(options: RecoverOptions): Promise<void> {
 }
 
 async function settle(options: RecoverOptions, row: ManagedRow): Promise<void> {
-  const { book, maker, isTenant } = options;
+  const { book, maker, isTenant, former } = options;
   const { id, owner, state } = row;
-  if (maker.isAt(id) || book.get(id) !== row) return;
-  if (state === "leaving" || (owner !== undefined && !isTenant(owner))) return done(await maker.dispose(id));
+  if (maker.isAt(id) || book.get(id) !== row || former?.leaves(owner ?? "")) return;
+  if (state === "leaving") return done(await maker.dispose(id));
   if (state === "making") return settleMaking(options, row);
-  return settleGone(options, row);
+  await settleGone(options, row);
+  if (owner !== undefined && !isTenant(owner)) await standStill(options, row);
+}
+
+/** Of a tenant that the stack names no more, and does not say of that all it has may go: it may have been taken out by mistake. */
+async function standStill(
+  { containers, engine, log }: RecoverOptions,
+  { id, owner, container = "" }: ManagedRow,
+): Promise<void> {
+  if (containers.get(container)?.runs !== true) return;
+  await engine.stop(container, STOP_SECONDS);
+  await containers.tell(container);
+  log.warn(
+    { managed: id, owner },
+    "a container of a tenant that the stack names no more was stopped; it stays",
+  );
 }
 
 /** Nobody makes it any more: what runs is whole, and what is not there was never made. */
@@ -98,20 +118,16 @@ async function adopt(options: RecoverOptions, record: ContainerRecord): Promise<
   const owner = mayBeTheirs ? ownerOf(options, record) : undefined;
   if (owner !== undefined) return found(options, record, owner);
   // With the copy of the ledger at hand it is one that stood ready; without it, nobody can tell.
-  if (mayBeTheirs && rebuilding === "labels" && labelled === SYSTEM) throw new Error(maySomebodyHave(creation));
+  if (mayBeTheirs && rebuilding === "labels" && labelled === SYSTEM)
+    throw new Error(maySomebodyHave(creation));
   const gone = await creator.remove(id, { actor: "manager" });
   if (!gone.ok && gone.refusal.code !== "not-found") throw new Error(gone.refusal.message);
   log.info({ managed: creation, container: id }, "a container that nobody has was removed");
 }
 
-/** By its label; of one that was claimed, whose label is of before, by its log. */
-function ownerOf(
-  { isTenant, logs }: RecoverOptions,
-  { owner = "", creation = "" }: ContainerRecord,
-): string | undefined {
-  const known = owner === SYSTEM ? logs?.ownerOf(creation) : owner;
-  return known !== undefined && isTenant(known) ? known : undefined;
-}
+/** By its label; of one that was claimed, whose label is of before, by its log. Be it of a tenant that the stack names no more. */
+const ownerOf = ({ logs }: RecoverOptions, { owner, creation = "" }: ContainerRecord): string | undefined =>
+  owner === SYSTEM ? logs?.ownerOf(creation) : owner;
 
 const maySomebodyHave = (creation: string) =>
   `container ${creation} was made for a pool, and may be a tenant's since: the ledger and its copy are lost. It is left as it is; look into it, and remove it if nobody needs it: berth container remove`;
@@ -133,7 +149,9 @@ async function found({ book, write }: RecoverOptions, record: ContainerRecord, o
 async function rememberKeys({ book, write }: RecoverOptions): Promise<void> {
   const asked = book.all().flatMap(({ id, key, claimedAt, createdAt }) => {
     const { account = "", key: name = "", fingerprint } = key ?? {};
-    return fingerprint === undefined ? [] : [{ id, key: { account, key: name, fingerprint }, at: claimedAt ?? createdAt }];
+    return fingerprint === undefined
+      ? []
+      : [{ id, key: { account, key: name, fingerprint }, at: claimedAt ?? createdAt }];
   });
   if (asked.length === 0) return;
   done(

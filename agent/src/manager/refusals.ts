@@ -92,6 +92,13 @@ export const noImageHere = (image: string, why: string): Refusal => ({
 
 export const ending: Refusal = { code: "closed", message: "berthd is ending", fix: "try again" };
 
+/** The stack named the tenant no more while the request was under way. */
+export const hasLeft = (owner: string): Refusal => ({
+  code: "closed",
+  message: `${owner} is no tenant of this node any more, or was none for a moment`,
+  fix: "ask the operator of the node: berth:manager.tenants of the stack says whom it serves",
+});
+
 /** By what the stack says now; it may have had one a moment ago. */
 export const noManager: Refusal = {
   code: "closed",

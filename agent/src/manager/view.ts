@@ -1,4 +1,5 @@
 /** What the API tells a tenant of a container. Pure. */
+import type { OwnImage } from "../../../core/manager";
 import type { ContainerRecord } from "../containers";
 import type { ManagedRow } from "./book";
 import type { ManagedContainer } from "./ports";
@@ -61,6 +62,11 @@ function statusOf({ state }: ManagedRow, record: Pick<ContainerRecord, "state"> 
   if (record === undefined) return "unknown";
   return record.state === "running" ? "running" : record.state === "removing" ? "removing" : "stopped";
 }
+
+/** A main image, as its owner sees it. */
+export const ownImageOf = ({ id, shown, instead }: OwnImage) => ({
+  ...{ id, shown, outdated: instead !== undefined },
+});
 
 /** For the parts that work in it; undefined: nobody has it. */
 export function managedOf(row: ManagedRow): ManagedContainer | undefined {

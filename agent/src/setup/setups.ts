@@ -6,6 +6,7 @@ import { isOver, type OwnImage, type RepositoryHost } from "../../../core/manage
 import type { CallbackTargets } from "../callbacks";
 import { DockerError, type Engine } from "../docker";
 import {
+  type Holding,
   isLeaving,
   type ManagedContainer,
   type ManagedContainers,
@@ -191,6 +192,9 @@ export class Setups implements SetupsOfManager {
     this.parts.images.use(owner, image);
   }
 
+  /** Main images, as something that tenants have. */
+  holding = (): Holding => this.parts.images;
+
   /** To be called regularly: takes away main images that are too old or too much. */
   async tidy(): Promise<void> {
     try {
@@ -328,7 +332,10 @@ export class Setups implements SetupsOfManager {
   private async fail(id: string, error: unknown): Promise<void> {
     const reason = error instanceof Error ? error.message : String(error);
     if (!(error instanceof SetupFailed))
-      this.options.log.warn({ container: id, reason }, "a set-up failed by a fault of berthd's or of Docker's");
+      this.options.log.warn(
+        { container: id, reason },
+        "a set-up failed by a fault of berthd's or of Docker's",
+      );
     await this.states.enter(id, "failed", { message: wordsOf(error) });
   }
 
