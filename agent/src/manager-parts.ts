@@ -230,7 +230,7 @@ export class ManagerParts {
 
   private restoreLogs(): Promise<void> {
     this.restored ??= this.attempt("logs of containers", async () => {
-      await this.logs.restore(this.ids);
+      await this.logs.restore(this.ids, this.options.store.rebuilding === "labels");
       for (const { id, owner } of this.manager.all()) this.logs.open(id, owner);
     });
     return this.restored;

@@ -82,11 +82,14 @@ export class ContainerLogs {
   /**
    * At the start: goes on with the logs of these containers, and takes all others for those of containers that are gone.
    * A line that a crash cut off goes, and its number is given to no other.
+   *
+   * @param unsure whose containers are there is not known yet: all that somebody has stay as well, until the next start
    */
-  async restore(alive: Iterable<string>): Promise<void> {
+  async restore(alive: Iterable<string>, unsure = false): Promise<void> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
     await this.owners.restore();
     for (const id of alive) this.open(id);
+    if (unsure) for (const id of this.owners.all().keys()) this.open(id);
     for (const { id } of await listLogs(this.folder))
       if (!this.living.has(id)) this.gone.set(id, this.heal(id));
     await this.tidy();
