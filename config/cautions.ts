@@ -21,10 +21,15 @@ function serviceCautions({ workspaces: { services } }: StackConfig): string[] {
   ];
 }
 
+const GOES =
+  "ALL THAT IT HAD IS DELETED FOR GOOD, and no update brings it back: containers with their files, volumes, main images, kept " +
+  "packages and logs";
+const AFTER = "Take the name out of the list again when the update is done";
+
 /** What back-ends of a stack give up: encryption, and ports that only few reach. */
 function managerCautions({ manager, ports, users }: StackConfig): string[] {
   if (!manager) return [];
-  const { listen, plainHttp, publish, allow, repositories } = manager;
+  const { listen, plainHttp, publish, allow, repositories, purge } = manager;
   const whom = allow?.join(", ") ?? "everybody";
   return [
     ...(listen === "public" && plainHttp
@@ -34,6 +39,12 @@ function managerCautions({ manager, ports, users }: StackConfig): string[] {
             "let it listen on loopback behind a proxy with TLS",
         ]
       : []),
+    ...purge.tenants.map(
+      (name) => `berth:manager.purge.tenants has ${name}: ${GOES}, on every node. ${AFTER}`,
+    ),
+    ...purge.nodes.map(
+      (name) => `berth:manager.purge.nodes has ${name}: what tenants had there goes: ${GOES}. ${AFTER}`,
+    ),
     ...(publish === "public"
       ? [
           `berth:manager.publish is "public": what containers publish is open to ${whom}, as their programs serve it, with no sign-in ` +

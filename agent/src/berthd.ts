@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from "node:fs";
 import { explainLimits } from "../../core/limits";
 import { isManagedCreation } from "../../core/names";
 import { version } from "../package.json";
-import { defaultContainerPorts, isNamed, type NodeConfig, readNode } from "./config";
+import { defaultContainerPorts, isNamed, mayGo, type NodeConfig, readNode } from "./config";
 import { type Containers, Creator, createSchema, openContainers } from "./containers";
 import { EventFollower } from "./event-follow";
 import { EventLog, healEventLog } from "./events";
@@ -15,7 +15,7 @@ import { ManagerParts } from "./manager-parts";
 import { makeMetrics } from "./metrics";
 import { NodeSlices } from "./node-slices";
 import { type Notifier, notifier } from "./notify";
-import { Operations } from "./operations";
+import { fault, Operations } from "./operations";
 import type { AgentPaths } from "./paths";
 import type { InventoryPort } from "./service";
 import { Ledger } from "./service/ledger";
@@ -97,7 +97,8 @@ export class Berthd {
   private async build(): Promise<Parts> {
     const { paths, log, env } = this.options;
     const end = healEventLog(paths.events);
-    const store = Store.open({ file: paths.ledger, now: Date.now(), floor: { ...end, event: end.seq } });
+    const floor = { ...end, event: end.seq };
+    const store = Store.open({ file: paths.ledger, now: Date.now(), floor, reached: fault });
     const events = new EventLog(paths.events, end.seq);
     let ledger: Ledger | undefined;
     const limits = new LimitsSource({
@@ -158,6 +159,7 @@ export class Berthd {
       problems: () => [
         ...(this.parts?.servers.problem === undefined ? [] : [this.parts.servers.problem]),
         ...(this.parts?.forTenants.problems ?? []),
+        ...(store.problem === undefined ? [] : [store.problem]),
         ...inventory.watch.state.warnings,
       ],
       busy: () => mig.look(),
@@ -198,6 +200,7 @@ export class Berthd {
       ...{ store, engine, containers, creator, operations, ledger: made, paths, log },
       node: () => this.node,
       isTenant: (name) => this.isTenant(name),
+      mayGo: (name) => mayGo(this.node, name),
       isService: env.NOTIFY_SOCKET !== undefined,
     });
     if (operations.unhandled.length > 0)

@@ -107,6 +107,11 @@ export const nodeSchema = z
       .default([]),
     /** Left out: the node has no container manager. */
     manager: managerSchema.optional(),
+    /**
+     * Tenants that the node has no more, whose containers, volumes, images, packages and logs are to be removed for good; true: all
+     * that it has no more. Left out: what they had stays, and their containers are stopped.
+     */
+    purgeTenants: z.union([z.literal(true), z.array(z.string().regex(USER_NAME)).max(256)]).optional(),
     /** The TCP API: `loopback`, the node's private address, or none. */
     listen: z.enum(listen).default("loopback"),
     port: z.int().min(0).max(65535).default(9700),
@@ -162,6 +167,10 @@ export type ManagerConfig = z.infer<typeof managerSchema>;
 export function isNamed({ users, tenants }: NodeConfig, what: "user" | "tenant", name: string): boolean {
   return (what === "user" ? users : tenants).some((one) => one.name === name);
 }
+
+/** Whether all that a tenant had, which the node has no more, is to be removed. */
+export const mayGo = ({ purgeTenants = [] }: NodeConfig, name: string): boolean =>
+  purgeTenants === true || purgeTenants.includes(name);
 
 /** A file that berthd cannot start with; the message names the file and every problem in it. */
 export class FileProblem extends Error {

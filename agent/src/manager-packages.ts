@@ -53,6 +53,16 @@ export class ManagerPackages implements CachesOfManager, SetupPackages {
     if (this.usable) await this.caches.evict();
   }
 
+  owners(): string[] {
+    return this.usable ? this.caches.usage().caches.map(({ owner }) => owner) : [];
+  }
+
+  /** @throws Error not all can be removed now */
+  async removeOf(owner: string): Promise<void> {
+    if (!this.usable) throw new Error("kept packages cannot be looked at now");
+    await this.caches.removeOf(owner);
+  }
+
   private has(id: string): boolean {
     return this.usable && this.caches.has(id);
   }

@@ -7,7 +7,7 @@ import { ContainerLogs } from "./container-logs";
 import type { Containers, Creator } from "./containers";
 import type { Engine } from "./docker";
 import type { Logger } from "./log";
-import { Manager } from "./manager";
+import { FormerTenants, Manager } from "./manager";
 import { ManagerPackages } from "./manager-packages";
 import type { Operations } from "./operations";
 import { resolvePublic } from "./outgoing";
@@ -29,6 +29,8 @@ export interface ManagerPartsOptions {
   log: Logger;
   node(): NodeConfig;
   isTenant(name: string): boolean;
+  /** Whether the stack says that all that a tenant had, which it names no more, is to be removed. */
+  mayGo(name: string): boolean;
   /** Whether berthd is a service of systemd's, which gave it bounds and mounts of its own. */
   isService: boolean;
 }
@@ -42,6 +44,9 @@ const GIT_SCOPE = [
 ];
 const MOST_OF_REPOSITORIES = 20 * 2 ** 30;
 
+const stays = (owner: string) =>
+  `${owner} is no tenant of this node any more: its containers are stopped, and all that it had stays. Name it in berth:manager.tenants again, or, to have all of it removed for good, in berth:manager.purge`;
+
 export class ManagerParts {
   readonly manager: Manager;
   readonly setups: Setups;
@@ -49,6 +54,7 @@ export class ManagerParts {
   readonly logs: ContainerLogs;
   /** Of pages that may open streams of containers with a ticket. */
   readonly origins = () => this.config?.origins ?? [];
+  private readonly former: FormerTenants;
   private readonly callbacks: Callbacks;
   private readonly repositories: RepositoryCache;
   private readonly packages: ManagerPackages;
@@ -76,6 +82,7 @@ export class ManagerParts {
       log,
     });
     const ready = () => this.ready();
+    this.former = this.openFormer();
     this.manager = this.openManager(ready);
     const managed = this.manager;
     this.commands = new Commands({ engine, managed, people: containers, log });
@@ -94,7 +101,8 @@ export class ManagerParts {
 
   /** What is wrong, for `health`. */
   get problems(): string[] {
-    return [...this.manager.problems, ...this.wrong.values(), ...this.logs.problems()];
+    const staying = this.former.staying.map(stays);
+    return [...this.manager.problems, ...this.wrong.values(), ...this.logs.problems(), ...staying];
   }
 
   /** What is kept for tenants' next containers, by what it is. */
@@ -180,8 +188,10 @@ export class ManagerParts {
 
   private openManager(ready: () => Promise<void>): Manager {
     const { store, engine, containers, creator, operations, ledger, log, node, isTenant } = this.options;
+    const { former } = this;
     return new Manager({
-      ...{ store, engine, containers, creator, operations, ledger, log, isTenant, ready },
+      ...{ store, engine, containers, creator, operations, ledger, log, ready, former },
+      isTenant: (name) => isTenant(name) && !former.leaves(name),
       ...{ logs: this.logs, caches: this.packages },
       write: (decide) => ledger.write(decide),
       stack: node().stack,
@@ -191,6 +201,18 @@ export class ManagerParts {
       setups: () => this.setups,
       probeEnv: () => this.commands.environment,
     });
+  }
+
+  private openFormer(): FormerTenants {
+    const { operations, isTenant, mayGo, log } = this.options;
+    const holdings = () => {
+      const { packages, logs } = this;
+      return {
+        ...{ ...this.manager.holdings, images: this.setups.holding(), packages },
+        logs: { owners: () => logs.allOwners(), removeOf: (owner: string) => logs.removeOf(owner) },
+      };
+    };
+    return new FormerTenants({ operations, holdings, isTenant, mayGo, log });
   }
 
   private readonly callable = (host: string) =>
@@ -222,14 +244,22 @@ export class ManagerParts {
 
   private restoreLogs(): Promise<void> {
     this.restored ??= this.attempt("logs of containers", async () => {
-      await this.logs.restore(this.ids);
+      await this.logs.restore(this.ids, this.options.store.rebuilding === "labels");
       for (const { id, owner } of this.manager.all()) this.logs.open(id, owner);
     });
     return this.restored;
   }
 
   private recoverPackages(): Promise<void> {
-    return this.attempt("kept packages", () => this.packages.recover(this.ids));
+    return this.attempt("kept packages", async () => this.packages.recover(await this.idsThere()));
+  }
+
+  /** Where the ledger was lost, containers may be there that have no row yet. */
+  private async idsThere(): Promise<string[]> {
+    const { store, containers } = this.options;
+    if (store.rebuilding === undefined) return this.ids;
+    await containers.current();
+    return [...this.ids, ...containers.list().flatMap(({ creation }) => creation ?? [])];
   }
 
   private lookAtGit(): Promise<void> {

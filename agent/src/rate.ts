@@ -12,13 +12,17 @@ export class Rate {
     private readonly windowMs = 60_000,
   ) {}
 
-  /** Counts one more. @returns 0; or the seconds until the next may come, where there were `most` already */
-  take(key: string, most: number): number {
+  /**
+   * Counts one more, or one that counts as several.
+   *
+   * @returns 0; or the seconds until the next may come, where there were `most` already
+   */
+  take(key: string, most: number, weight = 1): number {
     const now = this.now();
     const found = this.windows.get(key);
     if (found && found.until > now) {
       if (found.count >= most) return Math.ceil((found.until - now) / 1000);
-      found.count++;
+      found.count += weight;
       return 0;
     }
     this.windows.delete(key);
@@ -26,7 +30,7 @@ export class Rate {
       if (until > now && this.windows.size < mostKeys) break;
       this.windows.delete(oldest);
     }
-    this.windows.set(key, { count: 1, until: now + this.windowMs });
+    this.windows.set(key, { count: weight, until: now + this.windowMs });
     return 0;
   }
 }

@@ -1,5 +1,5 @@
 import { hasWorkspace, managerOf, type Plan, type PlannedNode } from "../../config";
-import { managerDocument, type NodeAddresses } from "../manager";
+import { managerDocument, type NodeAddresses, purgedTenants } from "../manager";
 import type { AgentDocuments } from "./options";
 
 /** People with a workspace on the node, stopped ones too. */
@@ -23,6 +23,7 @@ export function agentDocuments(
 ): AgentDocuments {
   const { images, listen, port } = plan.agent;
   const manager = managerDocument(plan, node, at, standIn);
+  const purgeTenants = purgedTenants(plan, node);
   const tenants = managerOf(plan, node)?.tenants.map(({ name }) => {
     const tokenHash = tokenHashes[name];
     return { name, ...(tokenHash === undefined ? {} : { tokenHash }) };
@@ -40,6 +41,7 @@ export function agentDocuments(
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
       ...(tenants ? { tenants: tenants.sort((a, b) => (a.name < b.name ? -1 : 1)) } : {}),
       ...(manager ? { manager } : {}),
+      ...(purgeTenants ? { purgeTenants } : {}),
       listen,
       port,
       ...(listen === "private" ? { privateAddress: at.privateAddress } : {}),

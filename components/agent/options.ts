@@ -15,6 +15,8 @@ export interface NodeDocument {
   tenants?: { name: string; tokenHash?: string }[];
   /** Containers that back-ends ask for. @default the node has no container manager */
   manager?: ManagerDocument;
+  /** Of these, or of all, that the node serves no more, all that they had is removed. @default what they had stays */
+  purgeTenants?: true | string[];
   /** The API over TCP. */
   listen: "loopback" | "private" | "off";
   port: number;

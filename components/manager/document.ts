@@ -41,6 +41,16 @@ export function managerUrl(manager: ManagerPlan, node: string, at: NodeAddresses
   return (manager.urls[node] ?? own).replace(/\/+$/, "");
 }
 
+/** Whose things the node's berthd removes for good: of tenants that it serves no more. Undefined: nobody's. */
+export function purgedTenants(
+  { manager }: Pick<Plan, "manager">,
+  { name }: Pick<PlannedNode, "name">,
+): true | string[] | undefined {
+  if (manager?.purge.nodes.includes(name)) return true;
+  const tenants = [...(manager?.purge.tenants ?? [])].sort();
+  return tenants.length > 0 ? tenants : undefined;
+}
+
 /** Whether an image of this repository stands in for others on a node. */
 export const hasStandIn = (plan: Pick<Plan, "manager">, node: Pick<PlannedNode, "name">): boolean =>
   (managerOf(plan, node)?.images.standIn.length ?? 0) > 0;

@@ -1,6 +1,13 @@
 import { SYSTEM } from "../../core/containers";
 import { sliceWord } from "../../core/limits";
-import { GIT_FLOOR, imageAllowed, imageText, isImagePattern, parseImageName, SYSTEMS_WITH_GIT } from "../../core/manager";
+import {
+  GIT_FLOOR,
+  imageAllowed,
+  imageText,
+  isImagePattern,
+  parseImageName,
+  SYSTEMS_WITH_GIT,
+} from "../../core/manager";
 import { USER_NAME } from "../../core/names";
 import { isHost, NETWORK_RULE, readNetwork } from "../../core/net";
 import { PLAIN_PATH } from "../machines/ssh-keys";
@@ -139,6 +146,25 @@ const checkTenants: Checked = ({ users }, { tenants }, report) => {
   }
 };
 
+/** Whoever deletes for good says so of what the stack has given up already. */
+const checkPurge: Checked = (config, { purge, tenants }, report) => {
+  const all = config.nodes.map(({ name }) => name);
+  const having = managerNodes(config);
+  for (const [i, name] of purge.tenants.entries()) {
+    const path = `manager.purge.tenants[${i}]`;
+    if (tenants.some((one) => one.name === name))
+      report(path, name, "stands in manager.tenants too", "tenants that were taken out of manager.tenants");
+    else if (!USER_NAME.test(name))
+      report(path, name, "is no name of a tenant", "a name that stood in manager.tenants");
+  }
+  for (const [i, name] of purge.nodes.entries()) {
+    const path = `manager.purge.nodes[${i}]`;
+    const rule = "nodes of the stack that do not have the manager: manager.nodes without them";
+    if (!all.includes(name)) report(path, name, "is no node of this stack", rule);
+    else if (having.includes(name)) report(path, name, "has the manager still", rule);
+  }
+};
+
 const checkImages: Checked = (_config, { images, templates }, report) => {
   const rule = 'a name ("node:24-slim"), all or some tags of one ("node:*", "node:24-*"), or a digest';
   for (const [i, pattern] of images.allowed.entries())
@@ -248,6 +274,7 @@ const CHECKS: readonly Checked[] = [
   checkEncryption,
   checkUrls,
   checkTenants,
+  checkPurge,
   checkImages,
   checkStandIn,
   checkHosts,

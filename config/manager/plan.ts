@@ -2,7 +2,8 @@ import type { RepositoryHost, Template } from "../../core/manager";
 import type { ManagerConfig } from "./schema";
 
 /** The container manager, with every default filled in. */
-export interface ManagerPlan extends Pick<ManagerConfig, "listen" | "port" | "publish" | "tenants" | "urls"> {
+export interface ManagerPlan
+  extends Pick<ManagerConfig, "listen" | "port" | "publish" | "tenants" | "urls" | "purge"> {
   /** Names of the nodes that have it, in the stack's order. */
   nodes: string[];
   /** Files of the node. @default none: plain HTTP */

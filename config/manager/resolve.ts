@@ -26,11 +26,12 @@ export function managerPlan(config: StackConfig, people: string[]): ManagerPlan 
   const { manager } = config;
   if (!manager) return undefined;
   const { listen, port, publish, tls, tenants, urls, images, repositories, callbacks, mainImages } = manager;
-  const { origins } = manager;
+  const { origins, purge } = manager;
   const from = (place: ManagerConfig["listen"]) =>
     place === "loopback" ? [] : (manager.allow ?? (place === "public" ? EVERYBODY : people));
   return {
     ...{ listen, port, publish, tenants, urls, images, repositories, callbacks, origins, mainImages },
+    purge,
     nodes: managerNodes(config),
     ...(tls ? { tls } : {}),
     from: { listen: from(listen), publish: from(publish) },

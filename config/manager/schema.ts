@@ -23,8 +23,8 @@ const repositoryHost = z.strictObject({
 });
 
 export const manager = z.strictObject({
-  /** Nodes that have it; all of the stack when left out. */
-  nodes: z.array(text).min(1).optional(),
+  /** Nodes that have it; all of the stack when left out, none when empty. */
+  nodes: z.array(text).optional(),
   /** Where back-ends reach it. */
   listen: place.default("private"),
   port: port.default(8080),
@@ -40,6 +40,16 @@ export const manager = z.strictObject({
   allow: z.array(text).min(1).optional(),
   /** The back-ends: each has containers, repositories and images of its own. */
   tenants: z.array(tenant).min(1).max(64),
+  /**
+   * What is deleted for good, once it stands in no other list: of these tenants all that they had on any node, and of these nodes all
+   * that tenants had there. What stands here not either stays, with its containers stopped.
+   */
+  purge: z
+    .strictObject({
+      tenants: z.array(text).max(256).default([]),
+      nodes: z.array(text).max(1024).default([]),
+    })
+    .prefault({}),
   /** Kinds of containers of which some stand ready; one of the default image when left out. */
   templates: z.array(templateSchema).max(64).optional(),
   images: z

@@ -4,6 +4,7 @@
  */
 import { called } from "./containers.mjs";
 import { readStage, stageChanges } from "./stage-words.mjs";
+import { tenantWords } from "./tenant-words.mjs";
 import { isObject, isSecret, isUnknown, valueChanges } from "./value-words.mjs";
 
 /**
@@ -163,7 +164,11 @@ function commandWords(step) {
     ...stageChanges(before, after),
     ...rest.flatMap((key) => (key === "stdin" ? inputChanges(old.stdin, now.stdin) : propertyOf(key, step))),
   ];
+  const leaving =
+    after.stage === "agent" && changed.includes("stdin") ? tenantWords(old.stdin, now.stdin) : [];
   return [
+    // First: it may be for good.
+    ...leaving.map(({ what, line }) => ({ what, where: after.node, lines: [line] })),
     { what: `stage ${after.stage}`, where: after.node, lines: lines.length > 0 ? lines : ["runs again"] },
   ];
 }

@@ -14,10 +14,10 @@ import { renderFirewall } from "../../components/host/firewall";
 import { renderRuntime } from "../../components/host/runtime";
 import { templateSchema } from "../../core/manager";
 import { answers } from "../lib/client";
-import { managerNode } from "../lib/manager-node";
 import { MINUTE } from "../lib/time";
 import { until } from "../lib/until";
 import { GitHost } from "../process/agent/git-host";
+import { configOf } from "../unit/agent/manager/rig";
 import { bringProgram, installBerthd } from "./lib/berthd";
 import { Machines } from "./lib/machines";
 import type { Server } from "./lib/server";
@@ -125,7 +125,7 @@ beforeAll(async () => {
     node: {
       ...{ stack: "machines", node, strategy: "least-allocated", allocation: "exclusive", users: [] },
       tenants: [{ name: "web-ide", tokenHash: createHash("sha256").update(TOKEN).digest("hex") }],
-      manager: managerNode(undefined, {
+      manager: configOf({
         ...{ listen: { address: server.address, port: 8080 }, url: `http://${server.address}:8080` },
         publish: { address: server.address },
         // The machine has little room: none stands ready.

@@ -52,8 +52,9 @@ describe.runIf(process.getuid?.() === 0)("the container manager of a berthd", ()
     berthd = await node.start({ BERTH_DOCKER_SOCKET: dockerd.socket });
   }
   /** @param templates left out: the node has no manager */
-  const write = (templates?: object[]) =>
+  const write = (templates?: object[], more: object = {}) =>
     node.writeNode({
+      ...more,
       ...{ listen: "loopback", port: 0, tenants: [{ name: "web" }] },
       ...(templates && { manager: configOf({ templates, reserveMiB: 0 }) }),
     });
@@ -79,8 +80,16 @@ describe.runIf(process.getuid?.() === 0)("the container manager of a berthd", ()
       ...{ status: "ok", containerCount: 2, uptime: expect.any(Number) },
     });
     write();
-    await until("nothing is left", SOON, () => dockerd.containers.size === 0);
+    const states = () => [...dockerd.containers.values()].map(({ State }) => State.Status);
+    // What a tenant has stays, unless the stack says otherwise.
+    await until("the pool goes, and the tenant's stands still", SOON, () => `${states()}` === "exited");
     expect((await ask("GET", "/api/containers")).status).toBe(403);
+    expect((await health("root")).reasons).toEqual([
+      expect.stringMatching(/^web is no tenant of this node any more: .*berth:manager\.purge/),
+    ]);
+    write(undefined, { purgeTenants: true });
+    await until("nothing is left", SOON, () => dockerd.containers.size === 0);
+    await until("all is well", SOON, async () => (await health("root")).status === "ok");
     expect(await health("root")).toEqual({ status: "ok", reasons: [] });
   });
 

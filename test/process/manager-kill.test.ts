@@ -2,10 +2,12 @@
  * berthd, bundled and in a process of its own, with a container manager, killed with SIGKILL at each point of a create, a claim, a
  * delete and a refill of a pool, and at random moments under load. dockerd is a stand-in that lives on; database, journal and
  * sockets are real. Proves: the next berthd brings rows and containers to agree: no container that nobody has, no port with two
- * owners, no pool beyond its target, no note left; and a tenant that asks again under its key has what it asked for, once.
+ * owners, no pool beyond its target, no note left; and a tenant that asks again under its key has what it asked for, once; all of that
+ * also where the ledger is lost at that moment.
  */
 import { once } from "node:events";
 import { rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as after } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -96,8 +98,8 @@ describe.runIf(asRoot)("a berthd with a container manager that is killed", () =>
     await berthd.ended;
   }
 
-  /** Kills berthd at the point, which the act or its start reaches, and starts the next one. */
-  async function killAt(point: string, act?: () => Promise<unknown>): Promise<void> {
+  /** Kills berthd at the point, which the act or its start reaches, and starts the next one. @param away what happens in between */
+  async function killAt(point: string, act?: () => Promise<unknown>, away = () => {}): Promise<void> {
     await end();
     if (act === undefined) {
       const child = node.spawn([], {
@@ -112,8 +114,16 @@ describe.runIf(asRoot)("a berthd with a container manager that is killed", () =>
       await expect(act()).rejects.toThrow();
       expect((await died)[1]).toBe("SIGKILL");
     }
+    away();
     await start();
   }
+
+  /** The ledger with all that SQLite has beside it. */
+  const lose = (...files: string[]) => {
+    for (const file of files)
+      for (const suffix of ["", "-wal", "-shm"]) rmSync(file + suffix, { force: true });
+  };
+  const copy = () => join(dirname(node.paths.ledger), "tenants.db");
 
   /** What the database has, read beside berthd. */
   function written(): { rows: Row[]; notes: number } {
@@ -196,19 +206,28 @@ describe.runIf(asRoot)("a berthd with a container manager that is killed", () =>
     await agreed();
   });
 
-  it.each(ofManager("claim"))("at %s", async (point) => {
+  /** Until it has seen its containers again, a berthd that has just begun makes one more instead. */
+  const claimed = async () => {
+    const ready = async () => (await ask("GET", "/api/pool")).body.pools[0].ready;
+    await expect.poll(ready, { timeout: SOON }).toBe(TARGET);
+    return claim({ name: "mine", env: { A: "b" }, idempotency_key: "k" });
+  };
+
+  it.each(
+    ofManager("claim").flatMap((point): [string, string][] => [
+      [point, "stays"],
+      [point, "is lost"],
+    ]),
+  )("at %s, where the ledger %s", async (point, ledger) => {
     await begin(pool);
-    await killAt(point, async () => {
-      // Until it has seen its containers again, a berthd that has just begun makes one more instead.
-      const ready = async () => (await ask("GET", "/api/pool")).body.pools[0].ready;
-      await expect.poll(ready, { timeout: SOON }).toBe(TARGET);
-      return claim({ idempotency_key: "k" });
-    });
+    const before = standing().map(({ id }) => id);
+    await killAt(point, claimed, () => void (ledger === "is lost" && lose(node.paths.ledger)));
     await full();
+    for (const id of before) expect(written().rows.map((row) => row.id)).toContain(id);
     const there = await list();
     expect(there).toHaveLength(point === "manager:after-claim" ? 1 : 0);
-    const again = await claim({ idempotency_key: "k" });
-    expect(again.status).toBe(201);
+    const again = await claimed();
+    expect([again.status, again.body.name]).toEqual([201, "mine"]);
     if (there.length > 0) expect(again.body.id).toBe(there[0]?.id);
     await full();
     expect([dockerd.containers.size, (await list()).length]).toEqual([TARGET + 1, 1]);
@@ -222,6 +241,21 @@ describe.runIf(asRoot)("a berthd with a container manager that is killed", () =>
     expect(dockerd.containers.size).toBe(TARGET);
     expect((await claim()).body.fromPool).toBe(true);
     await full();
+  });
+
+  it.each(ofManager("adopt"))("at %s, where the ledger and its copy are lost", async (point) => {
+    await begin(pool);
+    const mine = [(await create()).body.id, (await claimed()).body.id];
+    await full();
+    await end();
+    lose(node.paths.ledger, copy());
+    await killAt(point);
+    token = (await node.call("POST", "/api/tokens", { body: { role: "tenant", owner: "web" } })).body.token;
+    const ids = async () => (await list()).map(({ id }) => id).sort();
+    await expect.poll(ids, { timeout: SOON }).toEqual(mine.sort());
+    for (const { status } of await list()) expect(status).toBe("running");
+    // What nobody can tell whose it is stays as well.
+    expect(dockerd.containers.size).toBeGreaterThanOrEqual(mine.length + TARGET);
   });
 
   it("at a random moment of many creates, claims and deletes", async () => {

@@ -4,7 +4,7 @@
  * dockerd is a stand-in that lives on; database and journal are real. Proves: the next berthd brings ledger and Docker to
  * agree, gives nothing twice, and leaves no container and no note behind; every kind has a way to be recovered.
  * The same with a real dockerd: test/e2e/nodes/agent-kill-cases.ts. Set-ups of managed containers are killed in
- * test/process/agent/setup-kill.test.ts.
+ * test/process/agent/setup-kill.test.ts, and the removal of what tenants had in test/process/manager-leave-kill.test.ts.
  */
 import { once } from "node:events";
 import { join } from "node:path";
@@ -29,8 +29,8 @@ const UNITS = 2;
 const BURST = 6;
 const BURSTS = 4;
 const asRoot = process.getuid?.() === 0;
-type Kind = Exclude<OperationKind, "setup">;
-const points = faultPoints.filter((point) => !point.startsWith("setup:"));
+type Kind = Exclude<OperationKind, "setup" | "leave">;
+const points = faultPoints.filter((point) => !/^(setup|leave):/.test(point));
 
 describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   const lost = how === "without power";
@@ -170,7 +170,7 @@ describe.each(["killed", "without power"])("a berthd that is %s", (how) => {
   const runs = ["create:after-start"];
 
   it("has a way to begin each kind of operation", () => {
-    expect([...Object.keys(begin), "setup"]).toEqual(Object.keys(OPERATIONS));
+    expect([...Object.keys(begin), "setup", "leave"]).toEqual(Object.keys(OPERATIONS));
   });
 
   check.each(points)(

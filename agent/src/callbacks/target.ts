@@ -1,4 +1,4 @@
-import type { Refusal, Result } from "../../../core/gpu";
+import { type Refusal, type Result, refuse } from "../../../core/gpu";
 import { isListed } from "../outgoing";
 import { PlacesOfEach } from "../places";
 import { Rate } from "../rate";
@@ -41,13 +41,18 @@ export class CallbackTargets {
    * All that is wrong with a target of that owner; each text begins with the field of the request.
    *
    * @param owner a person or a tenant, as `accountOf` has it
+   * @returns a refusal, `full`, where nothing is wrong with the texts and the host cannot be looked at now
    */
-  async problems(owner: string, { url, secret }: CallbackTarget): Promise<string[]> {
-    const wrong = this.inItself(url) ?? (await this.hostProblem(owner, new URL(url).hostname));
-    return [
+  async problems(owner: string, { url, secret }: CallbackTarget): Promise<Result<string[]>> {
+    const known = this.inItself(url);
+    const host = known === undefined ? await this.hostProblem(owner, new URL(url).hostname) : undefined;
+    if (host?.ok === false && SECRET.test(secret)) return host;
+    const wrong = known ?? (host?.ok ? host.value : undefined);
+    const problems = [
       ...(wrong === undefined ? [] : [`callbackUrl: ${wrong}`]),
       ...(SECRET.test(secret) ? [] : ["callbackSecret: allowed are 1 to 512 visible characters of ASCII"]),
     ];
+    return { ok: true, value: problems };
   }
 
   private inItself(text: string): string | undefined {
@@ -62,12 +67,11 @@ export class CallbackTargets {
     return undefined;
   }
 
-  private async hostProblem(owner: string, host: string): Promise<string | undefined> {
+  private async hostProblem(owner: string, host: string): Promise<Result<string | undefined>> {
     const giveBack = await this.looks.take(owner);
-    if (giveBack === undefined)
-      return `cannot be looked at now: ${atOnce + mostWaiting} others of yours are; try again in a few seconds`;
+    if (giveBack === undefined) return refuse(tooManyLooks);
     const found = await this.rules.resolve(host).finally(giveBack);
-    return found.ok ? undefined : this.refused(owner, found.refusal);
+    return { ok: true, value: found.ok ? undefined : this.refused(owner, found.refusal) };
   }
 
   private refused(owner: string, { code, message, allowed }: Refusal): string {
@@ -78,6 +82,13 @@ export class CallbackTargets {
     return NOT_THERE;
   }
 }
+
+const tooManyLooks: Refusal = {
+  code: "full",
+  message: `callbackUrl: its host cannot be looked at now: ${atOnce + mostWaiting} others of yours are`,
+  allowed: `${atOnce} of one owner at a time, and ${mostWaiting} that wait`,
+  fix: "send the same request again in a few seconds",
+};
 
 /** One for all: whether a name is there, is private or is the node's own would tell of the node's network. */
 const NOT_THERE =

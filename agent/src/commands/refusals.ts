@@ -1,17 +1,11 @@
 /** Why nothing was run in a container, in words for whoever asked. Pure. */
 import type { Refusal } from "../../../core/gpu";
 import type { DockerError } from "../docker";
-import { noContainer } from "../manager";
+import { isLeaving, noContainer, notMadeYet } from "../manager";
 import type { ManagedContainer } from "./ports";
 
 export const notReady = (id: string, state: Exclude<ManagedContainer["state"], "ready">): Refusal =>
-  state === "making"
-    ? {
-        code: "conflict",
-        message: `Container ${id} is being made.`,
-        fix: `Ask again when GET /api/containers/${id} says that it runs.`,
-      }
-    : { code: "conflict", message: `Container ${id} is being removed.`, fix: "Take another one." };
+  state === "making" ? notMadeYet(id) : isLeaving(id);
 
 export const stopped = (id: string): Refusal => ({
   code: "conflict",

@@ -82,11 +82,14 @@ export class ContainerLogs {
   /**
    * At the start: goes on with the logs of these containers, and takes all others for those of containers that are gone.
    * A line that a crash cut off goes, and its number is given to no other.
+   *
+   * @param unsure whose containers are there is not known yet: all that somebody has stay as well, until the next start
    */
-  async restore(alive: Iterable<string>): Promise<void> {
+  async restore(alive: Iterable<string>, unsure = false): Promise<void> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
     await this.owners.restore();
     for (const id of alive) this.open(id);
+    if (unsure) for (const id of this.owners.all().keys()) this.open(id);
     for (const { id } of await listLogs(this.folder))
       if (!this.living.has(id)) this.gone.set(id, this.heal(id));
     await this.tidy();
@@ -107,6 +110,23 @@ export class ContainerLogs {
   /** Whose log it is; undefined: nobody's, or there is none any more. */
   ownerOf(id: string): string | undefined {
     return this.owners.of(id);
+  }
+
+  /** Who has some. */
+  allOwners(): Iterable<string> {
+    return this.owners.all().values();
+  }
+
+  /** Ends and removes all of an owner's, whose containers are gone. */
+  async removeOf(owner: string): Promise<void> {
+    const theirs = (id: string) => this.ownerOf(id) === owner;
+    await Promise.all([...this.living.keys()].filter(theirs).map((id) => this.end(id)));
+    await this.pruning;
+    const logs = (await listLogs(this.folder)).filter(({ id }) => theirs(id));
+    await removeAll(logs.flatMap(({ files }) => files));
+    for (const { id } of logs) this.gone.delete(id);
+    this.owners.prune((id) => !theirs(id));
+    await this.owners.settled();
   }
 
   /** Cuts off half a line that a crash left. @returns number of the last line */

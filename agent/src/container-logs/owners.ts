@@ -41,6 +41,10 @@ export class Owners {
     return this.byId.get(id);
   }
 
+  all(): ReadonlyMap<string, string> {
+    return this.byId;
+  }
+
   /** Known at once, and written soon. */
   set(id: string, owner: string): void {
     if (this.byId.get(id) === owner) return;

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { CREATED_NETWORK, claim, containerPolicies, ownerLabels, SYSTEM } from "../../../core/containers";
 import { type Grant, type Refusal, type Result, refuse } from "../../../core/gpu";
-import { DockerError, type Engine, type IsolatedNetwork, short } from "../docker";
+import { DockerError, type Engine, type IsolatedNetwork, short, wordsFor } from "../docker";
 import { NotNoted, type Step } from "../operations";
 import type { CreateCaller, CreatedContainer, CreatorPort } from "../service/ports";
 import { pause } from "../waiting";
@@ -75,7 +75,8 @@ export class Creator implements CreatorPort<CreateRequest> {
       looked = true;
       return done;
     } catch (error) {
-      if (error instanceof DockerError || error instanceof NotNoted) return refuse(dockerRefusal(error));
+      if (error instanceof DockerError || error instanceof NotNoted)
+        return refuse(this.refusalOf(error, { creation, making }));
       throw error;
     } finally {
       this.underWay.delete(creation);
@@ -183,7 +184,7 @@ export class Creator implements CreatorPort<CreateRequest> {
       if (!held.own) {
         // It may have waited for a day: limits, containers and dockerd are others by now.
         const again = await this.prepare(request, running).catch((error: unknown) =>
-          refuse(dockerRefusal(error)),
+          refuse(this.refusalOf(error, running)),
         );
         if (!again.ok) return this.giveBack(held, again.refusal);
         context = again.value.context;
@@ -224,8 +225,9 @@ export class Creator implements CreatorPort<CreateRequest> {
   private async createAndStart(
     spec: { name: string; body: Parameters<Engine["create"]>[1] },
     held: Held | undefined,
-    { creation, caller, signal, step }: Running,
+    running: Running,
   ): Promise<Result<CreatedContainer>> {
+    const { creation, caller, signal, step } = running;
     const { containers, engine, ledger } = this.options;
     let id: string;
     try {
@@ -236,7 +238,7 @@ export class Creator implements CreatorPort<CreateRequest> {
     } catch (error) {
       if (!(error instanceof DockerError && error.outcome === "unreachable"))
         await this.after(error, () => this.undoCreate(creation, spec.name));
-      return this.giveBack(held, dockerRefusal(error));
+      return this.giveBack(held, this.refusalOf(error, running));
     }
     if (signal?.aborted) return this.takeBack(id, held, callerGone);
     try {
@@ -250,7 +252,7 @@ export class Creator implements CreatorPort<CreateRequest> {
       await step("start", () => engine.start(id));
     } catch (error) {
       await this.after(error, () => this.takeAway(id));
-      return this.giveBack(held, dockerRefusal(error), id);
+      return this.giveBack(held, this.refusalOf(error, running), id);
     }
     if (signal?.aborted) return this.takeBack(id, held, callerGone);
     // It runs, whatever dockerd answers now; what is missed here is found by the next comparison with its list.
@@ -331,6 +333,13 @@ export class Creator implements CreatorPort<CreateRequest> {
       }
       await pause(100);
     }
+  }
+
+  /** People and operators hear Docker's words; a tenant hears what they mean, and the operator's log has them. */
+  private refusalOf(error: unknown, { creation, making }: Pick<Running, "creation" | "making">): Refusal {
+    if (making === undefined || !(error instanceof DockerError)) return dockerRefusal(error);
+    this.options.log.warn({ creation, reason: error.message }, "a tenant's container could not be made");
+    return wordsFor(error);
   }
 
   /** After a creation of which nobody knows what came: dockerd may have made it all the same. */

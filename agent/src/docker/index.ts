@@ -13,3 +13,4 @@ export type { Inspect, PortMap, Summary } from "./shapes";
 export type { Stats } from "./stats";
 export type { Terminal, TerminalOptions } from "./terminal";
 export { defaultDeadlines, type EngineOptions } from "./transport";
+export { registryWords, wordsFor } from "./words";

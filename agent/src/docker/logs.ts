@@ -14,6 +14,8 @@ export interface LogLine extends Line {
 export interface LogsOptions {
   /** Seconds since the epoch, with up to nine decimals; lines of that very moment come again. Default: all that is kept. */
   since?: string;
+  /** Of the lines that there are, these many of the last. Default: all. */
+  tail?: number;
   /** Go on with what comes, until the container stops. @default false */
   follow?: boolean;
   /** Ends the stream, which then throws the signal's reason. */
@@ -27,7 +29,7 @@ export interface LogsOptions {
 export async function readLogs(
   transport: Transport,
   container: string,
-  { since, follow = false, signal }: LogsOptions,
+  { since, tail, follow = false, signal }: LogsOptions,
 ): Promise<AsyncIterable<LogLine>> {
   const what = `read the logs of container ${short(container)}`;
   const path = `/containers/${encodeURIComponent(container)}/logs`;
@@ -37,6 +39,7 @@ export async function readLogs(
     timestamps: true,
     follow,
     ...(since !== undefined && { since }),
+    ...(tail !== undefined && { tail }),
   };
   return parseLogs(await transport.stream(what, path, query, signal), what);
 }

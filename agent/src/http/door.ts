@@ -29,6 +29,8 @@ export interface DoorOptions {
   tries: Rate;
   mostTries: number;
   metrics: Metrics;
+  /** Left out: the node has no tenants. */
+  manager?: { isLeaving(tenant: string): boolean };
 }
 
 /** Who calls; `ticket`: it came by one, which may be for pages of some origins. */
@@ -86,6 +88,8 @@ export function identify(
   }
   const forTenants = connection.tenants === true;
   const entered = overTcp(request, ticket, options, forTenants);
+  const { tenant } = entered?.identity ?? {};
+  if (tenant !== undefined && options.manager?.isLeaving(tenant)) throw stillLeaving(tenant);
   if (forTenants && entered && entered.identity.role !== "tenant") throw notForTenants(entered.identity);
   return entered;
 }
@@ -195,6 +199,18 @@ const notForTenants = ({ role }: Identity) =>
     allowed: "tokens of tenants",
     fix: "Use berthd's socket or its own port on the node, and replace this token if the way here was not encrypted: berth token rotate",
   });
+
+/** Another one of that name may have been named since; what the former had is none of theirs. */
+const stillLeaving = (tenant: string) =>
+  new Refused(
+    {
+      code: "closed",
+      message: `What an earlier tenant called ${tenant} had is still being removed from this node.`,
+      fix: "Try again in some seconds; if it stays so, tell the operator, whose log says what cannot be removed.",
+    },
+    503,
+    { "retry-after": "10" },
+  );
 
 function isStill(identity: Identity, now: Connection): boolean {
   return now.kind === "known" && now.identity.role === identity.role && now.identity.user === identity.user;

@@ -37,7 +37,7 @@ export interface GpuFigures {
 export type TenantManager = Pick<
   Manager,
   | ("config" | "size" | "create" | "claim" | "list" | "get" | "remove" | "removeAny" | "stop" | "start")
-  | ("pools" | "capacity" | "images")
+  | ("pools" | "capacity" | "images" | "isLeaving")
 >;
 
 /** The container manager, with what works for it. A node whose manager has no `config` serves no tenant. */

@@ -12,6 +12,8 @@ export const managerFaultPoints = [
   "manager:after-leave",
   "manager:before-forget",
   "manager:after-forget",
+  "manager:before-adopt",
+  "manager:after-adopt",
 ] as const;
 
 /** As `fault` of the operations. */

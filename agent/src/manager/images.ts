@@ -2,7 +2,8 @@
 import { type Result, refuse } from "../../../core/gpu";
 import { parseImageName } from "../../../core/manager";
 import type { ManagerConfig } from "../config";
-import { DockerError, type Engine } from "../docker";
+import type { Log } from "../containers";
+import { DockerError, type Engine, registryWords } from "../docker";
 import { PlacesOfEach } from "../places";
 import type { NodeMeasure } from "./measure";
 import { noImageHere, noStandInHere, tooManyImages } from "./refusals";
@@ -32,6 +33,7 @@ export class Images {
     private readonly ended: AbortSignal,
     /** Undefined: the node has no manager any more. */
     private readonly config: () => ManagerConfig | undefined,
+    private readonly log: Log,
   ) {}
 
   /**
@@ -109,7 +111,8 @@ export class Images {
       await this.engine.pull(name.value, this.ended);
     } catch (error) {
       if (!(error instanceof DockerError) || error.outcome !== "refused") throw error;
-      return refuse(noImageHere(image, error.message));
+      this.log.warn({ image, owner, reason: error.message }, "an image could not be brought");
+      return refuse(noImageHere(image, registryWords(error)));
     }
     const id = await this.engine.imageId(image);
     // What the operator names whole is the node's.

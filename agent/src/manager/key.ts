@@ -20,8 +20,11 @@ export function keyFor(
   { owner }: { owner: string },
 ): Key | undefined {
   if (key === undefined) return undefined;
-  return { account: `tenant:${owner}`, key, fingerprint: fingerprintOf([kind, request]) };
+  return { account: accountOf(owner), key, fingerprint: fingerprintOf([kind, request]) };
 }
+
+/** Of a tenant's keys. */
+export const accountOf = (owner: string) => `tenant:${owner}`;
 
 /** As it is noted beside the keys of grants. */
 export const keyOf = (key: string) => `container ${key}`;

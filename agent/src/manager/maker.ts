@@ -9,7 +9,7 @@ import { admit, chooseHostPorts, type NodeRoom, PACKAGES_PATH } from "../../../c
 import type { PortRange } from "../../../core/net";
 import type { ManagerConfig } from "../config";
 import type { Containers, CreateRequest, Creator, Log, Making } from "../containers";
-import { DockerError } from "../docker";
+import { DockerError, wordsFor } from "../docker";
 import { PlacesOfEach } from "../places";
 import type { Book, ManagedRow, WriteTurn } from "./book";
 import { reached } from "./faults";
@@ -17,7 +17,7 @@ import type { Images } from "./images";
 import { answer, type Key } from "./key";
 import type { NodeMeasure } from "./measure";
 import type { PackageCaches, Setups } from "./ports";
-import { callerWent, dockerFailed, ending, noContainer, noManager } from "./refusals";
+import { callerWent, ending, hasLeft, noContainer, noManager, notRemoved } from "./refusals";
 import type { Wanted } from "./request";
 import { mayHave } from "./share";
 import type { Volumes } from "./volumes";
@@ -54,6 +54,8 @@ export interface Whose {
   actor: string;
   /** Under which it is asked for. */
   key?: Key;
+  /** Whether whoever asked is a tenant still. */
+  may?(): boolean;
 }
 
 interface UnderWay {
@@ -125,14 +127,15 @@ export class Maker {
 
   /** What takes its time before anything is noted: the image, and room for a volume. */
   private async resolve({ image, volumeName }: Wanted, { owner }: Whose): Promise<Result<string>> {
-    const { volumes } = this.options;
+    const { volumes, log } = this.options;
     try {
       if (owner !== undefined && volumeName !== undefined)
         await volumes.makeRoom(owner, volumes.nameOf(owner, volumeName));
       return await this.options.images.resolve(image, owner);
     } catch (error) {
-      if (error instanceof DockerError) return refuse(dockerFailed(error));
-      throw error;
+      if (!(error instanceof DockerError)) throw error;
+      log.warn({ image, reason: error.message }, "what a container needs could not be had of Docker");
+      return refuse(wordsFor(error));
     }
   }
 
@@ -142,6 +145,7 @@ export class Maker {
     const { owner, hash, key } = whose;
     if (config() === undefined) return refuse(noManager);
     if (owner !== undefined) {
+      if (whose.may?.() === false) return refuse(hasLeft(owner));
       const may = mayHave(book, owner, wanted.env, most);
       if (!may.ok) return may;
     }
@@ -171,7 +175,7 @@ export class Maker {
       ...(hash !== undefined && { hash }),
       pooled: owner === undefined,
       ...(wanted.pool && { pool: true }),
-      ...(key !== undefined && { key: { account: key.account, key: key.key } }),
+      ...(key !== undefined && { key: { ...key } }),
       createdAt: turn.now,
     };
     book.put(turn, row);
@@ -305,7 +309,7 @@ export class Maker {
   }
 
   private async disposeNow(id: string, may: (row: ManagedRow) => boolean): Promise<Result<{ id: string }>> {
-    const { book, setups, containers, creator } = this.options;
+    const { book, setups, containers, creator, log } = this.options;
     const making = this.underWay.get(id);
     reached("manager:before-leave");
     const left = await this.options.write((turn) => {
@@ -329,7 +333,10 @@ export class Maker {
       book.get(id)?.container ?? containers.list().find(({ creation }) => creation === id)?.id;
     if (container !== undefined) {
       const removed = await creator.remove(container, { actor: "manager" });
-      if (!removed.ok && removed.refusal.code !== "not-found") return removed;
+      if (!removed.ok && removed.refusal.code !== "not-found") {
+        log.warn({ managed: id, reason: removed.refusal.message }, "a container could not be removed yet");
+        return refuse(notRemoved(id, removed.refusal));
+      }
     }
     const gone = await this.forget(id);
     return gone.ok ? { ok: true, value: { id } } : gone;

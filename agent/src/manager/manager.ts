@@ -3,31 +3,26 @@ import { type Result, refuse } from "../../../core/gpu";
 import { capacity, needOf, type OwnImage } from "../../../core/manager";
 import type { ManagerConfig } from "../config";
 import type { Containers } from "../containers";
-import { DockerError, type Engine } from "../docker";
+import { DockerError, type Engine, wordsFor } from "../docker";
 import type { Operations } from "../operations";
 import { PlacesOfEach } from "../places";
 import type { LedgerService } from "../service";
 import type { Store } from "../store";
-import { Book, type ManagedRow, type WriteTurn } from "./book";
+import { Book, type ManagedRow } from "./book";
+import { handOut } from "./claim";
 import { reached } from "./faults";
+import type { FormerTenants } from "./former";
+import { holdingsOf } from "./holdings";
 import { type ImageEngine, Images } from "./images";
 import { keepLogs } from "./keep-logs";
-import { answer, keyFor } from "./key";
+import { keyFor } from "./key";
 import { Maker, type MakerOptions, type Whose } from "./maker";
 import { NodeMeasure } from "./measure";
 import { Once } from "./once";
 import { PoolKeeper } from "./pool";
 import type { Logs, ManagedContainer, ManagedContainers } from "./ports";
 import { type RecoverOptions, recoverManaged } from "./recover";
-import {
-  dockerFailed,
-  isLeaving,
-  noContainer,
-  noManager,
-  notMadeYet,
-  startsWithoutGpus,
-  tooManyAsks,
-} from "./refusals";
+import { isLeaving, noContainer, noManager, notMadeYet, startsWithoutGpus, tooManyAsks } from "./refusals";
 import {
   type ClaimRequest,
   type ManagedRequest,
@@ -38,13 +33,13 @@ import {
   wantedOf,
   wantedOfTemplate,
 } from "./request";
-import { MOST_ASKS, mayHave } from "./share";
-import { type ManagedView, managedOf, viewOf } from "./view";
+import { MOST_ASKS } from "./share";
+import { type ManagedView, managedOf, ownImageOf, viewOf } from "./view";
 import { Volumes } from "./volumes";
 
 export interface ManagerOptions
   extends Pick<MakerOptions, "write" | "config" | "ports" | "setups" | "caches" | "log" | "mostOfTenant"> {
-  store: Pick<Store, "tables" | "loaded">;
+  store: Pick<Store, "tables" | "rebuilding" | "rebuilt">;
   stack: string;
   engine: ImageEngine & Pick<Engine, "exec" | "inspect" | "start" | "stop" | "removeVolume">;
   containers: RecoverOptions["containers"] & Pick<Containers, "onEvent" | "tell">;
@@ -52,6 +47,8 @@ export interface ManagerOptions
   operations: Pick<Operations, "has">;
   ledger: Pick<LedgerService, "closed">;
   isTenant(name: string): boolean;
+  /** Whose names are not to be used before all that they had is gone. @default nobody leaves */
+  former?: Pick<FormerTenants, "look" | "leaves" | "times">;
   /** Beside the others' of whatever the pools run to see whether a container is ready. @default none */
   probeEnv?(): Readonly<Record<string, string>>;
   /** What containers print: a log begins with its container. @default nobody keeps it */
@@ -74,9 +71,6 @@ export interface TenantCaller {
   actor: string;
 }
 
-/** As its owner sees it. */
-const ownImageOf = ({ id, shown, instead }: OwnImage) => ({ id, shown, outdated: instead !== undefined });
-
 /** Between TERM and KILL. */
 const STOP_SECONDS = 10;
 
@@ -87,6 +81,8 @@ export class Manager implements ManagedContainers {
   private readonly maker: Maker;
   private readonly pool: PoolKeeper;
   private readonly once: Once;
+  /** What tenants have of it. */
+  readonly holdings: ReturnType<typeof holdingsOf>;
   private readonly asks = new PlacesOfEach(MOST_ASKS, 0);
   private readonly ended = new AbortController();
   private readonly stopListening: () => void;
@@ -99,12 +95,14 @@ export class Manager implements ManagedContainers {
     const book = new Book(tables.managed.all(), now(), keepLogs(options));
     this.book = book;
     const measure = options.measure ?? new NodeMeasure();
-    const images = new Images(options.engine, measure, this.ended.signal, options.config);
+    const images = new Images(options.engine, measure, this.ended.signal, options.config, options.log);
     this.tidy = () => images.dropOldStandIns();
     const volumes = new Volumes({ ...options, rows: tables.volumes.all(), book, most: options.mostVolumes });
     this.maker = new Maker({ ...options, book, measure, images, volumes });
     this.pool = new PoolKeeper({ ...options, book, images, maker: this.maker, now });
-    this.once = new Once(tables.answered, book, now);
+    const { answered } = tables;
+    this.holdings = holdingsOf({ book, maker: this.maker, volumes, answered, write: options.write });
+    this.once = new Once(answered, book, now);
     this.maker.onGone((id) => {
       this.pool.planSoon();
       options.caches?.detach(id).catch(({ message }: Error) => {
@@ -134,6 +132,11 @@ export class Manager implements ManagedContainers {
   /** What is wrong, for `health`. */
   get problems(): string[] {
     return [...this.pool.broken, ...(this.problem === undefined ? [] : [this.problem])];
+  }
+
+  /** Whether all that a tenant had is being removed: nobody of that name is let in. */
+  isLeaving(tenant: string): boolean {
+    return this.options.former?.leaves(tenant) ?? false;
   }
 
   /** Whether a port of the node is one of a container's, running or not. */
@@ -274,9 +277,11 @@ export class Manager implements ManagedContainers {
     if (ledger.closed() !== undefined) return;
     await this.options.ready?.();
     if (this.ended.signal.aborted) return;
-    const lost = store.loaded.lost !== undefined;
+    this.options.former?.look();
+    const { rebuilding } = store;
     try {
-      await recoverManaged({ ...this.options, book: this.book, maker: this.maker, lost });
+      await recoverManaged({ ...this.options, book: this.book, maker: this.maker, rebuilding });
+      if (rebuilding !== undefined) store.rebuilt();
     } finally {
       this.pool.start();
     }
@@ -293,6 +298,7 @@ export class Manager implements ManagedContainers {
     const { config } = this;
     if (config === undefined) return refuse(noManager);
     const key = keyFor(kind, request, caller);
+    const may = this.tenancy(caller.owner);
     // One with a key comes back for it.
     const gone = key === undefined ? signal : undefined;
     await this.options.ready?.();
@@ -303,7 +309,7 @@ export class Manager implements ManagedContainers {
         try {
           const wanted = decide(config);
           if (!wanted.ok) return wanted;
-          const whose = { ...caller, ...(key !== undefined && { key }) };
+          const whose = { ...caller, may, ...(key !== undefined && { key }) };
           const taken = await this.take(wanted.value, whose);
           return taken ?? (await this.maker.make(wanted.value, whose, gone));
         } finally {
@@ -325,7 +331,7 @@ export class Manager implements ManagedContainers {
     const taken = await this.options.write<ManagedRow | undefined>((turn) => {
       const row = this.pool.next(template);
       if (row === undefined) return { ok: true, value: undefined };
-      return this.handOut(turn, row, wanted, whose);
+      return handOut(turn, row, wanted, whose, { book: this.book, most: this.options.mostOfTenant });
     });
     reached("manager:after-claim");
     if (!taken.ok) return taken;
@@ -334,26 +340,11 @@ export class Manager implements ManagedContainers {
     return { ok: true, value: taken.value };
   }
 
-  private handOut(
-    turn: WriteTurn,
-    row: ManagedRow,
-    { name, env, pool }: Wanted,
-    { owner, key, actor }: Whose & { owner: string },
-  ): Result<ManagedRow> {
-    const may = mayHave(this.book, owner, env, this.options.mostOfTenant);
-    if (!may.ok) return may;
-    const { id, container, template } = row;
-    const claimed: ManagedRow = {
-      ...row,
-      ...{ owner, name: name ?? id, claimedAt: turn.now },
-      ...(env !== undefined && { env }),
-      ...(pool && { pool }),
-      ...(key !== undefined && { key: { account: key.account, key: key.key } }),
-    };
-    this.book.put(turn, claimed);
-    if (key !== undefined) answer(turn, key, id);
-    turn.log("managed-claimed", { managed: id, owner, container, template, by: actor });
-    return { ok: true, value: claimed };
+  /** Whether somebody is the tenant still that they are now. */
+  private tenancy(owner: string): () => boolean {
+    const { former, isTenant } = this.options;
+    const times = former?.times(owner);
+    return () => isTenant(owner) && former?.times(owner) === times;
   }
 
   private of(owner: string, id: string): Result<ManagedRow> {
@@ -384,7 +375,8 @@ export class Manager implements ManagedContainers {
       return await work();
     } catch (error) {
       if (!(error instanceof DockerError)) throw error;
-      return refuse({ ...dockerFailed(error), code: error.outcome === "refused" ? "conflict" : "closed" });
+      this.options.log.warn({ reason: error.message }, "Docker did not do what a tenant asked for");
+      return refuse(wordsFor(error));
     }
   }
 

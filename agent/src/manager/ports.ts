@@ -9,7 +9,7 @@ export interface ManagedContainer {
   /** The tenant. */
   owner: string;
   name: string;
-  /** Docker's id, 64 hexadecimal digits. */
+  /** Docker's id, 64 hexadecimal digits; empty as long as it is `making`. */
   container: string;
   /** What it was made from. */
   image: string;
@@ -17,6 +17,7 @@ export interface ManagedContainer {
   hostPort: number;
   /** Ports of the node, by those of the container. */
   ports: Readonly<Record<number, number>>;
+  /** Nothing can be run in it but where it is `ready`. */
   state: "making" | "ready" | "leaving";
   template?: string;
   /**
@@ -27,7 +28,7 @@ export interface ManagedContainer {
 }
 
 export interface ManagedContainers {
-  /** Somebody else's, and one of the pool that nobody has, is not told from none; nor is one that is still being made. */
+  /** Somebody else's, and one of the pool that nobody has, is not told from none. */
   find(owner: string, id: string): ManagedContainer | undefined;
   /** Each by its API id, once its row is gone. @returns how to stop */
   onGone(listener: (id: string) => void): () => void;
@@ -60,4 +61,6 @@ export interface Logs {
   /** @param owner whose it is, also when the container is gone */
   open(id: string, owner?: string): void;
   end(id: string): Promise<void>;
+  /** Undefined: it is nobody's. */
+  ownerOf(id: string): string | undefined;
 }

@@ -62,7 +62,7 @@ export const isLeaving = (id: string): Refusal => ({
 export const notMadeYet = (id: string): Refusal => ({
   code: "conflict",
   message: `container ${id} is still being made`,
-  fix: "try again when its status is running",
+  fix: `wait until GET /api/containers/${id} says that its status is running, then ask again`,
 });
 
 export const startsWithoutGpus = (id: string): Refusal => ({
@@ -97,6 +97,13 @@ export const noStandInHere = (image: string, { message, ...rest }: Refusal): Ref
 
 export const ending: Refusal = { code: "closed", message: "berthd is ending", fix: "try again" };
 
+/** The stack named the tenant no more while the request was under way. */
+export const hasLeft = (owner: string): Refusal => ({
+  code: "closed",
+  message: `${owner} is no tenant of this node any more, or was none for a moment`,
+  fix: "ask the operator of the node: berth:manager.tenants of the stack says whom it serves",
+});
+
 /** By what the stack says now; it may have had one a moment ago. */
 export const noManager: Refusal = {
   code: "closed",
@@ -104,11 +111,11 @@ export const noManager: Refusal = {
   fix: "ask the operator of the node: berth:manager.nodes of the stack says which nodes have one",
 };
 
-/** dockerd does not answer, or did not do it. */
-export const dockerFailed = ({ message }: Error): Refusal => ({
-  code: "closed",
-  message,
-  fix: "try again; if it stays so, tell the operator of the node",
+/** It is shown as `removing` until it is gone. */
+export const notRemoved = (id: string, { code }: Refusal): Refusal => ({
+  code,
+  message: `container ${id} could not be removed yet`,
+  fix: "wait: it is tried again; if it stays so, tell the operator of the node, whose log says why",
 });
 
 /** Of whoever asked and did not wait. */

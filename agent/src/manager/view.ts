@@ -1,4 +1,5 @@
 /** What the API tells a tenant of a container. Pure. */
+import type { OwnImage } from "../../../core/manager";
 import type { ContainerRecord } from "../containers";
 import type { ManagedRow } from "./book";
 import type { ManagedContainer } from "./ports";
@@ -62,10 +63,15 @@ function statusOf({ state }: ManagedRow, record: Pick<ContainerRecord, "state"> 
   return record.state === "running" ? "running" : record.state === "removing" ? "removing" : "stopped";
 }
 
-/** For the parts that work in it; undefined: nothing can be run in it yet. */
+/** A main image, as its owner sees it. */
+export const ownImageOf = ({ id, shown, instead }: OwnImage) => ({
+  ...{ id, shown, outdated: instead !== undefined },
+});
+
+/** For the parts that work in it; undefined: nobody has it. */
 export function managedOf(row: ManagedRow): ManagedContainer | undefined {
-  const { id, owner, name, container, image, state, template, env = {} } = row;
-  if (owner === undefined || container === undefined) return undefined;
+  const { id, owner, name, container = "", image, state, template, env = {} } = row;
+  if (owner === undefined) return undefined;
   return {
     ...{ id, owner, name, container, image, hostPort: row.ports[0]?.host ?? 0, ports: portsOf(row), env },
     state: state === "ready" || state === "leaving" ? state : "making",

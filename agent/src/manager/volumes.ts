@@ -54,6 +54,24 @@ export class Volumes {
     return { ok: true, value: undefined };
   }
 
+  /** Who has some. */
+  owners(): string[] {
+    return [...this.byName.values()].map(({ owner }) => owner);
+  }
+
+  /** Removes all of an owner's. @throws Error where a container has one still; DockerError */
+  async removeOf(owner: string): Promise<void> {
+    const { engine, write } = this.options;
+    for (const row of this.of(owner)) {
+      if (!(await engine.removeVolume(row.name))) throw new Error(`a container has the volume ${row.name}`);
+      const gone = await write((turn) => {
+        this.put(turn, { ...row, over: true });
+        return { ok: true, value: undefined };
+      });
+      if (!gone.ok) throw new Error(gone.refusal.message);
+    }
+  }
+
   private get most(): number {
     return this.options.most ?? MOST_VOLUMES;
   }

@@ -9,6 +9,8 @@ export const OPERATIONS = {
   remove: ["stop", "remove", "release"],
   /** The set-up of a managed container. */
   setup: ["accept", "clone", "place", "install", "image", "start"],
+  /** The removal of all that a tenant had. */
+  leave: ["containers", "volumes", "images", "packages", "logs", "keys"],
 } as const satisfies Record<string, readonly string[]>;
 
 export type OperationKind = keyof typeof OPERATIONS;

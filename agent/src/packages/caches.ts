@@ -203,6 +203,16 @@ export class PackageCaches {
     await this.removeKept();
   }
 
+  /** Removes all that is kept of an owner's. @throws Error where a container stands on one still */
+  async removeOf(owner: string): Promise<void> {
+    for (const id of [...this.leaving]) await this.detach(id);
+    const own = this.shelf.all.filter((one) => one.owner === owner);
+    const used = own.filter(({ inUse }) => inUse);
+    for (const one of own) if (!one.inUse) await this.shelf.remove(one);
+    if (used.length > 0)
+      throw new Error(`containers stand on ${used.length} of the kept packages of ${owner}`);
+  }
+
   usage(): PackagesUsage {
     const caches = this.shelf.all.map(({ cache: _, number, fingerprint: __, ...one }) => ({
       ...one,

@@ -138,7 +138,11 @@ export class Ledger implements LedgerService {
     this.options.events.append(this.options.store.tables.outbox.after(this.options.events.written));
     if (loaded.lost !== undefined) {
       const where = loaded.movedTo === undefined ? "" : ` The old file is ${loaded.movedTo}.`;
-      const message = `The ledger was lost: ${loaded.lost}.${where} It is rebuilt from the containers that run; nothing is granted until that is done. Reservations without a container, and bearer tokens, are gone.`;
+      const found =
+        loaded.found === undefined
+          ? ""
+          : ` What back-ends have was found in its copy: ${loaded.found.rows} rows, and ${loaded.found.unusable} that cannot be used.`;
+      const message = `The ledger was lost: ${loaded.lost}.${where} It is rebuilt from the containers that run; nothing is granted until that is done. Reservations without a container, and bearer tokens of people and programs, are gone.${found}`;
       this.options.log.error({ event: "ledger-lost" }, message);
       await this.emit({ event: "ledger-lost", message });
     }

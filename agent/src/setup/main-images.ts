@@ -91,6 +91,22 @@ export class MainImages {
       .map(({ image: id, shown, outdated, base }) => ({ id, shown, ...(outdated && { instead: base }) }));
   }
 
+  /** Who has some. */
+  owners(): string[] {
+    return [...this.rows.values()].map(({ owner }) => owner);
+  }
+
+  /** Removes all of an owner's. @throws Error where a container has one still */
+  removeOf(owner: string): Promise<void> {
+    return this.inTurn(undefined, async () => {
+      for (const row of [...this.rows.values()].filter((one) => one.owner === owner)) {
+        if (!(await this.remove(row.image)))
+          throw new Error(`the main image ${row.shown} could not be removed`);
+        await this.forget(row);
+      }
+    });
+  }
+
   /** What the container began with. A main image that containers are made from is one that is used. */
   async originOf(container: ManagedContainer, repository: Repository): Promise<Origin> {
     const seen = await this.options.engine.inspect(container.container);

@@ -69,19 +69,20 @@ export interface Wish {
 export interface WishRules {
   hosts: readonly RepositoryHost[];
   /** All that is wrong with where messages are to go; each text begins with the field. */
-  targetProblems(target: CallbackTarget): Promise<string[]>;
+  targetProblems(target: CallbackTarget): Promise<Result<string[]>>;
 }
 
-/** Refusals: bad-request with all that is wrong; not-allowed: nothing is, but the repository's host. */
+/** Refusals: bad-request with all that is wrong; not-allowed, full: nothing is, but the repository's host; but the target cannot be judged now. */
 export async function readWish(body: SetupRequest, rules: WishRules): Promise<Result<Wish>> {
   const repository = parseRepository(body.repo, rules);
   const branch = body.branch === undefined ? undefined : parseBranch(body.branch);
+  const target = await callbackProblems(body, rules);
   const wrong = [
     ...(repository.ok ? [] : [`repo: ${repository.refusal.message}`]),
     ...(branch === undefined || branch.ok ? [] : [`branch: ${branch.refusal.message}`]),
     ...tokenProblems(body.githubToken),
     ...workdirProblems(body.workdir),
-    ...(await callbackProblems(body, rules)),
+    ...(target.ok ? target.value : []),
   ];
   if (!repository.ok && wrong.length === 1) return repository;
   if (!repository.ok || wrong.length > 0)
@@ -91,6 +92,7 @@ export async function readWish(body: SetupRequest, rules: WishRules): Promise<Re
       allowed: Object.keys(setupSchema.shape).join(", "),
       fix: "mend or leave out what is named",
     });
+  if (!target.ok) return target;
   return { ok: true, value: wishOf(body, repository.value) };
 }
 
@@ -107,11 +109,17 @@ function workdirProblems(workdir: string): string[] {
 async function callbackProblems(
   { callbackUrl: url, callbackSecret: secret }: SetupRequest,
   { targetProblems }: WishRules,
-): Promise<string[]> {
-  if (url === undefined)
-    return secret === undefined ? [] : ["callbackSecret: is of no use without callbackUrl"];
-  if (secret === undefined) return ["callbackSecret: is missing: messages are signed with it"];
-  return targetProblems({ url, secret });
+): Promise<Result<string[]>> {
+  if (url !== undefined && secret !== undefined) return targetProblems({ url, secret });
+  const needless = url === undefined && secret !== undefined;
+  const missing = url !== undefined;
+  return {
+    ok: true,
+    value: [
+      ...(needless ? ["callbackSecret: is of no use without callbackUrl"] : []),
+      ...(missing ? ["callbackSecret: is missing: messages are signed with it"] : []),
+    ],
+  };
 }
 
 function wishOf(body: SetupRequest, repository: Repository): Wish {

@@ -8,7 +8,7 @@ import type { Step } from "../operations";
 import type { Checkout, RepositoryCache } from "../repositories";
 import { within } from "../waiting";
 import { archiveOf } from "./archive";
-import { failedBy, SetupFailed, tooLong } from "./failed";
+import { failedBy, SetupFailed, tooLong, wordsOf } from "./failed";
 import type { LogFollower } from "./follow";
 import type { Inside, StartCommand } from "./inside";
 import type { StartKeeper } from "./keeper";
@@ -206,7 +206,7 @@ export class Run {
       this.signal.throwIfAborted();
       const reason = (error as Error).message;
       this.parts.log.warn({ container: this.id, reason }, what);
-      const shown = error instanceof SetupFailed || error instanceof DockerError ? `: ${reason}` : "";
+      const shown = error instanceof SetupFailed || error instanceof DockerError ? `: ${wordsOf(error)}` : "";
       await this.parts.states.say(this.id, `[berth] ${what}${shown}`.slice(0, MOST_SHOWN));
     }
   }

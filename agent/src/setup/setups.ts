@@ -6,16 +6,19 @@ import { isOver, type OwnImage, type RepositoryHost } from "../../../core/manage
 import type { CallbackTargets } from "../callbacks";
 import { DockerError, type Engine } from "../docker";
 import {
+  type Holding,
+  isLeaving,
   type ManagedContainer,
   type ManagedContainers,
   noContainer,
+  notMadeYet,
   type Setups as SetupsOfManager,
 } from "../manager";
 import type { Operation, Operations, Step } from "../operations";
 import { PlacesOfEach } from "../places";
 import type { MainImageRow, SetupRow } from "../store";
 import { within } from "../waiting";
-import { SetupFailed, tooLong } from "./failed";
+import { SetupFailed, tooLong, wordsOf } from "./failed";
 import { LogFollower } from "./follow";
 import { Inside, type InsideOptions, type StartCommand } from "./inside";
 import { type KeeperOptions, StartKeeper } from "./keeper";
@@ -189,6 +192,9 @@ export class Setups implements SetupsOfManager {
     this.parts.images.use(owner, image);
   }
 
+  /** Main images, as something that tenants have. */
+  holding = (): Holding => this.parts.images;
+
   /** To be called regularly: takes away main images that are too old or too much. */
   async tidy(): Promise<void> {
     try {
@@ -224,8 +230,7 @@ export class Setups implements SetupsOfManager {
   private refusalOf({ id, owner, state }: ManagedContainer, wish: Wish): Refusal | undefined {
     if (this.closed.signal.aborted)
       return { code: "closed", message: "berthd is stopping", fix: "ask again in a few seconds" };
-    if (state !== "ready")
-      return { code: "conflict", message: `container ${id} is ${state}`, fix: "ask when it is ready" };
+    if (state !== "ready") return state === "making" ? notMadeYet(id) : isLeaving(id);
     const row = this.states.get(id);
     if (this.underWay.has(id) || (row !== undefined && !isOver(row.phase)))
       return {
@@ -325,11 +330,13 @@ export class Setups implements SetupsOfManager {
   }
 
   private async fail(id: string, error: unknown): Promise<void> {
-    const told = error instanceof SetupFailed || error instanceof DockerError;
     const reason = error instanceof Error ? error.message : String(error);
-    if (!told) this.options.log.warn({ container: id, reason }, "a set-up failed by a fault of berthd's");
-    const message = told ? reason : "berthd could not do it; the operator finds why in its log";
-    await this.states.enter(id, "failed", { message });
+    if (!(error instanceof SetupFailed))
+      this.options.log.warn(
+        { container: id, reason },
+        "a set-up failed by a fault of berthd's or of Docker's",
+      );
+    await this.states.enter(id, "failed", { message: wordsOf(error) });
   }
 
   /** Nobody is at it any more. Where all is installed, it goes on; else it has failed. */

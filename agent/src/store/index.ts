@@ -2,6 +2,7 @@
 export { StoreError } from "./errors";
 export { type InstanceLock, takeLock } from "./lock";
 export { schemaVersion } from "./migrations";
+export type { Rebuilding } from "./open";
 export { Store } from "./store";
 export type {
   Answered,

@@ -1,7 +1,9 @@
-import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import type { Grant } from "../../../core/gpu";
+import { connect } from "./connect";
+import { copyOf, readCopy } from "./copy";
 import { StoreError, storeError } from "./errors";
 import { migrate, readVersion } from "./migrations";
 import { openTables, type Tables } from "./tables";
@@ -14,7 +16,17 @@ export interface OpenOptions {
    * ledger here before, so that a missing file is a loss.
    */
   floor?: { token: number; event: number; seen: boolean };
+  /** Told of the steps of making a new one; tests kill berthd there. */
+  reached?(point: `ledger:${"before" | "after"}-rebuilt`): void;
 }
+
+/**
+ * What a new ledger was begun with, where the earlier one was lost: what tenants have was found in the copy (`copy`), or there is none
+ * (`labels`), and all that is known of it is what Docker's labels say. Kept until all of it is found.
+ */
+export type Rebuilding = "copy" | "labels";
+/** As the database keeps it: `PRAGMA user_version`. */
+const REBUILDING: readonly (Rebuilding | undefined)[] = [undefined, "copy", "labels"];
 
 /** What was in the database when it was opened. */
 export interface Loaded {
@@ -25,6 +37,10 @@ export interface Loaded {
   lost?: string;
   /** Where the unusable database was moved to. */
   movedTo?: string;
+  /** Left out: nothing is left to be found. Also after a restart in the middle of that. */
+  rebuilding?: Rebuilding;
+  /** Rows of tenants that were found again, and that were not as they should be. */
+  found?: { rows: number; unusable: number };
 }
 
 export interface OpenedDatabase {
@@ -44,7 +60,10 @@ export function openDatabase(options: OpenOptions): OpenedDatabase {
   // Its log without the database itself is of no use, and would be played into a new one.
   if (!present && existsSync(`${file}-wal`))
     return replace(options, "the database file is missing, its log is there");
-  if (!present) return begin(options, options.floor?.seen ? "the database file is missing" : undefined);
+  if (!present) {
+    const seen = options.floor?.seen || existsSync(copyOf(file));
+    return begin(options, seen ? "the database file is missing" : undefined);
+  }
   if (statSync(file).size === 0 && !existsSync(`${file}-wal`)) {
     return replace(options, "the database file is empty");
   }
@@ -57,24 +76,13 @@ export function openDatabase(options: OpenOptions): OpenedDatabase {
     if (check.quick_check !== "ok") throw new StoreError("corrupt", check.quick_check);
     migrate(db, version, options.now, { nextToken: 1, nextEvent: 1 });
     const tables = openTables(db);
-    return { db, tables, loaded: load(tables, options) };
+    return { db, tables, loaded: { ...load(tables, options), ...rebuildingOf(db) } };
   } catch (error) {
     db?.close();
     const failed = storeError(error, `opening ${file}`);
     if (failed.trouble !== "corrupt") throw failed;
     return replace(options, failed.message);
   }
-}
-
-function connect(file: string): DatabaseSync {
-  const db = new DatabaseSync(file, { timeout: 5000 });
-  db.exec("PRAGMA journal_mode = WAL");
-  db.exec("PRAGMA synchronous = FULL");
-  // A checkpoint inside a commit would make that one caller wait for it; the store does them between commits.
-  db.exec("PRAGMA wal_autocheckpoint = 0");
-  db.exec("PRAGMA foreign_keys = ON");
-  db.exec("PRAGMA cache_size = -4096");
-  return db;
 }
 
 function load(
@@ -116,19 +124,55 @@ function replace(options: OpenOptions, why: string): OpenedDatabase {
  * A new ledger. When one was lost, tokens go on far above whatever it can have given: there are fewer grants than
  * milliseconds since 1970, so the clock is above all of them, also after a second loss.
  */
-function begin({ file, now, floor }: OpenOptions, lost: string | undefined): OpenedDatabase {
+function begin(options: OpenOptions, lost: string | undefined): OpenedDatabase {
+  const { file, now, floor } = options;
   const above = lost === undefined ? 1 : Math.max(now, (floor?.token ?? 0) + 1_000_000);
   const first = {
     nextToken: Math.max(above, (floor?.token ?? 0) + 1),
     nextEvent: (floor?.event ?? 0) + 1,
   };
+  // Under another name until it is whole: a berthd that is killed in between begins anew.
+  const fresh = `${file}.new`;
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(fresh + suffix, { force: true });
   let db: DatabaseSync | undefined;
   try {
-    db = connect(file);
+    db = connect(fresh);
     migrate(db, 0, now, first);
-    return { db, tables: openTables(db), loaded: { live: [], ...first, lost } };
+    const found = lost === undefined ? {} : findAgain(db, file);
+    db.close();
+    options.reached?.("ledger:before-rebuilt");
+    renameSync(fresh, file);
+    options.reached?.("ledger:after-rebuilt");
+    db = connect(file);
+    const tables = openTables(db);
+    return {
+      db,
+      tables,
+      loaded: { ...load(tables, options), ...first, lost, ...found, ...rebuildingOf(db) },
+    };
   } catch (error) {
-    db?.close();
+    if (db?.isOpen) db.close();
     throw storeError(error, `creating ${file}`);
   }
 }
+
+/** Puts into a new ledger what its copy has. */
+function findAgain(db: DatabaseSync, file: string): Pick<Loaded, "found"> {
+  const tables = openTables(db);
+  const copy = readCopy(copyOf(file), tables);
+  db.exec("BEGIN IMMEDIATE");
+  // Each row is of its own table: `Put` says so.
+  for (const { table, row } of copy?.puts ?? []) tables[table].put(row as never);
+  db.exec(`PRAGMA user_version = ${REBUILDING.indexOf(copy === undefined ? "labels" : "copy")}`);
+  db.exec("COMMIT");
+  return copy === undefined ? {} : { found: { rows: copy.puts.length, unusable: copy.unusable } };
+}
+
+function rebuildingOf(db: DatabaseSync): Pick<Loaded, "rebuilding"> {
+  const { user_version: number } = db.prepare("PRAGMA user_version").get() as { user_version: number };
+  const rebuilding = REBUILDING[number];
+  return rebuilding === undefined ? {} : { rebuilding };
+}
+
+/** All is found: what nobody has from here on is nobody's. */
+export const endRebuilding = (db: DatabaseSync) => db.exec("PRAGMA user_version = 0");

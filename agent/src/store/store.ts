@@ -1,6 +1,14 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { copyOf, TenantCopy } from "./copy";
 import { type StoreError, storeError } from "./errors";
-import { type Loaded, type OpenedDatabase, type OpenOptions, openDatabase } from "./open";
+import {
+  endRebuilding,
+  type Loaded,
+  type OpenedDatabase,
+  type OpenOptions,
+  openDatabase,
+  type Rebuilding,
+} from "./open";
 import type { Tables } from "./tables";
 import type { Batch } from "./writer";
 
@@ -18,22 +26,40 @@ export class Store {
   private readonly db: DatabaseSync;
   private readonly begin: StatementSync;
   private readonly end: StatementSync;
+  private readonly copy: TenantCopy;
   private nextEvent: number;
   private sinceCheckpoint = 0;
   private closed = false;
 
-  private constructor({ db, tables, loaded }: OpenedDatabase) {
+  private constructor({ db, tables, loaded }: OpenedDatabase, file: string) {
     this.db = db;
     this.tables = tables;
     this.loaded = loaded;
     this.nextEvent = loaded.nextEvent;
     this.begin = db.prepare("BEGIN IMMEDIATE");
     this.end = db.prepare("COMMIT");
+    this.copy = new TenantCopy(copyOf(file), tables);
   }
 
   /** @throws {StoreError} `newer`, `full`, `io`; a corrupt database is moved aside, and `loaded` says so */
   static open(options: OpenOptions): Store {
-    return new Store(openDatabase(options));
+    return new Store(openDatabase(options), options.file);
+  }
+
+  /** Set: what tenants have is not kept twice now. */
+  get problem(): string | undefined {
+    return this.copy.problem;
+  }
+
+  /** Left out: all that a lost ledger had of tenants' is found, or none was lost. */
+  get rebuilding(): Rebuilding | undefined {
+    return this.loaded.rebuilding;
+  }
+
+  /** All of it is found. @throws {StoreError} */
+  rebuilt(): void {
+    this.transaction("noting that all is found", () => endRebuilding(this.db));
+    delete this.loaded.rebuilding;
   }
 
   /**
@@ -51,6 +77,7 @@ export class Store {
     });
     this.nextEvent = nextEvent;
     this.commits++;
+    this.copy.put(puts);
     // A guess of the pages: each row and line dirties a few, and many share one.
     this.sinceCheckpoint += 4 + Math.ceil(puts.length / 2 + events.length / 8);
   }
@@ -60,6 +87,7 @@ export class Store {
     this.transaction("pruning", () => {
       for (const table of Object.values(this.tables)) table.prune(now);
     });
+    this.copy.mend();
   }
 
   private transaction(doing: string, run: () => void): void {
@@ -89,6 +117,7 @@ export class Store {
     if (this.closed || (this.sinceCheckpoint < checkpointPages && !(idle && this.sinceCheckpoint > 0)))
       return undefined;
     this.sinceCheckpoint = 0;
+    this.copy.checkpoint();
     try {
       this.db.exec("PRAGMA wal_checkpoint(PASSIVE)");
       return undefined;
@@ -101,6 +130,7 @@ export class Store {
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.copy.close();
     this.db.close();
   }
 }

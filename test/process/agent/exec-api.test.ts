@@ -5,6 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import type { ManagedContainer } from "../../../agent/src/commands";
+import { isLeaving, noContainer, notMadeYet } from "../../../agent/src/manager";
 import { rawClient } from "../../lib/stream-client";
 import { until } from "../../lib/until";
 import { endAfterEachTest, endings } from "../../unit/agent/http/cases";
@@ -184,7 +185,10 @@ describe("whose container it is", () => {
   it("one that is being made, removed or is stopped says so, and how to go on", async () => {
     const of = await inside();
     const making = await of.ask("POST", path(ids.making), { body: { command: "true" } });
-    expect([making.status, making.body.error.message]).toEqual([409, "Container 00000004 is being made."]);
+    expect([making.status, making.body.error]).toEqual([409, notMadeYet(ids.making)]);
+    expect((await of.ask("GET", `/api/containers/${ids.making}/stats`)).status).toBe(409);
+    const others = await of.ask("POST", path(ids.making), { body: { command: "true" }, token: of.bench });
+    expect([others.status, others.body.error]).toEqual([404, noContainer(ids.making)]);
     of.dockerd.end(of.docker.mine);
     const stopped = await exec(of, "true");
     expect([stopped.status, stopped.body.error.fix]).toEqual([
@@ -193,7 +197,7 @@ describe("whose container it is", () => {
     ]);
     const mine = of.managed.get(ids.mine);
     if (mine) of.managed.set(ids.mine, { ...mine, state: "leaving" });
-    expect((await exec(of, "true")).body.error.message).toBe("Container 00000001 is being removed.");
+    expect((await exec(of, "true")).body.error).toEqual(isLeaving(ids.mine));
   });
 
   it("is told without Docker's words when Docker fails", async () => {

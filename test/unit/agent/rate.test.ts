@@ -15,6 +15,14 @@ describe("what is counted by the minute", () => {
     expect(rate.take("c", Infinity)).toBe(0);
   });
 
+  it("counts some as several", () => {
+    let time = 0;
+    const rate = new Rate(() => time, 10_000);
+    expect([rate.take("a", 5, 4), rate.take("a", 5, 4), rate.take("a", 5)]).toEqual([0, 0, 10]);
+    time = 10_000;
+    expect([rate.take("a", 5, 9), rate.take("a", 5)]).toEqual([0, 10]);
+  });
+
   it("forgets the oldest keys of very many", () => {
     const rate = new Rate(() => 0);
     for (let n = 0; n < 10_000; n++) rate.take(`${n}`, 1);

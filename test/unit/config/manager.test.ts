@@ -85,6 +85,7 @@ describe("a stack's container manager", () => {
       origins: [],
       reserveMiB: 1024,
       mainImages: { unusedHours: 168 },
+      purge: { tenants: [], nodes: [] },
     });
     expect(paths({ ...localNodes, manager: {} })).toEqual(["manager.tenants"]);
   });
@@ -253,6 +254,30 @@ describe("encryption", () => {
     expect(of({}, "manager.publish")).toEqual([]);
     const hosts = [{ host: "github.com" }, { host: "git.lan", insecure: true }];
     expect(of({ repositories: { hosts } }, "manager.repositories.hosts[1].insecure")[0]).toContain("git.lan");
+  });
+
+  it("that deletes for good what tenants had says so loudly, of what the stack has given up alone", () => {
+    const gone = { tenants: ["old-ide"], nodes: ["node-1"] };
+    const config = { ...localNodes, manager: manager({ nodes: ["node-0"], purge: gone }) };
+    const said = cautions(config).filter((text) => text.includes("DELETED FOR GOOD"));
+    expect(said.map((text) => text.split(":").slice(0, 2).join(":"))).toEqual([
+      "berth:manager.purge.tenants has old-ide",
+      "berth:manager.purge.nodes has node-1",
+    ]);
+    expect(managed(load(config)).purge).toEqual(gone);
+    expect(cautions({ ...localNodes, manager: manager() }).join()).not.toContain("DELETED");
+    const none = load({
+      ...localNodes,
+      manager: manager({ nodes: [], purge: { nodes: ["node-0", "node-1"] } }),
+    });
+    expect(managed(none).nodes).toEqual([]);
+    const wrong = { tenants: ["web-ide", "Bad Name"], nodes: ["node-0", "node-7"] };
+    expect(paths({ ...localNodes, manager: manager({ purge: wrong }) })).toEqual([
+      "manager.purge.tenants[0]",
+      "manager.purge.tenants[1]",
+      "manager.purge.nodes[0]",
+      "manager.purge.nodes[1]",
+    ]);
   });
 
   it("has containers' ports written down before users come", () => {

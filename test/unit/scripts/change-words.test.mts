@@ -121,6 +121,35 @@ describe("a stage", () => {
     ]);
   });
 
+  it("that serves a back-end no more says what becomes of all it has, first of all and loudly", () => {
+    const agent = renderStage({ name: "agent", node: "node-1", steps: [{ name: "files", body: "true" }] });
+    const input = (node: object) => stage(agent, { stdin: JSON.stringify({ node, limits: {} }) });
+    const serving = (...names: string[]) => ({
+      manager: { port: 1 },
+      tenants: names.map((name) => ({ name })),
+    });
+    const said = (before: object, after: object) =>
+      words(command("a", input(before), input(after))).filter((line) => line.startsWith("all that"));
+    const stays = "stays, and its containers are stopped; its token ends";
+    const goes =
+      "is deleted for good: containers with their files, volumes, main images, kept packages, logs";
+    expect(said(serving("web", "bench"), serving("bench"))).toEqual([`all that web has on node-1: ${stays}`]);
+    expect(said(serving("web", "bench"), {})).toEqual([
+      `all that bench has on node-1: ${stays}`,
+      `all that web has on node-1: ${stays}`,
+    ]);
+    expect(said(serving("web", "bench"), { purgeTenants: true })).toEqual([
+      `all that bench has on node-1: ${goes}`,
+      `all that web has on node-1: ${goes}`,
+    ]);
+    // Taken out by an update before this one.
+    const purge = { ...serving("bench"), purgeTenants: ["web"] };
+    expect(said(serving("bench"), purge)).toEqual([`all that web has on node-1: ${goes}`]);
+    expect(said(serving("web"), serving("web", "bench"))).toEqual([]);
+    const all = words(command("a", input(serving("web")), input({})));
+    expect(all[0]).toMatch(/^all that web has/);
+  });
+
   it("that deletes a home says so loudly", () => {
     const purge = renderStage({ name: "purge-bob", node: "node-1", steps: [{ name: "x", body: "rm" }] });
     expect(words(command("berth-workspace-bob-purge", undefined, stage(purge)))).toEqual([

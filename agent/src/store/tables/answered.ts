@@ -27,6 +27,9 @@ export class AnsweredKeys extends Table<Answered> {
   private readonly byKey = this.db.prepare(
     "SELECT actor, key, fingerprint, grant_id AS grantId, at FROM answered WHERE actor = ? AND key = ?",
   );
+  private readonly byActor = this.db.prepare(
+    "SELECT actor, key, fingerprint, grant_id AS grantId, at FROM answered WHERE actor = ?",
+  );
   private readonly forget = this.db.prepare("DELETE FROM answered WHERE at < ?");
 
   constructor(db: DatabaseSync) {
@@ -44,6 +47,11 @@ export class AnsweredKeys extends Table<Answered> {
       const answered = row && this.checked(`${actor}/${key}`, row);
       return answered && answered.at >= now - answeredFor ? answered : undefined;
     });
+  }
+
+  /** All that an actor was answered. */
+  of(actor: string): Answered[] {
+    return this.read(() => this.byActor.all(actor).map((row) => this.checked(`${actor}/${row.key}`, row)));
   }
 
   override prune(now: number): void {

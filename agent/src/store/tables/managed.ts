@@ -38,8 +38,8 @@ const shape = z.looseObject({
   pooled: z.boolean(),
   /** Its owner keeps it for later, and says so. */
   pool: z.boolean().optional(),
-  /** Under which it was asked for, and by which account. */
-  key: z.looseObject({ account: z.string(), key: z.string() }).optional(),
+  /** Under which it was asked for, and by which account; `fingerprint`: of the request. */
+  key: z.looseObject({ account: z.string(), key: z.string(), fingerprint: z.string().optional() }).optional(),
   /** Milliseconds since the epoch, as the others. */
   createdAt: z.number(),
   /** Its container runs since then. */

@@ -16,6 +16,11 @@ export abstract class Table<Row> {
   /** Removes rows that are too old to matter. @param _now milliseconds since the epoch */
   prune(_now: number): void {}
 
+  /** Whether something is a row of it. */
+  takes(row: unknown): row is Row {
+    return this.shape.safeParse(row).success;
+  }
+
   /** @throws {StoreError} for whatever goes wrong in `run` */
   protected read<T>(run: () => T): T {
     try {

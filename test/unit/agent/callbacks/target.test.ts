@@ -6,6 +6,7 @@
 import { describe, expect, it } from "vitest";
 import { CallbackTargets } from "../../../../agent/src/callbacks";
 import { type ResolveOptions, resolvePublic } from "../../../../agent/src/outgoing";
+import type { Result } from "../../../../core/gpu";
 
 const names: Record<string, string[]> = {
   "hooks.example.org": ["93.184.215.14"],
@@ -28,8 +29,13 @@ function targets(allowed: string[] = [], find: ResolveOptions["lookup"] = lookup
   return new CallbackTargets({ allowed, resolve, log: { warn: (data) => void logged.push(data) } });
 }
 
-const problems = (url: string, secret = "secret123", allowed: string[] = []) =>
-  targets(allowed).problems("tenant:web-ide", { url, secret });
+function given<T>(result: Result<T>): T {
+  if (!result.ok) throw new Error(result.refusal.message);
+  return result.value;
+}
+
+const problems = async (url: string, secret = "secret123", allowed: string[] = []) =>
+  given(await targets(allowed).problems("tenant:web-ide", { url, secret }));
 
 describe("a callback URL", () => {
   it.each([
@@ -93,7 +99,8 @@ describe("a callback URL", () => {
 
   it("is refused as often as somebody tries, and the log has a few of an owner's", async () => {
     const judge = targets();
-    const ask = (owner: string) => judge.problems(owner, { url: "https://127.0.0.1/", secret: "x" });
+    const ask = async (owner: string) =>
+      given(await judge.problems(owner, { url: "https://127.0.0.1/", secret: "x" }));
     logged.length = 0;
     for (let n = 0; n < 200; n++) expect(await ask("many")).toHaveLength(1);
     expect(logged).toHaveLength(60);
@@ -109,13 +116,21 @@ describe("a callback URL", () => {
       return ["93.184.215.14"];
     };
     const judge = targets([], slow);
-    const ask = (owner: string) =>
-      judge.problems(owner, { url: `https://${owner}.example.org/`, secret: "x" });
+    const ask = (owner: string, secret = "x") =>
+      judge.problems(owner, { url: `https://${owner}.example.org/`, secret });
     asked.length = 0;
     const all = Array.from({ length: 40 }, () => ask("many"));
     // The places of those that wait are taken too.
     for (const late of all.slice(36))
-      expect(await late).toEqual([expect.stringContaining("try again in a few seconds")]);
+      expect(await late).toMatchObject({
+        refusal: {
+          code: "full",
+          message: expect.stringContaining("callbackUrl: "),
+          allowed: expect.stringContaining("4 of one owner"),
+        },
+      });
+    // What is wrong in any case is told first.
+    expect(given(await ask("many", "no spaces"))).toEqual([expect.stringMatching(/^callbackSecret: /)]);
     const other = ask("other");
     await new Promise((resolve) => setImmediate(resolve));
     expect(asked).toEqual([...Array(4).fill("many.example.org"), "other.example.org"]);
@@ -125,7 +140,7 @@ describe("a callback URL", () => {
       answers.shift()?.();
       await new Promise((resolve) => setImmediate(resolve));
     }
-    expect(await Promise.all([...all.slice(0, 36), other])).toEqual(Array(37).fill([]));
+    expect(await Promise.all([...all.slice(0, 36), other])).toEqual(Array(37).fill({ ok: true, value: [] }));
   });
 
   it("that is wrong in itself is not looked up", async () => {

@@ -297,15 +297,6 @@ describe("another tenant", () => {
     await rig.manager.remove("web", given(made[0] as Result<{ id: string }>).id);
     expect(code(await rig.create(small))).toBe("ok");
   });
-
-  it("that the stack names no more has no containers", async () => {
-    given(await rig.create());
-    const { id } = given(await rig.create({}, "bench"));
-    rig.tenants = ["bench"];
-    await rig.manager.recover();
-    expect(rig.rows().map((row) => row.id)).toEqual([id]);
-    await rig.agreed();
-  });
 });
 
 describe("ports of the node", () => {

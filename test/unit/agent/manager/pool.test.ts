@@ -69,7 +69,7 @@ describe("a pool", () => {
 
   it("whose image is broken or missing says so, and is filled once that is mended", async () => {
     await withPool(template({ image: "node:22", targetSize: 1 }));
-    await until("it says so", SOON, () => rig.manager.problems[0]?.includes("manifest unknown"));
+    await until("it says so", SOON, () => rig.manager.problems[0]?.includes("its registry has none"));
     const tries = rig.dockerd.calls.filter((call) => call === "POST /images/create").length;
     expect(tries).toBe(1);
     rig.dockerd.data.registry.set("docker.io/library/node:22", `sha256:${"cc".repeat(32)}`);

@@ -1,10 +1,8 @@
 /**
  * Managers that were cut off, over a real database and the real creator, with a fake dockerd. Proves: the next one brings rows and
  * containers to agree; what somebody took away is gone; what nobody has is removed; and where the ledger was lost, a tenant keeps
- * what is labelled as theirs. That a real process dies there: test/process/manager-kill.test.ts.
+ * all that is theirs, and where its copy is lost too, all that labels and logs say is theirs. That a real process dies there: test/process/manager-kill.test.ts.
  */
-import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Result } from "../../../../core/gpu";
 import { until } from "../../../lib/until";
@@ -103,26 +101,66 @@ describe("the next manager", () => {
     expect(persons).toHaveLength(64);
   });
 
-  it("keeps tenants' containers where the ledger was lost, and removes those of the pool", async () => {
-    rig.config = configOf({ templates: [template({ targetSize: 1 })] });
-    await rig.start();
-    await rig.ready(1);
-    const mine = given(await rig.create({ ports: [80], memory: 1024 }));
-    const before = rig.rows().map(({ id }) => id);
-    await rig.end();
-    for (const file of ["ledger.db", "ledger.db-wal", "ledger.db-shm"])
-      rmSync(join(rig.folder, file), { force: true });
-    await rig.begin();
-    await rig.ready(1);
-    await rig.agreed();
-    expect(rig.manager.list("web")).toMatchObject([
-      { id: mine.id, ports: mine.ports, memoryMiB: 1024, status: "running" },
-    ]);
-    expect(
-      rig
-        .rows()
-        .filter(({ id }) => before.includes(id))
-        .map(({ id }) => id),
-    ).toEqual([mine.id]);
+  describe("where the ledger was lost", () => {
+    /** Of a tenant one that was made and one that was claimed; one stands ready. */
+    async function begun() {
+      rig.config = configOf({ templates: [template({ targetSize: 1 })] });
+      await rig.start();
+      await rig.ready(1);
+      const made = { name: "made", ports: [80], memory: 1024, volumeName: "deps", env: { A: "b" } };
+      const claimed = { name: "claimed", env: { TOKEN: "t" }, idempotency_key: "k" };
+      given(await rig.create(made));
+      given(await rig.claim(claimed));
+      await rig.ready(1);
+      return { claimed, list: listed(), ids: rig.rows().map(({ id }) => id) };
+    }
+    /** In the order of their ids, as the database has them. */
+    const listed = () => rig.manager.list("web").sort((a, b) => (a.id < b.id ? -1 : 1));
+
+    it("has all that tenants have, and what stands ready, as it was", async () => {
+      const { claimed, list, ids } = await begun();
+      const envs = list.map(({ id }) => rig.manager.find("web", id)?.env);
+      await rig.end();
+      rig.lose("ledger.db");
+      await rig.begin();
+      await rig.ready(1);
+      await rig.agreed();
+      expect(listed()).toEqual(list);
+      expect(list.map(({ id }) => rig.manager.find("web", id)?.env)).toEqual(envs);
+      expect(rig.rows().map(({ id }) => id)).toEqual(ids);
+      expect(given(await rig.claim(claimed)).id).toBe(list.find(({ name }) => name === "claimed")?.id);
+      expect(rig.rig.store.tables.volumes.all()).toMatchObject([
+        { name: "berth-test-web.deps", owner: "web" },
+      ]);
+      expect(rig.rig.store.rebuilding).toBeUndefined();
+    });
+
+    it("and its copy too, has what labels and logs say, and leaves alone what may be somebody's", async () => {
+      const { list, ids } = await begun();
+      await rig.end();
+      rig.lose("ledger.db", "tenants.db");
+      await expect(rig.begin()).rejects.toThrow("may be a tenant's since");
+      const known = list.map(({ id, ports, memoryMiB }) => ({ id, ports, memoryMiB, status: "running" }));
+      expect(listed()).toMatchObject(known);
+      const unsure = ids.filter((id) => !list.some((one) => one.id === id));
+      expect(unsure).toHaveLength(1);
+      const labels = () =>
+        [...rig.dockerd.containers.values()].map(({ Config }) => Config?.Labels?.["berth.creation"] ?? "");
+      // Another one stands ready; what may be somebody's is not given to anybody.
+      await rig.ready(1);
+      expect(labels()).toEqual(expect.arrayContaining(ids));
+      expect(rig.rows().map(({ id }) => id)).not.toContain(unsure[0]);
+      // A restart in the middle is none the wiser.
+      await rig.end();
+      await expect(rig.begin()).rejects.toThrow(unsure[0]);
+      expect([labels().includes(unsure[0] ?? ""), rig.rig.store.rebuilding]).toEqual([true, "labels"]);
+      const left = [...rig.dockerd.containers.values()].find(
+        ({ Config }) => Config?.Labels?.["berth.creation"] === unsure[0],
+      );
+      rig.dockerd.take(left?.Id ?? "");
+      await rig.restart();
+      expect(rig.rig.store.rebuilding).toBeUndefined();
+      expect(listed()).toMatchObject(known);
+    });
   });
 });

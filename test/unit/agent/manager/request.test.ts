@@ -77,7 +77,7 @@ describe("an image", () => {
     expect(all.map(code)).toEqual(["ok", "ok"]);
     expect(rig.dockerd.calls.filter((call) => call === "POST /images/create")).toHaveLength(1);
     expect(await rig.create({ image: "node:nope" })).toMatchObject({
-      refusal: { code: "not-found", message: expect.stringContaining("manifest unknown") },
+      refusal: { code: "not-found", message: expect.stringContaining("its registry has none of that name") },
     });
     rig.measured = { ...rig.measured, diskFreeMiB: 3000 };
     expect(code(await rig.create({ image: "node:23" }))).toBe("full");

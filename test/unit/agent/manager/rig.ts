@@ -2,10 +2,19 @@
  * A container manager over a real database, the real writer and the real creator, with a fake dockerd, and with a node of 16 GB
  * that is not this one. Its tenants are `web` and `bench`.
  */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { type ManagerConfig, managerSchema } from "../../../../agent/src/config";
 import { Containers, Creator } from "../../../../agent/src/containers";
 import { Engine } from "../../../../agent/src/docker";
-import { type ManagedRequest, Manager, managedSchema, type Setups } from "../../../../agent/src/manager";
+import {
+  FormerTenants,
+  type Holding,
+  type ManagedRequest,
+  Manager,
+  managedSchema,
+  type Setups,
+} from "../../../../agent/src/manager";
 import { Operations } from "../../../../agent/src/operations";
 import type { ManagedRow } from "../../../../agent/src/store";
 import { isManagedCreation } from "../../../../core/names";
@@ -60,6 +69,13 @@ export class ManagerRig {
   setups: Setups | undefined;
   mostOfTenant: number | undefined;
   mostVolumes: number | undefined;
+  /** Whose things are to be removed, once `tenants` does not name them. */
+  purge: string[] | true = [];
+  /** Who has some of what is not the manager's own. */
+  readonly held = { images: new Set<string>(), packages: new Set<string>(), logs: new Set<string>() };
+  former!: FormerTenants;
+  /** Whose log is whose, over restarts. */
+  readonly owners = new Map<string, string>();
   /** What is added to the clock, in milliseconds. */
   later = 0;
   rig!: Rig;
@@ -129,6 +145,16 @@ export class ManagerRig {
       isTaken: (port) => this.manager.hasPort(port),
       endSeconds: 2,
     });
+    const isTenant = (name: string) => this.config !== undefined && this.tenants.includes(name);
+    this.former = new FormerTenants({
+      ...{ operations, log, isTenant },
+      holdings: () => ({
+        ...this.manager.holdings,
+        ...{ images: holding(this.held.images), packages: holding(this.held.packages) },
+        logs: holding(this.held.logs),
+      }),
+      mayGo: (name) => this.purge === true || this.purge.includes(name),
+    });
     this.manager = new Manager({
       ...{
         store,
@@ -143,15 +169,27 @@ export class ManagerRig {
       stack: "test",
       config: () => this.config,
       ports: () => this.range,
-      isTenant: (name) => this.tenants.includes(name),
+      isTenant: (name) => isTenant(name) && !this.former.leaves(name),
+      former: this.former,
       measure: { measure: () => this.measured },
       setups: () => this.setups,
       ...(this.mostOfTenant !== undefined && { mostOfTenant: this.mostOfTenant }),
       mostVolumes: this.mostVolumes,
+      logs: {
+        open: (id, owner) => void (owner !== undefined && this.owners.set(id, owner)),
+        end: async () => {},
+        ownerOf: (id) => this.owners.get(id),
+      },
       now: this.now,
     });
     this.containers.follow();
     await this.manager.recover();
+  }
+
+  /** What a disk loses, once berthd has ended. @param files of its folder, with all that SQLite has beside them */
+  lose(...files: string[]): void {
+    for (const file of files)
+      for (const suffix of ["", "-wal", "-shm"]) rmSync(join(this.folder, file + suffix), { force: true });
   }
 
   /** As a berthd that ends well. */
@@ -174,6 +212,11 @@ export class ManagerRig {
   rows(): ManagedRow[] {
     return this.rig.store.tables.managed.all().filter(({ state }) => state !== "gone");
   }
+
+  /** Docker's word of a container. */
+  state = (id: string): string | undefined =>
+    [...this.dockerd.containers.values()].find(({ Config }) => Config?.Labels?.["berth.creation"] === id)
+      ?.State.Status;
 
   ready = (count: number) =>
     until(`${count} stand ready`, SOON, () => this.pool().ready === count && this.pool().warming === 0);
@@ -221,3 +264,8 @@ export class ManagerRig {
     await this.dockerd.close();
   }
 }
+
+const holding = (owners: Set<string>): Holding => ({
+  owners: () => owners,
+  removeOf: async (owner) => void owners.delete(owner),
+});

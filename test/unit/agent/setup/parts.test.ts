@@ -1,16 +1,17 @@
 /**
  * Parts of set-ups by themselves. Proves: what is read of a working tree, whatever its author put there; what is in its
- * archive; what comes into a container's log again after a restart.
+ * archive; what comes into a container's log again after a restart, and how much of what is printed faster than it is read.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { LogLine as DockerLine } from "../../../../agent/src/docker";
+import type { LogLine as DockerLine, LogsOptions } from "../../../../agent/src/docker";
 import { archiveOf } from "../../../../agent/src/setup/archive";
-import { LogFollower } from "../../../../agent/src/setup/follow";
+import { LogFollower, SKIPPED } from "../../../../agent/src/setup/follow";
 import { readProject } from "../../../../agent/src/setup/project";
+import { until } from "../../../lib/until";
 import { endAll, logsOf, read, textOf } from "../container-logs/rig";
 
 let folder: string;
@@ -123,6 +124,71 @@ describe("what a container prints", () => {
       expect(got).toEqual(["a", "b", "c", "d", "e"]);
     },
   );
+
+  /** As dockerd with so many lines, of which it counts those that are read. */
+  const printing = (count: number, text: string) => {
+    const asked: LogsOptions[] = [];
+    const all = Array.from({ length: count }, (_, n) => ({
+      ...{ stream: "stdout" as const, at: at(n), line: `${n} ${text}` },
+    }));
+    const rig = {
+      asked,
+      read: 0,
+      logs: async (_: string, options: LogsOptions = {}) => {
+        asked.push(options);
+        const { since = "0", tail = count } = options;
+        const lines = all.slice(count - Math.min(count, tail));
+        return (async function* () {
+          for (const line of lines) {
+            if (Number(line.at) < Number(since)) continue;
+            rig.read++;
+            yield line;
+          }
+        })();
+      },
+    };
+    return rig;
+  };
+  const numbers = (lines: readonly string[]) =>
+    lines.map((line) => (line === SKIPPED ? "…" : Number(line.split(" ")[0])));
+  const few = { spanMs: 200, most: 10, lastLines: 5 };
+
+  it.each([
+    ["comes whole, where it is little more than the bounds", 12, "", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]],
+    ["lacks the middle, and says so", 900, "", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, "…", 895, 896, 897, 898, 899]],
+    // Each counts as five.
+    ["counts by its length too", 900, "x".repeat(512), [0, 1, "…", 898, 899]],
+  ])("%s", async (_, count, text, wanted) => {
+    const { logs } = await logsOf(["0123abcd"]);
+    const dockerd = printing(count, text);
+    const bounds = { ...few, lastLines: text === "" ? 5 : 2 };
+    expect(await new LogFollower(dockerd, logs, bounds).follow("0123abcd", "c", never)).toBe(true);
+    expect(numbers(textOf(await read(logs)))).toEqual(wanted);
+    expect(dockerd.read).toBeLessThan(20);
+    expect(dockerd.asked.map(({ tail }) => tail)).toEqual([undefined, bounds.lastLines]);
+  });
+
+  it("of one owner's containers counts together, and of another's it does not", async () => {
+    const ids = ["0123abcd", "1123abcd", "2123abcd"];
+    const { logs } = await logsOf(ids);
+    for (const id of ids) logs.open(id, id.startsWith("2") ? "bench" : "web");
+    const follower = new LogFollower(printing(8, ""), logs, { ...few, spanMs: 60_000, mostOfOwner: 10 });
+    for (const id of ids) await follower.catchUp(id, "c");
+    const counts = await Promise.all(ids.map(async (id) => textOf(await read(logs, 0, id)).length));
+    expect(counts).toEqual([8, 2, 8]);
+  });
+
+  it("ends to be waited for with its signal", async () => {
+    const { logs } = await logsOf(["0123abcd"]);
+    const ended = new AbortController();
+    const dockerd = printing(900, "");
+    const following = new LogFollower(dockerd, logs, { ...few, spanMs: 600_000 });
+    const over = following.follow("0123abcd", "c", ended.signal);
+    await until("it waits", 10_000, async () => textOf(await read(logs)).length === 10);
+    ended.abort(new Error("enough"));
+    await expect(over).rejects.toThrow("enough");
+    expect(dockerd.asked).toHaveLength(1);
+  });
 
   it("is not asked for where the log has ended", async () => {
     const { logs } = await logsOf([]);
