@@ -28,22 +28,33 @@ export interface ManagedView {
   setup?: { phase: string; status: string; message?: string };
 }
 
+/** Rows are never changed, they are replaced: what a view takes from its row alone is made once, for lists of hundreds. */
+const lasting = new WeakMap<ManagedRow, { url: string; part: Omit<ManagedView, "status" | "setup"> }>();
+
 export function viewOf(
   row: ManagedRow,
   record: Pick<ContainerRecord, "state"> | undefined,
   url: string,
   setup: ManagedView["setup"],
 ): ManagedView {
+  let known = lasting.get(row);
+  if (known?.url !== url) {
+    known = { url, part: lastingPart(row, url) };
+    lasting.set(row, known);
+  }
+  const status = statusOf(row, record);
+  return setup === undefined ? { ...known.part, status } : { ...known.part, status, setup: setupOf(setup) };
+}
+
+function lastingPart(row: ManagedRow, url: string): Omit<ManagedView, "status" | "setup"> {
   const { id, name, image, template, memoryMiB, cpus, pooled, pool = false, claimedAt, createdAt } = row;
   const base = `${url.replace(/\/+$/, "")}/api/containers/${id}`;
   return {
-    ...{ id, name, status: statusOf(row, record), image, hostPort: row.ports[0]?.host ?? null },
-    ports: portsOf(row),
+    ...{ id, name, image, hostPort: row.ports[0]?.host ?? null, ports: portsOf(row) },
     ...{ fromPool: pooled, pool, memoryMiB, cpus, createdAt: claimedAt ?? createdAt },
     ...(template !== undefined && { template }),
     logsUrl: `${base}/logs`,
     terminalUrl: `${base.replace(/^http/, "ws")}/terminal`,
-    ...(setup !== undefined && { setup: setupOf(setup) }),
   };
 }
 
