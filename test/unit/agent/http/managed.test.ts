@@ -198,7 +198,7 @@ describe.runIf(asRoot)("the container manager over HTTP", () => {
     const [theirs] = (await as("web", "GET", "/api/pool")).body.pools;
     expect(theirs).toMatchObject({ template: "broken", failing: true, ready: 0 });
     expect(theirs.problem).toBeUndefined();
-    expect((await as("root", "GET", "/api/pool")).body.pools[0].problem).toContain("manifest unknown");
+    expect((await as("root", "GET", "/api/pool")).body.pools[0].problem).toContain("none of that name");
   });
 
   it("counts its containers for everybody, and says since when it runs", async () => {

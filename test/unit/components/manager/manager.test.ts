@@ -189,7 +189,7 @@ describe.each([
 
   it("gives the node git and its account, and opens just its ports", () => {
     const base = stageOf(seen, "host-base").create;
-    expect(base).toContain("apt_install git");
+    expect(base).toContain("apt_install dbus git");
     expect(base).toContain("git_name=berth-git git_uid=10002");
     expect(base).toContain("/etc/systemd/system/berth-manager.slice");
     const firewall = stageOf(seen, "host-firewall").create;
@@ -284,7 +284,7 @@ describe("an edit", () => {
     const users = [{ name: "alice", node: "node-0", index: 0 }];
     const { seen, cluster } = await makeCluster(localStack(users), false);
     expect([cluster.managers, cluster.tenantTokens]).toEqual([undefined, undefined]);
-    expect(stageOf(seen, "host-base").create).not.toMatch(/apt_install git|berth-git|berth-manager/);
+    expect(stageOf(seen, "host-base").create).not.toMatch(/apt_install dbus git|berth-git|berth-manager/);
     expect(Object.keys(JSON.parse(stageOf(seen, "agent-stage").stdin).node)).not.toContain("tenants");
   });
 });
