@@ -21,8 +21,8 @@ function serviceCautions({ workspaces: { services } }: StackConfig): string[] {
   ];
 }
 
-const GOES =
-  "ALL THAT IT HAD IS DELETED FOR GOOD, and no update brings it back: containers with their files, volumes, main images, kept " +
+const goes = (what: string) =>
+  `ALL THAT ${what} IS DELETED FOR GOOD, and no update brings it back: containers with their files, volumes, main images, kept ` +
   "packages and logs";
 const AFTER = "Take the name out of the list again when the update is done";
 
@@ -40,10 +40,10 @@ function managerCautions({ manager, ports, users }: StackConfig): string[] {
         ]
       : []),
     ...purge.tenants.map(
-      (name) => `berth:manager.purge.tenants has ${name}: ${GOES}, on every node. ${AFTER}`,
+      (name) => `berth:manager.purge.tenants has ${name}: ${goes("IT HAD")}, on every node. ${AFTER}`,
     ),
     ...purge.nodes.map(
-      (name) => `berth:manager.purge.nodes has ${name}: what tenants had there goes: ${GOES}. ${AFTER}`,
+      (name) => `berth:manager.purge.nodes has ${name}: ${goes("TENANTS HAD THERE")}. ${AFTER}`,
     ),
     ...(publish === "public"
       ? [

@@ -61,7 +61,7 @@ rules() {
   while IFS= read -r line; do
     case "$line" in
       '#'*': from its bridges') each docker '-A BERTH-USER -i %s -j RETURN' ;;
-      '#'*', to metadata')
+      '#'*', to metadata and files of nodes')
         each guests '-A BERTH-LINK -i %s -j RETURN'
         each other '-A BERTH-LINK -i %s -j RETURN'
         ;;

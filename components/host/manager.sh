@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set before it: $git_name $git_uid $git_gid $git_about $git_floor $git_systems $cache
-# What the container manager needs beside berthd: git, which fetches repositories as an account of its own, what bounds it, D-Bus, over which systemd-run waits, and a slice
-# for it. Needs a prologue that sets git_name, git_uid, git_gid, git_about (of the account), git_floor (the oldest git that is told which
+# What the container manager needs beside berthd: git with an account of its own and what bounds it; D-Bus, which systemd-run needs in
+# order to wait; a slice. Needs a prologue that sets git_name, git_uid, git_gid, git_about (of the account), git_floor (the oldest git that is told which
 # addresses to dial), git_systems (that have it), and cache (a folder that the account may pass through; what is in it can be fetched again).
 # ---
 apt_install dbus git

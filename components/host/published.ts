@@ -97,7 +97,7 @@ function forwardedRules(family: 4 | 6, allows: readonly Allow[], nodes: readonly
   return [
     ...[...toMetadata(family), ...toFiles(family, nodes)].map((to) => `-A BERTH-USER ${to} -j BERTH-LINK`),
     ...[...docker, ...podman].map((bridge) => `-A BERTH-LINK -i ${bridge} -j REJECT`),
-    "# interfaces, as Docker tells them: those of others, to metadata",
+    "# interfaces, as Docker tells them: those of others, to metadata and files of nodes",
     "-A BERTH-LINK -j REJECT",
     "-A BERTH-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
     ...[...docker, ...podman].map((bridge) => `-A BERTH-USER -i ${bridge} -j RETURN`),

@@ -34,8 +34,8 @@ export interface RetireOptions {
  * policy of FORWARD, kernel settings, time zone, and which services were off.
  *
  * Stays: installed packages, with the package sources and pins that they need for their updates, and the configuration
- * of a toolkit of NVIDIA's that Berth installed; all other accounts; Docker's images and volumes; and all data. A file system that was mounted by Berth and is in use stays mounted until the next
- * start. Containers of others run on: dockerd restarts only while live-restore is on.
+ * of a toolkit of NVIDIA's that Berth installed; all other accounts; Docker's images and volumes; and all data. A file system that
+ * was mounted by Berth and is in use stays mounted until the next start. Containers of others run on: dockerd restarts only while live-restore is on.
  * Facts: `kept` (directories with data, and the file system that each lies on), `leftMounted`, `leftGuarded` (folders whose
  * mounts stay nosuid and nodev until the next start), `changed`.
  *

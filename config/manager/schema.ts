@@ -42,7 +42,7 @@ export const manager = z.strictObject({
   tenants: z.array(tenant).min(1).max(64),
   /**
    * What is deleted for good, once it stands in no other list: of these tenants all that they had on any node, and of these nodes all
-   * that tenants had there. What stands here not either stays, with its containers stopped.
+   * that tenants had there. What is left out of both lists stays, with its containers stopped.
    */
   purge: z
     .strictObject({

@@ -55,7 +55,7 @@ export class Images {
   async dropOldStandIns(): Promise<void> {
     const now = this.config()?.images.standIn?.image;
     const there = await this.engine.images([STAND_IN_LABEL]);
-    // A main image that was made of one has the label's name, with nothing in it, and no digest of a registry.
+    // A main image made from one has this label with an empty value and no registry digest, so it is not found here.
     for (const reference of there.flatMap(({ RepoDigests }) => RepoDigests ?? []))
       if (reference !== now) await this.engine.removeImage(reference);
   }

@@ -41,7 +41,7 @@ export const unusable = (problem: string) =>
   new NotGiven({
     code: "closed",
     message: `this node cannot get repositories: ${problem}`,
-    allowed: `git ${GIT_FLOOR} or newer, with setpriv and prlimit of util-linux and nice of coreutils`,
+    allowed: `git ${GIT_FLOOR} or newer, with setpriv, prlimit and choom of util-linux and nice of coreutils`,
     fix: "have the operator install them on the node",
   });
 

@@ -27,7 +27,7 @@ export interface FollowBounds {
 }
 
 const defaultBounds: FollowBounds = { spanMs: 10_000, most: 20_000, mostOfOwner: 60_000, lastLines: 2000 };
-const BYTES_A_COUNT = 128;
+const CHARACTERS_A_COUNT = 128;
 export const SKIPPED = "[berth] lines are left out here: the container prints more than is kept of it";
 
 export class LogFollower {
@@ -92,7 +92,7 @@ export class LogFollower {
 
   private count(id: string, { line }: { line: string }): number {
     const { most, mostOfOwner } = this.bounds;
-    const weight = 1 + Math.floor(line.length / BYTES_A_COUNT);
+    const weight = 1 + Math.floor(line.length / CHARACTERS_A_COUNT);
     const owner = this.logs.ownerOf(id) ?? "";
     return (
       this.rate.take(`container ${id}`, most, weight) || this.rate.take(`owner ${owner}`, mostOfOwner, weight)

@@ -72,7 +72,7 @@ export interface WishRules {
   targetProblems(target: CallbackTarget): Promise<Result<string[]>>;
 }
 
-/** Refusals: bad-request with all that is wrong; not-allowed, full: nothing is, but the repository's host; but the target cannot be judged now. */
+/** Refusals: bad-request: all that is wrong. Otherwise not-allowed: only the host of the repository is; full: the target cannot be checked now. */
 export async function readWish(body: SetupRequest, rules: WishRules): Promise<Result<Wish>> {
   const repository = parseRepository(body.repo, rules);
   const branch = body.branch === undefined ? undefined : parseBranch(body.branch);

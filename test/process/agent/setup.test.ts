@@ -383,6 +383,8 @@ describe("a set-up that fails", () => {
     const node = await aNode([container]);
     dockerd.mood("POST /commit", { kind: "status", status: 500, message: "no space left on device" });
     expect(await setUp(node, container, request("app", container))).toMatchObject({ phase: "ready" });
-    expect((await linesOf(node, container.id)).join("\n")).toMatch(/no main image is made: .*the node's disk is full/);
+    expect((await linesOf(node, container.id)).join("\n")).toMatch(
+      /no main image is made: .*the node's disk is full/,
+    );
   });
 });

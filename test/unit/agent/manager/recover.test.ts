@@ -1,7 +1,8 @@
 /**
  * Managers that were cut off, over a real database and the real creator, with a fake dockerd. Proves: the next one brings rows and
  * containers to agree; what somebody took away is gone; what nobody has is removed; and where the ledger was lost, a tenant keeps
- * all that is theirs, and where its copy is lost too, all that labels and logs say is theirs. That a real process dies there: test/process/manager-kill.test.ts.
+ * all that is theirs, and where its copy is lost too, all that labels and logs say is theirs. That a real process dies there:
+ * test/process/manager-kill.test.ts.
  */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Result } from "../../../../core/gpu";
