@@ -6,7 +6,7 @@
  * also where the ledger is lost at that moment.
  */
 import { once } from "node:events";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as after } from "node:timers/promises";
@@ -247,6 +247,9 @@ describe.runIf(asRoot)("a berthd with a container manager that is killed", () =>
     await begin(pool);
     const mine = [(await create()).body.id, (await claimed()).body.id];
     await full();
+    // Whose log it is, is written a moment after the claim was answered.
+    const owned = () => existsSync(join(node.paths.containerLogs, `${mine[1]}.owner`));
+    await expect.poll(owned, { timeout: SOON }).toBe(true);
     await end();
     lose(node.paths.ledger, copy());
     await killAt(point);
