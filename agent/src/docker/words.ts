@@ -1,6 +1,7 @@
 /**
  * What Docker's refusals mean, in words for back-ends. Docker's own are for the operator's log alone: they name ids, paths and
- * addresses of the node, and what is somebody else's. Pure.
+ * addresses of the node, and what is somebody else's. Docker gives no codes for these: an exception to the rule in CONTRIBUTING. What
+ * is not recognised is `conflict`. Pure.
  */
 import type { Refusal } from "../../../core/gpu";
 import type { DockerError } from "./errors";
@@ -94,11 +95,15 @@ export function wordsFor({ message, outcome }: Pick<DockerError, "message" | "ou
   return MEANINGS.find(({ said }) => said.test(message))?.refusal ?? UNKNOWN;
 }
 
+/** By what registries and Docker answer, and no more: "certificate signed by unknown authority" says nothing of an image. */
+const NONE_OF_THAT_NAME =
+  /(manifest|name) unknown|(manifest|repository) .*(not found|does not exist)|: not found|no matching manifest|access .*denied|: denied|unauthorized|authorization failed/i;
+
 /** Why a registry did not give an image: the end of a sentence. */
 export function registryWords({ message }: Pick<DockerError, "message">): string {
   if (/toomanyrequests|rate limit/i.test(message))
     return "its registry takes no more requests of this node now";
-  if (/not found|unknown|does not exist|denied|unauthorized|no matching manifest/i.test(message))
+  if (NONE_OF_THAT_NAME.test(message))
     return "its registry has none of that name for this node, or gives it to those alone who sign in";
   if (/no space left on device|disk quota exceeded/i.test(message))
     return "the node's disk has no room for it";
