@@ -4,6 +4,8 @@
  */
 import { isObject } from "./value-words.mjs";
 
+const GOES = "is deleted for good: containers with their files, volumes, main images, kept packages, logs";
+
 /**
  * @param {unknown} before JSON of the stage's input; anything else: nobody knows
  * @param {unknown} after
@@ -18,12 +20,15 @@ export function tenantWords(before, after) {
   const gone = namesOf(old).filter((name) => !names.includes(name));
   const purged = Array.isArray(now.purgeTenants) ? now.purgeTenants.map(String) : [];
   const all = [...new Set([...gone, ...purged.filter((name) => !names.includes(name))])].sort();
-  return all.map((name) => ({
-    what: `all that ${name} has`,
-    line: goes(name)
-      ? "is deleted for good: containers with their files, volumes, main images, kept packages, logs"
-      : "stays, and its containers are stopped; its token ends",
-  }));
+  // Also of those whom an update before this one took out: the stack does not know them any more.
+  const allGoes = now.purgeTenants === true && old.purgeTenants !== true;
+  return [
+    ...(allGoes ? [{ what: "all that tenants had", line: GOES }] : []),
+    ...all.map((name) => ({
+      what: `all that ${name} has`,
+      line: goes(name) ? GOES : "stays, and its containers are stopped; its token ends",
+    })),
+  ];
 }
 
 /** @param {unknown} text */

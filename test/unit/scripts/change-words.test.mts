@@ -139,12 +139,17 @@ describe("a stage", () => {
       `all that web has on node-1: ${stays}`,
     ]);
     expect(said(serving("web", "bench"), { purgeTenants: true })).toEqual([
+      `all that tenants had on node-1: ${goes}`,
       `all that bench has on node-1: ${goes}`,
       `all that web has on node-1: ${goes}`,
     ]);
     // Taken out by an update before this one.
     const purge = { ...serving("bench"), purgeTenants: ["web"] };
     expect(said(serving("bench"), purge)).toEqual([`all that web has on node-1: ${goes}`]);
+    // Of a node that lost the manager by one before this.
+    expect(said({}, { purgeTenants: true })).toEqual([`all that tenants had on node-1: ${goes}`]);
+    expect(said({ tenants: [] }, { tenants: [], purgeTenants: true })).toHaveLength(1);
+    expect(said({ purgeTenants: true }, { purgeTenants: true, port: 9701 })).toEqual([]);
     expect(said(serving("web"), serving("web", "bench"))).toEqual([]);
     const all = words(command("a", input(serving("web")), input({})));
     expect(all[0]).toMatch(/^all that web has/);
