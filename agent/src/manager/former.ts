@@ -14,9 +14,9 @@ export interface Holding {
 }
 
 /** All that tenants have, by the step that removes it. */
-export type Holdings = Readonly<Record<(typeof OPERATIONS)["leave"][number], Holding>>;
+type Holdings = Readonly<Record<(typeof OPERATIONS)["leave"][number], Holding>>;
 
-export interface FormerTenantsOptions {
+interface FormerTenantsOptions {
   operations: Pick<Operations, "run" | "handle" | "has">;
   /** Asked for when all parts are there. */
   holdings(): Holdings;

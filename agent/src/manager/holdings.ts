@@ -6,7 +6,7 @@ import { accountOf } from "./key";
 import type { Maker } from "./maker";
 import type { Volumes } from "./volumes";
 
-export interface HoldingsOptions {
+interface HoldingsOptions {
   book: Book;
   maker: Pick<Maker, "dispose">;
   volumes: Volumes;

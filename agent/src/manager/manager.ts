@@ -21,7 +21,7 @@ import { NodeMeasure } from "./measure";
 import { Once } from "./once";
 import { PoolKeeper } from "./pool";
 import type { Logs, ManagedContainer, ManagedContainers } from "./ports";
-import { type RecoverOptions, recoverManaged } from "./recover";
+import { type RecoverOptions, recoverManaged, STOP_SECONDS } from "./recover";
 import { isLeaving, noContainer, noManager, notMadeYet, startsWithoutGpus, tooManyAsks } from "./refusals";
 import {
   type ClaimRequest,
@@ -70,9 +70,6 @@ export interface TenantCaller {
   /** As events name it. */
   actor: string;
 }
-
-/** Between TERM and KILL. */
-const STOP_SECONDS = 10;
 
 export class Manager implements ManagedContainers {
   /** To be called regularly. */

@@ -31,8 +31,8 @@ export interface RecoverOptions {
   log: Log;
 }
 
-/** Between TERM and KILL. */
-const STOP_SECONDS = 10;
+/** Between TERM and KILL, of what a tenant has. */
+export const STOP_SECONDS = 10;
 
 /** @throws Error with all that could not be done; the rest is */
 export async function recoverManaged(options: RecoverOptions): Promise<void> {

@@ -15,7 +15,7 @@ const LAST_LINES = 2000;
 const CATCH_UP_MS = 10_000;
 
 /** How much is read of what containers print: it costs berthd the more processor time, the more it is. */
-export interface FollowBounds {
+interface FollowBounds {
   /** @default 10 s */
   spanMs: number;
   /** Lines of one container in each span; each 128 bytes of a line count as one more. @default 20000 */
