@@ -118,7 +118,7 @@ async function adopt(options: RecoverOptions, record: ContainerRecord): Promise<
   const mayBeTheirs = rebuilding !== undefined && state !== "created";
   const owner = mayBeTheirs ? ownerOf(options, record) : undefined;
   if (owner !== undefined) return found(options, record, owner);
-  // With the copy of the ledger at hand it is one that stood ready; without it, nobody can tell.
+  // With the whole copy of the ledger at hand it is one that stood ready; without it, nobody can tell.
   if (mayBeTheirs && rebuilding === "labels" && labelled === SYSTEM)
     throw new Error(maySomebodyHave(creation));
   const gone = await creator.remove(id, { actor: "manager" });
@@ -131,7 +131,7 @@ const ownerOf = ({ logs }: RecoverOptions, { owner, creation = "" }: ContainerRe
   owner === SYSTEM ? logs?.ownerOf(creation) : owner;
 
 const maySomebodyHave = (creation: string) =>
-  `container ${creation} was made for a pool, and may be a tenant's since: the ledger and its copy are lost. It is left as it is; look into it, and remove it if nobody needs it: berth container remove`;
+  `container ${creation} was made for a pool, and may be a tenant's since: the ledger is lost, and its copy is too, or a part of it. It is left as it is; look into it, and remove it if nobody needs it: berth container remove`;
 
 async function found({ book, write }: RecoverOptions, record: ContainerRecord, owner: string): Promise<void> {
   reached("manager:before-adopt");

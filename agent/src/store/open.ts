@@ -21,8 +21,8 @@ export interface OpenOptions {
 }
 
 /**
- * What a new ledger was begun with, where the earlier one was lost: what tenants have was found in the copy (`copy`), or there is none
- * (`labels`), and all that is known of it is what Docker's labels say. Kept until all of it is found.
+ * What a new ledger was begun with, where the earlier one was lost: what tenants have was found in the copy (`copy`), or there is none,
+ * or rows of it cannot be used (`labels`), and Docker's labels say all that is known of the rest. Kept until all of it is found.
  */
 export type Rebuilding = "copy" | "labels";
 /** As the database keeps it: `PRAGMA user_version`. */
@@ -163,7 +163,8 @@ function findAgain(db: DatabaseSync, file: string): Pick<Loaded, "found"> {
   db.exec("BEGIN IMMEDIATE");
   // Each row is of its own table: `Put` says so.
   for (const { table, row } of copy?.puts ?? []) tables[table].put(row as never);
-  db.exec(`PRAGMA user_version = ${REBUILDING.indexOf(copy === undefined ? "labels" : "copy")}`);
+  const isWhole = copy !== undefined && copy.unusable === 0;
+  db.exec(`PRAGMA user_version = ${REBUILDING.indexOf(isWhole ? "copy" : "labels")}`);
   db.exec("COMMIT");
   return copy === undefined ? {} : { found: { rows: copy.puts.length, unusable: copy.unusable } };
 }

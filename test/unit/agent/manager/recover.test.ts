@@ -136,6 +136,32 @@ describe("the next manager", () => {
       expect(rig.rig.store.rebuilding).toBeUndefined();
     });
 
+    it("and rows of its copy cannot be used, leaves alone what may be somebody's", async () => {
+      const { list, ids } = await begun();
+      const theirs = list.find(({ name }) => name === "claimed")?.id ?? "";
+      await rig.end();
+      rig.lose("ledger.db");
+      rig.spoilCopy(theirs);
+      // A power cut took the note at its log too.
+      rig.owners.delete(theirs);
+      await expect(rig.begin()).rejects.toThrow(`container ${theirs} was made for a pool`);
+      await rig.ready(1);
+      expect(rig.state(theirs)).toBe("running");
+      expect(listed()).toEqual(list.filter(({ id }) => id !== theirs));
+      expect(rig.rows().map(({ id }) => id)).toEqual(ids.filter((id) => id !== theirs));
+    });
+
+    it("and rows of its copy cannot be used, a tenant has what its log says", async () => {
+      const { list } = await begun();
+      const theirs = list.find(({ name }) => name === "claimed")?.id ?? "";
+      await rig.end();
+      rig.lose("ledger.db");
+      rig.spoilCopy(theirs);
+      await rig.begin();
+      expect(listed().map(({ id }) => id)).toEqual(list.map(({ id }) => id));
+      expect(rig.rig.store.rebuilding).toBeUndefined();
+    });
+
     it("and its copy too, has what labels and logs say, and leaves alone what may be somebody's", async () => {
       const { list, ids } = await begun();
       await rig.end();

@@ -4,6 +4,7 @@
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { type ManagerConfig, managerSchema } from "../../../../agent/src/config";
 import { Containers, Creator } from "../../../../agent/src/containers";
 import { Engine } from "../../../../agent/src/docker";
@@ -190,6 +191,14 @@ export class ManagerRig {
   lose(...files: string[]): void {
     for (const file of files)
       for (const suffix of ["", "-wal", "-shm"]) rmSync(join(this.folder, file + suffix), { force: true });
+  }
+
+  /** A row of a container that a disk damaged, in the ledger's copy. */
+  spoilCopy(id: string): void {
+    const db = new DatabaseSync(join(this.folder, "tenants.db"));
+    const { changes } = db.prepare("UPDATE kept SET body = '{' WHERE name = 'managed' AND key = ?").run(id);
+    db.close();
+    if (changes !== 1) throw new Error(`the copy has no row of ${id}`);
   }
 
   /** As a berthd that ends well. */
