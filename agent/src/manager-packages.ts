@@ -57,6 +57,10 @@ export class ManagerPackages implements CachesOfManager, SetupPackages {
     return this.usable ? this.caches.usage().caches.map(({ owner }) => owner) : [];
   }
 
+  isUnread(): boolean {
+    return !this.usable && this.caches.hasKept;
+  }
+
   /** @throws Error not all can be removed now */
   async removeOf(owner: string): Promise<void> {
     if (!this.usable) throw new Error("kept packages cannot be looked at now");

@@ -1,4 +1,5 @@
 /** The container manager with all that works for it: set-ups, commands, logs, messages to back-ends, and what is kept for all of them. */
+import { existsSync } from "node:fs";
 import { GIT_ACCOUNT, type RepositoryHost } from "../../core/manager";
 import { Callbacks, CallbackTargets } from "./callbacks";
 import { Commands } from "./commands";
@@ -107,7 +108,7 @@ export class ManagerParts {
 
   /** What is kept for tenants' next containers, by what it is. */
   get kept(): Record<string, { count: number; bytes: number }> {
-    if (!this.isUsed) return {};
+    if (this.prepared === undefined) return {};
     const { repositories, bytes } = this.repositories.usage();
     const packages = this.packages.usage();
     return {
@@ -118,13 +119,13 @@ export class ManagerParts {
 
   /** Before anything is answered: what containers printed can be read from then on. */
   async restore(): Promise<void> {
-    if (this.isUsed) await this.restoreLogs();
+    if (this.manager.isUsed) await this.restoreLogs();
   }
 
   /** Once requests are answered. */
   start(): void {
     this.callbacks.start();
-    if (this.isUsed) void this.ready();
+    if (this.manager.isUsed) void this.ready();
   }
 
   /** Grants are made: what a berthd before this one left half-done is brought to an end, and what ran goes on. */
@@ -159,11 +160,6 @@ export class ManagerParts {
 
   private get hosts(): readonly RepositoryHost[] {
     return this.config?.repositories.hosts ?? [];
-  }
-
-  /** A node without a manager, and without anything left of one, gets no folders of it. */
-  private get isUsed(): boolean {
-    return this.config !== undefined || this.manager.size > 0;
   }
 
   private get ids(): string[] {
@@ -204,12 +200,13 @@ export class ManagerParts {
   }
 
   private openFormer(): FormerTenants {
-    const { operations, isTenant, mayGo, log } = this.options;
+    const { operations, isTenant, mayGo, log, paths } = this.options;
+    const isUnread = () => this.restored === undefined && existsSync(paths.containerLogs);
     const holdings = () => {
       const { packages, logs } = this;
       return {
         ...{ ...this.manager.holdings, images: this.setups.holding(), packages },
-        logs: { owners: () => logs.allOwners(), removeOf: (owner: string) => logs.removeOf(owner) },
+        logs: { owners: () => logs.allOwners(), removeOf: (owner: string) => logs.removeOf(owner), isUnread },
       };
     };
     return new FormerTenants({ operations, holdings, isTenant, mayGo, log });

@@ -1,10 +1,11 @@
 /**
  * berthd, bundled and in a process of its own, killed with SIGKILL at each step of the removal of all that a tenant had, which the
  * stack names no more; dockerd is a stand-in that lives on, database, journal, logs and sockets are real. Proves: the next berthd ends
- * it, also where the stack names a tenant of that name again by then, who is let in when nothing is left, and begins with nothing.
+ * it, also where the stack names a tenant of that name again by then, who is let in when nothing is left, and begins with nothing; and
+ * so it does on a node that has no manager any more, where a tenant may have nothing left but what is kept of a container.
  */
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -46,6 +47,9 @@ describe.runIf(process.getuid?.() === 0)("a berthd that removes what a tenant ha
       ...{ listen: "loopback", port: 0, tenants: tenants.map((name) => ({ name })), purgeTenants },
       manager: configOf({ templates: pool, reserveMiB: 0 }),
     });
+  /** The node has no manager any more, nor tenants. */
+  const writeWithout = (purgeTenants?: true) =>
+    node.writeNode({ ...{ listen: "loopback", port: 0, tenants: [] }, ...(purgeTenants && { purgeTenants }) });
   const env = (fault = "") => ({
     ...{ BERTH_DOCKER_SOCKET: dockerd.socket, BERTH_FAULTS_ALLOWED: fault ? "1" : "", BERTH_FAULT: fault },
   });
@@ -129,6 +133,80 @@ describe.runIf(process.getuid?.() === 0)("a berthd that removes what a tenant ha
       expect([again.status, [made.id, claimed.id].includes(again.body.id)]).toEqual([201, false]);
     },
   );
+
+  const creations = () =>
+    [...dockerd.containers.values()].map(({ Config }) => Config?.Labels?.["berth.creation"]);
+  /** Whoever is called so from now on. */
+  async function comesBack(): Promise<string> {
+    write(["web"]);
+    return until("one of that name is let in", SOON, async () => {
+      const made = await node.call("POST", "/api/tokens", { body: { role: "tenant", owner: "web" } });
+      const { token } = made.body;
+      return made.status === 201 && (await ask(token, "GET", "/api/containers")).status === 200 && token;
+    });
+  }
+
+  it.each(points)("at %s, on a node that has no manager any more", async (point) => {
+    write(["web"]);
+    await start();
+    const first = await tokenOf("web");
+    const made = await until("it is served", SOON, async () => {
+      const answer = await create(first);
+      return answer.status === 201 && answer.body;
+    });
+    const claimed = (await claim(first)).body;
+    berthd.child.kill("SIGKILL");
+    await berthd.ended;
+    await start(point);
+    const died = once(berthd.child, "exit");
+    writeWithout(true);
+    expect((await died)[1]).toBe("SIGKILL");
+    await start();
+    await until("nothing of it is left", SOON, () => left("web").length === 0);
+    for (const { id } of [made, claimed]) expect(creations()).not.toContain(id);
+    expect(dockerd.calls).toContain("DELETE /volumes/berth-test-web.deps");
+    const token = await comesBack();
+    expect((await ask(token, "GET", "/api/containers")).body.containers).toEqual([]);
+    // Under the key of the former's.
+    const again = await until("it is served", SOON, async () => {
+      const answer = await create(token);
+      return answer.status !== 503 && answer;
+    });
+    expect([again.status, again.body.id === made.id]).toEqual([201, false]);
+  });
+
+  /** As a berthd before this one left it. */
+  const kept = {
+    logs: () => {
+      const file = (name: string, text: string) => writeFileSync(join(node.paths.containerLogs, name), text);
+      mkdirSync(node.paths.containerLogs, { recursive: true });
+      file("0a0b0c0d.owner", "web");
+      const line = { seq: 1, timestamp: Date.now(), source: "start", line: "hello" };
+      file("0a0b0c0d.jsonl", `${JSON.stringify(line)}\n`);
+      return join(node.paths.containerLogs, "0a0b0c0d.jsonl");
+    },
+    packages: () => {
+      const folder = join(node.paths.packages, "caches", "00aa", "1");
+      mkdirSync(join(folder, "tree"), { recursive: true });
+      const of = { owner: "web", name: "o-r", branch: "main", fingerprint: "f", bytes: 1, entries: 1 };
+      writeFileSync(join(folder, "note.json"), JSON.stringify(of));
+      return folder;
+    },
+  };
+  const whats = ["logs", "packages"] as const;
+  it.each(whats)("removes %s, where a tenant has nothing else and the node no manager", async (what) => {
+    const theirs = kept[what]();
+    writeWithout();
+    await start();
+    const isNamed = async () =>
+      JSON.stringify((await node.call("GET", "/health")).body.reasons).includes("web is no tenant");
+    await until("who stays is named", SOON, isNamed);
+    expect(existsSync(theirs)).toBe(true);
+    writeWithout(true);
+    await until("it is gone", SOON, () => !existsSync(theirs));
+    await until("nobody is named", SOON, async () => !(await isNamed()));
+    expect(logsOf("web")).toEqual([]);
+  });
 
   it("is told that the former's things are being removed as long as they are", async () => {
     write(["web"]);

@@ -11,13 +11,15 @@ export interface Holding {
   owners(): Iterable<string>;
   /** Removes all that one has. @throws Error where not all could be: it is called again */
   removeOf(owner: string): Promise<void>;
+  /** Whether there is some of which it is not known yet whose it is. @default never */
+  isUnread?(): boolean;
 }
 
 /** All that tenants have, by the step that removes it. */
 type Holdings = Readonly<Record<(typeof OPERATIONS)["leave"][number], Holding>>;
 
 interface FormerTenantsOptions {
-  operations: Pick<Operations, "run" | "handle" | "has">;
+  operations: Pick<Operations, "run" | "handle" | "has" | "hasKind">;
   /** Asked for when all parts are there. */
   holdings(): Holdings;
   /** By what the stack says now. */
@@ -26,6 +28,10 @@ interface FormerTenantsOptions {
   mayGo(name: string): boolean;
   log: Log;
 }
+
+const ownersOf = (holdings: readonly Holding[]): string[] => [
+  ...new Set(holdings.flatMap((one) => [...one.owners()])),
+];
 
 const operationOf = (owner: string) => `leave-${owner}`;
 
@@ -49,16 +55,26 @@ export class FormerTenants {
     return this.begun.get(owner) ?? 0;
   }
 
-  /** Those whose things stay, though the stack names them no more. */
+  /** Whether anybody has something, or may have, or all that one had is to be removed still. */
+  get isNeeded(): boolean {
+    const { operations, holdings } = this.options;
+    const someHave = (one: Holding) => one.isUnread?.() === true || ownersOf([one]).length > 0;
+    return operations.hasKind("leave") || Object.values(holdings()).some(someHave);
+  }
+
+  /** Those whose things stay, though the stack names them no more. Keys do not: they are over within a day. */
   get staying(): string[] {
-    const { isTenant, mayGo } = this.options;
-    return this.owners().filter((owner) => !isTenant(owner) && !this.leaves(owner) && !mayGo(owner));
+    const { isTenant, mayGo, holdings } = this.options;
+    const { keys: _, ...lasting } = holdings();
+    return ownersOf(Object.values(lasting)).filter(
+      (owner) => !isTenant(owner) && !this.leaves(owner) && !mayGo(owner),
+    );
   }
 
   /** Begins what is due; it is waited for by nobody. */
   look(): void {
     const { isTenant, mayGo, log } = this.options;
-    for (const owner of this.owners())
+    for (const owner of ownersOf(Object.values(this.options.holdings())))
       if (!isTenant(owner) && !this.leaves(owner) && mayGo(owner)) this.begin(owner);
     const staying = this.staying;
     for (const owner of this.told) if (!staying.includes(owner)) this.told.delete(owner);
@@ -70,10 +86,6 @@ export class FormerTenants {
         );
       this.told.add(owner);
     }
-  }
-
-  private owners(): string[] {
-    return [...new Set(Object.values(this.options.holdings()).flatMap((one) => [...one.owners()]))];
   }
 
   private begin(owner: string): void {

@@ -48,7 +48,7 @@ export interface ManagerOptions
   ledger: Pick<LedgerService, "closed">;
   isTenant(name: string): boolean;
   /** Whose names are not to be used before all that they had is gone. @default nobody leaves */
-  former?: Pick<FormerTenants, "look" | "leaves" | "times">;
+  former?: Pick<FormerTenants, "look" | "leaves" | "times" | "isNeeded">;
   /** Beside the others' of whatever the pools run to see whether a container is ready. @default none */
   probeEnv?(): Readonly<Record<string, string>>;
   /** What containers print: a log begins with its container. @default nobody keeps it */
@@ -114,6 +114,11 @@ export class Manager implements ManagedContainers {
   /** Undefined: this node has no manager, by what the stack says now. */
   get config(): ManagerConfig | undefined {
     return this.options.config();
+  }
+
+  /** False: a node without a manager, and without anything left of one. It gets no folders of it. */
+  get isUsed(): boolean {
+    return this.config !== undefined || this.size > 0 || this.options.former?.isNeeded === true;
   }
 
   /** Containers that it has, those of the pools too. */
@@ -268,8 +273,7 @@ export class Manager implements ManagedContainers {
 
   private async recoverNow(): Promise<void> {
     const { ledger, store } = this.options;
-    // A node without a manager, and without anything left of one.
-    if (this.config === undefined && this.book.size === 0) return;
+    if (!this.isUsed) return;
     // The creator waits for the same.
     if (ledger.closed() !== undefined) return;
     await this.options.ready?.();
@@ -278,7 +282,8 @@ export class Manager implements ManagedContainers {
     const { rebuilding } = store;
     try {
       await recoverManaged({ ...this.options, book: this.book, maker: this.maker, rebuilding });
-      if (rebuilding !== undefined) store.rebuilt();
+      // Containers that no row stands for are looked for where there is a manager.
+      if (rebuilding !== undefined && this.config !== undefined) store.rebuilt();
     } finally {
       this.pool.start();
     }

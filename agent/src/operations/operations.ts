@@ -53,6 +53,11 @@ export class Operations {
     return this.noted.has(id) || this.underWay.has(id);
   }
 
+  /** Whether an operation of the kind is under way, or was cut off and is not brought to an end yet. */
+  hasKind(kind: OperationKind): boolean {
+    return [...this.noted.values()].some((one) => one.kind === kind);
+  }
+
   /** Says how operations of the kind are brought to an end. */
   handle(kind: OperationKind, recover: Recover): void {
     this.recovers.set(kind, recover);

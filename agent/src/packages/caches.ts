@@ -213,6 +213,11 @@ export class PackageCaches {
       throw new Error(`containers stand on ${used.length} of the kept packages of ${owner}`);
   }
 
+  /** Whether something is kept, also before `recover`. */
+  get hasKept(): boolean {
+    return this.shelf.hasSome;
+  }
+
   usage(): PackagesUsage {
     const caches = this.shelf.all.map(({ cache: _, number, fingerprint: __, ...one }) => ({
       ...one,

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { lstat, lutimes, mkdir, readdir, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -33,6 +33,11 @@ export class Shelf {
   ) {
     this.caches = join(options.folder, "caches");
     this.works = join(options.folder, "work");
+  }
+
+  /** Whether there is something, also before it is read. */
+  get hasSome(): boolean {
+    return existsSync(this.caches) && readdirSync(this.caches).length > 0;
   }
 
   /** Reads what is there, without what a berthd before this one left half done. */

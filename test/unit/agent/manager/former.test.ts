@@ -97,6 +97,25 @@ describe("a tenant that the stack names no more", () => {
     await nothingOf("bench");
     expect(volumes()).toEqual([]);
   });
+
+  const whats = ["volumes", "images", "packages", "logs"] as const;
+  it.each(whats)("has nothing there either where %s alone are left of it", async (what) => {
+    const { id } = given(await rig.create(what === "volumes" ? { volumeName: "deps" } : {}));
+    if (what !== "volumes") rig.held[what].add("web");
+    given(await rig.manager.remove("web", id));
+    rig.config = undefined;
+    await leaves("web");
+    await until("no container is left", SOON, () => rig.rows().length === 0);
+    await rig.restart();
+    expect([rig.manager.isUsed, rig.former.staying]).toEqual([true, ["web"]]);
+    rig.purge = true;
+    await rig.manager.recover();
+    await nothingOf("web");
+    expect(rig.manager.isUsed).toBe(false);
+    rig.config = configOf();
+    rig.tenants.push("web");
+    given(await rig.create({ name: "another", idempotency_key: "k" }));
+  });
 });
 
 describe("whoever is called so later", () => {
@@ -128,9 +147,11 @@ describe("whoever is called so later", () => {
     const busy = { kind: "status", status: 500, message: "busy" } as const;
     rig.dockerd.mood("DELETE /containers/ID", busy);
     await leaves("web", ["web"]);
-    await until("it is noted", SOON, () =>
-      rig.rig.store.tables.operations.all().some(({ kind }) => kind === "leave"),
+    // Until then nobody else brings it to an end.
+    await until("it is noted, and was tried in vain", SOON, () =>
+      rig.lines.some(({ message }) => message.startsWith("not all that a tenant had could be removed")),
     );
+    expect(rig.rig.store.tables.operations.all().map(({ kind }) => kind)).toContain("leave");
     // Named again, with all that is to go still there.
     rig.tenants.push("web");
     rig.purge = [];

@@ -162,6 +162,20 @@ describe("the next manager", () => {
       expect(rig.rig.store.rebuilding).toBeUndefined();
     });
 
+    it("and its copy too, has all that labels say, be there no manager on the node before", async () => {
+      const { list } = await begun();
+      await rig.end();
+      rig.lose("ledger.db", "tenants.db");
+      const { config } = rig;
+      rig.config = undefined;
+      rig.held.logs.add("web");
+      await rig.begin();
+      expect([rig.manager.isUsed, rig.rows(), rig.rig.store.rebuilding]).toEqual([true, [], "labels"]);
+      rig.config = config;
+      await expect(rig.manager.recover()).rejects.toThrow("may be a tenant's since");
+      expect(listed().map(({ id }) => id)).toEqual(list.map(({ id }) => id));
+    });
+
     it("and its copy too, has what labels and logs say, and leaves alone what may be somebody's", async () => {
       const { list, ids } = await begun();
       await rig.end();
