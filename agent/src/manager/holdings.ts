@@ -10,7 +10,9 @@ interface HoldingsOptions {
   book: Book;
   maker: Pick<Maker, "dispose">;
   volumes: Volumes;
-  answered: Pick<Store["tables"]["answered"], "of">;
+  answered: Pick<Store["tables"]["answered"], "of" | "actors">;
+  /** Milliseconds since the epoch. */
+  now(): number;
   write(decide: (turn: WriteTurn) => { ok: true; value: undefined }): Promise<{ ok: boolean }>;
 }
 
@@ -20,9 +22,13 @@ export const holdingsOf = (options: HoldingsOptions): Record<"containers" | "vol
     removeOf: (owner) => removeContainers(options, owner),
   },
   volumes: options.volumes,
-  // Of who has nothing else they are of no use, and go by themselves within a day.
-  keys: { owners: () => [], removeOf: (owner) => forgetKeys(options, owner) },
+  keys: { owners: () => ownersOfKeys(options), removeOf: (owner) => forgetKeys(options, owner) },
 });
+
+function ownersOfKeys({ answered, now }: HoldingsOptions): string[] {
+  const prefix = accountOf("");
+  return answered.actors(prefix, now()).map((actor) => actor.slice(prefix.length));
+}
 
 async function removeContainers({ book, maker }: HoldingsOptions, owner: string): Promise<void> {
   const problems: string[] = [];

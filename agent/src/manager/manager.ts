@@ -98,7 +98,7 @@ export class Manager implements ManagedContainers {
     this.maker = new Maker({ ...options, book, measure, images, volumes });
     this.pool = new PoolKeeper({ ...options, book, images, maker: this.maker, now });
     const { answered } = tables;
-    this.holdings = holdingsOf({ book, maker: this.maker, volumes, answered, write: options.write });
+    this.holdings = holdingsOf({ book, maker: this.maker, volumes, answered, now, write: options.write });
     this.once = new Once(answered, book, now);
     this.maker.onGone((id) => {
       this.pool.planSoon();

@@ -30,6 +30,9 @@ export class AnsweredKeys extends Table<Answered> {
   private readonly byActor = this.db.prepare(
     "SELECT actor, key, fingerprint, grant_id AS grantId, at FROM answered WHERE actor = ?",
   );
+  private readonly byPrefix = this.db.prepare(
+    "SELECT DISTINCT actor FROM answered WHERE actor >= ? AND actor < ? AND at >= ?",
+  );
   private readonly forget = this.db.prepare("DELETE FROM answered WHERE at < ?");
 
   constructor(db: DatabaseSync) {
@@ -52,6 +55,13 @@ export class AnsweredKeys extends Table<Answered> {
   /** All that an actor was answered. */
   of(actor: string): Answered[] {
     return this.read(() => this.byActor.all(actor).map((row) => this.checked(`${actor}/${row.key}`, row)));
+  }
+
+  /** Actors whose names begin so, and who have a key that is not over. @param now milliseconds since the epoch */
+  actors(prefix: string, now: number): string[] {
+    return this.read(() =>
+      this.byPrefix.all(prefix, `${prefix}\uffff`, now - answeredFor).map(({ actor }) => String(actor)),
+    );
   }
 
   override prune(now: number): void {

@@ -74,6 +74,8 @@ describe("what was committed", () => {
     expect(store.tables.answered.find("a", "k", NOW)).toEqual(answered);
     expect(store.tables.answered.find("b", "k", NOW)).toBeUndefined();
     expect(store.tables.answered.find("a", "k", NOW + 86_400_001)).toBeUndefined();
+    const actors = (prefix: string, now = NOW) => store.tables.answered.actors(prefix, now);
+    expect([actors("a"), actors("b"), actors("a", NOW + 86_400_001)]).toEqual([["a"], [], []]);
     store.prune(NOW);
     expect(store.tables.grants.history({ limit: 10 }).map(({ token }) => token)).toEqual([3, 2]);
     expect(store.tables.answered.find("a", "k", NOW)).toBeDefined();
