@@ -209,6 +209,7 @@ export class Berthd {
       store.tables.tokens,
       (...args) => made.saveTokens(...args),
       (what, name) => isNamed(this.node, what, name),
+      (tenant) => !mayGo(this.node, tenant),
     );
     tokens.endOrphans();
     const app = await makeApp({

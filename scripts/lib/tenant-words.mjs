@@ -26,7 +26,7 @@ export function tenantWords(before, after) {
     ...(allGoes ? [{ what: "all that tenants had", line: GOES }] : []),
     ...all.map((name) => ({
       what: `all that ${name} has`,
-      line: goes(name) ? GOES : "stays, and its containers are stopped; its token ends",
+      line: goes(name) ? GOES : "stays, and its containers are stopped; its token is refused",
     })),
   ];
 }

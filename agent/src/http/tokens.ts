@@ -51,6 +51,8 @@ export class Tokens {
     private readonly save: SaveTokens,
     /** Whether `node.json` names it: a user, or a tenant. */
     private readonly isNamed: (what: "user" | "tenant", name: string) => boolean,
+    /** Whether what a tenant had stays, once `node.json` does not name it: it may be named again. */
+    private readonly stays: (tenant: string) => boolean,
     private readonly now: () => number = Date.now,
   ) {
     for (const token of store.all()) this.byHash.set(token.hash, token);
@@ -251,14 +253,19 @@ export class Tokens {
 
   /**
    * Ends, for good, the tokens of those whom the node does not have any more: somebody else may get the name one day.
-   * They are ended at once, and `noteOrphans` writes it down.
+   * They are ended at once, and `noteOrphans` writes it down. What the stack gave out is good again with its tenant.
    */
   endOrphans(): void {
     for (const token of this.byHash.values()) {
-      if (token.revokedAt !== undefined || this.hasOwner(token)) continue;
+      if (token.revokedAt !== undefined || this.hasOwner(token) || this.mayBeGoodAgain(token)) continue;
       this.byHash.set(token.hash, { ...token, revokedAt: this.now() });
       this.orphans.add(token.hash);
     }
+  }
+
+  /** The stack gives out the same one when it names the tenant again, who finds all it had. */
+  private mayBeGoodAgain({ declared, replacedBy, owner = "" }: StoredToken): boolean {
+    return declared === true && replacedBy === undefined && this.stays(owner);
   }
 
   /**

@@ -130,7 +130,7 @@ describe("a stage", () => {
     });
     const said = (before: object, after: object) =>
       words(command("a", input(before), input(after))).filter((line) => line.startsWith("all that"));
-    const stays = "stays, and its containers are stopped; its token ends";
+    const stays = "stays, and its containers are stopped; its token is refused";
     const goes =
       "is deleted for good: containers with their files, volumes, main images, kept packages, logs";
     expect(said(serving("web", "bench"), serving("bench"))).toEqual([`all that web has on node-1: ${stays}`]);

@@ -1,14 +1,20 @@
 /**
  * Tokens that the stack gave out, over a real database and real sockets. Proves: node.json's hash is all that berthd needs; another one
  * replaces it in place, and both are good for a day; nothing that was revoked or replaced on the node comes back by itself, and berthd
- * says that the stack's token is not good; what cannot be written down is tried again.
+ * says that the stack's token is not good; one of a tenant that leaves ends, with what it has open, and is good again when the tenant
+ * is back, unless all that it had was to go; what cannot be written down is tried again.
  */
 import { hash } from "node:crypto";
 import { expect, it } from "vitest";
+import { z } from "zod";
+import { isNamed, mayGo } from "../../../../agent/src/config";
+import { Tokens } from "../../../../agent/src/http";
+import type { Area } from "../../../../agent/src/http/areas";
+import { answers } from "../../../../agent/src/http/route";
 import { until } from "../../../lib/until";
 import { configOf } from "../manager/rig";
 import { api, endAfterEachTest } from "./cases";
-import type { Api } from "./rig";
+import { type Api, call } from "./rig";
 
 endAfterEachTest();
 
@@ -26,14 +32,47 @@ async function running(token?: string) {
   const made = await api({
     node: { tenants: [tenant("web-ide", token)], manager: configOf() },
     now: () => clock.now,
+    area,
   });
   return { made, clock };
 }
 
-/** What the stack's next update brings. */
+let opened = 0;
+/** A route and a stream of tenants. */
+const area: Area = (app, { streams }) => {
+  const schema = { response: answers(200, z.object({}), "Nothing.") };
+  app.get("/test/theirs", { config: { tenants: true }, schema }, async () => ({}));
+  streams.sse(app, "/test/events", {
+    description: "Goes on and on.",
+    guard: { config: { tenants: true } },
+    open: async function* (_asked, { signal }) {
+      opened++;
+      yield { id: "1", data: "{}" };
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    },
+  });
+};
+const ask = (made: Api, token: string, path = "/test/theirs") =>
+  call("GET", path, { port: made.servers.managerPort as number, token });
+
+/** What the stack's next update brings, as berthd takes it over. */
 async function update(made: Api, ...tenants: ReturnType<typeof tenant>[]): Promise<void> {
   made.node.tenants = tenants;
+  made.tokens.endOrphans();
+  const noted = await made.tokens.noteOrphans();
+  if (!noted.ok) throw new Error(noted.refusal.message);
   await made.servers.apply();
+}
+/** As a berthd that starts now reads them. */
+function restarted({ store, node, ledger }: Api): Tokens {
+  const tokens = new Tokens(
+    store.tables.tokens,
+    (...args) => ledger.saveTokens(...args),
+    (what, name) => isNamed(node, what, name),
+    (name) => !mayGo(node, name),
+  );
+  tokens.endOrphans();
+  return tokens;
 }
 const known = (made: Api, ...tokens: string[]) => tokens.map((one) => made.tokens.identify(one)?.tenant);
 
@@ -116,12 +155,58 @@ it("one that was rotated on the node is not brought back, and the stack's next o
   expect(known(made, here, second)).toEqual([undefined, "web-ide"]);
 });
 
-it("one of a tenant that leaves is not good, and is again when the tenant comes back", async () => {
+it("one of a tenant that leaves is refused, ends what it has open, and is good again when the tenant is back", async () => {
   const { made } = await running(first);
+  const [token] = made.tokens.list();
+  const open = ask(made, first, "/test/events");
+  await until("it is open", 20_000, () => opened > 0);
+  expect((await ask(made, first)).status).toBe(200);
   await update(made);
-  expect(known(made, first)).toEqual([undefined]);
+  expect((await open).text).toContain("not-allowed");
+  expect([(await ask(made, first)).status, made.tokens.holds(token?.id ?? "")]).toEqual([401, false]);
+  expect(restarted(made).identify(first)).toBeUndefined();
   await update(made, tenant("web-ide", first));
-  expect(known(made, first)).toEqual(["web-ide"]);
+  expect([(await ask(made, first)).status, made.servers.problem]).toEqual([200, undefined]);
+  expect(restarted(made).identify(first)?.tenant).toBe("web-ide");
+});
+
+it.each<[string, string[] | true]>([
+  ["the tenant", ["web-ide"]],
+  ["the node", true],
+])("it is not where all that the tenant had was to go, by what the stack says of %s", async (_, purge) => {
+  const { made } = await running(first);
+  // In an update after the one that took it out.
+  await update(made);
+  made.node.purgeTenants = purge;
+  await update(made);
+  delete made.node.purgeTenants;
+  await update(made, tenant("web-ide", first));
+  expect([(await ask(made, first)).status, known(made, first)]).toEqual([401, [undefined]]);
+  expect(restarted(made).identify(first)).toBeUndefined();
+  expect(made.servers.problem).toContain("was revoked: raise tokenVersion");
+  await update(made, tenant("web-ide", second));
+  expect(known(made, first, second)).toEqual([undefined, "web-ide"]);
+});
+
+it("nor is one that was revoked or replaced before, or that an operator made", async () => {
+  const { made } = await running(first);
+  const own = await made.tokens.create({ role: "tenant", owner: "web-ide" }, "root");
+  await update(made, tenant("web-ide", second));
+  await update(made);
+  await update(made, tenant("web-ide", second));
+  const operators = own.ok ? own.value.token : "";
+  expect(known(made, operators, first, second)).toEqual([undefined, undefined, "web-ide"]);
+  // One that takes its place on the node comes back in its place.
+  const id = made.tokens.list().find(({ replacedBy, revokedAt }) => !replacedBy && !revokedAt)?.id ?? "";
+  const rotated = await made.tokens.rotate(id, 3600, "root");
+  const here = rotated.ok ? rotated.value.token : "";
+  await update(made);
+  await update(made, tenant("web-ide", second));
+  expect(known(made, second, here)).toEqual([undefined, "web-ide"]);
+  await made.tokens.revoke(rotated.ok ? rotated.value.record.id : "", "root");
+  await update(made);
+  await update(made, tenant("web-ide", second));
+  expect(known(made, second, here)).toEqual([undefined, undefined]);
 });
 
 it("one that cannot be written down is not good, is told of, and is tried again", async () => {

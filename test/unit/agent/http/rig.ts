@@ -5,7 +5,7 @@ import { join } from "node:path";
 import Ajv2020, { type ValidateFunction } from "ajv/dist/2020";
 import pino from "pino";
 import { z } from "zod";
-import { isNamed, type NodeConfig } from "../../../../agent/src/config";
+import { isNamed, mayGo, type NodeConfig } from "../../../../agent/src/config";
 import type { ContainerRecord } from "../../../../agent/src/containers";
 import { EventFollower } from "../../../../agent/src/event-follow";
 import { makeApp, Servers, type StreamLimits, Tokens } from "../../../../agent/src/http";
@@ -223,6 +223,7 @@ export async function makeApi({
     store.tables.tokens,
     (...args) => ledger.saveTokens(...args),
     (what, name) => isNamed(node, what, name),
+    (tenant) => !mayGo(node, tenant),
     now,
   );
   const created: unknown[] = [];

@@ -35,6 +35,7 @@ async function kept(): Promise<Kept> {
       rig.store.tables.tokens,
       (...args) => rig.ledger.saveTokens(...args),
       (what, name) => what === "user" && users.has(name),
+      () => true,
       () => clock.now,
     );
   return { rig, tokens: reread(), users, clock, reread };

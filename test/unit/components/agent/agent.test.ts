@@ -205,6 +205,7 @@ describe("what the agent stage reads in berthd's event log", () => {
         store.tables.tokens,
         (...args) => ledger.saveTokens(...args),
         () => true,
+        () => true,
       );
       const made = await tokens.create({ role: "service" }, "root");
       if (!grant.ok || !made.ok) throw new Error(JSON.stringify([grant, made]));
