@@ -2,12 +2,15 @@
  * What tenants have, a second time: rows of the ledger in a file of its own. Where the ledger is lost they are found here, since
  * nothing else says whose a container is that was claimed from a pool: its labels are of the time when it was made.
  */
-import { existsSync, renameSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { connect } from "./connect";
 import { type StoreError, storeError } from "./errors";
 import type { Put, RowOf, TableName, Tables } from "./tables";
+
+/** What SQLite has of one database; its log first, which without it is never played into another. */
+const PARTS = ["-wal", "-shm", ""] as const;
 
 /** Beside the ledger. */
 export const copyOf = (ledger: string) => join(dirname(ledger), "tenants.db");
@@ -16,7 +19,7 @@ export const copyOf = (ledger: string) => join(dirname(ledger), "tenants.db");
 const TENANTS_KINDS: ReadonlySet<string> = new Set(["setup", "leave"]);
 
 /** By table: the key of a row that is kept twice; undefined: this one is nothing of a tenant's. */
-const KEYS: { readonly [Name in TableName]?: (row: RowOf<Name>) => string | undefined } = {
+const KEYS = {
   managed: ({ id }) => id,
   volumes: ({ name }) => name,
   setups: ({ container }) => container,
@@ -24,7 +27,15 @@ const KEYS: { readonly [Name in TableName]?: (row: RowOf<Name>) => string | unde
   callbacks: ({ container, sequence }) => `${container}/${sequence}`,
   operations: ({ kind, id }) => (TENANTS_KINDS.has(kind) ? id : undefined),
   tokens: ({ role, id }) => (role === "tenant" ? id : undefined),
-};
+} satisfies { readonly [Name in TableName]?: (row: RowOf<Name>) => string | undefined };
+
+const KEPT = Object.keys(KEYS) as (keyof typeof KEYS)[];
+
+const isKept = (table: string): table is keyof typeof KEYS => table in KEYS;
+
+/** Between two tries to make good what failed. */
+const AGAIN_MS = 1000;
+
 interface KeptRow {
   table: string;
   key: string;
@@ -36,11 +47,13 @@ interface KeptRow {
 export class TenantCopy {
   private db: DatabaseSync | undefined;
   private trouble: StoreError | undefined;
+  private triedAt = 0;
   private hasLog = false;
 
   constructor(
     private readonly file: string,
     private readonly tables: Tables,
+    private readonly now: () => number = () => performance.now(),
   ) {
     this.renew();
     // A damaged one is out of the way by now.
@@ -53,11 +66,12 @@ export class TenantCopy {
     return `what tenants have is not kept twice now (${this.file}), and would go with the ledger: ${this.trouble.message}`;
   }
 
-  /** What a turn has written. The ledger has it already: what fails here fails nobody, and is made good by `mend`. */
+  /** What a turn has written. The ledger has it already: what fails here fails nobody, and is made good a second later. */
   put(puts: readonly Put[]): void {
     const rows = puts.flatMap(keptRow);
-    if (rows.length === 0 || this.trouble !== undefined) return;
-    this.write((db) => putRows(db, rows));
+    if (rows.length === 0) return;
+    if (this.trouble === undefined) this.write((db) => putRows(db, rows));
+    else if (this.now() - this.triedAt >= AGAIN_MS) this.renew();
   }
 
   /** Makes good what failed. */
@@ -76,14 +90,14 @@ export class TenantCopy {
     this.db = undefined;
   }
 
-  /** Makes it what the ledger has, whatever became of it. */
+  /** Makes it what the ledger has, whatever became of it. One row after another: all of them as texts would fill the memory. */
   private renew(): void {
-    const rows = readAll(this.tables).flatMap(keptRow);
-    if (rows.length > 0 || existsSync(this.file))
-      this.write((db) => {
-        db.exec("DELETE FROM kept");
-        putRows(db, rows);
-      });
+    this.triedAt = this.now();
+    if (!existsSync(this.file) && keptRows(this.tables).next().done) return;
+    this.write((db) => {
+      db.exec("DELETE FROM kept");
+      putRows(db, keptRows(this.tables));
+    });
   }
 
   private write(act: (db: DatabaseSync) => void): void {
@@ -106,11 +120,15 @@ export class TenantCopy {
     }
   }
 
-  /** It is opened anew; a file that is none is put aside first. */
+  /**
+   * It is opened anew. A file that is none is put aside first. Any other goes: whoever found it would take a container that was
+   * claimed since for one that stands ready.
+   */
   private giveUp(): void {
     try {
       this.close();
       if (this.trouble?.trouble === "corrupt") putAside(this.file);
+      else for (const suffix of PARTS) rmSync(this.file + suffix, { force: true });
     } catch (error) {
       this.trouble = storeError(error, `writing ${this.file}`);
     }
@@ -128,12 +146,14 @@ export function readCopy(file: string, tables: Tables): { puts: Put[]; unusable:
   let db: DatabaseSync | undefined;
   try {
     db = openCopy(file);
-    const rows = db.prepare("SELECT name, body FROM kept ORDER BY name, key").all() as {
-      name: string;
-      body: string;
-    }[];
-    const puts = rows.flatMap(({ name, body }) => putOf(name, body, tables) ?? []);
-    return { puts, unusable: rows.length - puts.length };
+    const puts: Put[] = [];
+    let unusable = 0;
+    for (const row of db.prepare("SELECT name, body FROM kept ORDER BY name, key").iterate()) {
+      const put = putOf(`${row.name}`, `${row.body}`, tables);
+      if (put === undefined) unusable++;
+      else puts.push(put);
+    }
+    return { puts, unusable };
   } catch (error) {
     if (storeError(error, `reading ${file}`).trouble !== "corrupt") throw error;
     db?.close();
@@ -159,7 +179,7 @@ function openCopy(file: string): DatabaseSync {
   }
 }
 
-function putRows(db: DatabaseSync, rows: readonly KeptRow[]): void {
+function putRows(db: DatabaseSync, rows: Iterable<KeptRow>): void {
   const upsert = db.prepare("INSERT OR REPLACE INTO kept (name, key, body) VALUES (?, ?, ?)");
   const remove = db.prepare("DELETE FROM kept WHERE name = ? AND key = ?");
   for (const { table, key, body } of rows) {
@@ -169,35 +189,32 @@ function putRows(db: DatabaseSync, rows: readonly KeptRow[]): void {
 }
 
 function keptRow({ table, row }: Put): KeptRow[] {
+  if (!isKept(table)) return [];
   // Each row is of its own table: `Put` says so.
-  const key = KEYS[table]?.(row as never);
+  const key = KEYS[table](row as never);
   if (key === undefined) return [];
   const goes = ("over" in row && row.over === true) || ("state" in row && row.state === "gone");
   return [{ table, key, ...(!goes && { body: JSON.stringify(row) }) }];
 }
 
 function putOf(name: string, body: string, tables: Tables): Put | undefined {
-  if (!(name in KEYS)) return undefined;
+  if (!isKept(name)) return undefined;
   try {
     const row: unknown = JSON.parse(body);
-    return tables[name as TableName].takes(row) ? ({ table: name, row } as Put) : undefined;
+    return tables[name].takes(row) ? ({ table: name, row } as Put) : undefined;
   } catch {
     // Of a file that lost a part of it: the others are none the worse.
     return undefined;
   }
 }
 
-const readAll = (tables: Tables): Put[] => [
-  ...tables.managed.all().map((row): Put => ({ table: "managed", row })),
-  ...tables.volumes.all().map((row): Put => ({ table: "volumes", row })),
-  ...tables.setups.all().map((row): Put => ({ table: "setups", row })),
-  ...tables.mainImages.all().map((row): Put => ({ table: "mainImages", row })),
-  ...tables.callbacks.all().map((row): Put => ({ table: "callbacks", row })),
-  ...tables.operations.all().map((row): Put => ({ table: "operations", row })),
-  ...tables.tokens.all().map((row): Put => ({ table: "tokens", row })),
-];
+/** Of all tables; read one table at a time. */
+function* keptRows(tables: Tables): Generator<KeptRow> {
+  // Each row is of its own table: `Put` says so.
+  for (const table of KEPT) for (const row of tables[table].all()) yield* keptRow({ table, row } as Put);
+}
 
 function putAside(file: string): void {
-  for (const suffix of ["-wal", "-shm", ""])
+  for (const suffix of PARTS)
     if (existsSync(file + suffix)) renameSync(file + suffix, `${file}.unusable${suffix}`);
 }

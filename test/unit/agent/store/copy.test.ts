@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, rmdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setTimeout as after } from "node:timers/promises";
 import { expect, it } from "vitest";
 import type { Batch, ManagedRow, OperationRow, Store, StoredToken } from "../../../../agent/src/store";
 import { closeAll, file, folder, grant, NOW, opened, storeForEachTest } from "./rig";
@@ -180,6 +181,28 @@ it("a copy that cannot be written fails nobody, is told of, and is made good", (
   closeAll();
   rmSync(file);
   expect(opened().tables.managed.all()).toEqual([managed("00000001"), managed("00000002")]);
+});
+
+it("a copy that lacks a turn is taken away, and is whole again with a turn a second later", async () => {
+  const store = opened();
+  write(store, { puts: [{ table: "managed", row: managed("00000001") }] });
+  const meddled = new DatabaseSync(copy());
+  meddled.exec("DROP TABLE kept");
+  meddled.close();
+  write(store, { puts: [{ table: "managed", row: managed("00000002") }] });
+  expect(store.problem).toContain("is not kept twice now");
+  // Whoever began with it would not know of the second one.
+  expect(existsSync(copy())).toBe(false);
+  await after(1100);
+  write(store, { puts: [{ table: "managed", row: managed("00000003") }] });
+  expect(store.problem).toBeUndefined();
+  closeAll();
+  rmSync(file);
+  expect(
+    opened()
+      .tables.managed.all()
+      .map(({ id }) => id),
+  ).toEqual(["00000001", "00000002", "00000003"]);
 });
 
 it("a node without tenants has no copy", () => {
