@@ -5,6 +5,9 @@ import type { Payer } from "./identity";
 /** Requests of one connection that wait for the answer before theirs; more is a flood and no client. */
 const mostWaiting = 16;
 
+/** Bytes that all who show no token may leave unread before they are the first whose answers are cut. */
+const STRANGERS_UNREAD = 2 ** 20;
+
 interface Turn {
   socket: Socket;
   /** Who asks. */
@@ -76,7 +79,7 @@ export class Turns {
     }
   }
 
-  /** Connections of whoever has most unread: of those who show no token, where there are such. */
+  /** Connections of whoever has most unread: of those who show no token, where these have more together than a few pages. */
   private largest(): Socket[] {
     const crowds = new Map<string, { known: boolean; sockets: Socket[] }>();
     for (const [socket, { name, known }] of this.unread) {
@@ -84,9 +87,10 @@ export class Turns {
       crowd.sockets.push(socket);
       crowds.set(name, crowd);
     }
-    const [first] = [...crowds.values()].sort(
-      (a, b) => Number(a.known) - Number(b.known) || unreadOf(b.sockets) - unreadOf(a.sockets),
-    );
+    const all = [...crowds.values()];
+    const strangers = all.filter(({ known }) => !known);
+    const areMany = unreadOf(strangers.flatMap(({ sockets }) => sockets)) > STRANGERS_UNREAD;
+    const [first] = (areMany ? strangers : all).sort((a, b) => unreadOf(b.sockets) - unreadOf(a.sockets));
     return first?.sockets ?? [];
   }
 }
