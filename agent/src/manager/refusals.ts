@@ -90,9 +90,11 @@ export const noImageHere = (image: string, why: string): Refusal => ({
   fix: "see that the name is right, or have the operator bring it to the node",
 });
 
-export const noStandInHere = (image: string, { message, ...rest }: Refusal): Refusal => ({
-  ...rest,
-  message: `${message}; here it stands in for ${image}`,
+/** Where the image that stands in comes from is the operator's business: the node's log names it. */
+export const noStandInHere = (image: string, { code }: Refusal): Refusal => ({
+  code,
+  message: `image ${image} cannot be had on this node: the operator's own image stands in for it here, and cannot be brought`,
+  fix: "have the operator of the node run up again; berthd's log says what is wrong",
 });
 
 export const ending: Refusal = { code: "closed", message: "berthd is ending", fix: "try again" };
