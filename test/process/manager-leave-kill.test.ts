@@ -49,7 +49,10 @@ describe.runIf(process.getuid?.() === 0)("a berthd that removes what a tenant ha
     });
   /** The node has no manager any more, nor tenants. */
   const writeWithout = (purgeTenants?: true) =>
-    node.writeNode({ ...{ listen: "loopback", port: 0, tenants: [] }, ...(purgeTenants && { purgeTenants }) });
+    node.writeNode({
+      ...{ listen: "loopback", port: 0, tenants: [] },
+      ...(purgeTenants && { purgeTenants }),
+    });
   const env = (fault = "") => ({
     ...{ BERTH_DOCKER_SOCKET: dockerd.socket, BERTH_FAULTS_ALLOWED: fault ? "1" : "", BERTH_FAULT: fault },
   });
