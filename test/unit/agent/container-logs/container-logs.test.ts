@@ -205,6 +205,8 @@ describe("over a restart", () => {
     const had = linesOf(await read(logs)).at(-1)?.seq as number;
     await logs.close();
     cut(file, size);
+    // No berthd begins within the millisecond in which another one wrote.
+    await until("it is later", 5000, () => Date.now() > had / 1000 + 1);
     const { logs: again } = await logsOf([id], { folder });
     const back = following(again, had);
     await append(again, numbered(100, 110));
