@@ -30,7 +30,7 @@ export interface DoorOptions {
   mostTries: number;
   metrics: Metrics;
   /** Left out: the node has no tenants. */
-  manager?: { isLeaving(tenant: string): boolean };
+  forTenants?: { manager: { isLeaving(tenant: string): boolean } };
 }
 
 /** Who calls; `ticket`: it came by one, which may be for pages of some origins. */
@@ -89,7 +89,7 @@ export function identify(
   const forTenants = connection.tenants === true;
   const entered = overTcp(request, ticket, options, forTenants);
   const { tenant } = entered?.identity ?? {};
-  if (tenant !== undefined && options.manager?.isLeaving(tenant)) throw stillLeaving(tenant);
+  if (tenant !== undefined && options.forTenants?.manager.isLeaving(tenant)) throw stillLeaving(tenant);
   if (forTenants && entered && entered.identity.role !== "tenant") throw notForTenants(entered.identity);
   return entered;
 }
