@@ -165,7 +165,13 @@ export const record = (more: Partial<ContainerRecord>): ContainerRecord => ({
 
 /** A container manager that serves tenants, with what the test gives; nothing else of it may be called. */
 export const tenantParts = (given: Partial<TenantParts>): TenantParts => {
-  const others = { manager: { config: {}, isLeaving: () => false }, setups: {}, commands: {}, logs: {}, origins: () => [] };
+  const others = {
+    manager: { config: {}, isLeaving: () => false },
+    setups: {},
+    commands: {},
+    logs: {},
+    origins: () => [],
+  };
   return { ...(others as unknown as TenantParts), ...given };
 };
 
