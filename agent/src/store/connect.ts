@@ -1,5 +1,8 @@
 import { DatabaseSync } from "node:sqlite";
 
+/** Endings of the files of one database; its log first, which without the database is never played into another. */
+export const PARTS = ["-wal", "-shm", ""] as const;
+
 /** A database whose commits end with the data on the disk. */
 export function connect(file: string): DatabaseSync {
   const db = new DatabaseSync(file, { timeout: 5000 });

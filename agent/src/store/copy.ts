@@ -5,12 +5,9 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
-import { connect } from "./connect";
+import { connect, PARTS } from "./connect";
 import { type StoreError, storeError } from "./errors";
 import type { Put, RowOf, TableName, Tables } from "./tables";
-
-/** What SQLite has of one database; its log first, which without it is never played into another. */
-const PARTS = ["-wal", "-shm", ""] as const;
 
 /** Beside the ledger. */
 export const copyOf = (ledger: string) => join(dirname(ledger), "tenants.db");

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { Grant } from "../../../core/gpu";
-import { connect } from "./connect";
+import { connect, PARTS } from "./connect";
 import { copyOf, readCopy } from "./copy";
 import { StoreError, storeError } from "./errors";
 import { migrate, readVersion } from "./migrations";
@@ -112,8 +112,7 @@ function replace(options: OpenOptions, why: string): OpenedDatabase {
   const stamp = new Date(options.now).toISOString().replace(/[-:]/g, "").replace(/\..*/, "Z");
   let movedTo = `${options.file}.corrupt-${stamp}`;
   for (let n = 2; existsSync(movedTo); n++) movedTo = `${options.file}.corrupt-${stamp}-${n}`;
-  // The log first: without its database it is never played into the new one.
-  for (const suffix of ["-wal", "-shm", ""]) {
+  for (const suffix of PARTS) {
     if (existsSync(options.file + suffix)) renameSync(options.file + suffix, movedTo + suffix);
   }
   const begun = begin(options, why);
@@ -133,7 +132,7 @@ function begin(options: OpenOptions, lost: string | undefined): OpenedDatabase {
   };
   // Under another name until it is whole: a berthd that is killed in between begins anew.
   const fresh = `${file}.new`;
-  for (const suffix of ["", "-wal", "-shm"]) rmSync(fresh + suffix, { force: true });
+  for (const suffix of PARTS) rmSync(fresh + suffix, { force: true });
   let db: DatabaseSync | undefined;
   try {
     db = connect(fresh);
